@@ -1,0 +1,178 @@
+"""What a detector finds, why a human is asked, and what the human says.
+
+Finding -> Candidate -> Decision, all frozen. Boxes are those of `lens_engine.boxes`: half-open voxel edges of the
+series in the canonical frame.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+FUSED = "fused"
+"""Name under which the fusion of all experts is listed beside them."""
+
+Box2D = tuple[float, float, float, float]
+Box3D = tuple[float, float, float, float, float, float]
+
+
+class Scope(StrEnum):
+    """What a data set labels, and with it what its expert may be taught."""
+
+    UNIVERSAL = "universal"
+    """Lesions of every type, only some of them labelled."""
+    SINGLE_TYPE = "single-type"
+    """One type of lesion, every one labelled."""
+
+
+class Split(StrEnum):
+    """What the series of a patient may be used for; a patient is never in two."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+
+class Rule(StrEnum):
+    """The mining rule that asks for a human (spec section 5)."""
+
+    CROSS_SLICE = "cross-slice"
+    INTRA_PATIENT = "intra-patient"
+    CROSS_DATASET = "cross-dataset"
+
+
+class CandidateKind(StrEnum):
+    """What a candidate counts as until a reader has decided (spec 5.4)."""
+
+    MISSING_ANNOTATION = "missing annotation"
+    UNCERTAIN = "uncertain"
+
+
+class Verdict(StrEnum):
+    """What a reader said about a place in a scan."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    UNSURE = "unsure"
+    ADJUSTED = "adjusted"
+    ADDED = "added"
+    WITHDRAWN = "withdrawn"
+    """An undo: the place is open again."""
+
+
+class ReasonCode(StrEnum):
+    """Why a reader rejected a candidate; optional."""
+
+    VESSEL = "vessel"
+    NORMAL_NODE = "normal node"
+    DUPLICATE = "duplicate"
+    BENIGN = "benign"
+
+
+@dataclass(frozen=True, slots=True)
+class SliceBox:
+    """The cross-section of a lesion on one slice of the series.
+
+    Attributes
+    ----------
+    slice_index
+        Canonical index, 0 at the head.
+    box
+        `(x1, y1, x2, y2)`.
+    score
+        In [0, 1]; 1 for annotations.
+    """
+
+    slice_index: int
+    box: Box2D
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A 3D box that one expert, or the fusion of all, believes to be a lesion.
+
+    Attributes
+    ----------
+    expert
+        Name of the expert, or `FUSED`.
+    box
+        `(x1, y1, z1, x2, y2, z2)`.
+    slices
+        Cross-sections, ascending, one for each slice that `box` covers.
+    score
+        Of the 3D box, in [0, 1].
+    expert_scores
+        Best score of each expert that sees the same place; absent experts see nothing there.
+    """
+
+    expert: str
+    box: Box3D
+    slices: tuple[SliceBox, ...]
+    score: float
+    expert_scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason why a human is asked about a finding.
+
+    Attributes
+    ----------
+    annotation_id
+        The annotation whose lesion this may be: its continuation (cross-slice) or its partner (intra-patient).
+    distance
+        Of the embeddings, in [0, 2] (intra-patient).
+    distance_limit
+        The threshold that `distance` stayed below.
+    expert, score
+        The single-type expert that sees the lesion (cross-dataset).
+    """
+
+    rule: Rule
+    annotation_id: int | None = None
+    distance: float | None = None
+    distance_limit: float | None = None
+    expert: str | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A finding that waits for a reader, with every reason for it."""
+
+    series_id: int
+    finding: Finding
+    kind: CandidateKind
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one reader said about one place; never changed, only followed by another.
+
+    Attributes
+    ----------
+    candidate_id
+        The candidate that was on screen; None for a lesion that the reader added.
+    slices
+        Cross-sections of `box` as decided.
+    round
+        Review round, from 1.
+    scores_hidden
+        Whether the scores were hidden until the verdict.
+    previous_id
+        The decision this one replaces.
+    """
+
+    series_id: int
+    candidate_id: int | None
+    verdict: Verdict
+    box: Box3D
+    slices: tuple[SliceBox, ...]
+    reader: str
+    decided_at: datetime
+    round: int = 1
+    reason_code: ReasonCode | None = None
+    scores_hidden: bool = False
+    previous_id: int | None = None

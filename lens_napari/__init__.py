@@ -1,0 +1,1 @@
+"""The napari plugin: what the radiologist sees. It never loads torch."""
