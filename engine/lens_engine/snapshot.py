@@ -1,0 +1,258 @@
+"""A frozen, hashed set of labels: all that training reads about a project, in one JSON file.
+
+Boxes are half-open voxel edges of the series in the canonical frame, `(x1, y1, z1, x2, y2, z2)`; slice indices are
+canonical. The precedence of labels (decision over mined over original) is applied by whoever freezes the snapshot.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from lens_engine.errors import AnnotationFileError, GeometryError, ProjectError
+from lens_engine.findings import Box3D, Scope, Split
+from lens_engine.geometry import VolumeGeometry
+
+FORMAT_VERSION = 1
+
+SnapshotSlice = tuple[int, float, float, float, float]
+"""`(slice_index, x1, y1, x2, y2)` of one cross-section."""
+
+
+class LabelSet(StrEnum):
+    """Which labels of the project went into a snapshot."""
+
+    ORIGINAL = "original"
+    MINED = "original+mined"
+    CURATED = "original+mined+decisions"
+
+
+class LesionRole(StrEnum):
+    """What a place means to the losses."""
+
+    POSITIVE = "positive"
+    """A lesion."""
+    IGNORE = "ignore"
+    """May be a lesion: no loss there. Mined places are ignored in their central half, unsure ones as a whole."""
+    NEGATIVE = "negative"
+    """A reader said that this is no lesion: a certain, and hard, negative for the experts it is certain for."""
+
+
+class LesionOrigin(StrEnum):
+    """Where a label comes from."""
+
+    ANNOTATION = "annotation"
+    MINED = "mined"
+    DECISION = "decision"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Lesion(_Frozen):
+    """One labelled place of a series.
+
+    Attributes
+    ----------
+    series
+        Name of the series it lies in.
+    slices
+        Annotated cross-sections, ascending; at least one.
+    experts
+        For whom a negative is certain; None for everything else.
+    key_slice
+        Set when only this slice was annotated: the lesion goes on above and below, but nobody drew it there.
+    group
+        Labels of one series with the same group are one 3D lesion, so that one slice is drawn for all of them together;
+        None makes the label a lesion of its own.
+    is_tight
+        The box was derived from a mask or contour without a margin; training pads it to the margin of RECIST boxes
+        (spec 1.9).
+    """
+
+    series: str
+    box: Box3D
+    slices: tuple[SnapshotSlice, ...]
+    role: LesionRole
+    origin: LesionOrigin
+    experts: tuple[str, ...] | None = None
+    key_slice: int | None = None
+    group: str | None = None
+    is_tight: bool = False
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "Lesion":
+        x1, y1, z1, x2, y2, z2 = self.box
+        if not (x1 < x2 and y1 < y2 and z1 < z2):
+            raise ValueError(f"box {self.box} of series {self.series} needs low < high on every axis")
+        if not self.slices:
+            raise ValueError(f"the {self.role} lesion of series {self.series} has no cross-section; one is needed")
+        if (self.role is LesionRole.NEGATIVE) != (self.experts is not None):
+            raise ValueError(f"a {self.role} lesion has experts {self.experts}; they are named for negatives only")
+        return self
+
+
+class SnapshotSource(_Frozen):
+    """Where the voxels of a series are.
+
+    Attributes
+    ----------
+    format
+        Value of `lens_engine.io.series.SeriesFormat`.
+    paths
+        Absolute, or relative to the folder that the machine calls `root`.
+    """
+
+    format: str
+    paths: tuple[str, ...]
+    series_uid: str | None = None
+    root: str | None = None
+
+    def resolve(self, roots: Mapping[str, Path]) -> tuple[Path, ...]:
+        """Return absolute paths, with the folders that this machine gives to the named roots.
+
+        Raises
+        ------
+        ProjectError
+            If the root is not mapped.
+        """
+        if self.root is None:
+            return tuple(Path(path) for path in self.paths)
+        if self.root not in roots:
+            raise ProjectError(
+                f"The snapshot refers to the folder {self.root!r}, which this machine does not know",
+                f"Known are {sorted(roots)}",
+                "Map it with --root NAME=FOLDER",
+            )
+        return tuple(roots[self.root] / path for path in self.paths)
+
+
+class SnapshotSeries(_Frozen):
+    """One series with its labels.
+
+    Attributes
+    ----------
+    patient
+        Pseudonymous code.
+    geometry
+        What `VolumeGeometry.as_dict` returns.
+    truth
+        The complete 3D boxes of a series that was annotated completely; for measuring only, never for training.
+    """
+
+    name: str
+    dataset: str
+    split: Split
+    patient: str
+    geometry: dict[str, Any]
+    source: SnapshotSource
+    lesions: tuple[Lesion, ...] = ()
+    is_complete_truth: bool = False
+    truth: tuple[Box3D, ...] = ()
+
+    @model_validator(mode="after")
+    def _lies_in_a_volume(self) -> "SnapshotSeries":
+        try:
+            slice_count = self.volume_geometry.shape[0]
+        except (KeyError, TypeError, GeometryError) as error:
+            raise ValueError(f"the geometry of series {self.name} cannot be used: {error}") from error
+        for lesion in self.lesions:
+            if not all(0 <= index < slice_count for index, *_ in lesion.slices):
+                raise ValueError(f"a lesion of series {self.name} has a cross-section outside its {slice_count} slices")
+        return self
+
+    @property
+    def volume_geometry(self) -> VolumeGeometry:
+        """Size, spacing and position of the series."""
+        return VolumeGeometry.from_dict(self.geometry)
+
+
+class Snapshot(_Frozen):
+    """Labels of all series of a project at one moment.
+
+    Attributes
+    ----------
+    experts
+        Names of the data sets, in the order in which they were made.
+    scopes
+        What each of them labels; as long as `experts`.
+    """
+
+    format_version: int = FORMAT_VERSION
+    experts: tuple[str, ...]
+    scopes: tuple[Scope, ...]
+    series: tuple[SnapshotSeries, ...]
+    labels: LabelSet
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> "Snapshot":
+        if self.format_version != FORMAT_VERSION:
+            raise ValueError(f"the snapshot has format {self.format_version}; this version reads {FORMAT_VERSION}")
+        if not self.experts or len(self.experts) != len(self.scopes):
+            raise ValueError(f"experts {self.experts} and scopes {self.scopes} need the same length of at least one")
+        unknown = {series.dataset for series in self.series} - set(self.experts)
+        if unknown:
+            raise ValueError(f"series belong to {sorted(unknown)}, which are none of the data sets {self.experts}")
+        names = [series.name for series in self.series]
+        if len(set(names)) != len(names):
+            raise ValueError("two series have the same name; names are unique in a snapshot")
+        return self
+
+    @property
+    def canonical_json(self) -> str:
+        """The snapshot as JSON with sorted keys and no spaces: equal snapshots have equal text."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `canonical_json`, in hexadecimal digits."""
+        return hashlib.sha256(self.canonical_json.encode()).hexdigest()
+
+    def scope(self, dataset: str) -> Scope:
+        """Return what the data set labels."""
+        return self.scopes[self.experts.index(dataset)]
+
+    def save(self, path: Path) -> None:
+        """Write the canonical JSON so that the file is either complete or absent."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(self.canonical_json)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Snapshot":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        AnnotationFileError
+            If the file is missing, broken, or of another format.
+        """
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise AnnotationFileError(
+                f"The snapshot {path.name} cannot be read ({error.strerror})", "A readable file", "Freeze it again"
+            ) from error
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise AnnotationFileError(
+                f"{path.name} is not a label snapshot: {_first_problem(error)}",
+                f"A JSON file of format {FORMAT_VERSION} is needed",
+                "Freeze the labels again with this version",
+            ) from error
+
+
+def _first_problem(error: ValidationError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text"
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return f"{place}: {problem['msg']}" if place else str(problem["msg"])

@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from lens_engine.errors import AnnotationFileError, ProjectError
+from lens_engine.findings import Scope, Split
+from lens_engine.geometry import VolumeGeometry
+from lens_engine.snapshot import LabelSet, Lesion, LesionOrigin, LesionRole, Snapshot, SnapshotSeries, SnapshotSource
+
+GEOMETRY = VolumeGeometry((20, 64, 64), (2.0, 0.8, 0.8)).as_dict()
+
+
+def lesion(**changes: object) -> Lesion:
+    values = {
+        "series": "a",
+        "box": (1, 2, 3, 11, 12, 5),
+        "slices": ((3, 1, 2, 11, 12), (4, 2, 3, 9, 9)),
+        "role": LesionRole.POSITIVE,
+        "origin": LesionOrigin.ANNOTATION,
+    }
+    return Lesion.model_validate(values | changes)
+
+
+def snapshot(*lesions: Lesion, **changes: object) -> Snapshot:
+    source = SnapshotSource(format="nifti", paths=("scan.nii.gz",))
+    series = SnapshotSeries(
+        name="a",
+        dataset="universal",
+        split=Split.TRAIN,
+        patient="000001",
+        geometry=GEOMETRY,
+        source=source,
+        lesions=lesions,
+    )
+    values = {"experts": ("universal",), "scopes": (Scope.UNIVERSAL,), "series": (series,), "labels": LabelSet.ORIGINAL}
+    return Snapshot.model_validate(values | changes)
+
+
+@given(x=st.floats(0, 30, width=32), width=st.floats(0.5, 30, width=32), index=st.integers(0, 19))
+def test_a_saved_snapshot_is_read_back_equal(
+    tmp_path_factory: pytest.TempPathFactory, x: float, width: float, index: int
+):
+    path = tmp_path_factory.mktemp("snapshot") / "s.json"
+    before = snapshot(lesion(box=(x, 2, index, x + width, 9, index + 1), slices=((index, x, 2, x + width, 9),)))
+    before.save(path)
+    after = Snapshot.load(path)
+    assert after == before
+    assert after.digest == before.digest
+
+
+def test_the_digest_changes_with_any_label():
+    assert snapshot(lesion()).digest != snapshot(lesion(role=LesionRole.IGNORE)).digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"box": (5, 2, 3, 5, 12, 5)}, "low < high"),
+        ({"slices": ()}, "no cross-section"),
+        ({"role": LesionRole.NEGATIVE}, "experts None"),
+        ({"experts": ("lung",)}, "named for negatives only"),
+    ],
+)
+def test_an_inconsistent_lesion_is_refused(changes: dict[str, object], message: str):
+    with pytest.raises(ValidationError, match=message):
+        lesion(**changes)
+
+
+def test_a_lesion_outside_its_series_is_refused():
+    with pytest.raises(ValidationError, match="outside its 20 slices"):
+        snapshot(lesion(slices=((20, 1, 2, 11, 12),)))
+
+
+def test_a_series_of_an_unknown_data_set_is_refused():
+    with pytest.raises(ValidationError, match="'universal'"):
+        snapshot(experts=("lung",))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{}", "experts"), ("no json", "JSON"), ('{"format_version": 7}', "experts")]
+)
+def test_a_broken_snapshot_is_named(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "labels.json"
+    path.write_text(text)
+    with pytest.raises(AnnotationFileError, match=rf"labels\.json.*{message}"):
+        Snapshot.load(path)
+
+
+def test_a_missing_snapshot_is_named(tmp_path: Path):
+    with pytest.raises(AnnotationFileError, match=r"gone\.json"):
+        Snapshot.load(tmp_path / "gone.json")
+
+
+def test_an_unmapped_root_is_named():
+    source = SnapshotSource(format="nifti", paths=("scan.nii.gz",), root="archive")
+    with pytest.raises(ProjectError, match="'archive'"):
+        source.resolve({})
+    assert source.resolve({"archive": Path("mnt")}) == (Path("mnt/scan.nii.gz"),)
