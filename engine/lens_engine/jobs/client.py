@@ -1,0 +1,166 @@
+"""The queue as everyone but a worker sees it: submit, follow, cancel and resume jobs of a project.
+
+Talks to the jobs database only; needs no worker to be alive and never imports torch.
+"""
+
+import logging
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy
+from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, WorkflowStatus, WorkflowStatusString
+
+from lens_engine.errors import JobError
+from lens_engine.jobs.inputs import INPUTS_OF, JobInputs, JobKind
+from lens_engine.jobs.names import APPLICATION_NAME, APPLICATION_VERSION, LOG_FILE, PROGRESS_EVENT, QUEUE_NAME
+from lens_engine.jobs.status import JobProgress, JobState, JobStatus
+from lens_engine.project import Project
+
+STATE_OF = {
+    WorkflowStatusString.DELAYED: JobState.QUEUED,
+    WorkflowStatusString.ENQUEUED: JobState.QUEUED,
+    WorkflowStatusString.PENDING: JobState.RUNNING,
+    WorkflowStatusString.SUCCESS: JobState.DONE,
+    WorkflowStatusString.ERROR: JobState.FAILED,
+    WorkflowStatusString.MAX_RECOVERY_ATTEMPTS_EXCEEDED: JobState.FAILED,
+    WorkflowStatusString.CANCELLED: JobState.CANCELLED,
+}
+
+
+class DbosJobQueue:
+    """`lens_engine.jobs.status.JobQueue` on DBOS: each job is a durable workflow in the project's jobs database."""
+
+    def __init__(self, project: Project) -> None:
+        self._jobs_folder = project.jobs_folder
+        create_tables(project.jobs_database_url)
+        self._client = DBOSClient(
+            system_database_url=project.jobs_database_url,
+            serializer=DBOSPortableJSONSerializer(),
+            application_name=APPLICATION_NAME,
+        )
+
+    def submit(self, inputs: JobInputs) -> str:
+        """Queue a job and return its id."""
+        job_id = _new_id(inputs.kind)
+        self._client.enqueue(
+            {
+                "queue_name": QUEUE_NAME,
+                "workflow_name": inputs.kind.value,
+                "workflow_id": job_id,
+                "app_version": APPLICATION_VERSION,
+            },
+            inputs.model_dump(mode="json"),
+        )
+        return job_id
+
+    def status(self, job_id: str) -> JobStatus:
+        """Return how a job stands. Raises `JobError` when there is no such job."""
+        return self._to_status(self._workflow(job_id))
+
+    def jobs(self, limit: int = 50) -> tuple[JobStatus, ...]:
+        """Return the latest jobs, newest first."""
+        kinds = [kind.value for kind in JobKind]
+        return tuple(
+            self._to_status(workflow)
+            for workflow in self._client.list_workflows(name=kinds, limit=limit, sort_desc=True, load_input=False)
+        )
+
+    def cancel(self, job_id: str) -> None:
+        """Ask a job to end; its worker ends the job's process within seconds. A job that has ended stays as it is."""
+        self._workflow(job_id)
+        self._client.cancel_workflow(job_id)
+
+    def resume(self, job_id: str) -> str:
+        """Let a cancelled or failed job go on, and return the id to follow; see `JobQueue.resume`."""
+        workflow = self._workflow(job_id)
+        state = STATE_OF[WorkflowStatusString(workflow.status)]
+        if state is JobState.CANCELLED:
+            self._client.resume_workflow(job_id, queue_name=QUEUE_NAME)
+            return job_id
+        if state is JobState.FAILED and workflow.input is not None:
+            return self.submit(INPUTS_OF[JobKind(workflow.name)].model_validate(workflow.input["args"][0]))
+        raise JobError(
+            f"The {workflow.name} job {job_id} is {state}",
+            "Only a cancelled or failed job can be resumed",
+            "Wait for it, or ask for a new one",
+        )
+
+    def log_file(self, job_id: str) -> Path:
+        """Return where the job's log is, or will be."""
+        return self._jobs_folder / job_id / LOG_FILE
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._client.destroy()
+
+    def _workflow(self, job_id: str) -> WorkflowStatus:
+        found = self._client.list_workflows(workflow_ids=[job_id])
+        if not found:
+            raise JobError(
+                f"There is no job {job_id!r}", "The id of a job of this project is needed", "See 'lens jobs'"
+            )
+        return found[0]
+
+    def _to_status(self, workflow: WorkflowStatus) -> JobStatus:
+        state = STATE_OF[WorkflowStatusString(workflow.status)]
+        output = workflow.output if state is JobState.DONE else None
+        return JobStatus(
+            id=workflow.workflow_id,
+            kind=JobKind(workflow.name),
+            state=state,
+            progress=self._progress(workflow.workflow_id),
+            worker=None if state is JobState.QUEUED else workflow.executor_id,
+            created_at=_moment(workflow.created_at) or datetime.now(UTC),
+            started_at=None if state is JobState.QUEUED else _moment(workflow.dequeued_at),
+            finished_at=_moment(workflow.completed_at) if state.is_final else None,
+            error=_message(workflow) if state is JobState.FAILED else None,
+            result=output if isinstance(output, dict) else {},
+        )
+
+    def _progress(self, job_id: str) -> JobProgress:
+        event = self._client.get_event(job_id, PROGRESS_EVENT, timeout_seconds=0)
+        return JobProgress(**event) if isinstance(event, dict) else JobProgress()
+
+
+def open_queue(project: Project) -> DbosJobQueue:
+    """Return the job queue of a project; its tables are created when no worker has ever run."""
+    return DbosJobQueue(project)
+
+
+def create_tables(jobs_database_url: str) -> None:
+    """Create the tables of the job engine where there are none.
+
+    Raises `JobError` when the database cannot be reached.
+    """
+    logging.getLogger("dbos").setLevel(logging.ERROR)
+    try:
+        engine = sqlalchemy.create_engine(jobs_database_url)
+        try:
+            is_sqlite = engine.dialect.name == "sqlite"
+            exists = sqlalchemy.inspect(engine).has_table("workflow_status", schema=None if is_sqlite else "dbos")
+        finally:
+            engine.dispose()
+        if not exists:
+            DBOS.migrate(jobs_database_url)
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise JobError(
+            "The jobs database of the project cannot be opened",
+            "It must be readable and writable",
+            "Check the disk, the rights of the project folder, and 'jobs_database_url' in its settings",
+        ) from error
+
+
+def _new_id(kind: JobKind) -> str:
+    """Return an id that sorts by time and says what it is: it names the job's folder."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{kind.value}-{uuid.uuid4().hex[:6]}"
+
+
+def _moment(epoch_milliseconds: int | None) -> datetime | None:
+    return None if epoch_milliseconds is None else datetime.fromtimestamp(epoch_milliseconds / 1000, UTC)
+
+
+def _message(workflow: WorkflowStatus) -> str:
+    if workflow.status == WorkflowStatusString.MAX_RECOVERY_ATTEMPTS_EXCEEDED.value:
+        return "The worker died again and again on this job. See the job's log; too little memory is the usual reason."
+    return str(workflow.error) if workflow.error else "The job failed without a message. See the job's log."

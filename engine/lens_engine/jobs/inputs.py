@@ -1,0 +1,98 @@
+"""What each kind of job needs to know: ids and numbers only, never a path and never a patient.
+
+The same models make the command-line options and the forms of the viewer.
+"""
+
+import re
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from lens_engine.findings import Split
+
+
+class JobKind(StrEnum):
+    """What a job does."""
+
+    DETECT = "detect"
+    MINE = "mine"
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+    EXPORT = "export"
+
+
+class ExportFormat(StrEnum):
+    """How annotations leave the project."""
+
+    MANUAL_PICKLE = "manual-pickle"
+    """The published layout of the manual 3D test set."""
+    JSON = "json"
+    """The same content as JSON."""
+
+
+def _held_out(split: Split) -> Split:
+    if split is Split.TRAIN:
+        raise ValueError("a detector is evaluated on held-out patients: choose 'test' or 'val'")
+    return split
+
+
+def _file_name(target: str) -> str:
+    if not re.fullmatch(r"[\w][\w.\- ]*", target):
+        raise ValueError("give a plain file name without folders; it is written into the project's exports folder")
+    return target
+
+
+class _Inputs(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DetectInputs(_Inputs):
+    """Run one model version over series; those that it has already seen are skipped."""
+
+    kind: ClassVar[JobKind] = JobKind.DETECT
+    series_ids: tuple[int, ...] = Field(min_length=1, description="Series to look at")
+    model_version: str = Field(min_length=1, description="Model version, such as v1")
+
+
+class MineInputs(_Inputs):
+    """Mine candidates from the detections of one model version, over all patients outside the test split."""
+
+    kind: ClassVar[JobKind] = JobKind.MINE
+    model_version: str = Field(min_length=1, description="Model version whose detections are mined")
+
+
+class TrainInputs(_Inputs):
+    """Train a new model version on a frozen snapshot."""
+
+    kind: ClassVar[JobKind] = JobKind.TRAIN
+    snapshot_id: str = Field(min_length=1, description="Snapshot of labels, frozen before the job was queued")
+    parent_version: str = Field(min_length=1, description="Model version to fine-tune, and parent of the new one")
+    steps: int | None = Field(default=None, ge=1, description="Training steps; the recipe's when not given")
+    seed: int = Field(default=0, ge=0, description="Seed of everything random")
+    promote: bool = Field(default=False, description="Make the new version the project's when it is done")
+    from_scratch: bool = Field(default=False, description="Do not start from the parent's weights")
+
+
+class EvaluateInputs(_Inputs):
+    """Measure model versions on completely annotated held-out series; two versions are also compared pairwise."""
+
+    kind: ClassVar[JobKind] = JobKind.EVALUATE
+    model_versions: tuple[str, ...] = Field(min_length=1, description="Model versions, the reference first")
+    split: Annotated[Split, AfterValidator(_held_out)] = Field(default=Split.TEST, description="Held-out part")
+
+
+class ExportInputs(_Inputs):
+    """Write the complete test-set annotations into the exports folder of the project."""
+
+    kind: ClassVar[JobKind] = JobKind.EXPORT
+    format: ExportFormat = Field(description="File format")
+    target: Annotated[str, AfterValidator(_file_name)] = Field(description="File name inside the exports folder")
+
+
+JobInputs = DetectInputs | MineInputs | TrainInputs | EvaluateInputs | ExportInputs
+
+INPUTS_OF: dict[JobKind, type[JobInputs]] = {
+    model.kind: model for model in (DetectInputs, MineInputs, TrainInputs, EvaluateInputs, ExportInputs)
+}
+"""The inputs model of each kind."""

@@ -1,0 +1,11 @@
+"""Names that clients and workers of all releases must agree on."""
+
+APPLICATION_NAME = "lens"
+APPLICATION_VERSION = "lens-jobs-1"
+"""Fixed by hand: DBOS would hash the source code and strand queued jobs after every upgrade. Raise it only when a
+workflow's steps change so that an older, half-finished job could not go on."""
+
+QUEUE_NAME = "lens-jobs"
+PROGRESS_EVENT = "progress"
+LOG_FILE = "log.txt"
+"""Inside the job's own folder."""
