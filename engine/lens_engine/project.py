@@ -1,0 +1,258 @@
+"""A project: one folder with its settings, its database and everything the jobs write.
+
+lens.yaml                                  settings
+store/lens.sqlite  store/jobs.sqlite       catalog and decisions; the job engine
+detections/<model>/<series_id>.parquet
+models/<version>/{weights.safetensors, card.json}
+snapshots/<id>.json
+jobs/<job_id>/
+exports/
+"""
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from lens_engine.errors import ProjectError
+
+SCHEMA_VERSION = 1
+"""Version of the settings file that this code writes, and the newest it reads."""
+
+SETTINGS_NAME = "lens.yaml"
+
+
+def _without_password(url: str | None) -> str | None:
+    if url is None:
+        return None
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ValueError("is not a database URL such as postgresql+psycopg://host/name") from error
+    if parsed.password is not None:
+        raise ValueError("contains a password; keep it in ~/.pgpass or PGPASSWORD, never in the project")
+    return url
+
+
+DatabaseUrl = Annotated[str | None, AfterValidator(_without_password)]
+
+
+class ProjectSettings(BaseModel):
+    """What the file `lens.yaml` says.
+
+    Attributes
+    ----------
+    database_url, jobs_database_url
+        PostgreSQL of a department, without a password; None is SQLite inside the folder.
+    train_fraction, val_fraction
+        Shares of the patients; the rest are test patients.
+    split_salt
+        Secret that patient identifiers are hashed with. Changing it would give known patients new numbers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    name: str = Field(min_length=1)
+    database_url: DatabaseUrl = None
+    jobs_database_url: DatabaseUrl = None
+    train_fraction: float = Field(default=0.7, ge=0, le=1)
+    val_fraction: float = Field(default=0.15, ge=0, le=1)
+    split_salt: str = ""
+
+    @model_validator(mode="after")
+    def _fractions_fit(self) -> "ProjectSettings":
+        if self.train_fraction + self.val_fraction > 1:
+            raise ValueError(f"train_fraction {self.train_fraction} and val_fraction {self.val_fraction} exceed 1")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """An opened project folder; `folder` is absolute."""
+
+    folder: Path
+    settings: ProjectSettings
+
+    @classmethod
+    def create(cls, folder: Path, name: str | None = None, settings: ProjectSettings | None = None) -> "Project":
+        """Make a new project in `folder`, which may exist but not hold a project.
+
+        Parameters
+        ----------
+        name
+            Shown to readers; the folder's name by default.
+        settings
+            Used as they are, for example with the URL of a PostgreSQL database; a fresh salt is drawn otherwise.
+
+        Raises
+        ------
+        ProjectError
+            If there is a project already, or the folder cannot be written.
+        """
+        folder = folder.expanduser().resolve()
+        if (folder / SETTINGS_NAME).exists():
+            raise ProjectError(
+                f"{folder} is a project already",
+                "A folder without lens.yaml is needed",
+                "Choose another folder or open it",
+            )
+        if settings is None:
+            settings = ProjectSettings(name=name or folder.name or "project", split_salt=secrets.token_hex(16))
+        project = cls(folder, settings)
+        try:
+            for part in project.folders:
+                part.mkdir(parents=True, exist_ok=True)
+            _write_text(
+                project.settings_file, yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
+            )
+        except OSError as error:
+            raise ProjectError(
+                f"The project cannot be written to {folder} ({error.strerror})",
+                "A folder that you may write to, on a disk with free space",
+                "Choose another folder or free space",
+            ) from error
+        return project
+
+    @classmethod
+    def open(cls, folder: Path) -> "Project":
+        """Open the project in `folder`.
+
+        Raises
+        ------
+        ProjectError
+            If there is none, its settings are broken, or it was made by a newer version; nothing is changed.
+        """
+        folder = folder.expanduser().resolve()
+        try:
+            text = (folder / SETTINGS_NAME).read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise ProjectError(
+                f"{folder} is not a project", "A folder with lens.yaml is needed", f"Make one with: lens init {folder}"
+            ) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ProjectError(
+                f"{folder / SETTINGS_NAME} cannot be read", "A readable text file", "Check the file"
+            ) from error
+        project = cls(folder, _parse(text, folder / SETTINGS_NAME))
+        for part in project.folders:
+            part.mkdir(parents=True, exist_ok=True)
+        return project
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> "Project":
+        """Open the project that `start` (default: the current folder) lies in.
+
+        Raises
+        ------
+        ProjectError
+            If neither the folder nor a parent of it is a project.
+        """
+        start = (start or Path.cwd()).expanduser().resolve()
+        for folder in (start, *start.parents):
+            if (folder / SETTINGS_NAME).is_file():
+                return cls.open(folder)
+        raise ProjectError(
+            f"{start} lies in no project",
+            "A folder with lens.yaml, or one inside it, is needed",
+            "Run the command inside a project, name one with --project DIR, or make one with: lens init DIR",
+        )
+
+    @property
+    def settings_file(self) -> Path:
+        """The file `lens.yaml`."""
+        return self.folder / SETTINGS_NAME
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the catalog and the decisions."""
+        return self.settings.database_url or self._sqlite_url("lens.sqlite")
+
+    @property
+    def jobs_database_url(self) -> str:
+        """SQLAlchemy URL of the job engine."""
+        return self.settings.jobs_database_url or self._sqlite_url("jobs.sqlite")
+
+    @property
+    def store_folder(self) -> Path:
+        """Folder of the SQLite files."""
+        return self.folder / "store"
+
+    @property
+    def detections_folder(self) -> Path:
+        """Folder of the Parquet files, one folder per model version."""
+        return self.folder / "detections"
+
+    @property
+    def models_folder(self) -> Path:
+        """Folder of the checkpoints, one folder per version."""
+        return self.folder / "models"
+
+    @property
+    def snapshots_folder(self) -> Path:
+        """Folder of the frozen labels."""
+        return self.folder / "snapshots"
+
+    @property
+    def jobs_folder(self) -> Path:
+        """Folder of logs and unfinished results, one folder per job."""
+        return self.folder / "jobs"
+
+    @property
+    def exports_folder(self) -> Path:
+        """Folder of exports, and of the mapping files that must not leave the project."""
+        return self.folder / "exports"
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """All folders of the layout."""
+        return (
+            self.store_folder,
+            self.detections_folder,
+            self.models_folder,
+            self.snapshots_folder,
+            self.jobs_folder,
+            self.exports_folder,
+        )
+
+    def _sqlite_url(self, name: str) -> str:
+        return URL.create("sqlite", database=str(self.store_folder / name)).render_as_string()
+
+
+def _parse(text: str, path: Path) -> ProjectSettings:
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ProjectError(f"{path} is not valid YAML", "Lines of the form `key: value`", "Correct the file") from error
+    if not isinstance(values, dict):
+        raise ProjectError(
+            f"{path} holds {type(values).__name__}", "Lines of the form `key: value`", "Correct the file"
+        )
+    version = values.get("schema_version", SCHEMA_VERSION)
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise ProjectError(
+            f"The project {path.parent} has schema version {version}",
+            f"This version of LENS-napari reads up to {SCHEMA_VERSION}",
+            "Update LENS-napari: pip install --upgrade lens-napari",
+        )
+    try:
+        return ProjectSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise ProjectError(f"{path}: {place}: {first['msg']}", "A valid setting", "Correct the file") from error
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

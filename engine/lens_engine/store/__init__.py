@@ -1,0 +1,1 @@
+"""The project's database and files: catalog, annotations, detections, candidates, decisions, snapshots, models."""
