@@ -1,0 +1,103 @@
+"""The verb that says what this installation is made of, and what is wrong with it."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from lens_engine.errors import LensError
+from lens_engine.jobs.launcher import worker_alive
+from lens_engine.project import Project
+from lens_engine.store.database import Database
+from lens_engine.store.models import Models
+from lens_napari.cli.context import console
+
+PACKAGES = ("lens-napari", "napari", "numpy", "SimpleITK", "SQLAlchemy", "dbos", "torch", "lightning")
+PROBE_SECONDS = 120
+
+
+def doctor(context: typer.Context) -> None:
+    """Print versions, device, database and graphics driver, and what is wrong with them."""
+    problems: list[str] = []
+    table = Table("what", "found", title="LENS-napari, for research use only")
+    table.add_row("Python", f"{platform.python_version()} on {platform.platform()}")
+    for package in PACKAGES:
+        table.add_row(package, _version(package))
+    table.add_row("device", _device(problems))
+    table.add_row("graphics", _graphics(problems))
+    for name, value in _project_rows(context, problems):
+        table.add_row(name, escape(value))
+    console.print(table)
+    for problem in problems:
+        console.print(f"[bold red]Wrong:[/] {escape(problem)}")
+    if problems:
+        raise typer.Exit(1)
+    console.print("Nothing is wrong.")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _device(problems: list[str]) -> str:
+    if _version("torch") == "not installed":
+        return "none: a reading station. Jobs run where the extra 'engine' is installed."
+    report = _probe("lens_engine.detector.device_probe", problems, "torch cannot be used")
+    memory = f", {report['free_gib']} of {report['total_gib']} GiB free" if "free_gib" in report else ""
+    return f"{report.get('device', 'unknown')}{memory}"
+
+
+def _graphics(problems: list[str]) -> str:
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return "no display: the viewer cannot be opened here, everything else can"
+    report = _probe("lens_napari.graphics_probe", problems, "OpenGL cannot be used")
+    return f"{report.get('gl', 'unknown')} ({report.get('qt', 'no Qt binding')})"
+
+
+def _probe(module: str, problems: list[str], complaint: str) -> dict[str, str]:
+    """Run a module that prints JSON in a process of its own: a broken driver may kill it."""
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-m", module], capture_output=True, text=True, timeout=PROBE_SECONDS, check=True
+        )
+        report: dict[str, str] = json.loads(answer.stdout)
+    except subprocess.CalledProcessError as error:
+        last_line = (error.stderr.strip().splitlines() or ["no message"])[-1]
+        problems.append(f"{complaint}: {last_line}")
+        return {}
+    except (subprocess.TimeoutExpired, json.JSONDecodeError) as error:
+        problems.append(f"{complaint}: {error}")
+        return {}
+    return report
+
+
+def _project_rows(context: typer.Context, problems: list[str]) -> list[tuple[str, str]]:
+    folder = context.obj
+    try:
+        project = Project.open(folder) if folder is not None else Project.find()
+    except LensError as error:
+        if folder is not None:
+            problems.append(str(error))
+        return [("project", "none here")]
+    rows = [("project", str(project.folder)), ("database", project.database_url)]
+    try:
+        models = Models(Database.open(project)).all()
+    except LensError as error:
+        problems.append(str(error))
+        return rows
+    promoted = next((model for model in models if model.is_promoted), None)
+    rows.append(("model", "none" if promoted is None else f"{promoted.version}. {promoted.notice}"))
+    rows.append(("worker", "alive" if worker_alive(project) else "none alive; one starts with the next job"))
+    return rows
+
+
+VERBS = {"doctor": doctor}

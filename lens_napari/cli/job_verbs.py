@@ -1,0 +1,255 @@
+"""Verbs that ask a worker for something: detect, mine, retrain, evaluate, export, and jobs and worker themselves."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from lens_engine.errors import JobError, StoreError
+from lens_engine.findings import Split
+from lens_engine.jobs.client import open_queue
+from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, ExportFormat, JobInputs, MineInputs, TrainInputs
+from lens_engine.jobs.launcher import ensure_worker
+from lens_engine.jobs.results import DetectResult, EvaluateResult, MineResult, TrainResult
+from lens_engine.jobs.status import JobState, JobStatus, wait_for
+from lens_engine.project import Project
+from lens_engine.snapshot import LabelSet
+from lens_engine.store.catalog import Catalog
+from lens_engine.store.database import Database
+from lens_engine.store.exporting import export_test_set
+from lens_engine.store.models import ModelRecord, Models
+from lens_engine.store.snapshots import Snapshots
+from lens_napari.cli.context import console, open_project, progress_bar
+
+WaitOption = Annotated[bool, typer.Option("--wait", help="Show a progress bar until the job has ended.")]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Model version; the promoted one by default.")]
+
+
+class Initialisation(StrEnum):
+    """Where the weights of a retrained model come from."""
+
+    PROMOTED = "promoted"
+    SCRATCH = "scratch"
+
+
+def detect(
+    context: typer.Context,
+    series: Annotated[
+        list[str] | None, typer.Option("--series", help="Name of a series; may be repeated. All by default.")
+    ] = None,
+    model: ModelOption = None,
+    wait: WaitOption = False,
+) -> None:
+    """Run the detector, with every dataset expert, over the scans of the project."""
+    project = open_project(context)
+    database = Database.open(project)
+    version = _model(database, model)
+    catalog = Catalog(database)
+    records = [catalog.by_name(name) for name in series] if series else list(catalog.all_series(with_images=True))
+    if not records:
+        raise StoreError("The project holds no scans", "At least one CT series is needed", "Add some with: lens add PATH")
+    if version.notice:
+        console.print(f"[yellow]{escape(version.notice)}[/]")
+    inputs = DetectInputs(series_ids=tuple(record.id for record in records), model_version=version.version)
+    status = _submit(project, inputs, wait)
+    if status is not None:
+        _print_detections(DetectResult.model_validate(dict(status.result)))
+
+
+def mine(context: typer.Context, model: ModelOption = None, wait: WaitOption = False) -> None:
+    """Mine missing annotations and uncertain lesions from the detections."""
+    project = open_project(context)
+    version = _model(Database.open(project), model)
+    status = _submit(project, MineInputs(model_version=version.version), wait)
+    if status is not None:
+        result = MineResult.model_validate(dict(status.result))
+        console.print(f"{result.candidates} candidates in {result.series} series. {result.limit_note}")
+        for reason, count in result.by_reason.items():
+            console.print(f"  {reason}: {count}")
+
+
+def retrain(
+    context: typer.Context,
+    labels: Annotated[LabelSet, typer.Option(help="Which labels to learn from.")] = LabelSet.CURATED,
+    start: Annotated[Initialisation, typer.Option("--from", help="Where the weights come from.")] = Initialisation.PROMOTED,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps; those of the recipe by default.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    promote: Annotated[bool, typer.Option("--promote", help="Use the new version from now on.")] = False,
+    wait: WaitOption = False,
+) -> None:
+    """Freeze the labels and decisions into a snapshot and train a new model version on it."""
+    project = open_project(context)
+    database = Database.open(project)
+    version = _model(database, None)
+    snapshot = Snapshots(database).freeze(labels)
+    console.print(f"Snapshot {snapshot.id}: " + ", ".join(f"{count} {name}" for name, count in snapshot.counts.items()))
+    inputs = TrainInputs(
+        snapshot_id=snapshot.id,
+        parent_version=version.version,
+        steps=steps,
+        seed=seed,
+        promote=promote,
+        from_scratch=start is Initialisation.SCRATCH,
+    )
+    status = _submit(project, inputs, wait)
+    if status is not None:
+        result = TrainResult.model_validate(dict(status.result))
+        console.print(
+            f"New model version {result.model_version} after {result.steps} steps"
+            + (" (promoted)" if result.promoted else f"; use it with: lens models --promote {result.model_version}")
+        )
+
+
+def evaluate(
+    context: typer.Context,
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Model versions, the reference first; the promoted one by default.")
+    ] = None,
+    split: Annotated[Split, typer.Option(help="Held-out part: test or val.")] = Split.TEST,
+    wait: WaitOption = False,
+) -> None:
+    """Measure model versions (FROC) on completely annotated held-out series."""
+    project = open_project(context)
+    database = Database.open(project)
+    versions = tuple(models) if models else (_model(database, None).version,)
+    for version in versions:
+        Models(database).get(version)
+    status = _submit(project, EvaluateInputs(model_versions=versions, split=split), wait)
+    if status is not None:
+        _print_evaluation(EvaluateResult.model_validate(dict(status.result)))
+
+
+def export(
+    context: typer.Context,
+    out: Annotated[Path, typer.Argument(help="File to write.")],
+    form: Annotated[ExportFormat, typer.Option("--format", help="File format.")] = ExportFormat.MANUAL_PICKLE,
+) -> None:
+    """Write the complete 3D annotations in the published form of the manual test set, or as JSON."""
+    report = export_test_set(Database.open(open_project(context)), form.value, out)
+    console.print(f"{report.lesions} lesions of {report.series} series written to {escape(str(out))}")
+    if report.mapping_file is not None:
+        console.print(f"Which series is which stays in the project: {escape(str(report.mapping_file))}")
+
+
+def jobs(
+    context: typer.Context,
+    cancel: Annotated[str | None, typer.Option(metavar="JOB", help="Ask a job to end.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="JOB", help="Go on with a cancelled job.")] = None,
+    log: Annotated[str | None, typer.Option(metavar="JOB", help="Show the log of a job.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the latest jobs.")] = 20,
+) -> None:
+    """List the jobs of the project, cancel or resume one, or show its log."""
+    queue = open_queue(open_project(context))
+    try:
+        if cancel is not None:
+            queue.cancel(cancel)
+        if resume is not None:
+            queue.resume(resume)
+        if log is not None:
+            file = queue.log_file(log)
+            if not file.is_file():
+                raise JobError(f"Job {log} has no log yet", "A log appears when a worker starts the job", "See: lens jobs")
+            console.out(file.read_text(encoding="utf-8"), end="")
+            return
+        table = Table("job", "kind", "state", "progress", "what", "worker")
+        for status in queue.jobs(limit):
+            progress = f"{status.done}/{status.total}" if status.total else ""
+            table.add_row(
+                status.id, status.kind, status.state, progress, escape(status.error or status.stage), status.worker or ""
+            )
+        console.print(table)
+    finally:
+        queue.close()
+
+
+def worker(
+    context: typer.Context,
+    idle_minutes: Annotated[float, typer.Option(min=0, help="End after so long without a job; 0: never.")] = 0,
+    executor_id: Annotated[str | None, typer.Option(help="Stable name of this worker; host and device by default.")] = None,
+) -> None:
+    """Run jobs in the foreground until interrupted (needs the extra 'engine')."""
+    project = open_project(context)
+    command = [sys.executable, "-m", "lens_engine.jobs.worker", "--project", str(project.folder)]
+    command += ["--idle-minutes", str(idle_minutes)]
+    if executor_id is not None:
+        command += ["--executor-id", executor_id]
+    raise typer.Exit(subprocess.call(command))
+
+
+def _model(database: Database, version: str | None) -> ModelRecord:
+    models = Models(database)
+    return models.promoted() if version is None else models.get(version)
+
+
+def _submit(project: Project, inputs: JobInputs, wait: bool) -> JobStatus | None:
+    """Queue a job, see that a worker is alive, and with `wait` follow it to its end."""
+    queue = open_queue(project)
+    try:
+        job_id = queue.submit(inputs)
+        ensure_worker(project)
+        if not wait:
+            console.print(f"Job {job_id} is queued; see it with: lens jobs")
+            return None
+        with progress_bar() as progress:
+            task = progress.add_task(inputs.kind, total=None)
+
+            def show(status: JobStatus) -> None:
+                progress.update(
+                    task, description=escape(status.stage or status.state), completed=status.done, total=status.total or None
+                )
+
+            status = _follow(queue.cancel, lambda: wait_for(queue, job_id, show), job_id)
+        if status.state is not JobState.DONE:
+            raise JobError(
+                f"The {inputs.kind} job {job_id} {status.state}: {status.error or 'it was cancelled'}",
+                "",
+                f"See its log with: lens jobs --log {job_id}",
+            )
+        return status
+    finally:
+        queue.close()
+
+
+def _follow(cancel: Callable[[str], None], wait: Callable[[], JobStatus], job_id: str) -> JobStatus:
+    """Wait for a job; an interrupted wait cancels it, as a person at the keyboard means by Ctrl-C."""
+    try:
+        return wait()
+    except KeyboardInterrupt:
+        cancel(job_id)
+        console.print(f"Job {job_id} was asked to end; go on with: lens jobs --resume {job_id}")
+        raise
+
+
+def _print_detections(result: DetectResult) -> None:
+    table = Table("expert", "2D boxes", "3D findings")
+    for expert, boxes in result.boxes.items():
+        table.add_row(expert, str(boxes), str(result.findings.get(expert, 0)))
+    console.print(table)
+    console.print(
+        f"{result.series} series with {result.model_version}, {result.skipped} of them detected before."
+    )
+
+
+def _print_evaluation(result: EvaluateResult) -> None:
+    if not result.measurable:
+        console.print(f"Not measurable yet: {escape(result.what_to_do)}")
+        return
+    console.print(f"Measured on {result.series} series, {result.patients} patients, {result.lesions} lesions ({result.split}).")
+    console.print_json(data={"evaluations": result.evaluations, "difference": result.difference})
+
+
+VERBS = {
+    "detect": detect,
+    "mine": mine,
+    "retrain": retrain,
+    "evaluate": evaluate,
+    "export": export,
+    "worker": worker,
+    "jobs": jobs,
+}

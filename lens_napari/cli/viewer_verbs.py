@@ -1,0 +1,47 @@
+"""The verbs that open napari: review and demo. They alone need a Qt binding."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lens_engine.errors import ConfigError
+from lens_napari.cli.context import open_project
+
+
+def review(context: typer.Context) -> None:
+    """Open napari on the lesions that wait for a reader."""
+    project = open_project(context)
+    _require_qt()
+    # Only here: every other verb works where no Qt binding is installed.
+    from lens_napari.application import run_review
+
+    run_review(project.folder)
+
+
+def demo(
+    folder: Annotated[Path, typer.Option(help="Folder of the demo project; made anew.")] = Path("demo"),
+    journey: Annotated[
+        bool, typer.Option("--journey", help="Go through the whole loop unattended and leave screenshots and a report.")
+    ] = False,
+) -> None:
+    """Build a project of phantom patients and open it, or go through the whole loop unattended."""
+    _require_qt()
+    # Only here: every other verb works where no Qt binding is installed.
+    from lens_napari.demo.journey import run_demo
+
+    run_demo(folder, is_unattended=journey)
+
+
+def _require_qt() -> None:
+    try:
+        import qtpy.QtWidgets  # noqa: F401  the import itself is the question
+    except ImportError as error:
+        raise ConfigError(
+            "No Qt binding is installed",
+            "PyQt5 or PyQt6 is needed to open a window",
+            'Install one with: pip install "lens-napari[pyqt5]"',
+        ) from error
+
+
+VERBS = {"review": review, "demo": demo}
