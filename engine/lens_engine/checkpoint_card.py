@@ -1,0 +1,114 @@
+"""What a checkpoint says about itself, read without torch: its configuration, its origin and what it may claim.
+
+A checkpoint is a folder with `weights.safetensors` and `card.json`. The card is written last, so that a folder with a
+card is complete.
+"""
+
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from lens_engine.errors import CheckpointError
+
+CARD_NAME = "card.json"
+WEIGHTS_NAME = "weights.safetensors"
+CARD_VERSION = 1
+
+DEMO_NOTICE = (
+    "Demo model: trained on computer-made phantoms, not on patients. Its findings on real scans mean nothing; "
+    "train it on your own data first."
+)
+"""Shown wherever a model speaks that has seen no patient."""
+
+
+class TrainedOn(StrEnum):
+    """Whose images a model has learned from."""
+
+    NOTHING = "nothing"
+    PHANTOMS = "phantoms"
+    PATIENTS = "patients"
+
+
+class CheckpointCard(BaseModel):
+    """Everything that is known about one set of weights.
+
+    `save_checkpoint` fills in what the model and its file say: `config`, `experts`, the digests and the count.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    card_version: int = CARD_VERSION
+    config: dict[str, JsonValue] = {}
+    """A `DetectorConfig` as JSON; only the detector, which knows torch, reads it."""
+    experts: tuple[str, ...] = ()
+    """Names of the experts, in the order of the outputs."""
+    trained_on: TrainedOn
+    notice: str = ""
+    """Shown to the user wherever this model speaks; empty for none."""
+    created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    parent: str | None = None
+    """Model version that the training started from."""
+    snapshot: str | None = None
+    """Digest of the label snapshot."""
+    recipe: str | None = None
+    """Name of the training recipe."""
+    steps: int | None = None
+    seed: int | None = None
+    metrics: dict[str, float] = {}
+    """Measured when it was made, by name."""
+    parameters_digest: str = ""
+    """SHA-256 of the parameters' names and shapes."""
+    weights_digest: str = ""
+    """SHA-256 of the weights file."""
+    parameter_count: int = 0
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the model has never seen a patient."""
+        return self.trained_on is not TrainedOn.PATIENTS
+
+
+def read_card(folder: Path) -> CheckpointCard:
+    """Read the card of the checkpoint in `folder`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no card, or it cannot be understood by this version.
+    """
+    path = folder / CARD_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(
+            f"The card {path} cannot be read ({error})",
+            "A checkpoint folder with a card.json is needed",
+            "Choose another",
+        ) from error
+    try:
+        version = json.loads(text).get("card_version")
+    except (json.JSONDecodeError, AttributeError) as error:
+        raise CheckpointError(
+            f"The card {path} is not a JSON object ({error})", "An intact card is needed", "Copy the checkpoint again"
+        ) from error
+    if version != CARD_VERSION:
+        raise CheckpointError(
+            f"The card {path} has version {version}", f"Version {CARD_VERSION} is needed", "Update LENS-napari"
+        )
+    try:
+        return CheckpointCard.model_validate_json(text)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise CheckpointError(
+            f"The card {path} does not fit this version: {problems}",
+            "A card written by the same version is needed",
+            "Update LENS-napari or train again",
+        ) from error
+
+
+def demo_checkpoint_folder() -> Path:
+    """Return the folder of the demo model that ships with the package."""
+    return Path(__file__).parent / "detector" / "demo_model"

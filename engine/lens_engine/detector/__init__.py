@@ -1,0 +1,1 @@
+"""The detector family: parts, their assembly, and what turns its output into findings."""

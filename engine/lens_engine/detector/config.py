@@ -1,0 +1,154 @@
+"""What a detector is made of: a frozen configuration that travels with its weights. Knows no torch.
+
+Parts are chosen by name (`BackboneKind`, `ProposalKind`), so that another backbone or proposal network is one more
+member here and one more module beside the existing ones. Lengths are network pixels unless a name says otherwise.
+"""
+
+from enum import StrEnum
+from itertools import pairwise
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from lens_engine.findings import FUSED
+
+PUBLISHED_INTENSITY = ((-1024.0, 0.0), (3071.0, 255.0))
+"""The one window of LENS, MELD and MULAN (spec 2, step 2)."""
+
+NARROW_INTENSITY = ((-1024.0, 0.0), (-850.0, 20.0), (-160.0, 70.0), (240.0, 230.0), (1500.0, 255.0))
+"""Most of the range for soft tissue: a small network trained for minutes cannot amplify 30 HU out of 4095."""
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+class BackboneKind(StrEnum):
+    """Network that turns nine slices into one feature map."""
+
+    DENSENET_25D = "densenet-2.5d"
+
+
+class ProposalKind(StrEnum):
+    """Network that proposes 2D boxes on a feature map, one for each expert."""
+
+    AFP = "afp"
+
+
+class BackboneConfig(BaseModel):
+    """Widths of the truncated 2.5D DenseNet with 3D fusion and FPN (spec 3)."""
+
+    model_config = _FROZEN
+
+    kind: BackboneKind = BackboneKind.DENSENET_25D
+    stem: int = Field(default=64, ge=1)
+    """Channels after the 7x7 convolution."""
+    growth: int = Field(default=32, ge=1)
+    """Channels that each dense layer adds."""
+    blocks: tuple[int, int, int] = (6, 12, 24)
+    """Dense layers in each block."""
+    bottleneck: int = Field(default=4, ge=1)
+    """Channels between the two convolutions of a dense layer, in multiples of `growth`."""
+    fpn_channels: int = Field(default=512, ge=1)
+    """Channels of the final feature map."""
+
+
+class ProposalConfig(BaseModel):
+    """Anchor-free proposal networks, one for each expert (spec 4.1, 4.2)."""
+
+    model_config = _FROZEN
+
+    kind: ProposalKind = ProposalKind.AFP
+    width: int = Field(default=256, ge=1)
+    """Hidden channels of each branch."""
+    min_side: float = Field(default=8.0, ge=0)
+    """A proposal with a shorter side is dropped."""
+    pre_nms: int = Field(default=6000, ge=1)
+    """Best cells of each expert that become boxes, at inference."""
+    post_nms: int = Field(default=300, ge=1)
+    """Pooled proposals of a slice after NMS, at inference."""
+    train_pre_nms: int = Field(default=12000, ge=1)
+    train_post_nms: int = Field(default=2000, ge=1)
+    nms: float = Field(default=0.7, gt=0, le=1)
+
+
+class HeadConfig(BaseModel):
+    """Head that all experts share (spec 4.2)."""
+
+    model_config = _FROZEN
+
+    fc_width: int = Field(default=2048, ge=1)
+    pooled: int = Field(default=7, ge=1)
+    """Bins of ROIAlign along each side."""
+
+
+class PostConfig(BaseModel):
+    """From scored boxes to detections (spec 4.4)."""
+
+    model_config = _FROZEN
+
+    score_threshold: float = Field(default=0.05, ge=0, lt=1)
+    nms: float = Field(default=0.5, gt=0, le=1)
+    per_slice: int = Field(default=50, ge=1)
+    """Best boxes of one expert that are kept on a slice."""
+
+
+class DetectorConfig(BaseModel):
+    """One assembly of the detector family.
+
+    Two checkpoints with equal configurations have the same parameters by name and shape.
+    """
+
+    model_config = _FROZEN
+
+    experts: tuple[str, ...]
+    """Names, in the order of the network's outputs; the first one is the universal expert."""
+    pixel_mm: float = Field(default=0.8, gt=0)
+    grid_mm: float = Field(default=2.0, gt=0)
+    """Distance of the slices that the network sees."""
+    max_side: int = Field(default=512, ge=32)
+    """A larger slice is scaled down to this."""
+    intensity: tuple[tuple[float, float], ...] = PUBLISHED_INTENSITY
+    """Points (HU, value in 0..255) between which the network input is linear; constant beyond."""
+    mean: float = 50.0
+    """Subtracted from every value."""
+    antialias: bool = False
+    """Average over the source pixels when scaling down; the published code interpolates bilinearly."""
+    backbone: BackboneConfig = BackboneConfig()
+    proposal: ProposalConfig = ProposalConfig()
+    head: HeadConfig = HeadConfig()
+    post: PostConfig = PostConfig()
+
+    @field_validator("experts")
+    @classmethod
+    def _experts_are_distinct(cls, experts: tuple[str, ...]) -> tuple[str, ...]:
+        if not experts or len(set(experts)) != len(experts) or FUSED in experts or not all(experts):
+            raise ValueError(f"experts are {experts}; at least one distinct name other than {FUSED!r} is needed")
+        return experts
+
+    @model_validator(mode="after")
+    def _intensity_rises(self) -> "DetectorConfig":
+        points = self.intensity
+        if len(points) < 2 or any(low[0] >= high[0] or low[1] > high[1] for low, high in pairwise(points)):
+            raise ValueError(f"intensity is {points}; at least two points with rising HU and value are needed")
+        return self
+
+
+def published_lens(experts: tuple[str, ...]) -> DetectorConfig:
+    """Return the configuration of the LENS paper, with our choices where it is silent (spec 2 to 4)."""
+    return DetectorConfig(experts=experts)
+
+
+def narrow_lens(experts: tuple[str, ...]) -> DetectorConfig:
+    """Return the same assembly, narrow enough for a CPU and for a checkpoint of less than 2 MB."""
+    return DetectorConfig(
+        experts=experts,
+        pixel_mm=1.6,
+        grid_mm=4.0,
+        max_side=320,
+        intensity=NARROW_INTENSITY,
+        antialias=True,
+        backbone=BackboneConfig(stem=32, growth=16, blocks=(4, 6, 8), fpn_channels=64),
+        proposal=ProposalConfig(
+            width=32, min_side=4.0, pre_nms=200, post_nms=64, train_pre_nms=500, train_post_nms=128
+        ),
+        head=HeadConfig(fc_width=96),
+        post=PostConfig(per_slice=20),
+    )
