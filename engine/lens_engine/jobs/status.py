@@ -40,6 +40,8 @@ class JobProgress:
         What is being done, for people: "Detecting in series 000001_01_01_000-079".
     done, total
         Finished and planned units of this job (series, training steps); total 0 while it is not known.
+    partial
+        Finished share of the unit in work, in [0, 1].
     eta_seconds
         Expected remaining time; None while it cannot be told.
     """
@@ -47,6 +49,7 @@ class JobProgress:
     stage: str = ""
     done: int = 0
     total: int = 0
+    partial: float = 0.0
     eta_seconds: float | None = None
 
     def __post_init__(self) -> None:
@@ -55,8 +58,8 @@ class JobProgress:
 
     @property
     def fraction(self) -> float:
-        """Finished share, in [0, 1]; 0 while the total is not known."""
-        return min(1.0, self.done / self.total) if self.total else 0.0
+        """Finished share of the job, in [0, 1], for a bar; 0 while the total is not known."""
+        return min(1.0, (self.done + self.partial) / self.total) if self.total else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,132 @@
+"""A process of one job: its own process group, its errors in the job's log, ended gently or not, explained in words."""
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from lens_engine.errors import JobError
+from lens_engine.jobs.environment import process_environment
+
+ASK_SECONDS = 2.0
+TERMINATE_SECONDS = 3.0
+
+
+class SupervisedProcess:
+    """A running child whose standard input we hold: it ends by itself when we die.
+
+    Parameters
+    ----------
+    command
+        Program and arguments.
+    log_file
+        Takes the standard error, behind what is there.
+    """
+
+    def __init__(self, command: Sequence[str], log_file: Path) -> None:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        with log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=process_environment(),
+                start_new_session=True,
+                text=True,
+                encoding="utf-8",
+            )
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._reader = threading.Thread(target=self._read_lines, name=f"reader-{self._process.pid}", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Process id, which is also the id of its group."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code, negative for a signal; None while it runs or has unread lines."""
+        if self._reader.is_alive() or not self._lines.empty():
+            return None
+        return self._process.wait()
+
+    def send(self, line: str) -> None:
+        """Write one line to its standard input; nothing happens when it has just ended."""
+        if self._process.stdin is None or self._process.poll() is not None:
+            return
+        with suppress(BrokenPipeError):  # it has just ended; `exit_code` tells why
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+
+    def next_line(self, timeout_seconds: float) -> str | None:
+        """Return its next line of output, or None when none comes in time or it has ended."""
+        try:
+            return self._lines.get(timeout=timeout_seconds if self._reader.is_alive() else 0.01)
+        except queue.Empty:
+            return None
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Give it that long to end by itself."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_seconds)
+
+    def terminate(self, patience_seconds: float = TERMINATE_SECONDS) -> None:
+        """Ask it to end by signal, and kill its group when it has not after `patience_seconds`."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        self.kill_after(patience_seconds)
+
+    def kill_after(self, patience_seconds: float) -> None:
+        """Wait for its end, then kill whatever is left of its group."""
+        self.wait(patience_seconds)
+        kill_group(self._process.pid)
+        self._process.kill()
+        self._process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        self._reader.join(ASK_SECONDS)
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with suppress(BrokenPipeError):  # a line it never read does not matter any more
+                    stream.close()
+
+    def _read_lines(self) -> None:
+        if self._process.stdout is not None:
+            for line in self._process.stdout:
+                self._lines.put(line)
+
+
+def kill_group(group: int) -> None:
+    """Kill every process of a group that is still there."""
+    if sys.platform == "win32":
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def unexpected_end(exit_code: int, log_name: str = "log") -> JobError:
+    """Return the error for a process that ended without an answer, in words for a user."""
+    see_log = f"See the job's {log_name} for the last thing it said"
+    if exit_code == -signal.SIGTERM or exit_code == 128 + signal.SIGTERM:
+        return JobError("The job's process was told to end from outside", "It should have run to its end", "Resume it")
+    if sys.platform != "win32" and exit_code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        return JobError(
+            "The job's process was killed by the system, most likely because memory ran out",
+            "It should have run to its end",
+            "Close other programs, or use a computer with more memory, and start the job again: what is done stays",
+        )
+    if exit_code < 0:
+        return JobError(
+            f"The job's process crashed ({signal.Signals(-exit_code).name})", "It should have run to its end", see_log
+        )
+    return JobError(
+        f"The job's process ended with code {exit_code} and without an answer", "It should have run to its end", see_log
+    )
