@@ -1,0 +1,55 @@
+"""Cross-dataset mining: what single-type experts see and nobody has marked (spec 5.3)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lens_engine.boxes import non_maximum_suppression
+from lens_engine.findings import FUSED, Finding
+from lens_engine.mining.inputs import SeriesMiningInput
+from lens_engine.mining.places import Marks, lies_at
+from lens_engine.mining.settings import MiningSettings
+from lens_engine.proposals import Proposals
+from lens_engine.stacking import findings_of_chains, link
+
+
+def single_type_experts(series: SeriesMiningInput) -> tuple[str, ...]:
+    """Return the experts whose data sets label one type of lesion."""
+    return tuple(name for name in series.proposals.experts if name != FUSED and name not in series.universal_experts)
+
+
+def uncertain_findings(series: SeriesMiningInput, known: Sequence[Marks], settings: MiningSettings) -> list[Finding]:
+    """Return the lesions that a single-type expert is sure of, away from all known ones.
+
+    The published rule works on 2D boxes; those that remain are linked, so that a reader is asked once for each lesion.
+
+    Parameters
+    ----------
+    known
+        Places of annotations and of mined missing annotations.
+    """
+    boxes = uncertain_boxes(series, known, settings)
+    chains = link(boxes.boxes, boxes.grid_index, settings.linking_iou)
+    return findings_of_chains(boxes, chains, series.proposals, series.slices)
+
+
+def uncertain_boxes(series: SeriesMiningInput, known: Sequence[Marks], settings: MiningSettings) -> Proposals:
+    """Return the uncertain 2D boxes of a series, one for each place and slice."""
+    proposals = series.proposals
+    experts = [proposals.experts.index(name) for name in single_type_experts(series)]
+    sure = np.isin(proposals.expert_index, experts) & (proposals.scores > settings.uncertain_min_score)
+    boxes = proposals.take(np.flatnonzero(sure))
+    is_known = np.zeros(len(boxes.scores), dtype=np.bool_)
+    for marks in known:
+        is_known |= lies_at(boxes.boxes, boxes.grid_index, marks, settings.overlap_ratio)
+    boxes = boxes.take(np.flatnonzero(~is_known))
+    return boxes.take(_best_of_each_slice(boxes, settings.uncertain_nms_iou))
+
+
+def _best_of_each_slice(boxes: Proposals, nms_iou: float) -> NDArray[np.intp]:
+    kept = [np.zeros(0, dtype=np.intp)]
+    for slice_index in np.unique(boxes.grid_index):
+        rows = np.flatnonzero(boxes.grid_index == slice_index)
+        kept.append(rows[non_maximum_suppression(boxes.boxes[rows], boxes.scores[rows], nms_iou)])
+    return np.concatenate(kept)

@@ -1,0 +1,103 @@
+"""Intra-patient matching: a finding that looks like a lesion annotated in another series of the patient (spec 5.2)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lens_engine.errors import BoxError
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A finding and the annotation that it resembles most.
+
+    Attributes
+    ----------
+    row
+        Of the finding's embedding.
+    annotation_id
+        The nearest annotation of another series.
+    distance
+        Of the two embeddings, in [0, 2].
+    """
+
+    row: int
+    annotation_id: int
+    distance: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownLesions:
+    """The embedded annotations of one patient.
+
+    Attributes
+    ----------
+    ids, series
+        (a,) of the annotations, and of the series each lies in.
+    embeddings
+        (a, d) of unit length.
+    """
+
+    ids: NDArray[np.int64]
+    series: NDArray[np.int64]
+    embeddings: NDArray[np.float64]
+
+    @classmethod
+    def gather(cls, annotations: Sequence[tuple[int, int, NDArray[np.float32]]]) -> "KnownLesions":
+        """Collect (annotation id, series id, embedding)."""
+        return cls(
+            ids=np.asarray([note[0] for note in annotations], dtype=np.int64),
+            series=np.asarray([note[1] for note in annotations], dtype=np.int64),
+            embeddings=np.asarray([note[2] for note in annotations], dtype=np.float64).reshape(len(annotations), -1),
+        )
+
+
+def match_lesions(
+    embeddings: NDArray[np.float64], series_id: int, known: KnownLesions, distance_limit: float
+) -> list[Match]:
+    """Match the findings of one series to the annotations of the patient's other series.
+
+    Parameters
+    ----------
+    embeddings
+        (n, d) of the findings, of unit length. A row of zeros was not embedded and matches nothing.
+    distance_limit
+        A match must lie below it.
+
+    Returns
+    -------
+    list
+        At most one match for each finding, with its nearest annotation (the first of equals).
+    """
+    elsewhere = np.flatnonzero(known.series != series_id)
+    if elsewhere.size == 0 or len(embeddings) == 0:
+        return []
+    distances = embedding_distances(embeddings, known.embeddings[elsewhere])
+    nearest = distances.argmin(axis=1)
+    smallest = distances[np.arange(len(distances)), nearest]
+    return [
+        Match(int(row), int(known.ids[elsewhere[nearest[row]]]), float(smallest[row]))
+        for row in np.flatnonzero(smallest < distance_limit)
+    ]
+
+
+def embedding_distances(embeddings: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the Euclidean distance of every pair of unit vectors, (n, m) in [0, 2]; infinite where one is all zero.
+
+    Raises
+    ------
+    BoxError
+        If the two come from embeddings of different length.
+    """
+    if embeddings.shape[1] != others.shape[1]:
+        raise BoxError(
+            f"Embeddings of length {embeddings.shape[1]} and {others.shape[1]} are compared",
+            "Both must come from the same model version",
+            "Run detection again with the current model, then mine again",
+        )
+    distances = np.sqrt(np.maximum(2.0 - 2.0 * (embeddings @ others.T), 0.0))
+    distances[~embeddings.any(axis=1)] = np.inf
+    distances[:, ~others.any(axis=1)] = np.inf
+    return np.asarray(np.minimum(distances, np.where(np.isinf(distances), np.inf, 2.0)), dtype=np.float64)
