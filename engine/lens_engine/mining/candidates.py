@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.boxes import centres, overlaps, sizes
-from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, Rule
+from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, Rule, Scope
 from lens_engine.mining.calibration import CalibratedLimit
 from lens_engine.mining.cross_dataset import single_type_experts, uncertain_findings
 from lens_engine.mining.cross_slice import Continuations, adds_slices, continue_annotations, keep_annotated_slices
@@ -53,7 +53,7 @@ def mine(
     priorities: list[float] = []
     known = _known_lesions(inputs)
     for series in inputs:
-        if series.scope is not series.scope.UNIVERSAL:
+        if series.scope is not Scope.UNIVERSAL:
             continue
         mined = _mine_series(series, known[series.patient_id], settings, distance_limit.value)
         ranked = sorted(((priority(c, series.universal_experts), c) for c in mined), key=lambda pair: -pair[0])

@@ -25,8 +25,8 @@ class AnnotationOnSeries:
     key_slice
         The only annotated slice of the lesion, None where its whole extent along z is annotated.
     embedding
-        (d,) of unit length, of the annotated box on its key slice (or middle slice); None if it was not computed, then the
-        annotation is no partner for matching.
+        (d,) of unit length, of the annotated box on its key slice (or middle slice); None if it was not computed, then
+        the annotation is no partner for matching.
     """
 
     id: int

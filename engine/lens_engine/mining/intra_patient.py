@@ -97,7 +97,7 @@ def embedding_distances(embeddings: NDArray[np.float64], others: NDArray[np.floa
             "Both must come from the same model version",
             "Run detection again with the current model, then mine again",
         )
-    distances = np.sqrt(np.maximum(2.0 - 2.0 * (embeddings @ others.T), 0.0))
+    distances = np.sqrt(np.clip(2.0 - 2.0 * (embeddings @ others.T), 0.0, 4.0))
     distances[~embeddings.any(axis=1)] = np.inf
     distances[:, ~others.any(axis=1)] = np.inf
-    return np.asarray(np.minimum(distances, np.where(np.isinf(distances), np.inf, 2.0)), dtype=np.float64)
+    return np.asarray(distances, dtype=np.float64)

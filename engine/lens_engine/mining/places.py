@@ -62,8 +62,8 @@ def lies_at(
 ) -> NDArray[np.bool_]:
     """Return which boxes lie at the place of a mark, (n,).
 
-    A box does when, on the same grid slice, it shares more than `overlap_ratio` of its own area or of the mark's. A high
-    IoU implies that; unlike IoU it also sees a tight box inside its padded twin (spec 5.3).
+    A box does when, on the same grid slice, it shares more than `overlap_ratio` of its own area or of the mark's. A
+    high IoU implies that; unlike IoU it also sees a tight box inside its padded twin (spec 5.3).
     """
     result = np.zeros(len(boxes), dtype=np.bool_)
     for slice_index in np.unique(marks.grid_index):

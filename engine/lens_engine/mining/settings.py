@@ -22,12 +22,13 @@ class MiningSettings:
     uncertain_min_score
         A single-type expert must be surer than this (sigma, spec 5.3).
     overlap_ratio
-        A box is at an annotated place when it shares more than this of its own or of the annotated area (theta, spec 5.3).
+        A box is at an annotated place when it shares more than this of its own or of the annotated area (theta,
+        spec 5.3).
     uncertain_nms_iou
         Of two uncertain boxes on a slice with a higher IoU the better one stays (theta, spec 5.3).
     same_lesion_iou
-        Candidates with at least this 3D IoU are one question to the reader. Ours: equal to the overlap at which a decision
-        is inherited.
+        Candidates with at least this 3D IoU are one question to the reader. Ours: equal to the overlap at which a
+        decision is inherited.
     max_cross_patient_share
         Largest share of comparisons with a wrong patient that a calibrated distance limit may let through. Ours.
     min_calibration_pairs
