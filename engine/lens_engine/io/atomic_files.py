@@ -1,10 +1,10 @@
 """Write a file completely or not at all, so that a full disk or a killed process leaves the old one."""
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 from lens_engine.errors import ExportError
 
@@ -21,13 +21,11 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
+        temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
+        with temporary.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         temporary = None
         _sync_folder(path.parent)
@@ -50,12 +48,6 @@ def write_text_atomically(path: Path, text: str) -> None:
         file.write(content)
 
     write_atomically(path, write)
-
-
-def _umask() -> int:
-    current = os.umask(0o022)
-    os.umask(current)
-    return current
 
 
 def _sync_folder(folder: Path) -> None:

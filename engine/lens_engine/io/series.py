@@ -1,5 +1,185 @@
-"""Find CT series in files and folders of any supported format, and read their voxels."""
+"""Find CT series in files and folders of any supported format, and read their voxels.
 
-from lens_engine.io.series_source import FoundSeries, ScanReport, SeriesFormat, SeriesSource
+What a scan meets beside CT series is normal and counted; what is wrong with one series never stops the others.
+"""
 
-__all__ = ["FoundSeries", "ScanReport", "SeriesFormat", "SeriesSource"]
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from lens_engine.errors import LensError, SeriesError
+from lens_engine.io.deeplesion_png import describe_sub_volume, is_deeplesion_png, read_png_volume, sub_volumes
+from lens_engine.io.dicom_headers import CtHeader, DamagedSliceError, read_header
+from lens_engine.io.dicom_series import describe_series, read_dicom_volume
+from lens_engine.io.image_files import describe_image_file, is_image_file, read_image_volume
+from lens_engine.io.series_source import FoundSeries, ScanReport, SeriesFormat, SeriesSource, SkipReason
+from lens_engine.volume import Volume
+
+__all__ = ["FoundSeries", "ScanReport", "SeriesFormat", "SeriesSource", "SkipReason", "read_volume", "scan"]
+
+ProgressCallback = Callable[[int, int], None]
+
+
+def scan(paths: Sequence[Path], on_progress: ProgressCallback | None = None) -> ScanReport:
+    """Look through files and folders, nested as they may be, for CT series.
+
+    Parameters
+    ----------
+    paths
+        Files or folders; each should hold a CT.
+    on_progress
+        Called with the number of files done and of all files.
+
+    Returns
+    -------
+    ScanReport
+        Nothing is raised for what lies on the disk: a path that does not exist or holds no CT is one of its problems.
+    """
+    survey = _Survey()
+    files = {path: list(_files_below(path)) for path in (Path(given).absolute() for given in paths)}
+    every_file = list(dict.fromkeys(file for below in files.values() for file in below))
+    for done, file in enumerate(every_file, start=1):
+        survey.look_at(file)
+        if on_progress is not None:
+            on_progress(done, len(every_file))
+    survey.describe_groups()
+    for path, below in files.items():
+        survey.complain_without_ct(path, below)
+    return ScanReport(tuple(survey.found), survey.skipped, tuple(survey.problems))
+
+
+def read_volume(source: SeriesSource) -> Volume:
+    """Read the voxels of a series as int16 HU in the canonical frame; the same for every format of one scan.
+
+    Raises
+    ------
+    SeriesError, GeometryError
+        If the files are gone, changed, broken or cannot be decoded.
+    """
+    return read_volume_with_notes(source)[0]
+
+
+def read_volume_with_notes(source: SeriesSource) -> tuple[Volume, tuple[str, ...]]:
+    """Read the voxels as `read_volume` does, with what was clamped or looks odd in them.
+
+    Raises
+    ------
+    SeriesError, GeometryError
+        As `read_volume`.
+    """
+    missing = [path for path in source.paths if not path.is_file()]
+    if missing or not source.paths:
+        raise SeriesError(
+            f"{len(missing)} of {len(source.paths)} files of the series are gone, the first is {missing[0]}"
+            if missing
+            else "The series has no files",
+            "The files that were added to the project are needed",
+            "Restore them, connect the drive, or map its folder in the settings of this machine",
+        )
+    if source.format is SeriesFormat.DICOM:
+        return read_dicom_volume(source)
+    if source.format is SeriesFormat.DEEPLESION_PNG:
+        return read_png_volume(source)
+    return read_image_volume(source)
+
+
+class _Survey:
+    """What one scan has met so far."""
+
+    def __init__(self) -> None:
+        self.found: list[FoundSeries] = []
+        self.skipped: Counter[str] = Counter()
+        self.problems: list[LensError] = []
+        self._reasons: dict[Path, str] = {}
+        self._used: set[Path] = set()
+        self._incomplete: set[str] = set()
+        self._dicom: dict[str, list[CtHeader]] = {}
+        self._png: dict[Path, list[Path]] = {}
+
+    def look_at(self, file: Path) -> None:
+        """Describe a file that is a series, remember a file that is a part of one."""
+        if is_image_file(file):
+            self._describe(partial(describe_image_file, file), (file,))
+        elif is_deeplesion_png(file):
+            self._png.setdefault(file.parent, []).append(file)
+        else:
+            self._look_at_dicom(file)
+
+    def describe_groups(self) -> None:
+        """Describe the series whose files have all been seen."""
+        for uid, headers in self._dicom.items():
+            if uid in self._incomplete:
+                self._used.update(header.path for header in headers)
+            else:
+                self._describe(partial(describe_series, headers), [header.path for header in headers])
+        for folder, files in self._png.items():
+            for given, run in sub_volumes(folder, files):
+                self._describe(partial(describe_sub_volume, given, run), run)
+
+    def complain_without_ct(self, path: Path, files: Sequence[Path]) -> None:
+        """Add a problem if `path` gave neither a series nor another problem."""
+        if self._used.intersection(files):
+            return
+        if not path.exists():
+            self.problems.append(
+                SeriesError(f"{path} does not exist", "A file or folder with a CT is needed", "Check the path")
+            )
+            return
+        reasons = Counter(self._reasons[file] for file in files if file in self._reasons)
+        seen = ", ".join(f"{count} x {reason}" for reason, count in reasons.most_common()) or "no files"
+        self.problems.append(
+            SeriesError(
+                f"There is no CT series in {path}: {seen}",
+                "DICOM CT, NIfTI, MetaImage, NRRD or DeepLesion PNG slices are needed",
+                "Choose the folder of the scan",
+            )
+        )
+
+    def _look_at_dicom(self, file: Path) -> None:
+        try:
+            header = read_header(file)
+        except DamagedSliceError as error:
+            if error.series_uid is not None:
+                self._incomplete.add(error.series_uid)
+            self._complain(error, (file,))
+        except LensError as error:
+            self._complain(error, (file,))
+        else:
+            if isinstance(header, CtHeader):
+                self._dicom.setdefault(header.series_uid, []).append(header)
+            else:
+                self._skip(header, (file,))
+
+    def _describe(self, describe: Callable[[], FoundSeries | str], files: Sequence[Path]) -> None:
+        try:
+            result = describe()
+        except LensError as error:
+            self._complain(error, files)
+            return
+        if isinstance(result, FoundSeries):
+            self.found.append(result)
+            self._used.update(files)
+        else:
+            self._skip(result, files)
+
+    def _skip(self, reason: str, files: Sequence[Path]) -> None:
+        self.skipped[str(reason)] += len(files)
+        self._reasons.update(dict.fromkeys(files, str(reason)))
+
+    def _complain(self, error: LensError, files: Sequence[Path]) -> None:
+        self.problems.append(error)
+        self._used.update(files)
+
+
+def _files_below(path: Path) -> Iterator[Path]:
+    """Yield a file itself, or every file below a folder in a fixed order, hidden ones left out."""
+    if path.is_file():
+        yield path
+        return
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield Path(folder) / name

@@ -15,7 +15,7 @@ from lens_engine.errors import LensError
 from lens_engine.geometry import VolumeGeometry
 
 SERIES_NAME = re.compile(
-    r"(?P<patient>\d{6})_(?P<study>\d{2,})_(?P<series>\d{2,})(?:_(?P<first>\d{3,})-(?P<last>\d{3,}))?(?!\d)"
+    r"(?P<patient>\d{6})_(?P<study>\d{2,})_(?P<series>\d{2,})(?:_(?P<first>\d{3,})-(?P<last>\d{3,}))?"
 )
 """`{patient:06d}_{study:02d}_{series:02d}`, optionally `_{first:03d}-{last:03d}`: DeepLesion's names."""
 
@@ -28,6 +28,21 @@ class SeriesFormat(StrEnum):
     METAIMAGE = "metaimage"
     NRRD = "nrrd"
     DEEPLESION_PNG = "deeplesion-png"
+
+
+class SkipReason(StrEnum):
+    """Why a file beside a CT series is left alone."""
+
+    SCOUT = "scout"
+    DOSE_SHEET = "dose sheet"
+    REPORT = "structured report"
+    SECONDARY_CAPTURE = "secondary capture"
+    CONTOURS = "RTSTRUCT contours"
+    WRONG_MODALITY = "wrong modality"
+    DICOM_DIRECTORY = "DICOMDIR"
+    SINGLE_IMAGE = "single image without a volume"
+    LABEL_IMAGE = "label mask"
+    OTHER_FILE = "not an image of a scan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +157,27 @@ class GivenName:
 def parse_series_name(name: str) -> GivenName | None:
     """Return the parts of a DeepLesion-like name, or None for any other name. Extensions must be cut off before."""
     match = SERIES_NAME.fullmatch(name)
-    if match is None:
+    return None if match is None else _given_name(match)
+
+
+def leading_series_name(name: str) -> GivenName | None:
+    """Return the DeepLesion-like name that `name` begins with, as in `000001_01_02_mask`, or None."""
+    match = SERIES_NAME.match(name)
+    if match is None or name[match.end() : match.end() + 1].isalnum():
         return None
+    return _given_name(match)
+
+
+def file_stem(path: Path) -> str:
+    """Return the name of a file without its extension, `.nii.gz` counting as one."""
+    name = path.name
+    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else path.stem
+
+
+def _given_name(match: re.Match[str]) -> GivenName:
     first, last = match["first"], match["last"]
     return GivenName(
-        name=name,
+        name=match[0],
         patient=int(match["patient"]),
         study=int(match["study"]),
         series=int(match["series"]),

@@ -1,0 +1,176 @@
+"""CT series in one image file each: NIfTI, MetaImage and NRRD, already in HU.
+
+SimpleITK turns every header into LPS, so no other module knows that NIfTI is RAS.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813  # the name under which everybody knows it
+from numpy.typing import NDArray
+
+from lens_engine.errors import SeriesError
+from lens_engine.geometry import VolumeGeometry
+from lens_engine.io.hounsfield import to_hounsfield
+from lens_engine.io.series_source import (
+    FoundSeries,
+    SeriesFormat,
+    SeriesSource,
+    SkipReason,
+    file_stem,
+    leading_series_name,
+    parse_series_name,
+)
+from lens_engine.volume import Volume
+
+MAX_LABELS = 512
+"""An image of whole, non-negative numbers with at most this many different ones is a label mask, not a CT."""
+
+_FORMATS = {
+    ".nii": (SeriesFormat.NIFTI, "NiftiImageIO"),
+    ".nii.gz": (SeriesFormat.NIFTI, "NiftiImageIO"),
+    ".mhd": (SeriesFormat.METAIMAGE, "MetaImageIO"),
+    ".mha": (SeriesFormat.METAIMAGE, "MetaImageIO"),
+    ".nrrd": (SeriesFormat.NRRD, "NrrdImageIO"),
+    ".nhdr": (SeriesFormat.NRRD, "NrrdImageIO"),
+}
+
+
+def is_image_file(path: Path) -> bool:
+    """Return whether the name is that of a NIfTI, MetaImage or NRRD file."""
+    return _extension(path) in _FORMATS
+
+
+def describe_image_file(path: Path) -> FoundSeries | str:
+    """Return the series in one image file, or the reason to skip it. Reads the voxels: they tell a mask from a CT.
+
+    Raises
+    ------
+    SeriesError, GeometryError
+        If the file is broken, has not three dimensions or has several values per voxel.
+    """
+    values, geometry = read_image(path)
+    if is_label_image(values):
+        return SkipReason.LABEL_IMAGE
+    given = parse_series_name(file_stem(path)) or leading_series_name(file_stem(path))
+    if given is not None and given.first_slice is not None:
+        geometry = _numbered_from(geometry, given.first_slice)
+    hounsfield, notes = to_hounsfield(values)
+    key = f"file:{_content_key(hounsfield, geometry)}"
+    return FoundSeries(
+        source=SeriesSource(_FORMATS[_extension(path)][0], (path,)),
+        patient_key=given.patient_key if given else key,
+        study_key=given.study_key if given else key,
+        series_key=key,
+        study_date=None,
+        description=file_stem(path),
+        geometry=geometry,
+        given_name=given.name if given else None,
+        notes=notes,
+    )
+
+
+def read_image_volume(source: SeriesSource) -> tuple[Volume, tuple[str, ...]]:
+    """Read the voxels of an image file as canonical int16 HU, with notes.
+
+    Raises
+    ------
+    SeriesError, GeometryError
+        As `describe_image_file`.
+    """
+    path = source.paths[0]
+    values, geometry = read_image(path)
+    given = parse_series_name(file_stem(path)) or leading_series_name(file_stem(path))
+    if given is not None and given.first_slice is not None:
+        geometry = _numbered_from(geometry, given.first_slice)
+    hounsfield, notes = to_hounsfield(values)
+    return Volume(np.ascontiguousarray(geometry.to_canonical(hounsfield)), geometry), notes
+
+
+def read_image(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
+    """Return the values of an image file as stored, `[k, j, i]`, and the geometry of their canonical form.
+
+    Raises
+    ------
+    SeriesError, GeometryError
+        As `describe_image_file`.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(_FORMATS[_extension(path)][1])
+    reader.SetFileName(str(path))
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # what ITK warns about is refused or noted here
+    try:
+        reader.ReadImageInformation()
+        _refuse_other_than_scalar_3d(path, reader)
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise _unreadable(path, str(error)) from error
+    if image.GetDimension() == 4:
+        image = image[:, :, :, 0]
+    values = sitk.GetArrayFromImage(image)
+    geometry = VolumeGeometry.from_source(
+        array_shape=values.shape,
+        spacing_xyz_mm=image.GetSpacing(),
+        origin_xyz_mm=image.GetOrigin(),
+        direction_matrix=np.asarray(image.GetDirection(), dtype=np.float64).reshape(3, 3),
+    )
+    return values, geometry
+
+
+def is_label_image(values: NDArray[Any]) -> bool:
+    """Return whether the voxels look like labels: few different whole numbers, none of them negative."""
+    if values.min() < 0:
+        return False
+    different = np.unique(values[:: max(1, len(values) // 64)])
+    if len(different) > MAX_LABELS or not bool((different == np.rint(different)).all()):
+        return False
+    return len(np.unique(values)) <= MAX_LABELS
+
+
+def _extension(path: Path) -> str:
+    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+
+
+def _refuse_other_than_scalar_3d(path: Path, reader: sitk.ImageFileReader) -> None:
+    size = reader.GetSize()
+    if reader.GetNumberOfComponents() != 1:
+        raise SeriesError(
+            f"{path.name} has {reader.GetNumberOfComponents()} values per voxel (RGB or a vector image)",
+            "A CT has one value per voxel, its HU",
+            "Choose the scan itself instead of a colour overlay",
+        )
+    if len(size) != 3 and not (len(size) == 4 and size[3] == 1):
+        raise SeriesError(
+            f"{path.name} has {len(size)} dimensions of {' x '.join(str(count) for count in size)} voxels",
+            "A 3D volume is needed",
+            "Split a 4D series into one file for each time or phase",
+        )
+
+
+def _unreadable(path: Path, reason: str) -> SeriesError:
+    if "orthonormal" in reason or "orthogonal" in reason:
+        return SeriesError(
+            f"The axes of {path.name} are tilted: its header holds a matrix that is not orthogonal",
+            "An untilted series with orthogonal axes is needed",
+            "Resample it to a regular grid first",
+        )
+    return SeriesError(
+        f"{path.name} cannot be read as {_FORMATS[_extension(path)][0].value}; it is damaged, incomplete,"
+        " or the file with its voxels is missing",
+        "A complete image file is needed",
+        "Copy it again from its source",
+    )
+
+
+def _numbered_from(geometry: VolumeGeometry, first_slice_number: int) -> VolumeGeometry:
+    return VolumeGeometry.from_dict(geometry.as_dict() | {"first_slice_number": first_slice_number})
+
+
+def _content_key(hounsfield: NDArray[np.int16], geometry: VolumeGeometry) -> str:
+    """Return a hash that is the same for the same scan, whatever its file is called and however it is compressed."""
+    canonical = np.ascontiguousarray(geometry.to_canonical(hounsfield), dtype="<i2")
+    digest = hashlib.sha256(canonical.tobytes())
+    digest.update(repr((geometry.shape, [round(value, 4) for value in geometry.spacing_mm])).encode())
+    return digest.hexdigest()
