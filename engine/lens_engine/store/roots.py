@@ -90,7 +90,7 @@ class Roots:
         return row
 
     def locate(self, session: Session, paths: tuple[Path, ...]) -> tuple[RootRow, list[str]]:
-        """Return the deepest root above all `paths` (their common folder becomes one if needed) and them relative to it."""
+        """Return the deepest root above all `paths` (their common folder becomes one if needed) and relative paths."""
         paths = tuple(path.expanduser().resolve() for path in paths)
         known = [(row, self.folder(row)) for row in session.scalars(select(RootRow))]
         above = [(row, folder) for row, folder in known if all(path.is_relative_to(folder) for path in paths)]

@@ -1,0 +1,170 @@
+"""Findings that wait for a reader: one mining run after the other, the latest one asks.
+
+Older runs stay for the audit trail, because decisions point to their candidates. What was decided about a place counts
+for every later candidate there.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, insert, select
+
+from lens_engine.errors import StoreError
+from lens_engine.findings import Candidate, Finding, Reason, Rule, Split
+from lens_engine.store.database import Database
+from lens_engine.store.decisions import DecisionRecord, SeriesDecisions, decisions_of
+from lens_engine.store.schema import CandidateRow, MiningRunRow, PatientRow, SeriesRow, StudyRow, box_values
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRecord:
+    """A candidate and what was decided about it.
+
+    Attributes
+    ----------
+    priority
+        In [0, 1]; greater is asked earlier.
+    decision
+        The one that counts, own or inherited; None where the place is open.
+    inherited
+        Whether it was made about another candidate, or none, at the same place.
+    """
+
+    id: int
+    candidate: Candidate
+    model_version: str
+    mining_run: int
+    priority: float
+    decision: DecisionRecord | None
+    inherited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The candidates of one database."""
+
+    database: Database
+
+    def replace_open(self, model_version: str, candidates: Sequence[Candidate], priorities: Sequence[float]) -> int:
+        """Store a new mining run, which becomes the one that is asked about, and return its number.
+
+        Raises
+        ------
+        StoreError
+            If there is not one priority for each candidate.
+        """
+        if len(candidates) != len(priorities):
+            raise StoreError(
+                f"There are {len(candidates)} candidates and {len(priorities)} priorities",
+                "One priority for each candidate is needed",
+                "Report this as a defect",
+            )
+        with self.database.session() as session:
+            run = MiningRunRow(model_version=model_version, created_at=datetime.now(UTC))
+            session.add(run)
+            session.flush()
+            rows = [_values(run.id, item, value) for item, value in zip(candidates, priorities, strict=True)]
+            if rows:
+                session.execute(insert(CandidateRow), rows)
+            return run.id
+
+    def latest_run(self) -> int | None:
+        """Return the number of the latest mining run, None before the first."""
+        with self.database.reading() as session:
+            return session.scalar(select(func.max(MiningRunRow.id)))
+
+    def queue(self, *, split: Split | None = None, include_decided: bool = False) -> tuple[CandidateRecord, ...]:
+        """Return the candidates of the latest run in the order in which to ask.
+
+        Series by their best open candidate, then the candidates of each series by priority, so that a volume is loaded
+        once.
+        """
+        with self.database.reading() as session:
+            query = (
+                select(CandidateRow, MiningRunRow.model_version)
+                .join(MiningRunRow, MiningRunRow.id == CandidateRow.mining_run_id)
+                .where(CandidateRow.mining_run_id == select(func.max(MiningRunRow.id)).scalar_subquery())
+                .order_by(CandidateRow.id)
+            )
+            if split is not None:
+                query = (
+                    query.join(SeriesRow, SeriesRow.id == CandidateRow.series_id)
+                    .join(StudyRow, StudyRow.id == SeriesRow.study_id)
+                    .join(PatientRow, PatientRow.id == StudyRow.patient_id)
+                    .where(PatientRow.split == split)
+                )
+            rows = [(row, version) for row, version in session.execute(query)]
+            decided = decisions_of(session, sorted({row.series_id for row, _ in rows}))
+            records = [_record(row, version, decided[row.series_id]) for row, version in rows]
+        return _ordered(record for record in records if include_decided or record.decision is None)
+
+    def get(self, candidate_id: int) -> CandidateRecord:
+        """Return one candidate of any run.
+
+        Raises
+        ------
+        StoreError
+            If there is none with this id.
+        """
+        with self.database.reading() as session:
+            row = session.get(CandidateRow, candidate_id)
+            if row is None:
+                raise StoreError(
+                    f"There is no candidate {candidate_id}", "A candidate of this project", "Reload the worklist"
+                )
+            version = session.get_one(MiningRunRow, row.mining_run_id).model_version
+            return _record(row, version, decisions_of(session, [row.series_id])[row.series_id])
+
+    def counts_by_reason(self) -> dict[Rule, int]:
+        """Return how many candidates of the latest run each rule asks about; one may have several reasons."""
+        records = self.queue(include_decided=True)
+        return dict(
+            Counter(rule for record in records for rule in {reason.rule for reason in record.candidate.reasons})
+        )
+
+
+def _ordered(records: Any) -> tuple[CandidateRecord, ...]:
+    of_series: dict[int, list[CandidateRecord]] = {}
+    for record in records:
+        of_series.setdefault(record.candidate.series_id, []).append(record)
+    groups = [sorted(group, key=lambda record: (-record.priority, record.id)) for group in of_series.values()]
+    groups.sort(key=lambda group: (-_best_open(group), group[0].candidate.series_id))
+    return tuple(record for group in groups for record in group)
+
+
+def _best_open(group: Sequence[CandidateRecord]) -> float:
+    return max((record.priority for record in group if record.decision is None), default=-1.0)
+
+
+def _values(run_id: int, candidate: Candidate, priority: float) -> dict[str, Any]:
+    finding = candidate.finding
+    return {
+        "mining_run_id": run_id,
+        "series_id": candidate.series_id,
+        "kind": candidate.kind,
+        "priority": float(priority),
+        "expert": finding.expert,
+        "score": float(finding.score),
+        "expert_scores": {name: float(score) for name, score in finding.expert_scores.items()},
+        "reasons": [_reason_values(reason) for reason in candidate.reasons],
+        **box_values(finding.box, finding.slices),
+    }
+
+
+def _reason_values(reason: Reason) -> dict[str, Any]:
+    values = asdict(reason)
+    numbers = {
+        name: None if values[name] is None else float(values[name]) for name in ("distance", "distance_limit", "score")
+    }
+    return {**values, **numbers, "rule": reason.rule.value}
+
+
+def _record(row: CandidateRow, model_version: str, decided: SeriesDecisions) -> CandidateRecord:
+    decision, is_inherited = decided.about(row.id, row.box)
+    finding = Finding(row.expert, row.box, row.slice_boxes, row.score, dict(row.expert_scores))
+    reasons = tuple(Reason(**{**values, "rule": Rule(values["rule"])}) for values in row.reasons)
+    candidate = Candidate(row.series_id, finding, row.kind, reasons)
+    return CandidateRecord(row.id, candidate, model_version, row.mining_run_id, row.priority, decision, is_inherited)

@@ -1,0 +1,235 @@
+"""What readers decided: appended, never changed. Undoing is one more row.
+
+A decision belongs to a place in a scan. `SeriesDecisions` answers which decision counts for a candidate: its own latest
+one, or the one about the same place that it inherits.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from lens_engine.boxes import as_boxes
+from lens_engine.errors import StoreError
+from lens_engine.findings import Box3D, Decision, Verdict
+from lens_engine.store.database import Database
+from lens_engine.store.decision_rules import best_match, latest_ids
+from lens_engine.store.schema import CandidateRow, DecisionRow, ReaderRow, box_values
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """A stored decision; later ones have greater ids."""
+
+    id: int
+    decision: Decision
+
+    @property
+    def previous_id(self) -> int | None:
+        """The decision it replaces."""
+        return self.decision.previous_id
+
+    @property
+    def candidate_id(self) -> int | None:
+        """The candidate that was on screen."""
+        return self.decision.candidate_id
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesDecisions:
+    """Everything that was decided in one series.
+
+    Attributes
+    ----------
+    current
+        The latest decision of every place, withdrawn ones left out; ascending ids.
+    own
+        The latest row about each candidate that nothing has replaced, withdrawn ones included.
+    """
+
+    current: tuple[DecisionRecord, ...]
+    own: dict[int, DecisionRecord]
+
+    @classmethod
+    def of(cls, history: Sequence[DecisionRecord]) -> "SeriesDecisions":
+        """Sort out the history of one series."""
+        latest = latest_ids(history)
+        standing = sorted((record for record in history if record.id in latest), key=lambda record: record.id)
+        return cls(
+            current=tuple(record for record in standing if record.decision.verdict is not Verdict.WITHDRAWN),
+            own={record.candidate_id: record for record in standing if record.candidate_id is not None},
+        )
+
+    def about(self, candidate_id: int, box: Box3D) -> tuple[DecisionRecord | None, bool]:
+        """Return the decision that counts for a candidate, and whether it was inherited by place."""
+        own = self.own.get(candidate_id)
+        if own is not None:
+            return (None if own.decision.verdict is Verdict.WITHDRAWN else own), False
+        index = best_match([(record.decision.box, record.decision.verdict) for record in self.current], box)
+        return (None, False) if index is None else (self.current[index], True)
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """The decisions of one database."""
+
+    database: Database
+
+    def add(self, decision: Decision) -> DecisionRecord:
+        """Append one decision and return it as stored, on disk when this returns.
+
+        Where it names no previous decision, it replaces the one that counts for its candidate, so that two readers who
+        decide at once leave two linked rows.
+
+        Raises
+        ------
+        StoreError
+            If the candidate or the previous decision is not of this series, or there is nothing to withdraw.
+        BoxError
+            If the box is not one.
+        """
+        as_boxes([decision.box], 3)
+        with self.database.session() as session:
+            if decision.candidate_id is not None and decision.previous_id is None:
+                decision = replace(decision, previous_id=_standing_id(session, decision))
+            _check(session, decision)
+            row = DecisionRow(
+                series_id=decision.series_id,
+                candidate_id=decision.candidate_id,
+                previous_id=decision.previous_id,
+                reader_id=_reader_id(session, decision.reader),
+                verdict=decision.verdict,
+                reason_code=decision.reason_code,
+                round=decision.round,
+                scores_hidden=decision.scores_hidden,
+                decided_at=decision.decided_at,
+                **box_values(decision.box, decision.slices),
+            )
+            session.add(row)
+            session.flush()
+            return DecisionRecord(row.id, decision)
+
+    def latest_for(self, candidate_id: int) -> DecisionRecord | None:
+        """Return the decision that counts for a candidate, own or inherited; None where the place is open.
+
+        Raises
+        ------
+        StoreError
+            If there is no such candidate.
+        """
+        with self.database.reading() as session:
+            candidate = _candidate(session, candidate_id)
+            return decisions_of(session, [candidate.series_id])[candidate.series_id].about(candidate_id, candidate.box)[
+                0
+            ]
+
+    def history(self, series_id: int) -> tuple[DecisionRecord, ...]:
+        """Return every row about a series, oldest first: the audit trail."""
+        with self.database.reading() as session:
+            return tuple(_read(session, [series_id]))
+
+    def current(self, series_id: int | None = None) -> tuple[DecisionRecord, ...]:
+        """Return the latest decision of every place, of one series or of all; withdrawn ones are left out."""
+        with self.database.reading() as session:
+            grouped = decisions_of(session, None if series_id is None else [series_id])
+        found = [record for series in grouped.values() for record in series.current]
+        return tuple(sorted(found, key=lambda record: record.id))
+
+    def counts(self) -> dict[Verdict, int]:
+        """Return how many places have which verdict."""
+        return dict(Counter(record.decision.verdict for record in self.current()))
+
+
+def decisions_of(session: Session, series_ids: Sequence[int] | None) -> dict[int, SeriesDecisions]:
+    """Return the decisions of the given series (None: of every series with decisions)."""
+    histories: dict[int, list[DecisionRecord]] = {series_id: [] for series_id in series_ids or ()}
+    for record in _read(session, series_ids):
+        histories.setdefault(record.decision.series_id, []).append(record)
+    return {series_id: SeriesDecisions.of(history) for series_id, history in histories.items()}
+
+
+def _standing_id(session: Session, decision: Decision) -> int | None:
+    """Return the row that a new decision about a candidate follows: its own latest, or the inherited one."""
+    if decision.candidate_id is None:
+        return None
+    candidate = _candidate(session, decision.candidate_id)
+    series = decisions_of(session, [candidate.series_id])[candidate.series_id]
+    own = series.own.get(candidate.id)
+    if own is not None:
+        return own.id
+    inherited, _ = series.about(candidate.id, candidate.box)
+    return None if inherited is None else inherited.id
+
+
+def _check(session: Session, decision: Decision) -> None:
+    if decision.candidate_id is not None and _candidate(session, decision.candidate_id).series_id != decision.series_id:
+        raise StoreError(
+            f"Candidate {decision.candidate_id} does not belong to series {decision.series_id}",
+            "A decision about a candidate names the series it lies in",
+            "Report this as a defect",
+        )
+    if decision.previous_id is not None:
+        previous = session.get(DecisionRow, decision.previous_id)
+        if previous is None or previous.series_id != decision.series_id:
+            raise StoreError(
+                f"There is no decision {decision.previous_id} in series {decision.series_id}",
+                "The previous decision of the same series",
+                "Reload the worklist",
+            )
+    elif decision.verdict is Verdict.WITHDRAWN:
+        raise StoreError("There is nothing to withdraw", "A decision about this place", "Reload the worklist")
+
+
+def _candidate(session: Session, candidate_id: int) -> CandidateRow:
+    row = session.get(CandidateRow, candidate_id)
+    if row is None:
+        raise StoreError(f"There is no candidate {candidate_id}", "A candidate of this project", "Reload the worklist")
+    return row
+
+
+def _reader_id(session: Session, name: str) -> int:
+    query = select(ReaderRow.id).where(ReaderRow.name == name)
+    known = session.scalar(query)
+    if known is not None:
+        return known
+    try:
+        with session.begin_nested():
+            row = ReaderRow(name=name)
+            session.add(row)
+        return row.id
+    except IntegrityError:  # another process added the same reader a moment ago
+        return session.scalars(query).one()
+
+
+def _read(session: Session, series_ids: Sequence[int] | None) -> Iterable[DecisionRecord]:
+    query = select(DecisionRow, ReaderRow.name).join(ReaderRow, ReaderRow.id == DecisionRow.reader_id)
+    if series_ids is not None and len(series_ids) <= 500:  # databases limit the values of one statement
+        query = query.where(DecisionRow.series_id.in_(series_ids))
+        wanted = None
+    else:
+        wanted = None if series_ids is None else set(series_ids)
+    for row, reader in session.execute(query.order_by(DecisionRow.id)):
+        if wanted is None or row.series_id in wanted:
+            yield _record(row, reader)
+
+
+def _record(row: DecisionRow, reader: str) -> DecisionRecord:
+    return DecisionRecord(
+        row.id,
+        Decision(
+            series_id=row.series_id,
+            candidate_id=row.candidate_id,
+            verdict=row.verdict,
+            box=row.box,
+            slices=row.slice_boxes,
+            reader=reader,
+            decided_at=row.decided_at,
+            round=row.round,
+            reason_code=row.reason_code,
+            scores_hidden=row.scores_hidden,
+            previous_id=row.previous_id,
+        ),
+    )

@@ -1,0 +1,273 @@
+"""What model versions say about series: one Parquet file each, and a row that points to it.
+
+Columns of a file: `expert` (int16 index), `grid_index` (int32), `x1 y1 x2 y2 score` (float32) and `embedding`
+(fixed-size list of float32), one row per 2D box in the order of `Proposals`. The file's metadata holds the experts, the
+spacings and the 3D findings as JSON. A file is written under a temporary name, flushed, renamed, and only then known to
+the database.
+"""
+
+import json
+import os
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlalchemy import delete, select
+
+from lens_engine.errors import StoreError
+from lens_engine.findings import Finding, SliceBox
+from lens_engine.proposals import Proposals, SeriesDetections
+from lens_engine.store.database import Database, sync_folder
+from lens_engine.store.schema import DetectionRow
+
+FORMAT_VERSION = 1
+_METADATA = b"lens"
+_BOX_COLUMNS = ("x1", "y1", "x2", "y2")
+_SAFE_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """The detections of one project."""
+
+    database: Database
+
+    def write(self, series_id: int, model_version: str, detections: SeriesDetections) -> None:
+        """Store what a model says about a series, instead of what the same model said before.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be written; what was stored before is still there.
+        """
+        path = self._path(series_id, model_version)
+        _write_file(path, _table(detections))
+        values = {
+            "path": path.relative_to(self.database.project.folder).as_posix(),
+            "box_counts": _box_counts(detections.proposals),
+            "finding_count": len(detections.findings),
+            "created_at": datetime.now(UTC),
+        }
+        with self.database.session() as session:
+            row = session.scalar(_row_query(series_id, model_version))
+            if row is None:
+                session.add(DetectionRow(series_id=series_id, model_version=model_version, **values))
+            else:
+                for name, value in values.items():
+                    setattr(row, name, value)
+
+    def exists(self, series_id: int, model_version: str) -> bool:
+        """Return whether this model has been run on this series and its file is there."""
+        with self.database.reading() as session:
+            row = session.scalar(_row_query(series_id, model_version))
+            return row is not None and (self.database.project.folder / row.path).is_file()
+
+    def read(self, series_id: int, model_version: str) -> SeriesDetections:
+        """Return what `write` stored, equal to the bit.
+
+        Raises
+        ------
+        StoreError
+            If there is nothing, or the file is missing or damaged.
+        """
+        table = _read_file(self._known_path(series_id, model_version))
+        header = _header(table.schema)
+        count, width = table.num_rows, header["embedding_width"]
+        embeddings = np.zeros((count, 0), dtype=np.float32)
+        if width:
+            embeddings = np.array(_values_of(table, "embedding").flatten()).reshape(count, width)
+        proposals = Proposals(
+            experts=tuple(header["experts"]),
+            grid_spacing_mm=header["grid_spacing_mm"],
+            slice_spacing_mm=header["slice_spacing_mm"],
+            expert_index=_column(table, "expert"),
+            grid_index=_column(table, "grid_index"),
+            boxes=np.stack([_column(table, name) for name in _BOX_COLUMNS], axis=1),
+            scores=_column(table, "score"),
+            embeddings=embeddings,
+        )
+        return SeriesDetections(proposals, _findings(header))
+
+    def read_findings(self, series_id: int, model_version: str) -> tuple[Finding, ...]:
+        """Return the 3D findings alone, without reading any 2D box.
+
+        Raises
+        ------
+        StoreError
+            If there is nothing, or the file is missing or damaged.
+        """
+        path = self._known_path(series_id, model_version)
+        try:
+            schema = pq.read_schema(path)
+        except (OSError, pa.ArrowException) as error:
+            raise _damaged(path) from error
+        return _findings(_header(schema))
+
+    def counts(self, model_version: str) -> dict[str, int]:
+        """Return the number of 2D boxes of every expert over all series."""
+        total: Counter[str] = Counter()
+        with self.database.reading() as session:
+            for counts in session.scalars(
+                select(DetectionRow.box_counts)
+                .where(DetectionRow.model_version == model_version)
+                .order_by(DetectionRow.series_id)
+            ):
+                total.update(counts)
+        return dict(total)
+
+    def series_ids(self, model_version: str) -> tuple[int, ...]:
+        """Return the series that this model has been run on."""
+        with self.database.reading() as session:
+            query = select(DetectionRow.series_id).where(DetectionRow.model_version == model_version)
+            return tuple(session.scalars(query.order_by(DetectionRow.series_id)))
+
+    def sweep_orphans(self, older_than_seconds: float = 3600.0) -> int:
+        """Remove files that no row points to and rows whose file is gone; return how many.
+
+        Younger files are left alone: a worker may be about to write their row.
+        """
+        project = self.database.project
+        with self.database.session() as session:
+            rows = {row.path: row.id for row in session.scalars(select(DetectionRow))}
+            gone = [row_id for path, row_id in rows.items() if not (project.folder / path).is_file()]
+            for row_id in gone:
+                session.execute(delete(DetectionRow).where(DetectionRow.id == row_id))
+        swept = len(gone)
+        limit = time.time() - older_than_seconds
+        for path in project.detections_folder.glob("*/*"):
+            is_known = path.relative_to(project.folder).as_posix() in rows
+            if path.is_file() and not is_known and path.stat().st_mtime <= limit:
+                path.unlink(missing_ok=True)
+                swept += 1
+        return swept
+
+    def _path(self, series_id: int, model_version: str) -> Path:
+        if not _SAFE_VERSION.fullmatch(model_version):
+            raise StoreError(
+                f"{model_version!r} is no model version", "Letters, digits, '.', '_' and '-'", "Choose another name"
+            )
+        return self.database.project.detections_folder / model_version / f"{series_id}.parquet"
+
+    def _known_path(self, series_id: int, model_version: str) -> Path:
+        with self.database.reading() as session:
+            row = session.scalar(_row_query(series_id, model_version))
+            if row is None:
+                raise StoreError(
+                    f"Model {model_version} has not been run on series {series_id}", "Detections", "Run: lens detect"
+                )
+            return self.database.project.folder / str(row.path)
+
+
+def _row_query(series_id: int, model_version: str) -> Any:
+    return select(DetectionRow).where(DetectionRow.series_id == series_id, DetectionRow.model_version == model_version)
+
+
+def _table(detections: SeriesDetections) -> pa.Table:
+    proposals = detections.proposals
+    width = int(proposals.embeddings.shape[1]) if proposals.embeddings.ndim == 2 else 0
+    columns = {
+        "expert": pa.array(np.asarray(proposals.expert_index, dtype=np.int16)),
+        "grid_index": pa.array(np.asarray(proposals.grid_index, dtype=np.int32)),
+    }
+    boxes = np.asarray(proposals.boxes, dtype=np.float32).reshape(-1, 4)
+    columns |= {name: pa.array(np.ascontiguousarray(boxes[:, i])) for i, name in enumerate(_BOX_COLUMNS)}
+    columns["score"] = pa.array(np.asarray(proposals.scores, dtype=np.float32))
+    if width:
+        flat = pa.array(np.ascontiguousarray(proposals.embeddings, dtype=np.float32).reshape(-1))
+        columns["embedding"] = pa.FixedSizeListArray.from_arrays(flat, width)
+    header = {
+        "format_version": FORMAT_VERSION,
+        "experts": list(proposals.experts),
+        "grid_spacing_mm": float(proposals.grid_spacing_mm),
+        "slice_spacing_mm": float(proposals.slice_spacing_mm),
+        "embedding_width": width,
+        "findings": [_finding_values(finding) for finding in detections.findings],
+    }
+    return pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(header).encode()})
+
+
+def _write_file(path: Path, table: pa.Table) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            pq.write_table(table, file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(
+            f"{path.name} cannot be written ({error})",
+            "A disk with free space and write access",
+            "Free space on the disk of the project; what was stored before is unchanged",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read_file(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path) from error
+
+
+def _header(schema: pa.Schema) -> dict[str, Any]:
+    header: dict[str, Any] = json.loads((schema.metadata or {}).get(_METADATA, b"{}"))
+    if header.get("format_version") != FORMAT_VERSION:
+        raise StoreError(
+            f"A detections file has format {header.get('format_version')}",
+            f"This version of LENS-napari reads {FORMAT_VERSION}",
+            "Run detect again with this version",
+        )
+    return header
+
+
+def _values_of(table: pa.Table, name: str) -> Any:
+    return table.column(name).combine_chunks()
+
+
+def _column(table: pa.Table, name: str) -> Any:
+    return np.array(_values_of(table, name))
+
+
+def _box_counts(proposals: Proposals) -> dict[str, int]:
+    counts = np.bincount(np.asarray(proposals.expert_index, dtype=np.int64), minlength=len(proposals.experts))
+    return {name: int(count) for name, count in zip(proposals.experts, counts, strict=True)}
+
+
+def _finding_values(finding: Finding) -> dict[str, Any]:
+    return {
+        "expert": finding.expert,
+        "box": [float(edge) for edge in finding.box],
+        "score": float(finding.score),
+        "expert_scores": {name: float(score) for name, score in finding.expert_scores.items()},
+        "slices": [
+            [int(item.slice_index), *(float(edge) for edge in item.box), float(item.score)] for item in finding.slices
+        ],
+    }
+
+
+def _findings(header: dict[str, Any]) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(
+            expert=values["expert"],
+            box=tuple(values["box"]),
+            slices=tuple(SliceBox(index, (x1, y1, x2, y2), score) for index, x1, y1, x2, y2, score in values["slices"]),
+            score=values["score"],
+            expert_scores=values["expert_scores"],
+        )
+        for values in header["findings"]
+    )
+
+
+def _damaged(path: Path) -> StoreError:
+    return StoreError(f"The detections {path.name} are missing or damaged", "A Parquet file", "Run detect again")
