@@ -7,7 +7,7 @@ of the scaled crop: box edge `x` of the series lies at `(x - left) * scale_x`.
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,15 +167,8 @@ class PreparedVolume:
     def _intensities(self, slice_index: int) -> NDArray[np.float32]:
         crop = self.grid.crop
         voxels = self.voxels[slice_index, crop.top : crop.bottom, crop.left : crop.right]
-        values: NDArray[np.float32] = self._table[voxels.astype(np.int32) + 32768]
+        values: NDArray[np.float32] = _intensity_table(self.config.intensity)[voxels.astype(np.int32) + 32768]
         return values
-
-    @cached_property
-    def _table(self) -> NDArray[np.float32]:
-        """Intensity of every int16 value."""
-        hu, value = np.asarray(self.config.intensity).T
-        table: NDArray[np.float32] = np.interp(np.arange(-32768, 32768), hu, value).astype(np.float32)
-        return table
 
     @cached_property
     def _resampling(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -264,6 +257,15 @@ def resampling_matrix(source: int, target: int, scale: float, *, antialias: bool
     weights = np.maximum(1 - distance, 0)
     normalised: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     return normalised
+
+
+@lru_cache(maxsize=8)
+def _intensity_table(points: tuple[tuple[float, float], ...]) -> NDArray[np.float32]:
+    """Return the intensity of every int16 value, from -32768."""
+    hu, value = np.asarray(points).T
+    table: NDArray[np.float32] = np.interp(np.arange(-32768, 32768), hu, value).astype(np.float32)
+    table.setflags(write=False)
+    return table
 
 
 def _opened_rectangle(mask: NDArray[np.bool_]) -> Rectangle | None:

@@ -1,0 +1,46 @@
+"""Small real networks for the detector's tests: random, but loud enough to find boxes."""
+
+import torch
+from torch import nn
+
+from lens_engine.detector.assembly import LensDetector
+from lens_engine.detector.config import BackboneConfig, DetectorConfig, HeadConfig, PostConfig, ProposalConfig
+
+EXPERTS = ("universal", "lung")
+
+
+def tiny_config(experts: tuple[str, ...] = EXPERTS) -> DetectorConfig:
+    return DetectorConfig(
+        experts=experts,
+        pixel_mm=2.0,
+        grid_mm=4.0,
+        max_side=128,
+        backbone=BackboneConfig(stem=6, growth=4, blocks=(2, 2, 2), bottleneck=2, fpn_channels=8),
+        proposal=ProposalConfig(width=6, min_side=4, pre_nms=40, post_nms=12),
+        head=HeadConfig(fc_width=10, pooled=3),
+        post=PostConfig(score_threshold=0.05, per_slice=5),
+    )
+
+
+def loud_detector(config: DetectorConfig, seed: int = 0) -> LensDetector:
+    """Return a detector with random weights, statistics and outputs of useful size, in evaluation mode."""
+    generator = torch.Generator().manual_seed(seed)
+    model = LensDetector(config).eval()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5, generator=generator)
+                module.bias.normal_(0, 0.3, generator=generator)
+                module.running_mean.normal_(0, 0.3, generator=generator)
+                module.running_var.uniform_(0.5, 2.0, generator=generator)
+            elif isinstance(module, nn.Conv2d | nn.Linear):
+                fan = module.weight[0].numel()
+                module.weight.normal_(0, fan**-0.5, generator=generator)
+                if module.bias is not None:
+                    module.bias.normal_(0, 0.1, generator=generator)
+        model.backbone.trunk.features.get_submodule("conv0").weight /= 50
+        for afp in model.afps:
+            afp.sizes[2].bias.fill_(2.5)
+        for layer in model.regressors:
+            layer.weight.mul_(0.1)
+    return model
