@@ -131,7 +131,7 @@ def _read_multi_frame(header: CtHeader, geometry: VolumeGeometry) -> NDArray[np.
     """Return the rescaled values `[k, j, i]`, frames sorted by position."""
     order, _ = regular_grid(header.planes)
     image = _decode(sitk.ReadImage, str(header.path), header.compression)
-    return _checked(image, geometry)[np.asarray(order)]
+    return np.take(_checked(image, geometry), order, axis=0)
 
 
 def _checked(image: sitk.Image, geometry: VolumeGeometry) -> NDArray[np.generic]:

@@ -1,0 +1,132 @@
+"""What an annotation file says, in canonical boxes, before it is compared with a project."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from lens_engine.findings import Box3D, SliceBox, Split
+from lens_engine.geometry import VolumeGeometry
+
+
+class AnnotationFormat(StrEnum):
+    """The kind of file annotations come from."""
+
+    DEEPLESION_CSV = "DL_info.csv"
+    """RECIST boxes on key slices; partial."""
+    MANUAL_TEST_SET = "manual test set"
+    """Complete 3D boxes of named sub-volumes: a reference for evaluation."""
+    INSTANCE_MASK = "instance mask"
+    RTSTRUCT = "RTSTRUCT"
+
+
+class TestSetPart(StrEnum):
+    """The two parts of the published manual test set; both come from DeepLesion's test patients."""
+
+    __test__ = False  # pytest must not collect it for its name
+
+    VAL = "val"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSeries:
+    """A series of the project that an annotation file may speak of.
+
+    Attributes
+    ----------
+    name
+        As in the catalog. DL_info.csv and the manual test set are matched by it, so give only those names that come
+        from the source, not pseudonymous ones.
+    folder
+        Where its files lie; decides between two series on the same grid.
+    """
+
+    name: str
+    series_uid: str | None
+    geometry: VolumeGeometry | None
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedLesion:
+    """One annotated lesion.
+
+    Attributes
+    ----------
+    series_name
+        Name of the known series; for a manual test set the name of the sub-volume in the file, known or not.
+    first_slice_number
+        Number that the source gives to the slice with index 0 in `box` and `slices`. Equal to that of the series'
+        geometry where the series is known; `shifted_to` converts.
+    key_slice
+        Index of the only annotated slice, where `box` spans just that one; None for a 3D box.
+    """
+
+    series_name: str
+    first_slice_number: int
+    box: Box3D
+    slices: tuple[SliceBox, ...]
+    key_slice: int | None = None
+    lesion_type: str | None = None
+    is_noisy: bool = False
+
+    def shifted_to(self, first_slice_number: int) -> "ImportedLesion":
+        """Return the lesion with slice indices that count from another slice number."""
+        shift = self.first_slice_number - first_slice_number
+        x1, y1, z1, x2, y2, z2 = self.box
+        return ImportedLesion(
+            series_name=self.series_name,
+            first_slice_number=first_slice_number,
+            box=(x1, y1, z1 + shift, x2, y2, z2 + shift),
+            slices=tuple(SliceBox(item.slice_index + shift, item.box, item.score) for item in self.slices),
+            key_slice=None if self.key_slice is None else self.key_slice + shift,
+            lesion_type=self.lesion_type,
+            is_noisy=self.is_noisy,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedSubVolume:
+    """A series or sub-volume that the file names, even if it has no lesion.
+
+    Attributes
+    ----------
+    part
+        Part of a manual test set, whose sub-volumes are completely annotated.
+    split
+        Official split of the patient, where the file says one.
+    """
+
+    name: str
+    part: TestSetPart | None = None
+    split: Split | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedAnnotations:
+    """Everything one annotation file says, in the order of the file."""
+
+    format: AnnotationFormat
+    source_file: str
+    lesions: tuple[ImportedLesion, ...]
+    sub_volumes: tuple[ImportedSubVolume, ...]
+    notes: tuple[str, ...] = ()
+
+
+def box_from_slices(slices: Sequence[SliceBox]) -> Box3D:
+    """Return the hull of cross-sections, half-open in every axis."""
+    return (
+        min(item.box[0] for item in slices),
+        min(item.box[1] for item in slices),
+        float(min(item.slice_index for item in slices)),
+        max(item.box[2] for item in slices),
+        max(item.box[3] for item in slices),
+        float(max(item.slice_index for item in slices) + 1),
+    )
+
+
+def slices_of_box(box: Box3D) -> tuple[SliceBox, ...]:
+    """Return the same cross-section for every slice that a box of whole slices covers."""
+    x1, y1, z1, x2, y2, z2 = box
+    return tuple(SliceBox(index, (x1, y1, x2, y2)) for index in range(round(z1), round(z2)))
