@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lens_engine.phantom.anatomy import Anatomy
 from lens_engine.phantom.shapes import Canvas, Ellipsoid, Grown, Point, Ripple, Shape, depth_at
@@ -312,7 +313,7 @@ def _first(points: list[Point]) -> Point | None:
     return points[0] if points else None
 
 
-def filled_voxels(canvas: Canvas, shape: Shape) -> tuple[tuple[slice, slice, slice], np.ndarray] | None:  # type: ignore[type-arg] # bool
+def filled_voxels(canvas: Canvas, shape: Shape) -> tuple[tuple[slice, slice, slice], NDArray[np.bool_]] | None:
     """Return the window of a body and the voxels it fills by more than half, or None where it fills none."""
     filled = canvas.fill(shape, SUBLEVELS)
     if filled is None or not (filled[1] > 0.5).any():

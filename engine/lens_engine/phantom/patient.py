@@ -72,7 +72,7 @@ class PhantomSettings:
                 "At least 32 pixels over 200 to 600 mm are needed",
                 "Change size or field_of_view_mm",
             )
-        if not 0.5 <= self.slice_spacing_mm <= 10 or not 40 <= self.coverage_mm:
+        if not 0.5 <= self.slice_spacing_mm <= 10 or not self.coverage_mm >= 40:
             raise ConfigError(
                 f"Slices every {self.slice_spacing_mm} mm over {self.coverage_mm} mm were asked for",
                 "0.5 to 10 mm over at least 40 mm are needed",
@@ -120,10 +120,19 @@ class PhantomLesion:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhantomSeries:
-    """One scan with everything that is in it; `lesions` is the complete truth."""
+    """One scan with everything that is in it.
+
+    Attributes
+    ----------
+    lesions
+        The complete truth.
+    instances
+        uint8 `[z, y, x]`: i + 1 where `lesions[i]` fills more than half of the voxel, else 0.
+    """
 
     volume: Volume
     lesions: tuple[PhantomLesion, ...]
+    instances: NDArray[np.uint8]
     study_number: int
     series_number: int
     kernel: Kernel
@@ -236,10 +245,17 @@ def make_series(body: PatientBody, scan: Scan, settings: PhantomSettings) -> Pha
         origin_mm=(float(plane[0]), float(plane[0]) - 20.0, round(-float(levels[0]), 3)),
     )
     voxels = acquire(canvas.hu, scan.kernel, settings.slice_spacing_mm, np.random.default_rng(scan.noise_seed))
-    lesions = [_find_lesion(canvas, plan, study, scale, pixel, scan.labelled) for plan in body.lesions]
+    instances = np.zeros(geometry.shape, dtype=np.uint8)
+    lesions: list[PhantomLesion] = []
+    for plan in body.lesions:
+        filled = filled_voxels(canvas, plan.shape(study, scale))
+        if filled is not None:
+            instances[filled[0]][filled[1]] = len(lesions) + 1
+            lesions.append(_describe(plan, filled[0], filled[1], pixel, plan.key in scan.labelled))
     return PhantomSeries(
         volume=Volume(voxels, geometry),
-        lesions=tuple(lesion for lesion in lesions if lesion is not None),
+        lesions=tuple(lesions),
+        instances=instances,
         study_number=scan.study_number,
         series_number=scan.series_number,
         kernel=scan.kernel,
@@ -324,14 +340,14 @@ def _draw_labelled(
     return frozenset(lesions[int(index)].key for index in order)
 
 
-def _find_lesion(
-    canvas: Canvas, plan: LesionPlan, study: int, scale: float, pixel_mm: float, labelled: frozenset[str]
-) -> PhantomLesion | None:
-    """Return what of a lesion is in a scan, or None where nothing is."""
-    filled = filled_voxels(canvas, plan.shape(study, scale))
-    if filled is None:
-        return None
-    window, mask = filled
+def _describe(
+    plan: LesionPlan,
+    window: tuple[slice, slice, slice],
+    mask: NDArray[np.bool_],
+    pixel_mm: float,
+    is_labelled: bool,
+) -> PhantomLesion:
+    """Measure the non-empty `mask` of a lesion, which lies at `window`."""
     z0, y0, x0 = (part.start for part in window)
     slices, areas = [], []
     for index in np.flatnonzero(mask.any(axis=(1, 2))):
@@ -352,7 +368,7 @@ def _find_lesion(
         recist=recist,
         key_slice=slices[key].slice_index,
         diameter_mm=marks.long_pixels * pixel_mm,
-        is_labelled=plan.key in labelled,
+        is_labelled=is_labelled,
     )
 
 

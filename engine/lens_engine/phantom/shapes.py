@@ -312,7 +312,7 @@ class Canvas:
         return self.x_mm[window[2]][None, None, :], self.y_mm[window[1]][None, :, None], levels[:, None, None]
 
     def fill(self, shape: Shape, sublevels: int = 1) -> tuple[tuple[slice, slice, slice], FloatArray] | None:
-        """Return the window of a body and the share of each of its voxels that the body fills, or None outside the grid."""
+        """Return the window of a body and how much of each voxel the body fills, or None outside the grid."""
         window = self.window(shape.bounds)
         if window is None:
             return None

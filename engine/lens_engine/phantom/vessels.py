@@ -1,8 +1,9 @@
 """Branching trees, for the vessels of lung and liver."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lens_engine.phantom.shapes import Capsule, Point, Shape, depth_at
+from lens_engine.phantom.shapes import Capsule, Point, Shape
 
 
 def draw_points_inside(
@@ -57,10 +58,5 @@ def grow_tree(
     )
 
 
-def is_clear(point: Point, radius_mm: float, bodies: tuple[Shape, ...]) -> bool:
-    """Return whether a ball keeps clear of all `bodies`."""
-    return all(depth_at(body, point) < -radius_mm for body in bodies)
-
-
-def _point(values: np.ndarray) -> Point:  # type: ignore[type-arg] # three floats
+def _point(values: NDArray[np.float64]) -> Point:
     return float(values[0]), float(values[1]), float(values[2])
