@@ -66,6 +66,23 @@ class DbosJobQueue:
             for workflow in self._client.list_workflows(name=kinds, limit=limit, sort_desc=True, load_input=False)
         )
 
+    def open_jobs(self) -> tuple[JobStatus, ...]:
+        """Return the jobs that are queued or running, oldest first."""
+        return tuple(self._to_status(workflow) for workflow in self._open_workflows(None))
+
+    def has_open_jobs(self) -> bool:
+        """Return whether anything is queued or running, on any worker."""
+        return bool(self._open_workflows(1))
+
+    def give_back(self, job_id: str, executor_id: str) -> None:
+        """Queue a running job again behind its last finished step, if it is still that worker's.
+
+        For a worker that ends or died. Unlike a cancel followed by a resume, nobody sees the job end in between.
+        """
+        status = self.status(job_id)
+        if status.state is JobState.RUNNING and status.worker == executor_id:
+            self._client.resume_workflow(job_id, queue_name=QUEUE_NAME)
+
     def cancel(self, job_id: str) -> None:
         """Ask a job to end; its worker ends the job's process within seconds. A job that has ended stays as it is."""
         self._workflow(job_id)
@@ -93,6 +110,11 @@ class DbosJobQueue:
     def close(self) -> None:
         """Let go of the database."""
         self._client.destroy()
+
+    def _open_workflows(self, limit: int | None) -> list[WorkflowStatus]:
+        names = [state.value for state, ours in STATE_OF.items() if not ours.is_final]
+        kinds = [kind.value for kind in JobKind]
+        return self._client.list_workflows(status=names, name=kinds, limit=limit, load_input=False, load_output=False)
 
     def _workflow(self, job_id: str) -> WorkflowStatus:
         found = self._client.list_workflows(workflow_ids=[job_id])

@@ -1,11 +1,12 @@
 """What a job's steps may do: durable steps, progress, a log line, and the child process; nothing else of the engine."""
 
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from lens_engine.jobs.job_child import JobChild
 from lens_engine.jobs.messages import Task
@@ -13,7 +14,7 @@ from lens_engine.jobs.names import LOG_FILE
 from lens_engine.project import Project
 from lens_engine.store.database import Database
 
-JsonObject = dict[str, object]
+JsonObject = dict[str, Any]
 
 PUBLISH_SECONDS = 0.5
 
@@ -50,6 +51,7 @@ class Meter:
         self.done = 0
         self._clock = clock
         self._worked = 0
+        self._caught_up = False
         self._seconds = 0.0
         self._unit_started = clock()
 
@@ -63,6 +65,16 @@ class Meter:
         if worked:
             self._worked += 1
             self._seconds += self._clock() - self._unit_started
+
+    def catch_up(self, done: int) -> None:
+        """Count the units up to `done`; those that the first call finds done were done before."""
+        if done > self.done:
+            if self._worked or self._caught_up:
+                self._worked += done - self.done
+                self._seconds += self._clock() - self._unit_started
+            self._unit_started = self._clock()
+            self.done = done
+        self._caught_up = True
 
     def progress(self, stage: str, partial: float = 0.0) -> JsonObject:
         """Return the fields of `JobProgress`, `partial` of the current unit being finished."""
@@ -118,6 +130,10 @@ class Job:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / LOG_FILE).open("a", encoding="utf-8") as file:
             file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {line}\n")
+
+    def log_exception(self) -> None:
+        """Add the trace of the exception that is being handled to the job's log; never to a message."""
+        self.log("unexpected error\n" + traceback.format_exc().rstrip())
 
 
 def _share(done: int, total: int) -> float:

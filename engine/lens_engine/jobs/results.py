@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from lens_engine.findings import Split
+
 
 class _Result(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,8 +65,17 @@ class TrainResult(_Result):
     promoted: bool
 
 
+class MeasuredValue(_Result):
+    """A value with its bootstrap interval over patients; null where no lesion was there to find."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    level: float
+
+
 class EvaluateResult(_Result):
-    """Of an evaluate job.
+    """Of an evaluate job; the curves are stored with each version (`Models.evaluations`).
 
     Attributes
     ----------
@@ -72,20 +83,20 @@ class EvaluateResult(_Result):
         False when no held-out series is completely annotated; then only `what_to_do` is filled.
     series, patients, lesions
         What was measured on.
-    evaluations
-        Per model version: the stored evaluation, see `lens_engine.jobs.evaluation`.
+    average_sensitivity
+        Of the fused findings, by model version and matching rule ("IoBB", "IoU").
     difference
-        Second version minus the first, paired over patients, per matching rule; empty for one version.
+        Rise of the average sensitivity from the first version to each other one, paired over patients, by rule.
     """
 
     measurable: bool
     what_to_do: str = ""
-    split: str
+    split: Split
     series: int = 0
     patients: int = 0
     lesions: int = 0
-    evaluations: dict[str, dict[str, object]] = {}
-    difference: dict[str, dict[str, object]] = {}
+    average_sensitivity: dict[str, dict[str, MeasuredValue]] = {}
+    difference: dict[str, dict[str, MeasuredValue]] = {}
 
 
 class ExportResult(_Result):

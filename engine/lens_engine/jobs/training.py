@@ -1,0 +1,107 @@
+"""The training step: `lens_training` as a process of its own, followed line by line, and the new model version."""
+
+import json
+import sys
+from pathlib import Path
+
+from lens_engine.errors import JobError
+from lens_engine.jobs.inputs import TrainInputs
+from lens_engine.jobs.job import Job, JsonObject, Meter
+from lens_engine.jobs.job_child import POLL_SECONDS, JobStoppedError
+from lens_engine.jobs.names import LOG_FILE
+from lens_engine.jobs.supervised import SupervisedProcess, unexpected_end
+from lens_engine.store.models import Models
+from lens_engine.store.snapshots import Snapshots
+
+TRAINING_MODULE = "lens_training"
+SAVE_SECONDS = 20.0
+"""How long a training that is told to stop may take to save its last checkpoint."""
+
+
+def train_model(job: Job, inputs: TrainInputs) -> JsonObject:
+    """Run the training to its end and return the number of steps.
+
+    Raises
+    ------
+    JobError
+        If the process ended otherwise.
+    JobStoppedError
+        If the job has to stop; the process has saved its last checkpoint and is gone then.
+    """
+    command = _command(job, inputs)
+    job.log(f"training: {' '.join(command[4:])}")
+    process = SupervisedProcess(command, job.folder / LOG_FILE)
+    try:
+        return {"steps": _follow(job, process)}
+    finally:
+        process.kill_after(0.0)
+
+
+def register_model(job: Job, inputs: TrainInputs) -> JsonObject:
+    """Make the trained weights a version of the project; a second call finds the one that the first has made."""
+    models = Models(job.database)
+    version = models.register(_output(job), inputs.parent_version, inputs.snapshot_id).version
+    if inputs.promote:
+        models.promote(version)
+    job.log(f"registered model {version}")
+    return {"model_version": version}
+
+
+def _output(job: Job) -> Path:
+    return job.folder / "training"
+
+
+def _command(job: Job, inputs: TrainInputs) -> list[str]:
+    parent = Models(job.database).get(inputs.parent_version)
+    output = _output(job)
+    command = [
+        *(sys.executable, "-m", "lens_engine.jobs.guarded", TRAINING_MODULE, "fit"),
+        *("--snapshot", str(Snapshots(job.database).path(inputs.snapshot_id))),
+        *("--init", "none" if inputs.from_scratch else str(parent.folder)),
+        *("--recipe", "phantom-demo" if inputs.from_scratch else "finetune"),
+        *("--out", str(output), "--seed", str(inputs.seed)),
+    ]
+    if inputs.steps is not None:
+        command += ["--steps", str(inputs.steps)]
+    if (output / "last.ckpt").exists():
+        command.append("--resume")
+    return command
+
+
+def _follow(job: Job, process: SupervisedProcess) -> int:
+    meter = Meter(0)
+    while True:
+        if job.durable.must_stop():
+            process.terminate(SAVE_SECONDS)
+            raise JobStoppedError
+        line = process.next_line(POLL_SECONDS)
+        if line is not None:
+            _report(job, meter, line)
+        elif process.exit_code == 0:
+            return meter.done
+        elif process.exit_code is not None:
+            raise _training_error(job, process.exit_code)
+
+
+def _report(job: Job, meter: Meter, line: str) -> None:
+    """Publish one JSON line of the training; anything else that it prints goes to the log."""
+    try:
+        event = json.loads(line)
+        done, total = int(event["done"]), int(event["total"])
+    except (ValueError, KeyError, TypeError):
+        job.log(line.rstrip())
+        return
+    meter.total = total
+    meter.catch_up(done)
+    loss = event.get("loss")
+    stage = "Training" if loss is None else f"Training, loss {float(loss):.3f}"
+    job.publish(meter.progress(stage), now=done == total)
+
+
+def _training_error(job: Job, exit_code: int) -> JobError:
+    """Say what the training said last, where it ended with a message of its own."""
+    message_file = _output(job) / "error.json"
+    if message_file.exists():
+        message = json.loads(message_file.read_text(encoding="utf-8"))
+        return JobError(str(message["happened"]), str(message["expected"]), str(message["remedy"]))
+    return unexpected_end(exit_code)
