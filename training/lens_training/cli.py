@@ -1,0 +1,139 @@
+"""The commands of `python -m lens_training`; progress goes to stdout as JSON lines, errors to stderr."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lens_engine.checkpoint_card import CheckpointCard, read_card
+from lens_engine.detector.checkpoint import save_checkpoint
+from lens_engine.errors import ConfigError, LensError
+from lens_engine.snapshot import Snapshot
+from lens_training.datasets.snapshot_dataset import training_set
+from lens_training.errors import TrainingStoppedError
+from lens_training.fit import LOG_FILE, Run, fit
+from lens_training.initial import model_from_checkpoint, new_model, origin_of
+from lens_training.phantom_demo import make_demo_model
+from lens_training.progress import ProgressLog, Stage
+from lens_training.recipe import Recipe, load_recipe
+from lens_training.stopping import EXIT_CODE, StopSignal
+
+FROM_SCRATCH = "none"
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train LENS detectors.")
+recipe_app = typer.Typer(no_args_is_help=True, help="Run a recipe that brings its own data.")
+app.add_typer(recipe_app, name="recipe")
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What a run of `fit` begins with."""
+
+    snapshot: Snapshot
+    recipe: Recipe
+    steps: int
+    seed: int
+    parent: CheckpointCard | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for runs that give the same result."""
+        weights = None if self.parent is None else self.parent.weights_digest
+        parts = [self.snapshot.digest, self.recipe.model_dump_json(), self.steps, self.seed, weights]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@app.command("fit")
+def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its function
+    snapshot: Annotated[Path, typer.Option(help="Label snapshot (JSON).")],
+    out: Annotated[Path, typer.Option(help="Folder for weights, card, log and last.ckpt.")],
+    init: Annotated[str, typer.Option(help="Checkpoint folder to start from, or 'none'.")] = FROM_SCRATCH,
+    recipe: Annotated[str, typer.Option(help="Name of a recipe, or a YAML file.")] = "finetune",
+    steps: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides batches and augmentation.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from last.ckpt in the folder.")] = False,
+    root: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER for paths relative to a named root.")] = None,
+) -> None:
+    """Train a detector on a label snapshot."""
+    stop = StopSignal()
+    stop.listen()
+    with _errors_as_exit_codes():
+        chosen = load_recipe(recipe)
+        labels = Snapshot.load(snapshot)
+        parent = None if init == FROM_SCRATCH else read_card(Path(init))
+        start = _Start(labels, chosen, steps or chosen.steps, seed, parent)
+        out.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            (out / LOG_FILE).unlink(missing_ok=True)
+        log = ProgressLog(sys.stdout, out / LOG_FILE)
+        if parent is None:
+            model = new_model(labels.experts, chosen.detector, seed)
+        else:
+            model, _ = model_from_checkpoint(Path(init), labels.experts)
+        run = Run(training_set(labels, _roots(root or [])), chosen, start.steps, seed, start.fingerprint, out)
+        fit(model, run, log, stop, resume=resume)
+        log.report(Stage.SAVE, 0, 1)
+        save_checkpoint(model, _card(start, None if parent is None else Path(init).resolve().name), out)
+        log.report(Stage.SAVE, 1, 1)
+
+
+@recipe_app.command("run")
+def recipe_command(
+    name: Annotated[str, typer.Argument(help="Name of a recipe with phantoms, or a YAML file.")],
+    out: Annotated[Path, typer.Option(help="Folder for weights, card, log and last.ckpt.")],
+    seed: Annotated[int, typer.Option(help="Decides initial weights, batches and augmentation.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from last.ckpt in the folder.")] = False,
+) -> None:
+    """Make phantom patients, train on them, measure on others, and write the checkpoint."""
+    stop = StopSignal()
+    stop.listen()
+    with _errors_as_exit_codes():
+        recipe = load_recipe(name)
+        if steps is not None:
+            recipe = recipe.model_copy(update={"steps": steps})
+        out.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            (out / LOG_FILE).unlink(missing_ok=True)
+        make_demo_model(recipe, seed, out, ProgressLog(sys.stdout, out / LOG_FILE), stop, resume=resume)
+
+
+def _card(start: _Start, parent_name: str | None) -> CheckpointCard:
+    trained_on, notice = origin_of(start.parent)
+    return CheckpointCard(
+        trained_on=trained_on,
+        notice=notice,
+        parent=parent_name,
+        snapshot=start.snapshot.digest,
+        recipe=start.recipe.name,
+        steps=start.steps,
+        seed=start.seed,
+    )
+
+
+def _roots(assignments: list[str]) -> dict[str, Path]:
+    roots: dict[str, Path] = {}
+    for assignment in assignments:
+        name, separator, folder = assignment.partition("=")
+        if not separator:
+            raise ConfigError(f"--root got {assignment!r}", "NAME=FOLDER is needed", "Give the name of the root first")
+        roots[name] = Path(folder)
+    return roots
+
+
+@contextmanager
+def _errors_as_exit_codes() -> Iterator[None]:
+    try:
+        yield
+    except TrainingStoppedError as stopped:
+        typer.echo(str(stopped), err=True)
+        raise typer.Exit(EXIT_CODE) from stopped
+    except LensError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error

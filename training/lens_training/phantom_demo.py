@@ -1,0 +1,63 @@
+"""The recipe of the shipped checkpoint: phantom patients in, a small LENS with a measured card out."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+
+from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
+from lens_engine.detector.checkpoint import load_checkpoint, save_checkpoint
+from lens_engine.errors import ConfigError
+from lens_engine.phantom.patient import DATASETS, GENERATOR_VERSION, UNIVERSAL
+from lens_training.datasets.phantoms import SCOPES, measured_series, training_series
+from lens_training.datasets.series import TrainingSeries, TrainingSet
+from lens_training.fit import Run, fit
+from lens_training.initial import new_model
+from lens_training.measuring import measure
+from lens_training.progress import ProgressLog, Stage
+from lens_training.recipe import PhantomRecipe, Recipe
+from lens_training.stopping import StopSignal
+
+DEMO_NOTICE = "Demo model trained on synthetic phantoms only, never on patients. Research use only."
+
+
+def make_demo_model(
+    recipe: Recipe, seed: int, folder: Path, log: ProgressLog, stop: StopSignal, *, resume: bool = False
+) -> CheckpointCard:
+    """Make patients, train, measure on the validation patients as stored, and write weights and card to `folder`.
+
+    Raises
+    ------
+    ConfigError
+        If the recipe has no phantoms.
+    TrainingStoppedError, TrainingError, CheckpointError
+        As `lens_training.fit.fit`.
+    """
+    if recipe.phantoms is None:
+        raise ConfigError(
+            f"Recipe {recipe.name} brings no phantoms", "A recipe with a section 'phantoms'", "Use fit with a snapshot"
+        )
+    model = new_model(DATASETS, recipe.detector, seed)
+    training = TrainingSet(_made(recipe.phantoms, log, stop), SCOPES, uses_unlabelled=False)
+    fingerprint = hashlib.sha256(json.dumps([GENERATOR_VERSION, recipe.model_dump_json(), seed]).encode()).hexdigest()
+    fit(model, Run(training, recipe, recipe.steps, seed, fingerprint, folder), log, stop, resume=resume)
+    card = CheckpointCard(
+        trained_on=TrainedOn.PHANTOMS, notice=DEMO_NOTICE, recipe=recipe.name, steps=recipe.steps, seed=seed
+    )
+    # Measured after rounding to what is stored, so that the card tells the truth about the file.
+    save_checkpoint(model, card, folder, dtype=torch.float16)
+    stored, _ = load_checkpoint(folder)
+    metrics = measure(stored, tuple(measured_series(recipe.phantoms)), log, stop)
+    return save_checkpoint(stored, card.model_copy(update={"metrics": metrics}), folder, dtype=torch.float16)
+
+
+def _made(recipe: PhantomRecipe, log: ProgressLog, stop: StopSignal) -> tuple[TrainingSeries, ...]:
+    """Make all training series, with progress."""
+    made: list[TrainingSeries] = []
+    total = sum(recipe.patients(is_universal=name == UNIVERSAL) for name in DATASETS) * recipe.studies
+    for series in training_series(recipe):
+        stop.check()
+        log.report(Stage.PREPARE, len(made), total)
+        made.append(series)
+    return tuple(made)

@@ -1,0 +1,179 @@
+"""How a detector is trained: one YAML file, validated before anything is read.
+
+A recipe is found by name beside this module (`recipes/NAME.yaml`) or by path.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lens_engine.detector.config import DetectorConfig, narrow_lens, published_lens
+from lens_engine.errors import ConfigError
+
+RECIPES_FOLDER = Path(__file__).parent / "recipes"
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+class DetectorSize(StrEnum):
+    """Which configuration a detector trained from scratch gets."""
+
+    PUBLISHED = "published"
+    NARROW = "narrow"
+
+    def config(self, experts: tuple[str, ...]) -> DetectorConfig:
+        """Return the configuration for these experts."""
+        return narrow_lens(experts) if self is DetectorSize.NARROW else published_lens(experts)
+
+
+class ScheduleRecipe(BaseModel):
+    """RAdam and its learning rate (spec 8)."""
+
+    model_config = _FROZEN
+
+    learning_rate: float = Field(gt=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    """Steps over which the rate rises linearly."""
+    drops: tuple[float, ...] = (0.5, 0.75)
+    """Shares of all steps after which the rate is multiplied by `drop_factor`; LENS: after 4 and 6 of 8 epochs."""
+    drop_factor: float = Field(default=0.1, gt=0, le=1)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    """On weights; biases and normalisation have none and twice the rate, as in MULAN."""
+    gradient_clip: float = Field(default=10.0, gt=0)
+    """Largest norm of the whole gradient."""
+
+    def factor(self, step: int, steps: int) -> float:
+        """Return what the learning rate is multiplied by before step `step` of `steps`."""
+        warm = min(1.0, (step + 1) / (self.warmup_steps + 1))
+        passed = sum(step >= share * steps for share in self.drops)
+        return warm * self.drop_factor**passed
+
+
+class SamplingRecipe(BaseModel):
+    """Which slices and regions are learnt from (spec 4.3, 8)."""
+
+    model_config = _FROZEN
+
+    batch_size: int = Field(default=4, ge=1)
+    """Samples per step, all of one data set."""
+    negatives_per_positive: float = Field(default=0.5, ge=0)
+    """Slices without a lesion for each slice with one; LENS: 1 to 2."""
+    regions: int = Field(default=64, ge=1)
+    """Regions per image in the head."""
+    lesion_region_share: float = Field(default=0.25, gt=0, le=1)
+    cache_gib: float = Field(default=3.0, gt=0)
+    """Memory for prepared volumes; a set that needs more is prepared again and again."""
+
+
+class AugmentationRecipe(BaseModel):
+    """What varies between two looks at one slice (spec 2, steps 3, 5 and 6); no flips."""
+
+    model_config = _FROZEN
+
+    scale: tuple[float, float] = (0.8, 1.2)
+    shift: int = Field(default=8, ge=0)
+    """Network pixels by which the window may leave the image, or its upper left corner may move."""
+    crop_side: int | None = Field(default=None, ge=32)
+    """Side of a square window of network pixels around the sampled lesion; None shows the whole slice."""
+    varies_depth: bool = True
+    """Centre the sample up to half a slice beside the labelled one, so that interpolated slices are learnt as well."""
+
+    @model_validator(mode="after")
+    def _scale_rises(self) -> "AugmentationRecipe":
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"scale is {self.scale}; two positive factors, low before high, are needed")
+        return self
+
+
+class LossRecipe(BaseModel):
+    """Weights of the four losses (LENS Eq. 3)."""
+
+    model_config = _FROZEN
+
+    centre: float = 1.0
+    size: float = 0.1
+    classes: float = 1.0
+    boxes: float = 10.0
+
+
+class PhantomRecipe(BaseModel):
+    """Phantom patients to learn from and to measure on; their seeds belong to no test patient."""
+
+    model_config = _FROZEN
+
+    universal_patients: int = Field(ge=1)
+    """Training patients of the universal data set."""
+    single_type_patients: int = Field(ge=1)
+    """Training patients of each single-type data set."""
+    val_patients: int = Field(ge=1)
+    """Patients of the universal data set, with their complete truth."""
+    studies: int = Field(default=1, ge=1)
+    """Scans of each patient, months apart."""
+    slice_spacings_mm: tuple[float, ...] = (4.0,)
+    """Patients take turns with these."""
+    withheld_share: float = Field(default=0.4, ge=0, lt=1)
+    """Share of the lesions of the universal data set that nobody marked."""
+
+    def patients(self, *, is_universal: bool) -> int:
+        """Return how many training patients a data set has."""
+        return self.universal_patients if is_universal else self.single_type_patients
+
+
+class Recipe(BaseModel):
+    """Everything that decides a training run besides the labels, the initial weights and the seed."""
+
+    model_config = _FROZEN
+
+    name: str
+    steps: int = Field(ge=1)
+    schedule: ScheduleRecipe
+    sampling: SamplingRecipe = SamplingRecipe()
+    augmentation: AugmentationRecipe = AugmentationRecipe()
+    losses: LossRecipe = LossRecipe()
+    freezes_batch_norm: bool = False
+    """Keep the statistics of batch normalisation as they are: small batches of few patients would spoil them."""
+    detector: DetectorSize = DetectorSize.NARROW
+    """For training from scratch; otherwise the initial weights decide."""
+    threads: int | None = Field(default=None, ge=1)
+    """Of the CPU; None leaves the choice to torch. Equal numbers on a rerun need the same threads."""
+    log_every: int = Field(default=10, ge=1)
+    checkpoint_every: int = Field(default=50, ge=1)
+    """Steps between two files from which a killed run goes on."""
+    phantoms: PhantomRecipe | None = None
+    """Set for recipes that make their own patients."""
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Return the recipe of that name, or the one in that file.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or it is not valid.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = RECIPES_FOLDER / f"{name_or_path}.yaml"
+    known = ", ".join(sorted(file.stem for file in RECIPES_FOLDER.glob("*.yaml")))
+    try:
+        values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Recipe.model_validate(values)
+    except OSError as error:
+        raise ConfigError(
+            f"There is no recipe {name_or_path!r}", f"One of {known}, or a YAML file", "Correct the name"
+        ) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"{path.name} is not YAML ({error})", "A recipe is a YAML file", "Correct the file"
+        ) from error
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"]) or "the whole file"
+        raise ConfigError(
+            f"Recipe {path.name} is wrong at {place}: {problem['msg']}",
+            "See lens_training.recipe.Recipe for all fields",
+            "Correct the file",
+        ) from error
