@@ -14,6 +14,7 @@ from lens_engine.phantom.shapes import (
     Capsule,
     Ellipsoid,
     FloatArray,
+    Grown,
     Overlay,
     Point,
     Ripple,
@@ -122,7 +123,7 @@ class Anatomy:
 def draw_anatomy(rng: np.random.Generator) -> Anatomy:
     """Draw one patient."""
     fat = float(rng.uniform(9, 24))
-    scale = float(rng.uniform(0.93, 1.04) - 0.0015 * (fat - 9))
+    scale = float(rng.uniform(0.95, 1.06) - 0.0015 * (fat - 9))
     jitter = _Jitter(rng)
     chest, belly = 128 + jitter(2), 134 + jitter(3)
     cavity = Shell(
@@ -161,7 +162,7 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
     lungs = tuple(
         Overlay(
             parts=(cavity,),
-            holes=(mediastinum, heart, diaphragm, skeleton.spine_hull, *pulmonary[1:2], arteries[0]),
+            holes=(mediastinum, heart, Grown(diaphragm, -2.8), skeleton.spine_hull, *pulmonary[1:2], arteries[0]),
             gap_mm=3.5,
             limits=((-140.0, -110.0, 0.0), (0.0, 95.0, 330.0))
             if side < 0
@@ -333,8 +334,8 @@ def _liver(jitter: _Jitter, cavity: Shell, diaphragm: Diaphragm) -> Overlay:
 def _lung_vessels(rng: np.random.Generator, lungs: tuple[Overlay, ...]) -> tuple[Capsule, ...]:
     trees: list[Capsule] = []
     for side, lung in zip((-1, 1), lungs, strict=True):
-        for hilum, count in (((side * 40.0, 14.0, 116.0), 120), ((side * 36.0, 0.0, 140.0), 60)):
-            trees += grow_tree(rng, hilum, draw_points_inside(rng, lung, count, 5), 0.75, 7)
+        for hilum, count in (((side * 40.0, 14.0, 116.0), 170), ((side * 36.0, 0.0, 140.0), 90)):
+            trees += grow_tree(rng, hilum, draw_points_inside(rng, lung, count, 4), 0.95, 7)
     return tuple(trees)
 
 
@@ -352,14 +353,14 @@ def _airways(rng: np.random.Generator, lungs: tuple[Overlay, ...]) -> tuple[Tube
 
 
 def _liver_vessels(rng: np.random.Generator, liver: Overlay) -> tuple[Capsule, ...]:
-    portal = grow_tree(rng, (-34.0, 0.0, 302.0), draw_points_inside(rng, liver, 26, 8), 1.2, 6)
-    hepatic = grow_tree(rng, (-24.0, 16.0, 250.0), draw_points_inside(rng, liver, 22, 8), 1.2, 5)
+    portal = grow_tree(rng, (-34.0, 0.0, 302.0), draw_points_inside(rng, liver, 30, 8), 1.5, 6)
+    hepatic = grow_tree(rng, (-24.0, 16.0, 250.0), draw_points_inside(rng, liver, 26, 8), 1.5, 5)
     return (*portal, *hepatic)
 
 
 def _mesenteric_vessels(rng: np.random.Generator) -> tuple[Capsule, ...]:
     space = Ellipsoid((0, -28, 410), (80, 40, 70))
-    return grow_tree(rng, (2.0, -6.0, 380.0), draw_points_inside(rng, space, 26, 4), 0.9, 3.5)
+    return grow_tree(rng, (2.0, -6.0, 380.0), draw_points_inside(rng, space, 44, 4), 1.0, 3.5)
 
 
 def _bowel(rng: np.random.Generator, jitter: _Jitter, organs: tuple[Shape, ...]) -> tuple[Bowel, ...]:
@@ -382,8 +383,8 @@ def _bowel(rng: np.random.Generator, jitter: _Jitter, organs: tuple[Shape, ...])
         ),
     ]
     oral_contrast = rng.random() < 0.4
-    for _ in range(14):
-        centre = np.array([rng.uniform(-78, 82), rng.uniform(-62, -8), rng.uniform(372, 480)])
+    for _ in range(22):
+        centre = np.array([rng.uniform(-78, 82), rng.uniform(-64, -2), rng.uniform(374, 486)])
         steps = rng.normal(0, 1, (4, 3)) * (20, 12, 12)
         steps[:, 0] += rng.choice([-1, 1]) * 12
         path = centre + np.cumsum(steps, axis=0)
@@ -391,5 +392,5 @@ def _bowel(rng: np.random.Generator, jitter: _Jitter, organs: tuple[Shape, ...])
         radius = float(rng.uniform(9, 13))
         content = float(rng.uniform(140, 260)) if oral_contrast and rng.random() < 0.7 else float(rng.uniform(5, 35))
         points = tuple((float(x), float(y), float(z)) for x, y, z in path)
-        loops.append(Bowel(Tube(points, (radius,) * len(points)), 2.6, content, bool(rng.random() < 0.25)))
+        loops.append(Bowel(Tube(points, (radius,) * len(points)), 2.6, content, bool(rng.random() < 0.15)))
     return tuple(loops)

@@ -15,6 +15,7 @@ from lens_engine.errors import ExportError
 from lens_engine.findings import Split
 from lens_engine.phantom.patient import (
     DATASETS,
+    DEFAULT_SETTINGS,
     DEMO_SEEDS,
     TEST_SEEDS,
     UNIVERSAL,
@@ -103,7 +104,7 @@ def folder_name(dataset: str) -> str:
     return dataset.replace(" ", "-")
 
 
-def plan_demo(settings: PhantomSettings = PhantomSettings(), test_patients: int = 6) -> CohortPlan:
+def plan_demo(settings: PhantomSettings = DEFAULT_SETTINGS, test_patients: int = 6) -> CohortPlan:
     """Plan the demo project: about 30 series.
 
     Six universal patients to mine and train on, two to validate, `test_patients` that nothing was tuned on, and two of

@@ -100,8 +100,8 @@ _NODE_STATIONS: tuple[tuple[Point, Point], ...] = (
     ((-14, -34, 62), (8, 5, 10)),  # prevascular
     ((14, -26, 80), (6, 6, 8)),  # aortopulmonary
     ((2, 22, 116), (6, 4, 8)),  # subcarinal
-    ((-44, 14, 122), (4, 6, 10)),  # right hilar
-    ((46, 16, 122), (4, 6, 10)),  # left hilar
+    ((-37, 14, 124), (3, 6, 9)),  # right hilar
+    ((38, 18, 126), (3, 6, 9)),  # left hilar
     ((-120, -14, 46), (5, 16, 20)),  # right axillary
     ((120, -14, 46), (5, 16, 20)),  # left axillary
     ((-6, 40, 270), (4, 5, 14)),  # retrocrural
@@ -289,9 +289,10 @@ def _kidney_site(rng: np.random.Generator, anatomy: Anatomy, radius: float, span
 def _soft_tissue_site(
     rng: np.random.Generator, anatomy: Anatomy, radius: float, span: tuple[float, float]
 ) -> Point | None:
+    """Choose a place under the skin."""
     angle, z = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(*span))
     width = float(anatomy.body.half_width(np.float32(z)))  # type: ignore[arg-type] # a scalar broadcasts
-    depth = anatomy.fat_mm * 0.5 + float(rng.uniform(0, 4)) if rng.random() < 0.6 else anatomy.fat_mm + radius
+    depth = anatomy.fat_mm * 0.5 + float(rng.uniform(0, 3))
     n = 2 / anatomy.body.exponent
     across = (width - depth - 1) * np.sign(np.sin(angle)) * abs(np.sin(angle)) ** n
     deep = (width / anatomy.body.aspect - depth - 1) * np.sign(np.cos(angle)) * abs(np.cos(angle)) ** n

@@ -80,10 +80,13 @@ class PhantomSettings:
             )
         if self.studies < 1 or self.series_per_study < 1 or not 0 <= self.withheld_share < 1:
             raise ConfigError(
-                f"{self.studies} studies of {self.series_per_study} series with {self.withheld_share} withheld were asked for",
+                f"{self.studies} studies of {self.series_per_study} series asked for, {self.withheld_share} withheld",
                 "At least one of each and a share in [0, 1) are needed",
                 "Change the settings",
             )
+
+
+DEFAULT_SETTINGS = PhantomSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,7 @@ class Scan:
     labelled: frozenset[str]
 
 
-def make_patient(seed: int, dataset: str, settings: PhantomSettings = PhantomSettings()) -> PhantomPatient:
+def make_patient(seed: int, dataset: str, settings: PhantomSettings = DEFAULT_SETTINGS) -> PhantomPatient:
     """Make a patient; the same arguments give the same voxels and lesions.
 
     Raises

@@ -1,14 +1,32 @@
 """Paints a healthy anatomy, tissue over tissue, onto a canvas."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from lens_engine.phantom.anatomy import Anatomy, Bowel
-from lens_engine.phantom.shapes import Canvas, Capsule, FloatArray, Grown, Shape, Tube
+from lens_engine.phantom.shapes import Bounds, Canvas, Capsule, Ellipsoid, FloatArray, Grown, Shape, Tube
 from lens_engine.phantom.tissues import Phase, Tissue, hu_of
 
 SKIN_MM = 2.0
-LOBULE_HU = 14.0
-"""Contrast of the trabeculae in spongy bone."""
+TABLE_HU = -250.0
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The thin curved shell of the scanner's table, `top_mm` behind the patient's middle."""
+
+    top_mm: float
+
+    @property
+    def bounds(self) -> Bounds:
+        """A box that contains the body."""
+        return (-175.0, self.top_mm - 25, -1e6), (175.0, self.top_mm + 8, 1e6)
+
+    def distance(self, x: FloatArray, y: FloatArray, z: FloatArray) -> FloatArray:
+        """Return the distance to the shell."""
+        curve = np.abs(y - np.float32(self.top_mm + 6) + x * x / 1300) - 1.2 + 0 * z
+        return np.asarray(np.maximum(curve, np.abs(x) - 170), dtype=np.float32)
 
 
 def paint_anatomy(canvas: Canvas, anatomy: Anatomy, phase: Phase) -> None:
@@ -35,6 +53,7 @@ def paint_anatomy(canvas: Canvas, anatomy: Anatomy, phase: Phase) -> None:
 
 def _paint_wall(canvas: Canvas, anatomy: Anatomy, hu: dict[Tissue, float]) -> None:
     """Paint skin, fat, muscle and the fat that fills the cavities, slice by slice with one pass over the voxels."""
+    canvas.paint(Table(anatomy.body.half_width(np.zeros(1, dtype=np.float32))[0] / anatomy.body.aspect), TABLE_HU)
     x, y, z = canvas.axes((slice(0, len(canvas.z_mm)), slice(0, len(canvas.y_mm)), slice(0, len(canvas.x_mm))))
     canvas.paint(anatomy.body, hu[Tissue.SKIN])
     canvas.paint(Grown(anatomy.body, -SKIN_MM), hu[Tissue.FAT])
@@ -74,7 +93,7 @@ def _paint_abdomen(canvas: Canvas, anatomy: Anatomy, hu: dict[Tissue, float]) ->
     canvas.paint(anatomy.stomach, hu[Tissue.BOWEL_WALL])
     _paint_stomach_content(canvas, anatomy, hu)
     canvas.paint(anatomy.liver, hu[Tissue.LIVER])
-    blood = (hu[Tissue.VEIN] + hu[Tissue.LIVER]) / 2
+    blood = 0.8 * hu[Tissue.VEIN] + 0.2 * hu[Tissue.LIVER]
     canvas.paint_all(_inside(anatomy.liver_vessels, anatomy.liver), blood)
     canvas.paint(anatomy.gallbladder, hu[Tissue.BOWEL_WALL])
     canvas.paint(Grown(anatomy.gallbladder, -2), hu[Tissue.FLUID])
@@ -82,7 +101,13 @@ def _paint_abdomen(canvas: Canvas, anatomy: Anatomy, hu: dict[Tissue, float]) ->
     for kidney in anatomy.kidneys:
         canvas.paint(kidney, hu[Tissue.KIDNEY_CORTEX])
         canvas.paint(Grown(kidney, -7), hu[Tissue.KIDNEY_MEDULLA])
-        canvas.paint(Grown(kidney, -14), hu[Tissue.FAT] + 40)
+        x, y, z = kidney.centre
+        inwards = 14.0 if x < 0 else -14.0
+        canvas.paint(Ellipsoid((x + inwards * 0.5, y - 3, z), (9, 7, 26)), hu[Tissue.FAT] + 30)
+        canvas.paint_tube(
+            Tube(((x + inwards * 0.4, y - 3, z), (x + inwards * 1.9, y - 9, z)), (6.0, 5.0)), hu[Tissue.FAT] + 20
+        )
+        canvas.paint(Ellipsoid((x + inwards * 0.7, y - 4, z + 4), (4.5, 3.5, 13)), hu[Tissue.FLUID])
 
 
 def _inside(vessels: tuple[Capsule, ...], organ: Shape) -> tuple[Capsule, ...]:

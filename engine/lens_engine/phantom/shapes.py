@@ -190,7 +190,7 @@ class Shell:
     def half_width(self, z: FloatArray) -> FloatArray:
         """Return the half width at the levels `z`."""
         levels, widths = zip(*self.knots, strict=True)
-        return np.interp(z, levels, widths).astype(np.float32)
+        return np.asarray(np.interp(z, levels, widths), dtype=np.float32)
 
     def distance(self, x: FloatArray, y: FloatArray, z: FloatArray) -> FloatArray:
         """Return the distance, exact at the sides and a little too large in front and behind."""
@@ -307,8 +307,8 @@ class Canvas:
         """Return open axes x, y, z of a window; z repeated at `sublevels` heights inside each slice."""
         levels = self.z_mm[window[0]]
         if sublevels > 1:
-            steps = (np.arange(sublevels, dtype=np.float32) + 0.5) / sublevels - 0.5
-            levels = (levels[:, None] + steps * np.float32(self.slice_mm)).ravel()
+            steps = np.asarray((np.arange(sublevels) + 0.5) / sublevels - 0.5, dtype=np.float32)
+            levels = np.ravel(levels[:, None] + steps * np.float32(self.slice_mm))
         return self.x_mm[window[2]][None, None, :], self.y_mm[window[1]][None, :, None], levels[:, None, None]
 
     def fill(self, shape: Shape, sublevels: int = 1) -> tuple[tuple[slice, slice, slice], FloatArray] | None:

@@ -42,12 +42,13 @@ class Skeleton:
     def disc_share(self, z: FloatArray) -> FloatArray:
         """Return 1 inside a disc, 0 inside a vertebra, with a soft step, for the levels `z`."""
         offset = np.abs((z - self.first_disc_mm + VERTEBRA_MM / 2) % VERTEBRA_MM - VERTEBRA_MM / 2)
-        return np.clip((3.2 - offset) / 1.5 + 0.5, 0, 1).astype(np.float32)
+        return np.asarray(np.clip((3.2 - offset) / 1.5 + 0.5, 0, 1), dtype=np.float32)
 
     def vertebra_centre(self, number: int) -> Point:
         """Return the centre of the body of the `number`-th vertebra below `first_disc_mm`."""
         z = self.first_disc_mm + VERTEBRA_MM * (number + 0.5)
-        return 0.0, float(np.interp(z, *zip(*((p[2], p[1]) for p in self.spine.points), strict=True))), z
+        levels, depths = [point[2] for point in self.spine.points], [point[1] for point in self.spine.points]
+        return 0.0, float(np.interp(z, levels, depths)), z
 
 
 def draw_skeleton(rng: np.random.Generator, cavity: Shell) -> Skeleton:

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.phantom.acquisition import LOWEST_HU, Kernel
 from lens_engine.phantom.patient import GENERATOR_VERSION, PhantomPatient, PhantomSeries
 from lens_engine.phantom.tissues import Phase
 
-IMPLEMENTATION_UID = "2.25.117300218464925116730226021538461742983"
+IMPLEMENTATION_UID = UID("2.25.117300218464925116730226021538461742983")
 MANUFACTURER = "LENS phantom"
 
 
@@ -42,7 +42,7 @@ def patient_id(patient: PhantomPatient) -> str:
     return f"PHANTOM-{patient.number:06d}"
 
 
-def _uid(patient: PhantomPatient, series: PhantomSeries | None, part: str) -> str:
+def _uid(patient: PhantomPatient, series: PhantomSeries | None, part: str) -> UID:
     place = [str(series.study_number), str(series.series_number)] if series else []
     return generate_uid(
         entropy_srcs=[
@@ -115,7 +115,7 @@ def _describe_pixels(common: Dataset, series: PhantomSeries) -> None:
 
 
 def _slice_dataset(
-    common: Dataset, geometry: VolumeGeometry, voxels: NDArray[np.int16], index: int, uid: str
+    common: Dataset, geometry: VolumeGeometry, voxels: NDArray[np.int16], index: int, uid: UID
 ) -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage
