@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lens_engine.detector.config import DetectorConfig
@@ -153,7 +154,9 @@ class PreparedVolume:
         rows, columns = self._resampling
         height, width = self.grid.size
         padded = np.zeros(self.grid.padded, dtype=np.float32)
-        padded[:height, :width] = rows @ image @ columns - np.float32(self.config.mean)
+        # In torch, not numpy: two thread pools (BLAS and OpenMP) would take the cores from each other.
+        scaled = rows @ torch.from_numpy(image) @ columns
+        padded[:height, :width] = scaled.numpy() - np.float32(self.config.mean)
         return padded
 
     def sample(self, grid_index: int) -> NDArray[np.float32]:
@@ -171,12 +174,12 @@ class PreparedVolume:
         return values
 
     @cached_property
-    def _resampling(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _resampling(self) -> tuple[torch.Tensor, torch.Tensor]:
         height, width = self.grid.crop.size
         antialias = self.config.antialias
         rows = resampling_matrix(height, self.grid.size[0], self.grid.scale[0], antialias=antialias)
         columns = resampling_matrix(width, self.grid.size[1], self.grid.scale[1], antialias=antialias)
-        return rows, np.ascontiguousarray(columns.T)
+        return torch.from_numpy(rows), torch.from_numpy(np.ascontiguousarray(columns.T))
 
 
 def prepare(

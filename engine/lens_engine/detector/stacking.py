@@ -33,12 +33,12 @@ def stack_findings(proposals: Proposals, shape: tuple[int, int, int]) -> tuple[F
     tuple of Finding
         By expert in the order of `proposals.experts`, best first.
     """
-    rows_at = _rows_by_expert_and_slice(proposals)
+    scores_at_places = _scores_at_places(proposals)
     findings: list[Finding] = []
     for number, expert in enumerate(proposals.experts):
         rows = np.flatnonzero(proposals.expert_index == number)
         chains = link_chains(proposals.grid_index[rows], proposals.boxes[rows])
-        own = [_as_finding(proposals, expert, rows[chain], rows_at, shape) for chain in chains]
+        own = [_as_finding(proposals, expert, rows[chain], scores_at_places, shape) for chain in chains]
         findings += sorted(own, key=lambda finding: (-finding.score, finding.box))
     return tuple(findings)
 
@@ -112,7 +112,7 @@ def _as_finding(
     proposals: Proposals,
     expert: str,
     rows: NDArray[np.intp],
-    rows_at: dict[tuple[int, int], NDArray[np.intp]],
+    scores_at_places: NDArray[np.float64],
     shape: tuple[int, int, int],
 ) -> Finding:
     depths = proposals.grid_index[rows] * proposals.grid_spacing_mm
@@ -134,31 +134,25 @@ def _as_finding(
     for index in range(low, high):
         row = rows[int(np.argmin(np.abs(depths - index * proposals.slice_spacing_mm)))]
         slices.append(SliceBox(index, _as_box(proposals.boxes[row]), float(proposals.scores[row])))
-    return Finding(expert, box, tuple(slices), float(scores.max()), _expert_scores(proposals, rows, rows_at))
+    best = scores_at_places[rows].max(axis=0).tolist()
+    expert_scores = {name: value for name, value in zip(proposals.experts[:-1], best, strict=True) if value > 0}
+    return Finding(expert, box, tuple(slices), float(scores.max()), expert_scores)
 
 
-def _expert_scores(
-    proposals: Proposals, rows: NDArray[np.intp], rows_at: dict[tuple[int, int], NDArray[np.intp]]
-) -> dict[str, float]:
-    """Return the best score of each expert that has a box at the place of a chain, on any of its slices."""
-    found: dict[str, float] = {}
-    for row in rows:
-        for number, expert in enumerate(proposals.experts[:-1]):
-            others = rows_at.get((number, int(proposals.grid_index[row])))
-            if others is None:
-                continue
-            same = overlaps(proposals.boxes[row : row + 1], proposals.boxes[others])[0] > LINK_ABOVE_IOU
-            if same.any():
-                found[expert] = max(found.get(expert, 0.0), float(proposals.scores[others[same]].max()))
-    return found
-
-
-def _rows_by_expert_and_slice(proposals: Proposals) -> dict[tuple[int, int], NDArray[np.intp]]:
-    places: dict[tuple[int, int], list[int]] = {}
-    keys = zip(proposals.expert_index.tolist(), proposals.grid_index.tolist(), strict=True)
-    for row, key in enumerate(keys):
-        places.setdefault(key, []).append(row)
-    return {key: np.asarray(rows, dtype=np.intp) for key, rows in places.items()}
+def _scores_at_places(proposals: Proposals) -> NDArray[np.float64]:
+    """Return for every box the best score of each expert at its place on its slice, (n, experts); 0 for none."""
+    experts = len(proposals.experts) - 1
+    best = np.zeros((len(proposals.scores), experts))
+    order = np.argsort(proposals.grid_index, kind="stable")
+    borders = np.flatnonzero(np.diff(proposals.grid_index[order])) + 1
+    for rows in np.split(order, borders):
+        same_place = overlaps(proposals.boxes[rows], proposals.boxes[rows]) > LINK_ABOVE_IOU
+        scores = np.where(same_place, proposals.scores[rows][None, :], 0)
+        for number in range(experts):
+            own = proposals.expert_index[rows] == number
+            if own.any():
+                best[rows, number] = scores[:, own].max(axis=1)
+    return best
 
 
 def _as_box(values: NDArray[np.float32]) -> Box2D:

@@ -1,17 +1,29 @@
 """Small real networks for the detector's tests: random, but loud enough to find boxes."""
 
+from collections.abc import Callable
+
+import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.config import BackboneConfig, DetectorConfig, HeadConfig, PostConfig, ProposalConfig
+from lens_engine.geometry import VolumeGeometry
+from lens_engine.volume import Volume
 
 EXPERTS = ("universal", "lung")
 
 
-def tiny_config(experts: tuple[str, ...] = EXPERTS) -> DetectorConfig:
+@pytest.fixture(autouse=True)
+def _two_threads():
+    torch.set_num_threads(2)
+
+
+@pytest.fixture
+def tiny_config() -> DetectorConfig:
     return DetectorConfig(
-        experts=experts,
+        experts=EXPERTS,
         pixel_mm=2.0,
         grid_mm=4.0,
         max_side=128,
@@ -22,8 +34,31 @@ def tiny_config(experts: tuple[str, ...] = EXPERTS) -> DetectorConfig:
     )
 
 
-def loud_detector(config: DetectorConfig, seed: int = 0) -> LensDetector:
-    """Return a detector with random weights, statistics and outputs of useful size, in evaluation mode."""
+@pytest.fixture
+def loud_detector() -> Callable[[DetectorConfig], LensDetector]:
+    """Makes a detector with random weights, statistics and outputs of useful size, in evaluation mode."""
+    return _loud_detector
+
+
+@pytest.fixture
+def tiny_detector(tiny_config: DetectorConfig) -> LensDetector:
+    return _loud_detector(tiny_config)
+
+
+@pytest.fixture
+def make_volume() -> Callable[..., Volume]:
+    """Makes a noisy body in air: `make_volume(slices, spacing_mm)`."""
+
+    def make(slices: int, spacing_mm: tuple[float, float, float] = (5.0, 2.0, 2.0)) -> Volume:
+        voxels = np.full((slices, 72, 64), -1000, dtype=np.int16)
+        noise = np.random.default_rng(slices).normal(40, 200, (slices, 56, 48))
+        voxels[:, 8:64, 10:58] = np.maximum(noise, -700)
+        return Volume(voxels, VolumeGeometry(voxels.shape, spacing_mm))
+
+    return make
+
+
+def _loud_detector(config: DetectorConfig, seed: int = 0) -> LensDetector:
     generator = torch.Generator().manual_seed(seed)
     model = LensDetector(config).eval()
     with torch.no_grad():

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lens_engine.detector.assembly import LensDetector
+from lens_engine.detector.backbone import DenseTrunk
+from lens_engine.detector.config import narrow_lens, published_lens
+from lens_engine.detector.preprocess import prepare
+from lens_engine.detector.shared import SharedBackbone
+
+FOUR = ("universal", "lung", "liver", "lymph node")
+
+
+def test_published_trunk_has_the_published_layers_and_size():
+    trunk = DenseTrunk(published_lens(FOUR).backbone)
+    assert sum(isinstance(module, nn.Conv2d) for module in trunk.modules()) == 87
+    assert sum(parameter.numel() for parameter in trunk.parameters()) == pytest.approx(4.27e6, rel=0.002)
+    assert trunk.channels == (256, 512, 1024)
+
+
+def test_trunk_parameters_carry_the_names_of_the_published_weights():
+    names = DenseTrunk(published_lens(FOUR).backbone).state_dict().keys()
+    expected = {
+        "features.conv0.weight",
+        "features.norm0.running_var",
+        "features.denseblock1.denselayer1.norm1.weight",
+        "features.denseblock3.denselayer24.conv2.weight",
+        "features.transition2.conv.weight",
+    }
+    assert expected <= names
+    assert not any("block4" in name or "transition3" in name or "norm5" in name for name in names)
+
+
+def test_published_detector_has_the_derived_number_of_parameters():
+    with torch.device("meta"):
+        model = LensDetector(published_lens(FOUR))
+    assert sum(parameter.numel() for parameter in model.parameters()) == pytest.approx(71.3e6, rel=0.002)
+
+
+def test_narrow_detector_fits_two_megabytes_in_half_precision():
+    with torch.device("meta"):
+        model = LensDetector(narrow_lens(FOUR))
+    assert 0.5e6 < sum(tensor.numel() for tensor in model.state_dict().values()) < 0.95e6
+
+
+@pytest.mark.parametrize("slices", [1, 2, 3, 7, 11])
+@pytest.mark.parametrize("chunk", [1, 3, 16])
+def test_shared_features_equal_those_of_every_sample_alone(tiny_detector, make_volume, slices, chunk):
+    """Spec 3.5, including the repeated slices at both ends."""
+    model = tiny_detector.double()
+    prepared = prepare(make_volume(slices), model.config)
+    count = prepared.grid.count
+    samples = torch.from_numpy(np.stack([prepared.sample(index) for index in range(count)])).double()
+    with torch.inference_mode():
+        chunks = list(SharedBackbone(model.backbone).stream(prepared.network_slice, count, chunk))
+        expected = model.forward_features(samples)
+    found = torch.cat([part.features for part in chunks])
+    assert [part.first for part in chunks] == np.cumsum([0, *(len(part.features) for part in chunks)])[:-1].tolist()
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+
+
+def test_shared_features_equal_the_reference_in_single_precision(tiny_detector, make_volume):
+    prepared = prepare(make_volume(5), tiny_detector.config)
+    count = prepared.grid.count
+    samples = torch.from_numpy(np.stack([prepared.sample(index) for index in range(count)]))
+    with torch.inference_mode():
+        found = torch.cat(
+            [c.features for c in SharedBackbone(tiny_detector.backbone).stream(prepared.network_slice, count, 4)]
+        )
+        expected = tiny_detector.forward_features(samples)
+    assert ((found - expected).abs().max() / expected.abs().max()).item() < 1e-5
+
+
+def test_every_slice_is_made_once_and_in_order(tiny_detector, make_volume):
+    prepared = prepare(make_volume(8), tiny_detector.config)
+    asked = []
+
+    def network_slice(index):
+        asked.append(index)
+        return prepared.network_slice(index)
+
+    with torch.inference_mode():
+        list(SharedBackbone(tiny_detector.backbone).stream(network_slice, prepared.grid.count, 3))
+    assert asked == list(range(prepared.grid.count))
+
+
+def test_sharing_is_refused_in_training_mode(tiny_detector):
+    with pytest.raises(ValueError, match="training mode"):
+        SharedBackbone(tiny_detector.train().backbone)
+
+
+def test_features_depend_on_all_nine_slices(tiny_detector):
+    sample = torch.randn(1, 9, 32, 32, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    tiny_detector.forward_features(sample)[0, :, 4, 4].sum().backward()
+    assert (sample.grad.abs().amax(dim=(0, 2, 3)) > 0).all()

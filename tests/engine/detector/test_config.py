@@ -1,0 +1,35 @@
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from lens_engine.detector.config import DetectorConfig, narrow_lens, published_lens
+
+
+@pytest.mark.parametrize("make", [published_lens, narrow_lens])
+def test_a_configuration_survives_json(make):
+    config = make(("universal", "lung"))
+    assert DetectorConfig.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize("experts", [(), ("lung", "lung"), ("fused",), ("",)])
+def test_experts_need_distinct_names(experts):
+    with pytest.raises(ValidationError, match="distinct name"):
+        DetectorConfig(experts=experts)
+
+
+@pytest.mark.parametrize("points", [((0.0, 0.0),), ((0.0, 0.0), (0.0, 1.0)), ((0.0, 9.0), (10.0, 1.0))])
+def test_intensity_must_rise(points):
+    with pytest.raises(ValidationError, match="rising HU"):
+        DetectorConfig(experts=("lung",), intensity=points)
+
+
+def test_an_unknown_setting_is_refused():
+    with pytest.raises(ValidationError, match="pixel_size"):
+        DetectorConfig(experts=("lung",), pixel_size=1.0)
+
+
+def test_configurations_and_cards_are_read_without_torch():
+    code = "import sys, lens_engine.detector.config, lens_engine.checkpoint_card; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

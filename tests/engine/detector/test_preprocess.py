@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from lens_engine.detector.config import DetectorConfig, narrow_lens, published_lens
+from lens_engine.detector.preprocess import (
+    BODY_ABOVE_HU,
+    Augmentation,
+    Rectangle,
+    body_rectangle,
+    make_grid,
+    prepare,
+    resampling_matrix,
+)
+from lens_engine.geometry import VolumeGeometry
+from lens_engine.volume import Volume
+
+PUBLISHED = published_lens(("universal",))
+
+
+def plain(voxels, spacing_mm=(2.0, 0.8, 0.8)) -> Volume:
+    return Volume(np.asarray(voxels, dtype=np.int16), VolumeGeometry(voxels.shape, spacing_mm))
+
+
+def test_published_window_maps_its_ends_to_0_and_255_minus_the_mean():
+    voxels = np.stack([np.full((32, 32), value) for value in (-1024, 3071, -2000, 1023.5)])
+    prepared = prepare(plain(voxels), PUBLISHED)
+    values = [float(prepared.network_slice(index)[16, 16]) for index in range(4)]
+    assert values == pytest.approx([-50, 205, -50, 77.5], abs=0.05)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.35, 0.65))
+def test_body_rectangle_is_that_of_an_opening_with_a_square(seed, level):
+    noise = ndimage.uniform_filter(np.random.default_rng(seed).random((2, 40, 36)), (0, 5, 5))
+    voxels = np.where(noise > level, 0, -1000).astype(np.int16)
+    opened = np.stack([ndimage.binary_opening(s > BODY_ABOVE_HU, np.ones((7, 7))) for s in voxels]).any(axis=0)
+    rows, columns = np.nonzero(opened)
+    expected = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1) if rows.size else (0, 0, 40, 36)
+    found = body_rectangle(voxels)
+    assert (found.top, found.left, found.bottom, found.right) == expected
+
+
+def test_a_thin_table_is_not_body():
+    voxels = np.full((1, 60, 60), -1000, dtype=np.int16)
+    voxels[0, 10:40, 15:45] = 0
+    voxels[0, 50:54, 2:58] = 200
+    assert body_rectangle(voxels) == Rectangle(10, 15, 40, 45)
+
+
+@pytest.mark.parametrize("voxels", [np.full((3, 20, 30), -1000, np.int16), np.full((1, 5, 6), 100, np.int16)])
+def test_without_a_body_the_whole_slice_is_seen(voxels):
+    assert body_rectangle(voxels).size == voxels.shape[1:]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.floats(0.4, 2.0),
+    st.floats(0.4, 2.0),
+    st.floats(0.8, 1.2),
+    st.tuples(st.integers(-8, 8), st.integers(-8, 8)),
+)
+def test_boxes_return_from_the_network_unchanged(spacing_y, spacing_x, factor, shift):
+    geometry = VolumeGeometry((4, 512, 400), (2.0, spacing_y, spacing_x))
+    grid = make_grid(geometry, Rectangle(20, 30, 480, 390), PUBLISHED, Augmentation(factor, shift))
+    boxes = np.array([[40.5, 50.25, 200, 300], [30, 20, 390, 480]])
+    np.testing.assert_allclose(grid.to_series(grid.to_network(boxes)), boxes, atol=1e-9)
+    assert max(grid.size) <= PUBLISHED.max_side
+    assert all(side % 16 == 0 and side >= own for side, own in zip(grid.padded, grid.size, strict=True))
+
+
+@pytest.mark.parametrize("config", [PUBLISHED, narrow_lens(("universal",))], ids=["published", "narrow"])
+@pytest.mark.parametrize("spacing", [0.5, 0.8, 1.4])
+def test_a_bright_square_appears_where_its_mapped_box_is(config, spacing):
+    voxels = np.full((3, 256, 256), 0)
+    voxels[:, 100:140, 60:110] = 3000
+    prepared = prepare(plain(voxels, (config.grid_mm, spacing, spacing)), config, body=Rectangle(11, 7, 250, 240))
+    image = prepared.network_slice(1)
+    height, width = prepared.grid.size
+    bright = image[:height, :width] > (image.max() + image[height // 8, width // 8]) / 2
+    rows, columns = np.nonzero(bright)
+    seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    expected = prepared.grid.to_network(np.array([[60, 100, 110, 140]]))[0]
+    np.testing.assert_allclose(seen, expected, atol=0.51)
+
+
+@pytest.mark.parametrize(("spacing", "count"), [(1.0, 5), (2.0, 9), (5.0, 21), (0.7, 3)])
+def test_the_slice_grid_starts_at_the_first_slice_and_ends_inside_the_series(spacing, count):
+    grid = prepare(plain(np.zeros((9, 16, 16)), (spacing, 0.8, 0.8)), PUBLISHED).grid
+    assert (grid.first_mm, grid.count) == (0.0, count)
+
+
+def test_grid_slices_between_two_slices_are_blended_linearly():
+    voxels = np.arange(4)[:, None, None] * np.full((4, 16, 16), 1000)
+    prepared = prepare(plain(voxels, (5.0, 0.8, 0.8)), PUBLISHED)
+    values = np.array([prepared.network_slice(j)[8, 8] for j in range(prepared.grid.count)])
+    hu = (values + 50) / 255 * 4095 - 1024
+    np.testing.assert_allclose(hu, np.arange(8) * 2 / 5 * 1000, atol=0.1)
+
+
+def test_a_training_grid_passes_through_the_chosen_slice():
+    volume = plain(np.zeros((9, 16, 16)), (5.0, 0.8, 0.8))
+    grid = prepare(volume, PUBLISHED, Augmentation(phase_mm=3 * 5.0)).grid
+    index = grid.nearest_grid_index(3)
+    assert grid.depth_mm(index) == pytest.approx(15.0)
+
+
+def test_a_sample_is_nine_slices_head_first_with_repeated_ends():
+    voxels = np.arange(4)[:, None, None] * np.full((4, 16, 16), 100)
+    prepared = prepare(plain(voxels), PUBLISHED)
+    sample = prepared.sample(1)
+    assert sample.shape == (9, 16, 16)
+    expected = [prepared.network_slice(index)[8, 8] for index in (0, 0, 0, 0, 1, 2, 3, 3, 3)]
+    np.testing.assert_array_equal(sample[:, 8, 8], expected)
+
+
+def test_a_volume_thinner_than_a_grid_step_has_one_grid_slice():
+    grid = prepare(plain(np.zeros((2, 16, 16)), (1.0, 0.8, 0.8)), PUBLISHED, Augmentation(phase_mm=1.5)).grid
+    assert grid.count == 1
+    assert grid.depth_mm(0) <= 1.0
+
+
+def test_a_shift_moves_only_the_top_and_left_edges():
+    geometry = VolumeGeometry((2, 64, 64), (2.0, 0.8, 0.8))
+    grid = make_grid(geometry, Rectangle(4, 10, 60, 50), PUBLISHED, Augmentation(shift=(-8, 5)))
+    assert grid.crop == Rectangle(0, 15, 60, 50)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(8, 60), st.floats(0.3, 2.5), st.booleans())
+def test_resampling_keeps_a_ramp_a_ramp(source, scale, antialias):
+    target = max(int(source * scale + 0.5), 1)
+    weights = resampling_matrix(source, target, scale, antialias=antialias)
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
+    centres = (np.arange(target) + 0.5) / scale - 0.5
+    inner = (centres > 1 / scale + 1) & (centres < source - 2 - 1 / scale)
+    tolerance = 0.3 if antialias else 1e-3  # a widened triangle on few pixels is centred only roughly
+    np.testing.assert_allclose((weights @ np.arange(source))[inner], centres[inner], atol=tolerance)
+
+
+def test_padding_is_zero_after_the_mean():
+    prepared = prepare(plain(np.full((2, 20, 20), 500)), DetectorConfig(experts=("a",)))
+    image = prepared.network_slice(0)
+    assert image.shape == (32, 32)
+    assert not image[20:].any()
+    assert not image[:, 20:].any()
