@@ -1,0 +1,59 @@
+"""Opens a project in napari; what `lens review`, the demo and the plugin's widget call."""
+
+from pathlib import Path
+from typing import Any
+
+import napari
+
+from lens_engine.project import Project
+from lens_napari.controller import ReviewController
+from lens_napari.project_store import ProjectStore
+from lens_napari.settings import load_settings, settings_file
+from lens_napari.workspace import SIZE, arrange
+
+TITLE = "LENS-napari"
+_open_reviews: list[ReviewController] = []
+
+
+def open_project(project_folder: Path, viewer: Any = None, *, start_worker: bool = True) -> ReviewController:
+    """Open a project and show the first lesion that waits for a reader.
+
+    Parameters
+    ----------
+    project_folder
+        Folder with `lens.yaml`.
+    viewer
+        A napari viewer to use; None opens a new window.
+    start_worker
+        Start a worker for jobs where none is alive.
+
+    Raises
+    ------
+    LensError
+        If the folder is no project, or its database or the reader's settings cannot be used.
+    """
+    path = settings_file()
+    settings = load_settings(path)
+    store = ProjectStore(Project.open(project_folder))
+    if viewer is None:
+        viewer = napari.Viewer(title=TITLE)
+        viewer.window.resize(*SIZE)
+    viewer.title = f"{TITLE} · {store.project.settings.name}"
+    controller = ReviewController(viewer, store, settings, path, start_worker=start_worker)
+    arrange(controller)
+    controller.open()
+    _open_reviews.append(controller)
+    controller.closed.connect(lambda: _open_reviews.remove(controller))
+    return controller
+
+
+def open_review() -> ReviewController | None:
+    """Return the review that was opened last and is still open."""
+    return _open_reviews[-1] if _open_reviews else None
+
+
+def review(project_folder: Path) -> None:
+    """Open a project and stay until the window is closed; every decision is on disk afterwards."""
+    controller = open_project(project_folder)
+    napari.run()
+    controller.close()

@@ -1,0 +1,64 @@
+"""Work that must not happen in the GUI thread: one thread per lane, answers delivered to the GUI thread in order."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from qtpy.QtCore import QObject, Qt, Signal
+
+Done = Callable[[Any], None]
+Failed = Callable[[Exception], None]
+
+
+class Lane(QObject):  # type: ignore[misc]  # qtpy carries no types
+    """Runs functions one after the other in a thread of its own.
+
+    Parameters
+    ----------
+    name
+        Of the thread, for logs.
+    """
+
+    _answered = Signal(object, object, object)
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"lens-{name}")
+        self._is_closed = False
+        self._waiting = 0
+        self._answered.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+
+    @property
+    def waiting(self) -> int:
+        """Number of functions whose answer has not been delivered."""
+        return self._waiting
+
+    def submit(self, work: Callable[[], Any], on_done: Done, on_failed: Failed | None = None) -> None:
+        """Run `work` behind everything submitted before; the answer arrives in the GUI thread.
+
+        Without `on_failed` an error is raised in the GUI thread, where napari shows it.
+        """
+        if self._is_closed:
+            return
+        self._waiting += 1
+        future = self._executor.submit(work)
+        future.add_done_callback(lambda ended: self._answered.emit(ended, on_done, on_failed))
+
+    def close(self, *, finish: bool) -> None:
+        """End the thread; with `finish` only after everything that was submitted, else after what runs now."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._answered.disconnect(self._deliver)
+            self._executor.shutdown(wait=True, cancel_futures=not finish)
+
+    def _deliver(self, future: "Future[Any]", on_done: Done, on_failed: Failed | None) -> None:
+        self._waiting -= 1
+        if self._is_closed or future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            on_done(future.result())
+        elif on_failed is not None and isinstance(error, Exception):
+            on_failed(error)
+        else:
+            raise error

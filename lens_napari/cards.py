@@ -1,0 +1,97 @@
+"""Turns session entries into what the panels show: rows of the worklist, the card of one lesion, rows of boxes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from lens_engine.findings import FUSED
+from lens_engine.store.catalog import SeriesRecord
+from lens_napari.box_table import ANNOTATIONS, CANDIDATES, BoxRow, BoxState, BoxTable
+from lens_napari.panels.lesion import ExpertScore, LesionCard
+from lens_napari.panels.worklist import WorklistRow
+from lens_napari.project_store import LoadedSeries
+from lens_napari.session import Entry, ReviewSession
+from lens_napari.thumbnails import middle_section
+from lens_napari.wording import HIDDEN_SCORE, Partner, headline, size_mm, symbol, why
+
+UNKNOWN = "–"
+
+
+def worklist_rows(session: ReviewSession, series: Mapping[int, SeriesRecord]) -> list[WorklistRow]:
+    """Return the whole queue as lines of text."""
+    return [_row(entry, series.get(entry.record.candidate.series_id), session) for entry in session.entries]
+
+
+def lesion_card(
+    session: ReviewSession,
+    record: SeriesRecord | None,
+    colours: Mapping[str, str],
+    partner: Partner | None,
+    *,
+    is_loading: bool,
+) -> LesionCard | None:
+    """Return what is said about the lesion asked about, or None when nothing is asked."""
+    entry = session.current_entry
+    if entry is None or session.position is None:
+        return None
+    candidate = entry.record.candidate
+    show = _shows_scores(entry, session)
+    scores = dict(candidate.finding.expert_scores)
+    if candidate.finding.expert not in scores:
+        scores[candidate.finding.expert] = candidate.finding.score
+    geometry = record.geometry if record else None
+    section = middle_section(candidate.finding.slices) if candidate.finding.slices else None
+    return LesionCard(
+        position=f"{session.position + 1} of {len(session.entries)}",
+        headline=headline(candidate),
+        why=why(candidate, partner, show_scores=show),
+        size=size_mm(candidate, geometry) if geometry else UNKNOWN,
+        where=f"patient {record.patient_code}, slice {section.slice_index + 1}" if record and section else UNKNOWN,
+        experts=tuple(ExpertScore(expert, colour, scores.get(expert)) for expert, colour in colours.items()),
+        verdict=entry.verdict,
+        is_inherited=entry.record.inherited and entry.decision is _stored(entry),
+        save_state=entry.save_state,
+        is_loading=is_loading,
+        show_scores=show,
+    )
+
+
+def box_table(groups: Sequence[str], loaded: LoadedSeries, entries: Iterable[Entry]) -> BoxTable:
+    """Return all boxes of a series: findings, annotations and candidates."""
+    findings = [
+        BoxRow(finding.expert, finding.slices, finding.score) for finding in loaded.findings if finding.expert in groups
+    ]
+    annotations = [BoxRow(ANNOTATIONS, annotation.slices, 1.0) for annotation in loaded.annotations]
+    candidates = [
+        BoxRow(CANDIDATES, entry.record.candidate.finding.slices, entry.record.candidate.finding.score, entry.record.id)
+        for entry in entries
+        if entry.record.candidate.series_id == loaded.record.id
+    ]
+    return BoxTable.from_rows(groups, [*findings, *annotations, *candidates])
+
+
+def _row(entry: Entry, record: SeriesRecord | None, session: ReviewSession) -> WorklistRow:
+    finding = entry.record.candidate.finding
+    show = _shows_scores(entry, session)
+    section = middle_section(finding.slices) if finding.slices else None
+    return WorklistRow(
+        candidate_id=entry.record.id,
+        state=entry.state if entry.record is not session.current else max(entry.state, BoxState.ASKED),
+        save_state=entry.save_state,
+        why=symbol(entry.record.candidate),
+        score=f"{finding.score:.2f}" if show else HIDDEN_SCORE,
+        expert=_best_expert(finding.expert_scores) if show else UNKNOWN,
+        patient=record.patient_code.lstrip("0").rjust(4, "0") if record else UNKNOWN,
+        slice_text=str(section.slice_index + 1) if section else UNKNOWN,
+    )
+
+
+def _best_expert(scores: Mapping[str, float]) -> str:
+    experts = {expert: score for expert, score in scores.items() if expert != FUSED}
+    return max(experts, key=lambda expert: experts[expert]) if experts else UNKNOWN
+
+
+def _shows_scores(entry: Entry, session: ReviewSession) -> bool:
+    return not session.scores_hidden or entry.decision is not None
+
+
+def _stored(entry: Entry) -> object:
+    return entry.record.decision.decision if entry.record.decision else None

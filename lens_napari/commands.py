@@ -1,0 +1,31 @@
+"""Every action of the review as a command of napari's palette; they act on the project that is open."""
+
+from collections.abc import Callable
+from functools import partial
+
+from lens_engine.errors import ProjectError
+from lens_engine.findings import Verdict
+from lens_napari.application import open_review
+from lens_napari.controller import ReviewController
+
+
+def _review() -> ReviewController:
+    controller = open_review()
+    if controller is None:
+        raise ProjectError("No project is open", "A review to act on", "Open one with Plugins > Review a project")
+    return controller
+
+
+def _with_review(act: Callable[[ReviewController], None]) -> None:
+    act(_review())
+
+
+accept = partial(_with_review, lambda review: review.give_verdict(Verdict.ACCEPTED))
+reject = partial(_with_review, lambda review: review.give_verdict(Verdict.REJECTED))
+unsure = partial(_with_review, lambda review: review.give_verdict(Verdict.UNSURE))
+next_lesion = partial(_with_review, ReviewController.go_next)
+previous_lesion = partial(_with_review, ReviewController.go_previous)
+go_to = partial(_with_review, ReviewController.go_to)
+hide_boxes = partial(_with_review, ReviewController.toggle_boxes)
+undo = partial(_with_review, ReviewController.undo)
+retrain = partial(_with_review, lambda review: review.jobs.show_retrain())

@@ -1,0 +1,116 @@
+"""What lies on and over the picture: letters, slice number, window, HU under the cursor; window and level by dragging."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from napari.components.overlays import TextOverlay
+
+from lens_engine.volume import Volume
+from lens_napari.window_presets import Window
+
+LETTERS = {"top_center": "A", "bottom_center": "P", "middle_left": "R", "middle_right": "L"}
+"""Radiological convention of an axial slice: the patient's right is on the left of the screen."""
+TEXTS = ("top_left", "top_right", "bottom_left", "bottom_right")
+TEXT_COLOUR = "#D8DEE9"
+LETTER_COLOUR = "#F0E442"
+RIGHT_BUTTON, LEFT_BUTTON = 2, 1
+
+
+class PictureTexts:
+    """Texts in the corners and letters at the edges of the canvas, as napari canvas overlays."""
+
+    def __init__(self, viewer: Any) -> None:
+        self._overlays: dict[str, Any] = {}
+        for position, letter in LETTERS.items():
+            self._add(viewer, position, letter, LETTER_COLOUR, 14)
+        for position in TEXTS:
+            self._add(viewer, position, "", TEXT_COLOUR, 11)
+
+    def set(self, position: str, text: str) -> None:
+        """Write into one corner; nothing is drawn again when the text is the same."""
+        overlay = self._overlays[position]
+        if overlay.text != text:
+            overlay.text = text
+        if overlay.visible != bool(text):
+            overlay.visible = bool(text)
+
+    def text(self, position: str) -> str:
+        """Return what stands at a position."""
+        return str(self._overlays[position].text)
+
+    def _add(self, viewer: Any, position: str, text: str, colour: str, size: float) -> None:
+        overlay = TextOverlay(text=text, position=position, color=colour, font_size=size, visible=bool(text), box=False)
+        viewer.canvas.overlays[f"lens_{position}"] = overlay
+        self._overlays[position] = overlay
+
+
+class MouseTools:
+    """Wheel scrolls slices, Ctrl+wheel zooms, right-drag or Shift-drag changes the window, moving reads HU.
+
+    Parameters
+    ----------
+    window
+        Returns the window now.
+    on_window
+        Called with the window while dragging.
+    on_position
+        Called with the world position (z, y, x) in mm under the cursor.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        window: Callable[[], Window],
+        on_window: Callable[[Window], None],
+        on_position: Callable[[tuple[float, ...]], None],
+    ) -> None:
+        self._viewer = viewer
+        self._window = window
+        self._on_window = on_window
+        self._on_position = on_position
+        viewer.camera.mouse_zoom = False  # the wheel scrolls; vispy's own wheel and right-drag zoom would come as well
+        viewer.mouse_drag_callbacks.append(self._drag)
+        viewer.mouse_wheel_callbacks.append(self._wheel)
+        viewer.mouse_move_callbacks.append(self._move)
+
+    def close(self) -> None:
+        """Give the mouse back to napari."""
+        self._viewer.camera.mouse_zoom = True
+        self._viewer.mouse_drag_callbacks.remove(self._drag)
+        self._viewer.mouse_wheel_callbacks.remove(self._wheel)
+        self._viewer.mouse_move_callbacks.remove(self._move)
+
+    def _drag(self, viewer: Any, event: Any) -> Iterator[None]:
+        wanted = event.button == RIGHT_BUTTON or (event.button == LEFT_BUTTON and "Shift" in event.modifiers)
+        if not wanted:
+            return
+        viewer.camera.mouse_pan = False
+        start, window = np.asarray(event.pos, dtype=float), self._window()
+        yield
+        while event.type == "mouse_move":
+            right, down = np.asarray(event.pos, dtype=float) - start
+            self._on_window(window.dragged(float(right), float(down)))
+            event.handled = True
+            yield
+        viewer.camera.mouse_pan = True
+
+    def _wheel(self, viewer: Any, event: Any) -> None:
+        steps = float(np.sign(event.delta[1]))
+        if "Control" in event.modifiers:
+            viewer.camera.zoom *= 1.1**steps
+        elif not event.modifiers:
+            limits = viewer.dims.nsteps[0] - 1
+            viewer.dims.set_current_step(0, int(np.clip(viewer.dims.current_step[0] - steps, 0, limits)))
+        event.handled = True
+
+    def _move(self, _viewer: Any, event: Any) -> None:
+        self._on_position(tuple(float(value) for value in event.position))
+
+
+def hu_at(volume: Volume, position_mm: tuple[float, ...]) -> int | None:
+    """Return the HU of the voxel at a world position (z, y, x) in mm from the first voxel; None outside."""
+    index = [round(value / step) for value, step in zip(position_mm, volume.geometry.spacing_mm, strict=True)]
+    if any(not 0 <= i < size for i, size in zip(index, volume.voxels.shape, strict=True)):
+        return None
+    return int(volume.voxels[index[0], index[1], index[2]])

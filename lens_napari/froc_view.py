@@ -1,0 +1,134 @@
+"""Stored evaluations as something to look at: curves of the newest version and the one it came from, and in words."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lens_engine.boxes import Overlap
+from lens_engine.findings import FUSED
+from lens_engine.froc import FrocCurve, Interval
+from lens_engine.froc_figure import figure
+from lens_engine.store.models import ModelRecord
+
+SHOWN_RULE = Overlap.IOBB
+"""The official rule; IoU is told in words beside it."""
+SIZE_INCHES = (3.4, 3.2)
+
+Evaluation = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrocView:
+    """What the models panel shows about the measured versions.
+
+    Attributes
+    ----------
+    averages
+        Average sensitivity of each measured version, in percent, as text.
+    figure
+        Curves over each other; None before the first measurement.
+    words
+        What the curves say, with the interval of the difference.
+    """
+
+    averages: Mapping[str, str]
+    figure: Figure | None
+    words: str
+
+
+def froc_view(records: Sequence[ModelRecord], evaluations: Mapping[str, Sequence[Evaluation]]) -> FrocView:
+    """Compare the newest measured version with the one it was measured against, or with its parent.
+
+    Parameters
+    ----------
+    records
+        Oldest first.
+    evaluations
+        Of each version, oldest first; see `lens_engine.jobs.evaluation` for the form.
+    """
+    latest = {version: stored[-1] for version, stored in evaluations.items() if stored}
+    measured = [record for record in records if record.version in latest]
+    averages = {version: _percent(_average(evaluation, SHOWN_RULE)) for version, evaluation in latest.items()}
+    if not measured:
+        return FrocView(averages, None, "Nothing has been measured yet.")
+    newest = measured[-1]
+    evaluation = latest[newest.version]
+    before = str(evaluation.get("compared_with") or newest.parent or "")
+    shown = [version for version in (before, newest.version) if version in latest]
+    drawing = figure(
+        {version: _curve(latest[version]) for version in shown},
+        {version: _average(latest[version], SHOWN_RULE) for version in shown},
+        title=f"{evaluation['lesions']} lesions, {evaluation['patients']} held-out patients",
+        size_inches=SIZE_INCHES,
+    )
+    return FrocView(averages, drawing, _words(newest.version, before, latest))
+
+
+def _curve(evaluation: Evaluation) -> FrocCurve:
+    points = evaluation["experts"][FUSED][SHOWN_RULE.value]["points"]
+    sensitivity = np.asarray(
+        [math.nan if value is None else value for value in points["sensitivity"]], dtype=np.float64
+    )
+    return FrocCurve(
+        false_positives_per_volume=np.asarray(points["false_positives"], dtype=np.float64),
+        sensitivity=sensitivity,
+        scores=np.zeros(len(sensitivity)),
+        volumes=int(evaluation["series"]),
+        lesions=int(evaluation["lesions"]),
+        overlap=SHOWN_RULE,
+        threshold=float(evaluation["threshold"]),
+    )
+
+
+def _average(evaluation: Evaluation, rule: Overlap) -> Interval:
+    return _interval(evaluation["experts"][FUSED][rule.value]["average_sensitivity"])
+
+
+def _interval(values: Mapping[str, float | None]) -> Interval:
+    value, low, high, level = (values[key] for key in ("value", "low", "high", "level"))
+    unknown = math.nan
+    return Interval(
+        unknown if value is None else value,
+        unknown if low is None else low,
+        unknown if high is None else high,
+        unknown if level is None else level,
+    )
+
+
+def _words(version: str, before: str, latest: Mapping[str, Evaluation]) -> str:
+    sentences = []
+    for rule in (Overlap.IOBB, Overlap.IOU):
+        now = _average(latest[version], rule)
+        if before not in latest:
+            sentences.append(f"{rule}: {_percent(now)} ({_span(now)})")
+            continue
+        sentence = f"{rule}: {_percent(_average(latest[before], rule))} → {_percent(now)}"
+        difference = latest[version].get("difference", {}).get(rule.value)
+        sentences.append(f"{sentence}{_certainty(_interval(difference)) if difference else ''}")
+    return "Average sensitivity, percent. " + "; ".join(sentences) + "."
+
+
+def _certainty(difference: Interval) -> str:
+    if not math.isfinite(difference.low):
+        return ""
+    if difference.low > 0:
+        verdict = "better"
+    elif difference.high < 0:
+        verdict = "worse"
+    else:
+        verdict = "not certain yet"
+    return f", interval of the difference {100 * difference.low:+.1f} to {100 * difference.high:+.1f}: {verdict}"
+
+
+def _span(interval: Interval) -> str:
+    if not math.isfinite(interval.low):
+        return "no interval"
+    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+
+
+def _percent(interval: Interval) -> str:
+    return f"{100 * interval.value:.1f}" if math.isfinite(interval.value) else "–"

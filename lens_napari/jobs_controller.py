@@ -1,0 +1,259 @@
+"""Follows the jobs of a project and starts them: detect, mine, retrain, measure; and keeps models and plan up to date.
+
+Every question to the queue goes through one background lane, so that a slow database or a starting worker never stops
+the picture.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from lens_engine.errors import JobError
+from lens_engine.findings import Split
+from lens_engine.jobs.client import open_queue
+from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, JobKind, MineInputs, TrainInputs
+from lens_engine.jobs.launcher import ensure_worker
+from lens_engine.jobs.status import JobQueue, JobState, JobStatus
+from lens_napari.background import Lane
+from lens_napari.froc_view import FrocView, froc_view
+from lens_napari.learning import TrainChoices
+from lens_napari.panels.jobs import JobsPanel
+from lens_napari.panels.models import ModelRow, ModelsPanel
+from lens_napari.panels.retrain import RetrainPanel
+from lens_napari.project_store import ProjectStore, message_of
+
+POLL_MS = 1000
+SHOWN_JOBS = 30
+LOG_TAIL_BYTES = 20_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelsView:
+    """What the models panel shows."""
+
+    rows: tuple[ModelRow, ...]
+    froc: FrocView | None
+
+
+class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
+    """The jobs, models and retrain docks of one project.
+
+    Parameters
+    ----------
+    store
+        The opened project.
+    commits
+        The lane in which decisions are committed: a snapshot is frozen behind all of them.
+    start_worker
+        Whether a worker is started where none is alive.
+    """
+
+    candidates_changed = Signal()
+    retrain_shown = Signal()
+
+    def __init__(self, store: ProjectStore, commits: Lane, *, start_worker: bool) -> None:
+        super().__init__()
+        self._store = store
+        self._commits = commits
+        self._lane = Lane("jobs")
+        self._may_start_worker = start_worker
+        self._queue: JobQueue | None = None
+        self._states: dict[str, JobState] = {}
+        self._training: str | None = None
+        self.jobs: tuple[JobStatus, ...] = ()
+        """The latest jobs, newest first, as of the last answer."""
+        self.jobs_panel = JobsPanel()
+        self.models_panel = ModelsPanel()
+        self.retrain_panel = RetrainPanel()
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self._poll)
+        self._connect()
+
+    def start(self) -> None:
+        """Begin to follow the queue."""
+        self.refresh_plan()
+        self.refresh_models()
+        self._poll()
+        self._timer.start()
+
+    def close(self) -> None:
+        """Stop following; jobs go on."""
+        self._timer.stop()
+        if self._queue is not None:
+            self._lane.submit(self._queue.close, lambda _: None, lambda _: None)
+        self._lane.close(finish=True)
+
+    def show_retrain(self) -> None:
+        """Ask for the retrain dock to come forward."""
+        self.refresh_plan()
+        self.retrain_shown.emit()
+
+    def refresh_plan(self) -> None:
+        """Count again what would be learned from."""
+        self._commits.submit(self._store.learning_plan, self.retrain_panel.show_plan, self._say)
+
+    def refresh_models(self) -> None:
+        """Read versions and evaluations again."""
+        self._lane.submit(self._read_models, self._show_models, self._say)
+
+    def submit(self, make_inputs: Callable[[], JobInputs]) -> None:
+        """Queue a job whose inputs are made in the background, with a worker to run it."""
+        self._lane.submit(partial(self._submit, make_inputs), self._on_submitted, self._say)
+
+    def retrain(self, choices: TrainChoices) -> None:
+        """Freeze the labels behind every decision made so far, then train on them."""
+        self._commits.submit(
+            self._store.freeze,
+            partial(self._train, choices),
+            lambda error: self.retrain_panel.show_message(message_of(error)),
+        )
+
+    def _train(self, choices: TrainChoices, snapshot_id: str) -> None:
+        self._lane.submit(
+            partial(self._submit, partial(self._train_inputs, choices, snapshot_id)),
+            self._on_training,
+            self._on_training_refused,
+        )
+
+    def _on_training(self, job_id: str) -> None:
+        self._training = job_id
+        self._on_submitted(job_id)
+
+    def _on_training_refused(self, error: Exception) -> None:
+        self.retrain_panel.show_job(None)
+        self.retrain_panel.show_message(message_of(error))
+
+    # -- in the lane --------------------------------------------------------------------------------------------------
+
+    def _opened_queue(self) -> JobQueue:
+        if self._queue is None:
+            self._queue = open_queue(self._store.project)
+        return self._queue
+
+    def _submit(self, make_inputs: Callable[[], JobInputs]) -> str:
+        job_id = self._opened_queue().submit(make_inputs())
+        if self._may_start_worker:
+            ensure_worker(self._store.project)
+        return job_id
+
+    def _train_inputs(self, choices: TrainChoices, snapshot_id: str) -> TrainInputs:
+        return TrainInputs(
+            snapshot_id=snapshot_id,
+            parent_version=self._version(),
+            steps=choices.steps,
+            seed=choices.seed,
+            promote=choices.promote,
+            from_scratch=choices.from_scratch,
+        )
+
+    def _detect_inputs(self) -> DetectInputs:
+        version = self._version()
+        series = self._store.unseen_series(version)
+        if not series:
+            raise JobError(f"Model {version} has looked at every series", "", "Add series, or run Mine")
+        return DetectInputs(series_ids=series, model_version=version)
+
+    def _mine_inputs(self) -> MineInputs:
+        return MineInputs(model_version=self._version())
+
+    def _version(self) -> str:
+        promoted = self._store.promoted()
+        if promoted is None:
+            raise JobError("The project has no model yet", "A model version in use is needed", "See: lens models")
+        return promoted.version
+
+    def _read_models(self) -> ModelsView:
+        records = self._store.models.all()
+        evaluations: dict[str, Sequence[Mapping[str, Any]]] = {
+            record.version: self._store.models.evaluations(record.version) for record in records
+        }
+        view = froc_view(records, evaluations)
+        rows = tuple(ModelRow(record, view.averages.get(record.version, "–")) for record in reversed(records))
+        return ModelsView(rows, view)
+
+    def _read_log(self, job_id: str) -> str:
+        path: Path = self._opened_queue().log_file(job_id)
+        if not path.is_file():
+            return "Nothing is written yet."
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
+            return file.read().decode("utf-8", errors="replace")
+
+    # -- in the window ------------------------------------------------------------------------------------------------
+
+    def _poll(self) -> None:
+        if self._lane.waiting == 0:
+            self._lane.submit(lambda: self._opened_queue().jobs(SHOWN_JOBS), self._on_jobs, self._say)
+
+    def _on_jobs(self, jobs: Sequence[JobStatus]) -> None:
+        self.jobs = tuple(jobs)
+        self.jobs_panel.show_jobs(jobs)
+        training = next((job for job in jobs if job.kind is JobKind.TRAIN), None)
+        if training is not None and (training.id == self._training or not training.state.is_final):
+            self.retrain_panel.show_job(training)
+        for job in jobs:
+            before = self._states.get(job.id)
+            self._states[job.id] = job.state
+            if job.state is JobState.DONE and before is not None and before is not JobState.DONE:
+                self._on_done(job)
+
+    def _on_done(self, job: JobStatus) -> None:
+        if job.kind is JobKind.MINE:
+            self.candidates_changed.emit()
+        if job.kind is JobKind.TRAIN and job.id == self._training:
+            versions = (str(job.result["parent_version"]), str(job.result["model_version"]))
+            self.submit(lambda: EvaluateInputs(model_versions=versions, split=Split.TEST))
+        if job.kind in (JobKind.TRAIN, JobKind.EVALUATE):
+            self.refresh_models()
+            self.refresh_plan()
+
+    def _on_submitted(self, job_id: str) -> None:
+        self._states[job_id] = JobState.QUEUED
+        self.jobs_panel.show_message("")
+        self._poll()
+
+    def _show_models(self, view: ModelsView) -> None:
+        self.models_panel.show_models(view.rows)
+        if view.froc is not None:
+            self.models_panel.show_figure(view.froc.figure, view.froc.words)
+
+    def _say(self, error: Exception) -> None:
+        self.jobs_panel.show_message(message_of(error))
+
+    def _connect(self) -> None:
+        jobs, models, retrain = self.jobs_panel, self.models_panel, self.retrain_panel
+        jobs.cancel_requested.connect(self._cancel)
+        jobs.resume_requested.connect(self._resume)
+        jobs.log_requested.connect(self._show_log)
+        jobs.detect_requested.connect(lambda: self.submit(self._detect_inputs))
+        jobs.mine_requested.connect(lambda: self.submit(self._mine_inputs))
+        models.promote_requested.connect(self._promote)
+        models.evaluate_requested.connect(self._evaluate)
+        retrain.retrain_requested.connect(self.retrain)
+        retrain.cancel_requested.connect(self._cancel)
+
+    def _cancel(self, job_id: str) -> None:
+        self._lane.submit(lambda: self._opened_queue().cancel(job_id), lambda _: self._poll(), self._say)
+
+    def _resume(self, job_id: str) -> None:
+        self._lane.submit(lambda: self._resume_in_lane(job_id), self._on_submitted, self._say)
+
+    def _resume_in_lane(self, job_id: str) -> str:
+        followed = self._opened_queue().resume(job_id)
+        if self._may_start_worker:
+            ensure_worker(self._store.project)
+        return followed
+
+    def _show_log(self, job_id: str) -> None:
+        self._lane.submit(lambda: self._read_log(job_id), self.jobs_panel.show_log, self._say)
+
+    def _promote(self, version: str) -> None:
+        self._lane.submit(lambda: self._store.models.promote(version), lambda _: self.refresh_models(), self._say)
+
+    def _evaluate(self, version: str) -> None:
+        self.submit(lambda: EvaluateInputs(model_versions=(version,), split=Split.TEST))

@@ -1,0 +1,36 @@
+"""Key bindings: each on the viewer and on every layer of ours, because the active layer's own keys come first."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Action = Callable[[], None]
+
+
+class KeyBindings:
+    """Binds the same actions on a viewer and on layers as they appear.
+
+    Parameters
+    ----------
+    actions
+        By key in napari's spelling.
+    """
+
+    def __init__(self, actions: Mapping[str, Action]) -> None:
+        self._actions = dict(actions)
+
+    def bind(self, target: Any) -> None:
+        """Bind every key on a viewer or a layer instance; a key of napari's own is taken over there."""
+        for key, action in self._actions.items():
+            target.bind_key(key, _called_with_target(action), overwrite=True)
+
+    def release(self, target: Any) -> None:
+        """Give the keys back."""
+        for key in self._actions:
+            target.bind_key(key, None, overwrite=True)
+
+
+def _called_with_target(action: Action) -> Callable[[Any], None]:
+    def act(_target: Any) -> None:
+        action()
+
+    return act

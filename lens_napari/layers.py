@@ -1,0 +1,164 @@
+"""The napari layers of one series: the CT, and one Shapes layer per expert, fusion, annotations and candidates.
+
+Layers show what `lens_napari.box_table.resolve` says and hold no truth. Only rectangles of the slice on screen exist, so
+the cost of scrolling does not grow with the number of boxes. World coordinates are millimetres from the first voxel.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lens_engine.geometry import VolumeGeometry
+from lens_engine.volume import Volume
+from lens_napari.box_table import ANNOTATIONS, CANDIDATES, BoxState, Rectangle
+from lens_napari.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, UNDECIDED
+from lens_napari.window_presets import Window
+
+AXIS_LABELS = ("z", "y", "x")
+UNITS = ("mm", "mm", "mm")
+VOXEL_CENTRE = 0.5
+"""napari puts the centre of voxel i at i; our boxes are voxel edges, where voxel i covers [i, i + 1)."""
+
+ASKED_PIXELS, OTHER_PIXELS = 3.0, 1.0
+FULL, HALF = 1.0, 0.5
+COLOUR_OF_STATE = {BoxState.ACCEPTED: GOOD, BoxState.REJECTED: BAD, BoxState.UNSURE: UNDECIDED}
+MARK_OF_STATE = {BoxState.ACCEPTED: "✓", BoxState.REJECTED: "✕", BoxState.UNSURE: "?"}
+
+
+class SeriesLayers:
+    """Owns the layers of the viewer and redraws only those whose rectangles have changed.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer.
+    colours
+        Of each expert and of the fusion, in drawing order.
+    on_new_layer
+        Called with each new layer, for key bindings.
+    """
+
+    def __init__(self, viewer: Any, colours: Mapping[str, str], on_new_layer: Callable[[Any], None]) -> None:
+        self._viewer = viewer
+        self._colours = dict(colours) | {ANNOTATIONS: ANNOTATION_COLOUR, CANDIDATES: CANDIDATE_COLOUR}
+        self._on_new_layer = on_new_layer
+        self._drawn: dict[str, tuple[tuple[Rectangle, ...], int, float]] = {}
+        self._spacing_mm = (1.0, 1.0, 1.0)
+        self.image: Any = None
+        """The CT; None until the first volume is shown."""
+        self.boxes: dict[str, Any] = {}
+        """The Shapes layer of each group."""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the groups, bottom layer first."""
+        return tuple(self._colours)
+
+    def colour_of(self, group: str) -> str:
+        """Return the colour of a group."""
+        return self._colours[group]
+
+    def show_volume(self, volume: Volume, name: str, window: Window) -> None:
+        """Replace what is shown by another volume, without boxes."""
+        spacing = volume.geometry.spacing_mm
+        if self.image is not None and self.image in self._viewer.layers:
+            self._viewer.layers.remove(self.image)
+        self._spacing_mm = spacing
+        self.image = self._viewer.add_image(
+            volume.voxels,
+            name=f"CT {name}",
+            scale=spacing,
+            units=UNITS,
+            axis_labels=AXIS_LABELS,
+            contrast_limits=window.limits,
+            colormap="gray",
+            interpolation2d="linear",
+        )
+        self._viewer.layers.move(self._viewer.layers.index(self.image), 0)
+        self._on_new_layer(self.image)
+        self._renew_boxes()
+        self._viewer.layers.selection.active = self.image
+
+    def draw(self, rectangles: Mapping[str, Sequence[Rectangle]], slice_index: int, zoom: float) -> None:
+        """Show these rectangles on this slice.
+
+        Parameters
+        ----------
+        zoom
+            Screen pixels per millimetre, so that lines keep their width on the screen.
+        """
+        for group, wanted in rectangles.items():
+            state = (tuple(wanted), slice_index if wanted else -1, round(zoom, 2) if wanted else 0.0)
+            if self._drawn.get(group) != state and group in self.boxes:
+                self._drawn[group] = state
+                self._fill(self.boxes[group], state[0], slice_index, zoom)
+
+    def set_window(self, window: Window) -> None:
+        """Set the grey values of the CT."""
+        if self.image is not None:
+            low, high = window.limits
+            self.image.contrast_limits_range = (min(low, -3024), max(high, 4095))
+            self.image.contrast_limits = (low, high)
+
+    def _renew_boxes(self) -> None:
+        # One set of layers per series: napari keeps the scale of a Shapes layer apart from its rectangles.
+        for layer in self.boxes.values():
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self.boxes = {group: self._new_boxes_layer(group) for group in self._colours}
+        self._drawn = {}
+
+    def _new_boxes_layer(self, group: str) -> Any:
+        layer = self._viewer.add_shapes(
+            ndim=3,
+            name=group,
+            scale=self._spacing_mm,
+            units=UNITS,
+            axis_labels=AXIS_LABELS,
+            edge_color=self._colours[group],
+            face_color="transparent",
+            features={"mark": np.empty(0, dtype=object)},
+            text={"string": "{mark}", "anchor": "upper_left", "size": 10, "color": self._colours[group]},
+        )
+        layer.editable = False
+        self._on_new_layer(layer)
+        return layer
+
+    def _fill(self, layer: Any, rectangles: Sequence[Rectangle], slice_index: int, zoom: float) -> None:
+        if layer.nshapes:
+            layer.data = []
+        if not rectangles:
+            return
+        pixel = 1.0 / max(zoom * self._spacing_mm[2], 1e-6)  # of the screen, in voxels
+        layer.feature_defaults = {"mark": ""}
+        layer.add_rectangles(
+            [corners(rectangle, slice_index) for rectangle in rectangles],
+            edge_width=[
+                (ASKED_PIXELS if rectangle.state is BoxState.ASKED else OTHER_PIXELS) * pixel
+                for rectangle in rectangles
+            ],
+            edge_color=np.asarray([self._colour(rectangle) for rectangle in rectangles]),
+            face_color="transparent",
+        )
+        marks = [MARK_OF_STATE.get(rectangle.state, "") for rectangle in rectangles]
+        if any(marks):
+            layer.features = {"mark": marks}
+
+    def _colour(self, rectangle: Rectangle) -> tuple[float, float, float, float]:
+        name = COLOUR_OF_STATE.get(rectangle.state, self._colours[rectangle.group])
+        red, green, blue = (int(name[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        return red, green, blue, HALF if rectangle.state.is_decided else FULL
+
+
+def corners(rectangle: Rectangle, slice_index: int) -> NDArray[np.float64]:
+    """Return the four corners of a rectangle in napari's voxel-centre coordinates, (4, 3) as (z, y, x)."""
+    x1, y1, x2, y2 = (edge - VOXEL_CENTRE for edge in rectangle.box)
+    return np.asarray([[slice_index, y, x] for y, x in ((y1, x1), (y1, x2), (y2, x2), (y2, x1))], dtype=np.float64)
+
+
+def slice_on_screen(viewer: Any, geometry: VolumeGeometry) -> int:
+    """Return the canonical slice that the viewer shows."""
+    position = float(viewer.dims.point[0]) / geometry.spacing_mm[0]
+    return int(np.clip(round(position), 0, geometry.shape[0] - 1))

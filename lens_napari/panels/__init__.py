@@ -1,0 +1,1 @@
+"""The docks: widgets that show frozen values and emit signals; they decide nothing."""

@@ -1,0 +1,156 @@
+"""The jobs dock: what runs, how far it is, how long it still takes, its log, and how to stop it."""
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QProgressBar,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from lens_engine.jobs.status import JobState, JobStatus
+from lens_napari.palette import BAD, GOOD, MUTED
+from lens_napari.panels.parts import Panel, button, label
+
+COLOUR_OF_STATE = {JobState.DONE: GOOD, JobState.FAILED: BAD, JobState.CANCELLED: MUTED}
+LOG_HEIGHT = 90
+
+
+class JobRow(QWidget):  # type: ignore[misc]  # qtpy carries no types
+    """One job in one line."""
+
+    cancel_requested = Signal(str)
+    resume_requested = Signal(str)
+    log_requested = Signal(str)
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__()
+        self.job_id = job_id
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        self.kind_label = QLabel()
+        self.kind_label.setFixedWidth(70)
+        self.stage_label = QLabel()
+        self.stage_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.bar = QProgressBar()
+        self.bar.setFixedSize(220, 16)
+        self.eta_label = QLabel()
+        self.eta_label.setFixedWidth(110)
+        self.stop_button = button("Stop", "End this job; it can be continued later")
+        self.resume_button = button("Continue", "Let this job go on behind what it had finished")
+        log_button = button("Log")
+        for widget in (self.kind_label, self.bar, self.eta_label):
+            row.addWidget(widget)
+        row.addWidget(self.stage_label, 1)
+        for widget in (self.stop_button, self.resume_button, log_button):
+            row.addWidget(widget)
+        self.stop_button.clicked.connect(lambda _: self.cancel_requested.emit(self.job_id))
+        self.resume_button.clicked.connect(lambda _: self.resume_requested.emit(self.job_id))
+        log_button.clicked.connect(lambda _: self.log_requested.emit(self.job_id))
+
+    def show_status(self, status: JobStatus) -> None:
+        """Show how the job stands."""
+        self.kind_label.setText(f"<b>{status.kind.value}</b>")
+        progress = status.progress
+        is_busy = status.state is JobState.RUNNING and not progress.total
+        self.bar.setRange(0, 0 if is_busy else max(1, progress.total))
+        self.bar.setValue(max(1, progress.total) if status.state is JobState.DONE else progress.done)
+        self.bar.setFormat("%v / %m" if progress.total else "%p %")
+        text = status.error or progress.stage if not status.state.is_final or status.error else status.state.value
+        self.stage_label.setText(text)
+        self.stage_label.setToolTip(f"{text}\n{status.worker or 'no worker yet'}")
+        self.stage_label.setStyleSheet(
+            f"color: {COLOUR_OF_STATE[status.state]};" if status.state in COLOUR_OF_STATE else ""
+        )
+        self.eta_label.setText(_remaining(status))
+        self.stop_button.setVisible(not status.state.is_final)
+        self.resume_button.setVisible(status.state in (JobState.FAILED, JobState.CANCELLED))
+
+
+class JobsPanel(Panel):
+    """All jobs of the project, newest first."""
+
+    cancel_requested = Signal(str)
+    resume_requested = Signal(str)
+    log_requested = Signal(str)
+    detect_requested = Signal()
+    mine_requested = Signal()
+
+    def __init__(self) -> None:
+        super().__init__("lens-jobs")
+        self.setMinimumHeight(96)
+        top = QHBoxLayout()
+        self.detect_button = button("Detect", "Look at every series that the promoted model has not seen")
+        self.mine_button = button("Mine", "Find lesions that were not marked, from what was detected")
+        self.message_label = label(wrap=False)
+        self.message_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        top.addWidget(self.detect_button)
+        top.addWidget(self.mine_button)
+        top.addWidget(self.message_label, 1)
+        self.rows: dict[str, JobRow] = {}
+        holder = QWidget()
+        self._list = QVBoxLayout(holder)
+        self._list.setContentsMargins(0, 0, 0, 0)
+        self._list.setSpacing(2)
+        self._list.addStretch(1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(holder)
+        self.log_view = QPlainTextEdit()
+        self.log_view.setReadOnly(True)
+        self.log_view.setFixedHeight(LOG_HEIGHT)
+        self.log_view.hide()
+        self.column.addLayout(top)
+        self.column.addWidget(area, 1)
+        self.column.addWidget(self.log_view)
+        self.detect_button.clicked.connect(lambda _: self.detect_requested.emit())
+        self.mine_button.clicked.connect(lambda _: self.mine_requested.emit())
+
+    def show_jobs(self, jobs: Sequence[JobStatus]) -> None:
+        """Show these jobs in this order."""
+        wanted = {job.id for job in jobs}
+        for job_id in [job_id for job_id in self.rows if job_id not in wanted]:
+            self.rows.pop(job_id).deleteLater()
+        for place, job in enumerate(jobs):
+            row = self.rows.get(job.id) or self._new_row(job.id)
+            row.show_status(job)
+            if self._list.indexOf(row) != place:
+                self._list.removeWidget(row)
+                self._list.insertWidget(place, row)
+
+    def show_message(self, text: str) -> None:
+        """Say something about the queue itself, for example that no worker can be started."""
+        self.message_label.setText(text)
+        self.message_label.setToolTip(text)
+
+    def show_log(self, text: str) -> None:
+        """Show a log, or hide it again when it is shown already."""
+        self.log_view.setVisible(not self.log_view.isVisible() or self.log_view.toPlainText() != text)
+        self.log_view.setPlainText(text)
+        self.log_view.verticalScrollBar().setValue(self.log_view.verticalScrollBar().maximum())
+
+    def _new_row(self, job_id: str) -> JobRow:
+        row = JobRow(job_id)
+        row.cancel_requested.connect(self.cancel_requested.emit)
+        row.resume_requested.connect(self.resume_requested.emit)
+        row.log_requested.connect(self.log_requested.emit)
+        self.rows[job_id] = row
+        return row
+
+
+def _remaining(status: JobStatus) -> str:
+    if status.state is JobState.QUEUED:
+        return "waits"
+    if status.state is not JobState.RUNNING or status.eta_seconds is None:
+        return ""
+    if status.eta_seconds < 90:
+        return f"{status.eta_seconds:.0f} s left"
+    return f"{status.eta_seconds / 60:.0f} min left"

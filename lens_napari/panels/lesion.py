@@ -1,0 +1,270 @@
+"""The review dock: the lesion asked about, why, what the experts say, then and now, and the verdict buttons."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QImage, QPainter, QPen, QPixmap
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from lens_engine.findings import ReasonCode, Verdict
+from lens_napari.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, MUTED, UNDECIDED
+from lens_napari.panels.parts import Panel, ScoreBar, button, heading, label, line
+from lens_napari.session import SaveState, Tally
+from lens_napari.settings import KeySettings
+from lens_napari.thumbnails import THUMBNAIL_SIDE, Thumbnail
+from lens_napari.wording import HIDDEN_SCORE
+
+SAVE_TEXT = {
+    SaveState.UNTOUCHED: "",
+    SaveState.PENDING: "○ being saved",
+    SaveState.SAVED: "● saved",
+    SaveState.FAILED: "✕ not saved: please decide again",
+}
+VERDICT_TEXT = {
+    Verdict.ACCEPTED: "lesion",
+    Verdict.ADJUSTED: "lesion (adjusted)",
+    Verdict.ADDED: "lesion (added)",
+    Verdict.REJECTED: "not a lesion",
+    Verdict.UNSURE: "unsure",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertScore:
+    """What one expert says about the lesion; None when it sees nothing there."""
+
+    expert: str
+    colour: str
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LesionCard:
+    """Everything the panel says about one lesion."""
+
+    position: str
+    headline: str
+    why: str
+    size: str
+    where: str
+    experts: tuple[ExpertScore, ...]
+    verdict: Verdict | None
+    is_inherited: bool
+    save_state: SaveState
+    is_loading: bool
+    show_scores: bool
+
+
+class LesionPanel(Panel):
+    """Shows a `LesionCard` and emits what the reader says."""
+
+    verdict_given = Signal(object)
+    """`Verdict`."""
+    reason_given = Signal(object)
+    """`ReasonCode`."""
+    undo_requested = Signal()
+    redo_requested = Signal()
+    next_requested = Signal()
+    previous_requested = Signal()
+    go_to_requested = Signal()
+    scores_hidden_changed = Signal(bool)
+    retrain_requested = Signal()
+
+    def __init__(self, keys: KeySettings, *, scores_hidden: bool) -> None:
+        super().__init__("lens-lesion")
+        self.setMinimumWidth(330)
+        self.lesion_box = QWidget()
+        self.summary_box = QWidget()
+        self.summary_box.hide()
+        self.message_label = label(style=f"color: {BAD}; font-weight: bold;")
+        self.message_label.hide()
+        self.column.addWidget(self.message_label)
+        self.column.addWidget(self.lesion_box)
+        self.column.addWidget(self.summary_box)
+        self.column.addStretch(1)
+        self._fill_lesion_box(keys, scores_hidden=scores_hidden)
+        self._fill_summary_box()
+
+    def show_message(self, text: str) -> None:
+        """Show an error on top of the panel until the next one or an empty text."""
+        self.message_label.setText(text)
+        self.message_label.setVisible(bool(text))
+
+    def show_card(self, card: LesionCard) -> None:
+        """Show one lesion."""
+        self.summary_box.hide()
+        self.lesion_box.show()
+        self.position_label.setText(card.position)
+        self.headline_label.setText(card.headline)
+        self.why_label.setText(card.why)
+        self.size_label.setText(f"{card.size}   ·   {card.where}")
+        self._show_experts(card.experts, show_scores=card.show_scores)
+        self._show_state(card)
+        for one in (self.accept_button, self.reject_button, self.unsure_button):
+            one.setEnabled(not card.is_loading)
+
+    def show_thumbnails(self, then: Thumbnail | None, now: Thumbnail | None) -> None:
+        """Show the partner and the candidate at the same scale, or neither."""
+        self.pictures.setVisible(then is not None and now is not None)
+        if then is not None and now is not None:
+            self.then_label.setPixmap(_picture(then, ANNOTATION_COLOUR))
+            self.now_label.setPixmap(_picture(now, CANDIDATE_COLOUR))
+            self.then_caption.setText(f"then: {then.caption}")
+            self.now_caption.setText(f"now: {now.caption}")
+
+    def show_summary(self, tally: Tally, what_next: str, *, can_retrain: bool) -> None:
+        """Show what was done, instead of a lesion."""
+        self.lesion_box.hide()
+        self.summary_box.show()
+        self.summary_label.setText(
+            f"{tally.accepted} lesions\n{tally.rejected} not a lesion\n{tally.unsure} unsure\n\n"
+            f"{tally.decided_now} decided now, {tally.open} left of {tally.total}."
+            + (f"\n{tally.pending} being saved …" if tally.pending else "\nEverything is saved.")
+        )
+        self.what_next_label.setText(what_next)
+        self.go_retrain_button.setVisible(can_retrain)
+
+    def _fill_lesion_box(self, keys: KeySettings, *, scores_hidden: bool) -> None:
+        column = QVBoxLayout(self.lesion_box)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.position_label = label(style=f"color: {MUTED};")
+        self.headline_label = label(style="font-size: 14pt; font-weight: bold;")
+        self.why_label = label(style="font-size: 11pt;")
+        self.size_label = label()
+        self.scores_box = QCheckBox("Hide scores until the verdict")
+        self.scores_box.setChecked(scores_hidden)
+        self.scores_box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.scores_box.toggled.connect(self.scores_hidden_changed.emit)
+        self._experts = QVBoxLayout()
+        self._experts.setSpacing(1)
+        for widget in (self.position_label, self.headline_label, self.why_label, self.size_label, line()):
+            column.addWidget(widget)
+        column.addLayout(self._experts)
+        column.addWidget(self.scores_box)
+        column.addWidget(self._make_pictures())
+        column.addWidget(line())
+        column.addLayout(self._make_verdict_buttons(keys))
+        column.addLayout(self._make_reason_buttons(keys))
+        column.addLayout(self._make_move_buttons(keys))
+        self.state_label = label(style="font-size: 11pt;")
+        column.addWidget(self.state_label)
+        column.addWidget(label(_key_list(keys), style=f"color: {MUTED};"))
+
+    def _make_pictures(self) -> QWidget:
+        self.pictures = QWidget()
+        grid = QGridLayout(self.pictures)
+        grid.setContentsMargins(0, 4, 0, 4)
+        self.then_label, self.now_label = QLabel(), QLabel()
+        self.then_caption, self.now_caption = label(), label()
+        for column, (picture, caption) in enumerate(
+            ((self.then_label, self.then_caption), (self.now_label, self.now_caption))
+        ):
+            picture.setFixedSize(THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+            grid.addWidget(caption, 0, column)
+            grid.addWidget(picture, 1, column)
+        self.pictures.hide()
+        return self.pictures
+
+    def _make_verdict_buttons(self, keys: KeySettings) -> QHBoxLayout:
+        row = QHBoxLayout()
+        self.accept_button = button(f"Lesion [{keys.accept}]", "This is a lesion")
+        self.reject_button = button(f"Not a lesion [{keys.reject}]", "This is not a lesion")
+        self.unsure_button = button(f"Unsure [{keys.unsure}]", "Neither learn nor unlearn this place")
+        for one, verdict, colour in (
+            (self.accept_button, Verdict.ACCEPTED, GOOD),
+            (self.reject_button, Verdict.REJECTED, BAD),
+            (self.unsure_button, Verdict.UNSURE, UNDECIDED),
+        ):
+            one.setStyleSheet(f"border: 2px solid {colour}; padding: 6px 4px; font-weight: bold;")
+            one.clicked.connect(lambda _, said=verdict: self.verdict_given.emit(said))
+            row.addWidget(one)
+        return row
+
+    def _make_reason_buttons(self, keys: KeySettings) -> QGridLayout:
+        grid = QGridLayout()
+        grid.addWidget(label(f"after {keys.reject}, why:", style=f"color: {MUTED};"), 0, 0, 1, 4)
+        reasons = (
+            (ReasonCode.VESSEL, "vessel", keys.reason_vessel),
+            (ReasonCode.NORMAL_NODE, "node", keys.reason_normal_node),
+            (ReasonCode.DUPLICATE, "copy", keys.reason_duplicate),
+            (ReasonCode.BENIGN, "benign", keys.reason_benign),
+        )
+        for column, (reason, text, key) in enumerate(reasons):
+            one = button(f"{text} [{key}]", f"The lesion just rejected is: {reason}")
+            one.clicked.connect(lambda _, said=reason: self.reason_given.emit(said))
+            grid.addWidget(one, 1, column)
+        return grid
+
+    def _make_move_buttons(self, keys: KeySettings) -> QHBoxLayout:
+        row = QHBoxLayout()
+        for text, tip, signal in (
+            ("Undo", f"Take back the last verdict ({keys.undo})", self.undo_requested),
+            (f"Back [{keys.previous_lesion}]", "Previous lesion", self.previous_requested),
+            (f"Next [{keys.next_lesion}]", "Next lesion, without a verdict", self.next_requested),
+            (f"Go to [{keys.go_to}]", "Bring the lesion to the middle", self.go_to_requested),
+        ):
+            one = button(text, tip)
+            one.clicked.connect(lambda _, emit=signal.emit: emit())
+            row.addWidget(one)
+        return row
+
+    def _fill_summary_box(self) -> None:
+        column = QVBoxLayout(self.summary_box)
+        self.summary_label = label(style="font-size: 12pt;")
+        self.what_next_label = label()
+        self.go_retrain_button = button("Retrain …", "Fine-tune the detector on these decisions")
+        self.go_retrain_button.clicked.connect(lambda _: self.retrain_requested.emit())
+        undo = button("Undo the last verdict")
+        undo.clicked.connect(lambda _: self.undo_requested.emit())
+        self.summary_heading = heading("Review done")
+        for widget in (self.summary_heading, self.summary_label, self.what_next_label, self.go_retrain_button, undo):
+            column.addWidget(widget)
+
+    def _show_experts(self, experts: Sequence[ExpertScore], *, show_scores: bool) -> None:
+        while self._experts.count():
+            self._experts.takeAt(0).widget().deleteLater()
+        for row in experts:
+            if not show_scores:
+                bar = ScoreBar(row.expert, row.colour, None, HIDDEN_SCORE)
+            else:
+                bar = ScoreBar(row.expert, row.colour, row.score, "–" if row.score is None else f"{row.score:.2f}")
+            self._experts.addWidget(bar)
+
+    def _show_state(self, card: LesionCard) -> None:
+        if card.is_loading:
+            self.state_label.setText("loading the scan …")
+        elif card.verdict is None:
+            self.state_label.setText(SAVE_TEXT[card.save_state])
+        else:
+            origin = "decided before" if card.is_inherited else "decided"
+            self.state_label.setText(f"{origin}: {VERDICT_TEXT[card.verdict]}   {SAVE_TEXT[card.save_state]}")
+
+
+def _picture(thumbnail: Thumbnail, colour: str) -> QPixmap:
+    pixels = np.ascontiguousarray(thumbnail.pixels)
+    height, width = pixels.shape
+    image = QImage(pixels.data, width, height, width, QImage.Format.Format_Grayscale8).copy()
+    picture = QPixmap.fromImage(image).scaled(
+        THUMBNAIL_SIDE,
+        THUMBNAIL_SIDE,
+        Qt.AspectRatioMode.IgnoreAspectRatio,
+        Qt.TransformationMode.SmoothTransformation,
+    )
+    painter = QPainter(picture)
+    painter.setPen(QPen(QColor(colour), 1.5))
+    across, along = THUMBNAIL_SIDE / width, THUMBNAIL_SIDE / height
+    x1, y1, x2, y2 = thumbnail.box
+    painter.drawRect(round(x1 * across), round(y1 * along), round((x2 - x1) * across), round((y2 - y1) * along))
+    painter.end()
+    return picture
+
+
+def _key_list(keys: KeySettings) -> str:
+    return (
+        f"{keys.undo.replace('Control', 'Ctrl')} undo · {keys.redo.replace('Control', 'Ctrl')} redo · "
+        f"{keys.hide_boxes} hide boxes · wheel: slices · Ctrl+wheel: zoom\n"
+        f"window: {keys.window_soft_tissue} soft tissue, {keys.window_lung} lung, {keys.window_liver} liver, "
+        f"{keys.window_bone} bone, {keys.window_automatic} automatic; right-drag or Shift-drag by hand"
+    )

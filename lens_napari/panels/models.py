@@ -1,0 +1,110 @@
+"""The models dock: every version and its parent, how good it is, and which one the project uses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+from matplotlib.figure import Figure
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QFont
+from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QTreeWidget, QTreeWidgetItem
+
+from lens_engine.store.models import ModelRecord
+from lens_napari.palette import UNDECIDED
+from lens_napari.panels.parts import Panel, button, label
+
+COLUMNS = ("version", "from", "labels", "sens.")
+DEMO_NOTICE = "Demo model, not trained on patients: its boxes mean nothing on real scans."
+FIGURE_HEIGHT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One version with its average sensitivity in words, if it was measured."""
+
+    record: ModelRecord
+    average: str
+
+
+class ModelsPanel(Panel):
+    """Versions as a table, FROC below."""
+
+    promote_requested = Signal(str)
+    evaluate_requested = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__("lens-models")
+        self.setMinimumWidth(330)
+        self.notice_label = label(style=f"color: {UNDECIDED}; font-weight: bold;")
+        self.tree = QTreeWidget()
+        self.tree.setHeaderLabels(COLUMNS)
+        self.tree.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.tree.setRootIsDecorated(False)
+        self.tree.setMaximumHeight(170)
+        self.tree.header().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.promote_button = button("Use this version", "Promote it, or roll back to it")
+        self.evaluate_button = button("Measure it", "FROC on completely annotated held-out series")
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.promote_button)
+        buttons.addWidget(self.evaluate_button)
+        self.words_label = label()
+        self._canvas: FigureCanvasQTAgg | None = None
+        self.column.addWidget(self.notice_label)
+        self.column.addWidget(self.tree)
+        self.column.addLayout(buttons)
+        self.column.addWidget(self.words_label)
+        self.column.addStretch(1)
+        self._rows: tuple[ModelRow, ...] = ()
+        self.tree.currentItemChanged.connect(lambda *_: self._show_buttons())
+        self.promote_button.clicked.connect(lambda _: self._emit(self.promote_requested))
+        self.evaluate_button.clicked.connect(lambda _: self._emit(self.evaluate_requested))
+        self._show_buttons()
+
+    @property
+    def chosen_version(self) -> str | None:
+        """The marked version."""
+        item = self.tree.currentItem()
+        return None if item is None else str(item.text(0).split(" ")[0])
+
+    def show_models(self, rows: Sequence[ModelRow]) -> None:
+        """Show all versions, newest first."""
+        chosen = self.chosen_version
+        self._rows = tuple(rows)
+        self.tree.clear()
+        for row in rows:
+            record = row.record
+            text = f"{record.version} ● in use" if record.is_promoted else record.version
+            item = QTreeWidgetItem([text, record.parent or "–", (record.snapshot_id or "–")[:8], row.average])
+            if record.is_promoted:
+                font = QFont(item.font(0))
+                font.setBold(True)
+                item.setFont(0, font)
+            item.setToolTip(0, f"{record.notice}\n{record.created_at:%Y-%m-%d %H:%M}\n{', '.join(record.experts)}")
+            self.tree.addTopLevelItem(item)
+            if record.version == chosen or (chosen is None and record.is_promoted):
+                self.tree.setCurrentItem(item)
+        in_use = next((row.record for row in rows if row.record.is_promoted), None)
+        self.notice_label.setText(DEMO_NOTICE if in_use is not None and in_use.is_demo else "")
+        self.notice_label.setVisible(bool(self.notice_label.text()))
+        self._show_buttons()
+
+    def show_figure(self, figure: Figure | None, words: str) -> None:
+        """Show FROC curves with a sentence; None clears them."""
+        if self._canvas is not None:
+            self.column.removeWidget(self._canvas)
+            self._canvas.deleteLater()
+            self._canvas = None
+        self.words_label.setText(words)
+        if figure is not None:
+            self._canvas = FigureCanvasQTAgg(figure)
+            self._canvas.setMinimumHeight(FIGURE_HEIGHT)
+            self.column.insertWidget(self.column.count() - 1, self._canvas)
+
+    def _show_buttons(self) -> None:
+        chosen = next((row.record for row in self._rows if row.record.version == self.chosen_version), None)
+        self.promote_button.setEnabled(chosen is not None and not chosen.is_promoted)
+        self.evaluate_button.setEnabled(chosen is not None)
+
+    def _emit(self, signal: Signal) -> None:
+        if self.chosen_version is not None:
+            signal.emit(self.chosen_version)

@@ -1,0 +1,82 @@
+"""Small widgets that several panels share."""
+
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+
+def label(text: str = "", *, style: str = "", wrap: bool = True) -> QLabel:
+    """Return a label that wraps and takes no more height than it needs."""
+    made = QLabel(text)
+    made.setWordWrap(wrap)
+    made.setStyleSheet(style)
+    made.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+    return made
+
+
+def heading(text: str) -> QLabel:
+    """Return a section heading."""
+    return label(text, style="font-weight: bold; font-size: 11pt; margin-top: 4px;")
+
+
+def line() -> QFrame:
+    """Return a thin separating line."""
+    made = QFrame()
+    made.setFrameShape(QFrame.Shape.HLine)
+    made.setStyleSheet("color: #4a5058;")
+    return made
+
+
+def button(text: str, tip: str = "") -> QPushButton:
+    """Return a button that never takes the keyboard away from the picture."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    made.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    return made
+
+
+def swatch(colour: str, size: int = 12) -> QIcon:
+    """Return a filled square as an icon."""
+    pixels = QPixmap(QSize(size, size))
+    pixels.fill(QColor(colour))
+    return QIcon(pixels)
+
+
+class Panel(QWidget):  # type: ignore[misc]  # qtpy carries no types
+    """A column of widgets with narrow margins."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setObjectName(name)
+        self.column = QVBoxLayout(self)
+        self.column.setContentsMargins(6, 4, 6, 4)
+        self.column.setSpacing(5)
+
+
+class ScoreBar(QWidget):  # type: ignore[misc]  # qtpy carries no types
+    """A name, a bar in the expert's colour, and the score as a number."""
+
+    clicked = Signal()
+    NAME_WIDTH = 92
+    NUMBER_WIDTH = 40
+
+    def __init__(self, name: str, colour: str, score: float | None, text: str) -> None:
+        super().__init__()
+        self._name, self._colour, self._score, self._text = name, QColor(colour), score, text
+        self.setFixedHeight(20)
+        self.setMinimumWidth(200)
+
+    def paintEvent(self, event: object) -> None:  # Qt's name
+        """Draw the row."""
+        painter = QPainter(self)
+        height = self.height()
+        bar = self.width() - self.NAME_WIDTH - self.NUMBER_WIDTH
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        vertical = Qt.AlignmentFlag.AlignVCenter
+        painter.drawText(0, 0, self.NAME_WIDTH - 6, height, vertical | Qt.AlignmentFlag.AlignLeft, self._name)
+        painter.fillRect(self.NAME_WIDTH, 5, bar, height - 10, QColor("#3a4048"))
+        if self._score is not None:
+            painter.fillRect(self.NAME_WIDTH, 5, round(bar * self._score), height - 10, self._colour)
+        right = self.width() - self.NUMBER_WIDTH
+        painter.drawText(right, 0, self.NUMBER_WIDTH, height, vertical | Qt.AlignmentFlag.AlignRight, self._text)
+        painter.end()

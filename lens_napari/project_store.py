@@ -1,0 +1,231 @@
+"""What the viewer reads from and writes to a project, as plain functions for a background thread.
+
+Nothing here touches Qt; every method may take long and none is called in the GUI thread.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from threading import Lock
+
+from lens_engine.errors import LensError, StoreError
+from lens_engine.findings import Decision, Finding, Rule, Split, Verdict
+from lens_engine.io.series import read_volume
+from lens_engine.project import Project
+from lens_engine.snapshot import LabelSet
+from lens_engine.store.annotations import AnnotationRecord, AnnotationRole, Annotations
+from lens_engine.store.candidates import CandidateRecord, Candidates
+from lens_engine.store.catalog import Catalog, SeriesRecord
+from lens_engine.store.database import Database
+from lens_engine.store.decisions import DecisionRecord, Decisions
+from lens_engine.store.detections import Detections
+from lens_engine.store.models import ModelRecord, Models
+from lens_engine.store.snapshots import Snapshots
+from lens_engine.volume import Volume
+from lens_napari.learning import LearningPlan
+from lens_napari.thumbnails import Thumbnail, common_side_mm, crop, middle_section
+from lens_napari.window_presets import Window, preset_for
+from lens_napari.wording import Partner
+
+CACHE_BYTES = 1_500_000_000
+"""Volumes kept in memory; the current one and the next are always kept."""
+LEAST_KEPT = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedSeries:
+    """One series with everything that is drawn on it."""
+
+    record: SeriesRecord
+    volume: Volume
+    findings: tuple[Finding, ...]
+    annotations: tuple[AnnotationRecord, ...]
+    window: Window
+    """Of the region of the first lesion, for series without a review."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ThenAndNow:
+    """The annotated partner of a candidate, and both as pictures at the same scale."""
+
+    candidate_id: int
+    partner: Partner
+    then: Thumbnail
+    now: Thumbnail
+
+
+class VolumeCache:
+    """Volumes by series, the least recently used ones dropped; safe to use from several threads."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._volumes: OrderedDict[int, Volume] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, record: SeriesRecord) -> Volume:
+        """Return the voxels of a series.
+
+        Raises
+        ------
+        LensError
+            If the files are missing or broken, or the series is known from an annotation file only.
+        """
+        with self._lock:
+            if record.id in self._volumes:
+                self._volumes.move_to_end(record.id)
+                return self._volumes[record.id]
+        if record.source is None:
+            raise StoreError(
+                f"Series {record.name} has no images", "Its CT files are needed", "Add them with: lens add PATH"
+            )
+        volume = read_volume(record.source)
+        with self._lock:
+            self._volumes[record.id] = volume
+            while len(self._volumes) > LEAST_KEPT and self._bytes() > CACHE_BYTES:
+                self._volumes.popitem(last=False)
+        return volume
+
+    def _bytes(self) -> int:
+        return sum(volume.voxels.nbytes for volume in self._volumes.values())
+
+
+class ProjectStore:
+    """The project as the viewer sees it."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        database = Database.open(project)
+        self._database = database
+        self.catalog = Catalog(database)
+        self.models = Models(database)
+        self._annotations = Annotations(database)
+        self._candidates = Candidates(database)
+        self._decisions = Decisions(database)
+        self._detections = Detections(database)
+        self._snapshots = Snapshots(database)
+        self._volumes = VolumeCache(self.catalog)
+
+    def queue(self) -> tuple[CandidateRecord, ...]:
+        """Return all lesions of the latest mining, decided ones included."""
+        return self._candidates.queue(include_decided=True)
+
+    def experts(self) -> tuple[str, ...]:
+        """Return the experts of the model in use, or the data sets where there is no model yet."""
+        promoted = self.promoted()
+        return promoted.experts if promoted else tuple(dataset.name for dataset in self.catalog.datasets())
+
+    def promoted(self) -> ModelRecord | None:
+        """Return the model in use, or None in a project without any."""
+        return next((record for record in self.models.all() if record.is_promoted), None)
+
+    def viewable_series(self) -> tuple[SeriesRecord, ...]:
+        """Return every series with images."""
+        return self.catalog.all_series(with_images=True)
+
+    def load(self, series_id: int, model_version: str | None) -> LoadedSeries:
+        """Read one series with its findings and annotations.
+
+        Raises
+        ------
+        LensError
+            If the images or the detections cannot be read.
+        """
+        record = self.catalog.series(series_id)
+        volume = self._volumes.get(record)
+        findings: tuple[Finding, ...] = ()
+        if model_version is not None and self._detections.exists(series_id, model_version):
+            findings = self._detections.read_findings(series_id, model_version)
+        annotations = self._annotations.of_series(series_id, AnnotationRole.LABEL)
+        region = next((finding.box for finding in findings), None)
+        window = preset_for(volume.voxels, region or _middle_of(volume)).value
+        return LoadedSeries(record, volume, findings, tuple(annotations), window)
+
+    def then_and_now(self, asked: CandidateRecord) -> ThenAndNow | None:
+        """Return the annotated partner in another scan beside the candidate, or None when it has none."""
+        annotation_id = next(
+            (reason.annotation_id for reason in asked.candidate.reasons if reason.rule is Rule.INTRA_PATIENT), None
+        )
+        if annotation_id is None:
+            return None
+        now_record = self.catalog.series(asked.candidate.series_id)
+        annotation = self._annotation(annotation_id, now_record)
+        if annotation is None or not annotation.slices or not asked.candidate.finding.slices:
+            return None
+        then_record = self.catalog.series(annotation.series_id)
+        then_volume, now_volume = self._volumes.get(then_record), self._volumes.get(now_record)
+        finding = asked.candidate.finding
+        side_mm = common_side_mm([(annotation.box, then_volume), (finding.box, now_volume)])
+        window = preset_for(now_volume.voxels, finding.box).value
+        then_section, now_section = middle_section(annotation.slices), middle_section(finding.slices)
+        return ThenAndNow(
+            candidate_id=asked.id,
+            partner=Partner(_scan_in_words(then_record)),
+            then=crop(then_volume, then_section, side_mm, window, _scan_in_words(then_record)),
+            now=crop(now_volume, now_section, side_mm, window, _scan_in_words(now_record)),
+        )
+
+    def commit(self, decision: Decision) -> DecisionRecord:
+        """Write a decision behind the one it replaces; it is on disk when this returns."""
+        return self._decisions.add(decision)
+
+    def learning_plan(self) -> LearningPlan:
+        """Return what a new version would be made of now."""
+        verdicts = [record.decision.verdict for record in self._decisions.current()]
+        accepted = sum(verdict in (Verdict.ACCEPTED, Verdict.ADJUSTED, Verdict.ADDED) for verdict in verdicts)
+        promoted = self.promoted()
+        return LearningPlan(
+            annotations=len(self._annotations.all(role=AnnotationRole.LABEL, split=Split.TRAIN)),
+            accepted=accepted,
+            rejected=verdicts.count(Verdict.REJECTED),
+            unsure=verdicts.count(Verdict.UNSURE),
+            measured_on=_measured_on(self.catalog.all_series()),
+            parent=promoted.version if promoted else "no model yet",
+        )
+
+    def freeze(self) -> str:
+        """Freeze the labels as they are now and return the id of the snapshot."""
+        return self._snapshots.freeze(LabelSet.CURATED).id
+
+    def unseen_series(self, model_version: str) -> tuple[int, ...]:
+        """Return every series with images that a model version has not looked at."""
+        return tuple(
+            record.id for record in self.viewable_series() if not self._detections.exists(record.id, model_version)
+        )
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._database.close()
+
+    def _annotation(self, annotation_id: int, asked_in: SeriesRecord) -> AnnotationRecord | None:
+        others = (record for record in self.viewable_series() if record.patient_id == asked_in.patient_id)
+        for record in others:
+            for annotation in self._annotations.of_series(record.id):
+                if annotation.id == annotation_id:
+                    return annotation
+        return None
+
+
+def message_of(error: Exception) -> str:
+    """Return what a reader is told about an error."""
+    return str(error) if isinstance(error, LensError) else f"{type(error).__name__}: {error}"
+
+
+def _middle_of(volume: Volume) -> tuple[float, float, float, float, float, float]:
+    z, y, x = (size / 2 for size in volume.voxels.shape)
+    return x - 20, y - 20, z, x + 20, y + 20, z + 1
+
+
+def _scan_in_words(record: SeriesRecord) -> str:
+    date = f" of {record.study_date.isoformat()}" if record.study_date else ""
+    return f"study {record.study_number}{date}, series {record.series_number}"
+
+
+def _measured_on(series: Iterable[SeriesRecord]) -> str:
+    held_out = [record for record in series if record.split is Split.TEST]
+    complete = [record for record in held_out if record.is_complete]
+    if complete:
+        return f"{len(complete)} complete held-out series of {len({record.patient_id for record in complete})} patients"
+    return (
+        "Not measurable yet: no held-out series is completely annotated. "
+        "Annotate every lesion of at least 3 test series and mark them complete."
+    )

@@ -1,0 +1,149 @@
+"""A small real project for the viewer's tests: phantom scans on disk, a model, detections, annotations and candidates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from lens_engine.checkpoint_card import DEMO_NOTICE, CheckpointCard, TrainedOn
+from lens_engine.findings import (
+    FUSED,
+    Candidate,
+    CandidateKind,
+    Finding,
+    Reason,
+    Rule,
+    Scope,
+    SliceBox,
+    Split,
+)
+from lens_engine.io.series import SeriesFormat, SeriesSource
+from lens_engine.phantom.patient import PhantomLesion, PhantomSeries, PhantomSettings, make_patient
+from lens_engine.phantom.write_nifti import write_nifti_series
+from lens_engine.project import Project
+from lens_engine.proposals import Proposals, SeriesDetections
+from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
+from lens_engine.store.candidates import Candidates
+from lens_engine.store.catalog import Catalog, NewSeries, SeriesRecord
+from lens_engine.store.database import Database
+from lens_engine.store.detections import Detections
+from lens_engine.store.models import Models
+
+EXPERTS = ("universal", "lung", "liver", "lymph node")
+SMALL = PhantomSettings(size=96, slice_spacing_mm=8.0, coverage_mm=240.0)
+SEED = 3_000
+MARGIN = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewProject:
+    """Where the project lies and what it holds."""
+
+    folder: Path
+    series: tuple[SeriesRecord, ...]
+    candidates: int
+
+
+def make_review_project(folder: Path, patients: int = 2, settings: PhantomSettings = SMALL) -> ReviewProject:
+    """Make a project in which every lesion but the first of each series waits for a reader."""
+    database = Database.open(Project.create(folder / "project"))
+    catalog = Catalog(database)
+    catalog.add_dataset("universal", Scope.UNIVERSAL)
+    version = Models(database).register(_checkpoint(folder / "checkpoint"))
+    Models(database).promote(version.version)
+    records: list[SeriesRecord] = []
+    candidates: list[Candidate] = []
+    for number in range(patients):
+        patient = make_patient(SEED + number, "universal", settings)
+        first_annotation: int | None = None
+        for series in patient.series:
+            path = folder / "scans" / f"{number}_{series.study_number}_{series.series_number}.nii.gz"
+            write_nifti_series(path, series)
+            record = _add(catalog, path, number, series)
+            records.append(record)
+            _detect(database, record.id, version.version, series)
+            marked, waiting = series.lesions[:1], series.lesions[1:]
+            annotation = _annotate(database, record.id, marked)
+            first_annotation = first_annotation or annotation
+            candidates += [_candidate(record.id, lesion, first_annotation, i) for i, lesion in enumerate(waiting)]
+    Candidates(database).replace_open(
+        version.version, candidates, [1 - i / (len(candidates) + 1) for i in range(len(candidates))]
+    )
+    database.close()
+    return ReviewProject(folder / "project", tuple(records), len(candidates))
+
+
+def _checkpoint(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(b"no weights are needed to look at boxes")
+    card = CheckpointCard(experts=EXPERTS, trained_on=TrainedOn.PHANTOMS, notice=DEMO_NOTICE)
+    (folder / "card.json").write_text(card.model_dump_json(), encoding="utf-8")
+    return folder
+
+
+def _add(catalog: Catalog, path: Path, number: int, series: PhantomSeries) -> SeriesRecord:
+    new = NewSeries(
+        patient_key=f"patient {number}",
+        study_key=f"study {number} {series.study_number}",
+        series_key=path.name,
+        first_slice_number=1,
+        last_slice_number=series.volume.geometry.shape[0],
+        study_date=date(2023, 5, 3 + series.study_number),
+        description="phantom, chest and abdomen",
+        geometry=series.volume.geometry,
+        source=SeriesSource(SeriesFormat.NIFTI, (path.resolve(),), None),
+    )
+    return catalog.add_series(new, "universal", Split.TRAIN)[0]
+
+
+def _detect(database: Database, series_id: int, version: str, series: PhantomSeries) -> None:
+    findings = tuple(
+        _finding(lesion, expert, score)
+        for i, lesion in enumerate(series.lesions)
+        for expert, score in (("universal", 0.9 - 0.07 * i), (EXPERTS[1 + i % 3], 0.85 - 0.05 * i), (FUSED, 0.88))
+    )
+    empty = Proposals(
+        experts=(*EXPERTS, FUSED),
+        grid_spacing_mm=2.0,
+        slice_spacing_mm=series.volume.geometry.spacing_mm[0],
+        expert_index=np.zeros(0, np.int16),
+        grid_index=np.zeros(0, np.int32),
+        boxes=np.zeros((0, 4), np.float32),
+        scores=np.zeros(0, np.float32),
+        embeddings=np.zeros((0, 0), np.float32),
+    )
+    Detections(database).write(series_id, version, SeriesDetections(empty, findings))
+
+
+def _annotate(database: Database, series_id: int, lesions: Sequence[PhantomLesion]) -> int | None:
+    annotations = Annotations(database)
+    annotations.add(
+        [
+            NewAnnotation(series_id, lesion.box, lesion.slices, AnnotationRole.LABEL, AnnotationOrigin.IMPORTED)
+            for lesion in lesions
+        ]
+    )
+    stored = annotations.of_series(series_id)
+    return stored[0].id if stored else None
+
+
+def _candidate(series_id: int, lesion: PhantomLesion, annotation_id: int | None, number: int) -> Candidate:
+    finding = _finding(lesion, FUSED, 0.8 - 0.03 * number)
+    finding = replace(finding, expert_scores={"universal": 0.62, EXPERTS[1 + number % 3]: 0.81})
+    if number % 2 == 0:
+        reason = Reason(Rule.INTRA_PATIENT, annotation_id=annotation_id, distance=0.11, distance_limit=0.15)
+        return Candidate(series_id, finding, CandidateKind.MISSING_ANNOTATION, (reason,))
+    uncertain = Reason(Rule.CROSS_DATASET, expert=EXPERTS[1 + number % 3], score=0.81)
+    return Candidate(series_id, finding, CandidateKind.UNCERTAIN, (uncertain,))
+
+
+def _finding(lesion: PhantomLesion, expert: str, score: float) -> Finding:
+    shift = 0.0 if expert == FUSED else 1.0
+    slices = tuple(
+        SliceBox(one.slice_index, tuple(edge + side * MARGIN - shift for edge, side in zip(one.box, (-1, -1, 1, 1))))
+        for one in lesion.slices
+    )
+    x1, y1, z1, x2, y2, z2 = lesion.box
+    return Finding(expert, (x1 - MARGIN, y1 - MARGIN, z1, x2 + MARGIN, y2 + MARGIN, z2), slices, max(score, 0.1))
