@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lens_engine.boxes import clip, pad_in_plane
 from lens_engine.findings import Split
 from lens_engine.io.deeplesion_csv import COLUMNS
 from lens_engine.io.imported import TestSetPart
@@ -111,7 +112,8 @@ def write_manual_test_set(path: Path, scans: Sequence[TrueSeries]) -> int:
     sub_volumes = []
     for scan in scans:
         if scan.split is not Split.TRAIN:
-            boxes = np.array([lesion.box for lesion in scan.lesions], dtype=np.float64).reshape(-1, 6)
+            tight = np.array([lesion.box for lesion in scan.lesions], dtype=np.float64).reshape(-1, 6)
+            boxes = clip(pad_in_plane(tight, BOX_MARGIN_PIXELS), tuple(scan.geometry["shape"]))
             rows = rows_from_boxes(boxes, int(scan.geometry["first_slice_number"]))
             sub_volumes.append(ManualSubVolume(TestSetPart(scan.split.value), scan.sub_volume_name, rows))
     write_pickle(path, sub_volumes)
