@@ -6,7 +6,7 @@ as a salted hash and a pseudonymous number; the split of a patient is drawn once
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -63,6 +63,8 @@ class NewSeries:
         Of the source, inclusive; they go into the name.
     name
         A given name such as `000410_02_02_039-099`, kept with its numbers where they are free.
+    official_split
+        Split that the source publishes for the patient; it counts only for a patient who is new.
     """
 
     patient_key: str
@@ -75,6 +77,7 @@ class NewSeries:
     geometry: VolumeGeometry | None = None
     source: SeriesSource | None = None
     name: str | None = None
+    official_split: Split | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ class SeriesRecord:
         `val` or `test` where it belongs to a manual test set.
     is_complete
         Whether every lesion of it is annotated in 3D.
+    is_named_by_source
+        Whether `name` comes from the source, so that annotation files may speak of it; a pseudonym otherwise.
     """
 
     id: int
@@ -106,6 +111,7 @@ class SeriesRecord:
     description: str
     test_set_part: str | None
     is_complete: bool
+    is_named_by_source: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +186,18 @@ class Catalog:
         return self.add_many([new], dataset, split)[0]
 
     def add_many(
-        self, news: Iterable[NewSeries], dataset: str, split: Split | None = None
+        self, news: Iterable[NewSeries], dataset: str, split: Split | None = None, *, keep_dataset: bool = False
     ) -> tuple[tuple[SeriesRecord, bool], ...]:
-        """Add several series in one transaction, as `add_series` does: all of them or none."""
+        """Add several series in one transaction, as `add_series` does: all of them or none.
+
+        Parameters
+        ----------
+        keep_dataset
+            Leave known series in the data set they belong to, instead of refusing another one.
+        """
         with self.database.session() as session:
-            adder = _Adder(session, self.database.project.settings, self._roots(), _dataset_row(session, dataset))
+            settings = self.database.project.settings
+            adder = _Adder(session, settings, self._roots(), _dataset_row(session, dataset), keep_dataset)
             added = [adder.add(new, split) for new in news]
             records = self._records(session, [row.id for row, _ in added])
             return tuple((records[row.id], is_new) for row, is_new in added)
@@ -241,10 +254,19 @@ class Catalog:
             If there is no such series.
         """
         with self.database.session() as session:
-            row = session.get(SeriesRow, series_id)
-            if row is None:
-                raise _no_series(f"id {series_id}")
-            row.test_set_part, row.is_complete = part, complete
+            _mark(session, series_id, part, complete)
+
+    def mark_many_complete(self, parts: Mapping[int, str | None]) -> None:
+        """Say in one transaction that series (id -> part) are completely annotated.
+
+        Raises
+        ------
+        StoreError
+            If there is no such series.
+        """
+        with self.database.session() as session:
+            for series_id, part in parts.items():
+                _mark(session, series_id, part, True)
 
     def _roots(self) -> Roots:
         return Roots(self.database.project, machine_roots())
@@ -293,6 +315,7 @@ class _Adder:
     settings: ProjectSettings
     roots: Roots
     dataset: DatasetRow
+    keep_dataset: bool
 
     def add(self, new: NewSeries, split: Split | None) -> tuple[SeriesRow, bool]:
         given = None if new.name is None else parse_series_name(new.name)
@@ -308,7 +331,7 @@ class _Adder:
             row.description = new.description
             self._attach(row, new)
             return row, True
-        if row.dataset_id != self.dataset.id:
+        if row.dataset_id != self.dataset.id and not self.keep_dataset:
             other = self.session.get_one(DatasetRow, row.dataset_id)
             raise ProjectError(
                 f"The series {row.name} belongs to the data set {other.name!r}",
@@ -321,7 +344,8 @@ class _Adder:
         row = self.session.scalar(select(SeriesRow).where(SeriesRow.key_hash == key_hash))
         if row is not None or given is None:
             return row
-        row = self.session.scalar(select(SeriesRow).where(SeriesRow.name == _full_name(given, new)))
+        named = select(SeriesRow).where(SeriesRow.name == _full_name(given, new), SeriesRow.is_named_by_source)
+        row = self.session.scalar(named)
         # Two sources of images are two series, whatever their files are called.
         return row if row is not None and (row.source_format is None or new.source is None) else None
 
@@ -333,12 +357,14 @@ class _Adder:
             number = numbers.series
         else:
             number = self._next_number(select(func.max(SeriesRow.number)).where(SeriesRow.study_id == study.id))
+        given_name = None if given is None or self._is_taken(_full_name(given, new)) else _full_name(given, new)
         row = SeriesRow(
             study_id=study.id,
             dataset_id=self.dataset.id,
             key_hash=key_hash,
             number=number,
-            name=self._free_name(patient, study, number, new, given),
+            name=given_name or self._free_name(patient, study, number, new),
+            is_named_by_source=given_name is not None,
             description=new.description,
             paths=[],
             is_complete=False,
@@ -361,7 +387,7 @@ class _Adder:
         row = PatientRow(
             key_hash=key_hash,
             number=number,
-            split=split or draw_split(self._hash("split", new.patient_key), self.settings),
+            split=split or new.official_split or draw_split(self._hash("split", new.patient_key), self.settings),
             created_at=datetime.now(UTC),
         )
         self.session.add(row)
@@ -389,11 +415,7 @@ class _Adder:
         root, row.paths = self.roots.locate(self.session, new.source.paths)
         row.root_id, row.source_format, row.series_uid = root.id, new.source.format.value, new.source.series_uid
 
-    def _free_name(
-        self, patient: PatientRow, study: StudyRow, number: int, new: NewSeries, given: GivenName | None
-    ) -> str:
-        if given is not None and not self._is_taken(name := _full_name(given, new)):
-            return name
+    def _free_name(self, patient: PatientRow, study: StudyRow, number: int, new: NewSeries) -> str:
         slices = f"{new.first_slice_number:03d}-{new.last_slice_number:03d}"
         while self._is_taken(name := f"{patient.number:06d}_{study.number:02d}_{number:02d}_{slices}"):
             number += 1
@@ -468,7 +490,15 @@ def _record(row: Any, roots: Roots) -> SeriesRecord:
         description=series.description,
         test_set_part=series.test_set_part,
         is_complete=series.is_complete,
+        is_named_by_source=series.is_named_by_source,
     )
+
+
+def _mark(session: Session, series_id: int, part: str | None, complete: bool) -> None:
+    row = session.get(SeriesRow, series_id)
+    if row is None:
+        raise _no_series(f"id {series_id}")
+    row.test_set_part, row.is_complete = part, complete
 
 
 def _no_series(what: str) -> StoreError:

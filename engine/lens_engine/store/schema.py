@@ -188,6 +188,7 @@ class SeriesRow(Base):
     key_hash: Mapped[str] = mapped_column(String(64), unique=True)
     number: Mapped[int]
     name: Mapped[str] = mapped_column(String(200), unique=True)
+    is_named_by_source: Mapped[bool]
     description: Mapped[str] = mapped_column(Text, default="")
     geometry: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     source_format: Mapped[str | None] = mapped_column(String(40))

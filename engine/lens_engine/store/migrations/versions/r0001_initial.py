@@ -1,4 +1,4 @@
-"""All tables of the first version, and the triggers that keep decisions append-only."""
+"""All tables of the first version, and the triggers that keep what was said append-only."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -127,6 +127,7 @@ def upgrade() -> None:
         sa.Column("key_hash", sa.String(length=64), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("is_named_by_source", sa.Boolean(), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("geometry", sa.JSON(), nullable=True),
         sa.Column("source_format", sa.String(length=40), nullable=True),
