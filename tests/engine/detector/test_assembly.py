@@ -1,0 +1,61 @@
+import torch
+
+from lens_engine.boxes import non_maximum_suppression
+from lens_engine.detector import ops
+from lens_engine.detector.afp import decode_cells
+from lens_engine.detector.assembly import ProposalLimits
+from lens_engine.detector.config import narrow_lens
+
+
+def features_of(model, seed=0):
+    return torch.randn(2, model.config.backbone.fpn_channels, 8, 10, generator=torch.Generator().manual_seed(seed))
+
+
+def test_proposals_equal_those_of_the_dense_maps(tiny_detector):
+    """Spec 4.1 and 4.2 written plainly: all cells, all sizes, one NMS over all experts."""
+    features, size = features_of(tiny_detector), (30, 37)
+    limits = ProposalLimits(pre_nms=25, post_nms=9)
+    found = tiny_detector.proposals(features, [size, size], limits)
+    for image in range(2):
+        boxes, scores = [], []
+        for afp in tiny_detector.afps:
+            centerness, sizes = afp(features)
+            score = centerness[image].flatten().sigmoid()
+            best = score.argsort(descending=True)[:25]
+            decoded = ops.clip_boxes(decode_cells(best, sizes[image].flatten(1).T[best], 10), size)
+            large = ((decoded[:, 2:] - decoded[:, :2]) >= tiny_detector.config.proposal.min_side).all(dim=1)
+            boxes.append(decoded[large])
+            scores.append(score[best][large])
+        pooled, pooled_scores = torch.cat(boxes).detach(), torch.cat(scores).detach()
+        kept = non_maximum_suppression(pooled.numpy(), pooled_scores.numpy(), 0.7)[:9]
+        assert len(kept) > 3
+        torch.testing.assert_close(found[image].boxes, pooled[kept])
+        torch.testing.assert_close(found[image].scores, pooled_scores[kept])
+
+
+def test_proposals_carry_no_gradient(tiny_detector):
+    features = features_of(tiny_detector).requires_grad_()
+    assert not tiny_detector.proposals(features, [(32, 40)] * 2)[0].boxes.requires_grad
+
+
+def test_every_expert_scores_and_regresses_every_box(tiny_detector):
+    features = features_of(tiny_detector)
+    boxes = [torch.tensor([[2.0, 3, 20, 21], [4, 4, 30, 30]]), torch.tensor([[0.0, 0, 16, 16]])]
+    shared = tiny_detector.head(tiny_detector.roi_features(features, boxes))
+    assert tiny_detector.expert_scores(shared).shape == (3, 2)
+    assert tiny_detector.expert_boxes(shared, torch.cat(boxes)).shape == (3, 2, 4)
+
+
+def test_proposals_with_a_short_side_are_dropped(tiny_detector):
+    with torch.no_grad():
+        for afp, side in zip(tiny_detector.afps, (3.9, 4.1), strict=True):
+            afp.sizes[2].weight.zero_()
+            afp.sizes[2].bias.fill_(side / 2 / 4)
+    boxes = tiny_detector.proposals(features_of(tiny_detector), [(32, 40)] * 2)[0].boxes
+    torch.testing.assert_close(boxes[:, 2:] - boxes[:, :2], torch.full((len(boxes), 2), 4.1))
+    assert len(boxes)
+
+
+def test_the_narrow_detector_proposes_lesions_of_eight_millimetres():
+    config = narrow_lens(("universal",))
+    assert config.proposal.min_side * config.pixel_mm < 8

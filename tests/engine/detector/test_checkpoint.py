@@ -1,0 +1,130 @@
+import hashlib
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lens_engine.checkpoint_card import CARD_NAME, WEIGHTS_NAME, CheckpointCard, TrainedOn, read_card
+from lens_engine.detector.assembly import LensDetector
+from lens_engine.detector.checkpoint import load_checkpoint, save_checkpoint
+from lens_engine.detector.config import narrow_lens
+from lens_engine.detector.predict import detect
+from lens_engine.errors import CheckpointError
+
+CARD = CheckpointCard(trained_on=TrainedOn.PHANTOMS, notice="not patients", metrics={"loss": 0.5})
+
+
+@pytest.fixture
+def checkpoint(tmp_path, tiny_detector):
+    save_checkpoint(tiny_detector, CARD, tmp_path / "v1")
+    return tmp_path / "v1"
+
+
+def rewrite_card(folder, **changes):
+    card = json.loads((folder / CARD_NAME).read_text())
+    (folder / CARD_NAME).write_text(json.dumps(card | changes))
+
+
+def rewrite_weights(folder, change):
+    """Change the weights and let the card agree with the file, so that only its content is wrong."""
+    tensors = load_file(folder / WEIGHTS_NAME)
+    change(tensors)
+    save_file(tensors, folder / "other")
+    (folder / "other").replace(folder / WEIGHTS_NAME)
+    with pytest.raises(CheckpointError, match="digest"):
+        load_checkpoint(folder)
+    rewrite_card(folder, weights_digest=_digest_of(folder))
+
+
+def _digest_of(folder):
+    return hashlib.sha256((folder / WEIGHTS_NAME).read_bytes()).hexdigest()
+
+
+def test_a_loaded_detector_finds_the_same_boxes(checkpoint, tiny_detector, make_volume):
+    loaded, card = load_checkpoint(checkpoint)
+    assert (card.experts, card.notice, card.is_demo) == (tiny_detector.config.experts, "not patients", True)
+    assert not loaded.training
+    assert detect(loaded, make_volume(4)).findings == detect(tiny_detector, make_volume(4)).findings
+
+
+def test_half_precision_halves_the_file_and_loads_as_single(tmp_path):
+    model = LensDetector(narrow_lens(("universal", "lung", "liver", "lymph node")))
+    card = save_checkpoint(model, CARD, tmp_path, dtype=torch.float16)
+    assert (tmp_path / WEIGHTS_NAME).stat().st_size < 2_000_000
+    assert card.parameter_count == sum(parameter.numel() for parameter in model.parameters())
+    assert {parameter.dtype for parameter in load_checkpoint(tmp_path)[0].parameters()} == {torch.float32}
+
+
+def test_the_card_that_was_written_is_returned_and_read(tmp_path, tiny_detector):
+    written = save_checkpoint(tiny_detector, CARD, tmp_path)
+    assert read_card(tmp_path) == written
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CARD_NAME, WEIGHTS_NAME]
+
+
+def test_a_missing_and_a_foreign_parameter_are_named(checkpoint):
+    def change(tensors):
+        tensors["head.fc8.weight"] = tensors.pop("head.fc7.weight")
+
+    rewrite_weights(checkpoint, change)
+    with pytest.raises(CheckpointError, match=r"head\.fc7\.weight is missing, head\.fc8\.weight is unknown"):
+        load_checkpoint(checkpoint)
+
+
+def test_a_parameter_of_another_shape_is_named(checkpoint):
+    rewrite_weights(checkpoint, lambda tensors: tensors.update({"head.fc7.bias": torch.zeros(3)}))
+    with pytest.raises(CheckpointError, match=r"head\.fc7\.bias is \(3,\) instead of \(10,\)"):
+        load_checkpoint(checkpoint)
+
+
+def test_a_card_of_another_configuration_is_refused(checkpoint, tiny_config):
+    config = tiny_config.model_copy(update={"experts": ("universal", "lung", "liver")})
+    rewrite_card(checkpoint, config=config.model_dump(mode="json"), experts=config.experts)
+    with pytest.raises(CheckpointError, match=r"afps\.2.* is missing and .* more"):
+        load_checkpoint(checkpoint)
+
+
+def test_experts_that_disagree_within_the_card_are_refused(checkpoint):
+    rewrite_card(checkpoint, experts=["liver", "lung"])
+    with pytest.raises(CheckpointError, match="'liver', 'lung'"):
+        load_checkpoint(checkpoint)
+
+
+def test_a_configuration_of_another_version_is_refused(checkpoint):
+    rewrite_card(checkpoint, config={"experts": ["universal", "lung"], "depth": 3})
+    with pytest.raises(CheckpointError, match="depth"):
+        load_checkpoint(checkpoint)
+
+
+def test_weights_that_are_no_safetensors_are_never_unpickled(checkpoint):
+    torch.save({"a": torch.zeros(1)}, checkpoint / WEIGHTS_NAME)
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
+        load_checkpoint(checkpoint)
+
+
+def test_a_card_without_weights_is_refused(checkpoint):
+    (checkpoint / WEIGHTS_NAME).unlink()
+    with pytest.raises(CheckpointError, match="No such file"):
+        load_checkpoint(checkpoint)
+
+
+def test_weights_that_are_not_finite_are_not_stored(tmp_path, tiny_detector):
+    with torch.no_grad():
+        tiny_detector.head.fc6.bias[0] = 1e9
+    with pytest.raises(CheckpointError, match=r"head\.fc6\.bias .*float16"):
+        save_checkpoint(tiny_detector, CARD, tmp_path / "new", dtype=torch.float16)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, tiny_detector):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="writable folder"):
+        save_checkpoint(tiny_detector, CARD, tmp_path / "file" / "v1")
+
+
+def test_a_full_disk_leaves_no_card(tiny_detector, tmp_path):
+    """The card is written last: whatever stops the weights, the folder does not look like a checkpoint."""
+    (tmp_path / f"{WEIGHTS_NAME}.part").mkdir()
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        save_checkpoint(tiny_detector, CARD, tmp_path)
+    assert not (tmp_path / CARD_NAME).exists()

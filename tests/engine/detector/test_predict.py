@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+import torch
+
+from lens_engine.detector.config import PostConfig, narrow_lens
+from lens_engine.detector.fusion import fuse_experts
+from lens_engine.detector.predict import detect
+from lens_engine.detector.preprocess import prepare
+from lens_engine.findings import FUSED
+from lens_engine.geometry import VolumeGeometry
+from lens_engine.volume import Volume
+
+
+def same_boxes(first, second) -> bool:
+    columns = ("expert_index", "grid_index", "boxes", "scores", "embeddings")
+    return all(np.array_equal(getattr(first.proposals, c), getattr(second.proposals, c)) for c in columns)
+
+
+def test_a_series_gets_the_boxes_of_the_slice_by_slice_reference(tiny_detector, make_volume):
+    volume = make_volume(6)
+    found = detect(tiny_detector, volume).proposals
+    prepared = prepare(volume, tiny_detector.config)
+    size = prepared.grid.size
+    for grid_index in range(prepared.grid.count):
+        with torch.inference_mode():
+            features = tiny_detector.forward_features(torch.from_numpy(prepared.sample(grid_index))[None])
+            (pooled,) = tiny_detector.proposals(features, [size])
+            shared = tiny_detector.head(tiny_detector.roi_features(features, [pooled.boxes]))
+            boxes = tiny_detector.expert_boxes(shared, pooled.boxes)
+            expected = fuse_experts(boxes, tiny_detector.expert_scores(shared), size, tiny_detector.config.post)
+        for expert, on_slice in zip(found.experts, (*expected.experts, expected.fused), strict=True):
+            rows = found.of(expert)
+            rows = rows.take(np.flatnonzero(rows.grid_index == grid_index))
+            assert len(rows.scores) == len(on_slice.scores)
+            np.testing.assert_allclose(rows.scores, on_slice.scores.numpy(), atol=1e-5)
+            np.testing.assert_allclose(rows.boxes, prepared.grid.to_series(on_slice.boxes.numpy()), atol=1e-3)
+
+
+def test_detecting_twice_gives_the_same_boxes(tiny_detector, make_volume):
+    volume = make_volume(7)
+    first, second = detect(tiny_detector, volume), detect(tiny_detector, volume)
+    assert len(first.findings) > 5
+    assert same_boxes(first, second)
+    assert first.findings == second.findings
+
+
+def test_fused_boxes_carry_unit_embeddings_and_others_none(tiny_detector, make_volume):
+    found = detect(tiny_detector, make_volume(4)).proposals
+    length = np.linalg.norm(found.embeddings, axis=1)
+    is_fused = found.expert_index == found.experts.index(FUSED)
+    assert is_fused.any()
+    np.testing.assert_allclose(length[is_fused], 1, atol=1e-5)
+    assert not length[~is_fused].any()
+
+
+def test_rows_are_ordered_by_expert_and_slice(tiny_detector, make_volume):
+    found = detect(tiny_detector, make_volume(5)).proposals
+    keys = list(zip(found.expert_index.tolist(), found.grid_index.tolist(), strict=True))
+    assert keys == sorted(keys)
+
+
+@pytest.mark.parametrize("slices", [1, 2, 3])
+def test_a_series_of_few_slices_is_detected(tiny_detector, make_volume, slices):
+    found = detect(tiny_detector, make_volume(slices))
+    assert found.findings
+    for finding in found.findings:
+        assert 0 <= finding.box[2] < finding.box[5] <= slices
+        assert len(finding.slices) == finding.box[5] - finding.box[2]
+
+
+def test_a_series_of_air_is_detected_without_error(tiny_detector):
+    voxels = np.full((4, 40, 40), -1000, dtype=np.int16)
+    detect(tiny_detector, Volume(voxels, VolumeGeometry(voxels.shape, (5.0, 2.0, 2.0))))
+
+
+def test_nothing_above_the_threshold_is_an_empty_result(tiny_detector, make_volume):
+    found = detect(tiny_detector, make_volume(4), post=PostConfig(score_threshold=0.9999))
+    assert found.findings == ()
+    assert found.proposals.boxes.shape == (0, 4)
+    assert found.proposals.embeddings.shape == (0, tiny_detector.config.head.fc_width)
+
+
+def test_progress_reaches_the_number_of_grid_slices(tiny_detector, make_volume):
+    told = []
+    detect(tiny_detector, make_volume(7), on_progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (8, 8)
+    assert told == sorted(told)
+
+
+def test_findings_lie_inside_the_series(tiny_detector, make_volume):
+    volume = make_volume(6, (2.5, 1.1, 0.9))
+    depth, height, width = volume.geometry.shape
+    for finding in detect(tiny_detector, volume).findings:
+        x1, y1, z1, x2, y2, z2 = finding.box
+        assert 0 <= x1 < x2 <= width
+        assert 0 <= y1 < y2 <= height
+        assert 0 <= z1 < z2 <= depth
+
+
+@pytest.mark.real_data
+def test_an_untrained_narrow_detector_runs_on_a_real_scan(real_data, loud_detector):
+    read = pytest.importorskip("lens_engine.io.series")
+    found = next(iter(read.scan([real_data / "liver_crlm_1006"]).found))
+    volume = read.read_volume(found.source)
+    config = narrow_lens(("universal", "liver"))
+    grid = prepare(volume, config).grid
+    box = np.array([[200.0, 180, 260, 250]])
+    np.testing.assert_allclose(grid.to_series(grid.to_network(box)), box, atol=0.5)
+    assert grid.count == int(50 * 5.0 / 4.0) + 1
+    assert detect(loud_detector(config), volume).findings

@@ -1,0 +1,41 @@
+import json
+
+import pytest
+
+from lens_engine.checkpoint_card import CARD_NAME, CheckpointCard, TrainedOn, read_card
+from lens_engine.errors import CheckpointError
+
+
+def write(folder, content: str):
+    (folder / CARD_NAME).write_text(content)
+    return folder
+
+
+def test_a_card_survives_its_file(tmp_path):
+    card = CheckpointCard(trained_on=TrainedOn.PATIENTS, experts=("universal",), parent="v1", metrics={"loss": 0.1})
+    assert read_card(write(tmp_path, card.model_dump_json())) == card
+
+
+@pytest.mark.parametrize(("origin", "is_demo"), [("nothing", True), ("phantoms", True), ("patients", False)])
+def test_only_a_model_that_saw_patients_is_not_a_demo(origin, is_demo):
+    assert CheckpointCard(trained_on=origin).is_demo is is_demo
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not a JSON object"),
+        ("[1]", "not a JSON object"),
+        (json.dumps({"card_version": 99}), "version 99"),
+        (json.dumps({"card_version": 1, "trained_on": "cats"}), "trained_on"),
+        (json.dumps({"card_version": 1, "trained_on": "phantoms", "colour": 1}), "colour"),
+    ],
+)
+def test_a_card_that_cannot_be_understood_is_refused(tmp_path, content, message):
+    with pytest.raises(CheckpointError, match=message):
+        read_card(write(tmp_path, content))
+
+
+def test_a_folder_without_a_card_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"card\.json cannot be read"):
+        read_card(tmp_path)
