@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from lens_engine.findings import Box3D, SliceBox, Split
-from lens_engine.store.database import Database
+from lens_engine.store.database import Database, in_portions
 from lens_engine.store.schema import (
     AnnotationOrigin,
     AnnotationRole,
@@ -89,7 +89,7 @@ class Annotations:
         digests = _digests(news)
         with self.database.session() as session:
             known: set[tuple[int, str]] = set()
-            for some in _in_portions(sorted({new.series_id for new in news})):
+            for some in in_portions(sorted({new.series_id for new in news})):
                 query = select(AnnotationRow.series_id, AnnotationRow.digest).where(AnnotationRow.series_id.in_(some))
                 known.update((series_id, digest) for series_id, digest in session.execute(query))
             rows = [
@@ -185,8 +185,3 @@ def _record(row: AnnotationRow) -> AnnotationRecord:
         is_noisy=row.is_noisy,
         source_file=row.source_file,
     )
-
-
-def _in_portions(ids: Sequence[int], size: int = 500) -> Iterable[Sequence[int]]:
-    """Cut a list that goes into one statement: databases limit its length."""
-    return (ids[start : start + size] for start in range(0, len(ids), size))

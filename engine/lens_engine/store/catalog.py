@@ -21,7 +21,7 @@ from lens_engine.findings import Scope, Split
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.series_source import GivenName, SeriesFormat, SeriesSource, parse_series_name
 from lens_engine.project import ProjectSettings
-from lens_engine.store.database import Database
+from lens_engine.store.database import Database, in_portions
 from lens_engine.store.roots import Roots, machine_roots
 from lens_engine.store.schema import DatasetRow, PatientRow, RootRow, SeriesRow, StudyRow
 
@@ -254,7 +254,7 @@ class Catalog:
             If there is no such series.
         """
         with self.database.session() as session:
-            _mark(session, series_id, part, complete)
+            _mark(session.get(SeriesRow, series_id), series_id, part, complete)
 
     def mark_many_complete(self, parts: Mapping[int, str | None]) -> None:
         """Say in one transaction that series (id -> part) are completely annotated.
@@ -264,9 +264,16 @@ class Catalog:
         StoreError
             If there is no such series.
         """
+        ids = list(parts)
         with self.database.session() as session:
+            rows = [
+                row
+                for some in in_portions(ids)
+                for row in session.scalars(select(SeriesRow).where(SeriesRow.id.in_(some)))
+            ]
+            known = {row.id: row for row in rows}
             for series_id, part in parts.items():
-                _mark(session, series_id, part, True)
+                _mark(known.get(series_id), series_id, part, True)
 
     def _roots(self) -> Roots:
         return Roots(self.database.project, machine_roots())
@@ -281,9 +288,7 @@ class Catalog:
         session.flush()
         roots = self._roots()
         rows = (
-            row
-            for start in range(0, len(ids), 500)  # databases limit the values of one statement
-            for row in session.execute(_series_query().where(SeriesRow.id.in_(ids[start : start + 500])))
+            row for some in in_portions(ids) for row in session.execute(_series_query().where(SeriesRow.id.in_(some)))
         )
         return {record.id: record for record in (_record(row, roots) for row in rows)}
 
@@ -323,8 +328,9 @@ class _Adder:
         row = self._known(key_hash, new, given)
         if row is None:
             return self._create(key_hash, new, given, split), True
-        patient = self.session.get_one(PatientRow, self.session.get_one(StudyRow, row.study_id).patient_id)
-        _check_split(patient, split)
+        if split is not None:
+            patient = self.session.get_one(PatientRow, self.session.get_one(StudyRow, row.study_id).patient_id)
+            _check_split(patient, split)
         if row.source_format is None and new.source is not None:
             row.key_hash = key_hash
             row.dataset_id = self.dataset.id
@@ -494,8 +500,7 @@ def _record(row: Any, roots: Roots) -> SeriesRecord:
     )
 
 
-def _mark(session: Session, series_id: int, part: str | None, complete: bool) -> None:
-    row = session.get(SeriesRow, series_id)
+def _mark(row: SeriesRow | None, series_id: int, part: str | None, complete: bool) -> None:
     if row is None:
         raise _no_series(f"id {series_id}")
     row.test_set_part, row.is_complete = part, complete

@@ -212,6 +212,11 @@ def _explain(message: str) -> StoreError:
     )
 
 
+def in_portions(ids: Sequence[int], size: int = 500) -> Iterator[Sequence[int]]:
+    """Cut a list that goes into statements: databases limit the values of one."""
+    return (ids[start : start + size] for start in range(0, len(ids), size))
+
+
 def sync_folder(folder: Path) -> None:
     """Make the renames in `folder` durable, where the system can."""
     if os.name == "nt":

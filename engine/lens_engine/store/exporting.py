@@ -53,7 +53,6 @@ class ExportReport:
         there is no such scan.
     """
 
-    file: Path
     series: int
     lesions: int
     mapping_file: Path | None
@@ -87,7 +86,6 @@ def export_test_set(
     if foreign:
         _write_mapping(mapping_file, foreign)
     return ExportReport(
-        file=file,
         series=len(sub_volumes),
         lesions=sum(len(item.rows) for _, item in sub_volumes),
         mapping_file=mapping_file if foreign else None,
