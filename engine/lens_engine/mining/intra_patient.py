@@ -50,7 +50,7 @@ class KnownLesions:
         return cls(
             ids=np.asarray([note[0] for note in annotations], dtype=np.int64),
             series=np.asarray([note[1] for note in annotations], dtype=np.int64),
-            embeddings=np.asarray([note[2] for note in annotations], dtype=np.float64).reshape(len(annotations), -1),
+            embeddings=np.asarray([note[2] for note in annotations] or np.zeros((0, 0)), dtype=np.float64),
         )
 
 
@@ -97,7 +97,9 @@ def embedding_distances(embeddings: NDArray[np.float64], others: NDArray[np.floa
             "Both must come from the same model version",
             "Run detection again with the current model, then mine again",
         )
-    distances = np.sqrt(np.clip(2.0 - 2.0 * (embeddings @ others.T), 0.0, 4.0))
+    # The lengths are 1 in single precision only, which matters for the difference of near vectors.
+    lengths = (embeddings**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)[None, :]
+    distances = np.sqrt(np.clip(lengths - 2.0 * (embeddings @ others.T), 0.0, 4.0))
     distances[~embeddings.any(axis=1)] = np.inf
     distances[:, ~others.any(axis=1)] = np.inf
     return np.asarray(distances, dtype=np.float64)
