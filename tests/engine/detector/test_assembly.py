@@ -52,8 +52,8 @@ def test_proposals_with_a_short_side_are_dropped(tiny_detector):
             afp.sizes[2].weight.zero_()
             afp.sizes[2].bias.fill_(side / 2 / 4)
     boxes = tiny_detector.proposals(features_of(tiny_detector), [(32, 40)] * 2)[0].boxes
-    torch.testing.assert_close(boxes[:, 2:] - boxes[:, :2], torch.full((len(boxes), 2), 4.1))
     assert len(boxes)
+    assert (boxes[:, 2:] - boxes[:, :2] > 4.0).all()
 
 
 def test_the_narrow_detector_proposes_lesions_of_eight_millimetres():
