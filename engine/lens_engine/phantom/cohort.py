@@ -1,6 +1,6 @@
 """A folder of phantom patients in four data sets, with the annotations a project would have and the truth apart.
 
-universal/rawdata/000001_01_01/*.dcm        one folder, or one NIfTI file, a series
+universal/rawdata/train/000001_01_01/*.dcm  one folder, or one NIfTI file, a series; also val/ and test/
 universal/annotations/DL_info.csv           RECIST marks on key slices; a share of the lesions has none
 lung/rawdata/…  lung/annotations/000011_01_01.nii.gz      instances of every lesion of the data set's type
 liver/…  lymph-node/…
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lens_engine.errors import ExportError
 from lens_engine.findings import Split
+from lens_engine.io.deeplesion_csv import FILE_NAME
 from lens_engine.phantom.patient import (
     DATASETS,
     DEFAULT_SETTINGS,
@@ -84,9 +85,9 @@ class CohortReport:
     manual_truth_file: Path
     truth_file: Path
 
-    def rawdata_folder(self, dataset: str) -> Path:
-        """Return the folder with the scans of a data set."""
-        return self.folder / folder_name(dataset) / "rawdata"
+    def rawdata_folder(self, dataset: str, split: Split) -> Path:
+        """Return the folder with the scans of a data set that belong to one split; it may not exist."""
+        return self.folder / folder_name(dataset) / "rawdata" / split.value
 
     @property
     def lesion_count(self) -> int:
@@ -195,10 +196,10 @@ def _write_scan(home: Path, name: str, planned: PlannedPatient, patient: Phantom
     if patient.dataset != UNIVERSAL:
         write_instance_mask(home / "annotations" / f"{name}.nii.gz", series)
     if planned.is_nifti:
-        path = home / "rawdata" / f"{name}.nii.gz"
+        path = home / "rawdata" / planned.split.value / f"{name}.nii.gz"
         write_nifti_series(path, series)
     else:
-        path = home / "rawdata" / name
+        path = home / "rawdata" / planned.split.value / name
         write_dicom_series(path, patient, series)
     return path
 
@@ -209,8 +210,8 @@ def _write_tables(folder: Path, scans: list[TrueSeries]) -> CohortReport:
         own = [scan for scan in scans if scan.dataset == dataset]
         home = folder / folder_name(dataset) / "annotations"
         if dataset == UNIVERSAL:
-            write_deeplesion_csv(home / "DL_info.csv", own)
-            annotation_files[dataset] = (home / "DL_info.csv",)
+            write_deeplesion_csv(home / FILE_NAME, own)
+            annotation_files[dataset] = (home / FILE_NAME,)
         else:
             annotation_files[dataset] = tuple(home / f"{scan.name}.nii.gz" for scan in own)
     manual, truth = folder / "truth" / "manual_truth.pkl", folder / "truth" / "truth.json"
