@@ -97,6 +97,7 @@ def main() -> int:
     arguments = parser.parse_args()
     output = _own_standard_output()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     line = Line(output)
     project = Project.open(arguments.project)
     folder = project.jobs_folder / arguments.job

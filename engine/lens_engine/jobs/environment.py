@@ -15,7 +15,13 @@ def process_environment(base: Mapping[str, str] | None = None) -> dict[str, str]
     """
     base = os.environ if base is None else base
     threads = str(available_cores())
-    return {"OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1", **MALLOC_SETTINGS, **base}
+    return {
+        "OMP_NUM_THREADS": threads,
+        "PYTHONUNBUFFERED": "1",
+        "TYPER_STANDARD_TRACEBACK": "1",
+        **MALLOC_SETTINGS,
+        **base,
+    }
 
 
 def available_cores() -> int:

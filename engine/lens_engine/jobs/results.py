@@ -100,8 +100,15 @@ class EvaluateResult(_Result):
 
 
 class ExportResult(_Result):
-    """Of an export job; `file` is its name inside the exports folder."""
+    """Of an export job; names of files inside the exports folder.
+
+    Attributes
+    ----------
+    mapping_file
+        Which pseudonymous name is which scan; must not leave the project. None where no scan needs it.
+    """
 
     file: str
     series: int
     lesions: int
+    mapping_file: str | None

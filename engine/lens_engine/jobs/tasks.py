@@ -4,7 +4,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -110,8 +109,16 @@ class Workbench:
         return {"annotations": len(annotations), "skipped": not annotations}
 
     def _export(self, task: ExportAnnotations) -> dict[str, object]:
-        counts = export_test_set(self._database, task.format.value, self._database.project.exports_folder / task.target)
-        return ExportResult(file=task.target, **asdict(counts)).model_dump(mode="json")
+        written = export_test_set(
+            self._database, task.format.value, self._database.project.exports_folder / task.target
+        )
+        logger.info("wrote %s: %d lesions in %d series", task.target, written.lesions, written.series)
+        return ExportResult(
+            file=task.target,
+            series=written.series,
+            lesions=written.lesions,
+            mapping_file=None if written.mapping_file is None else written.mapping_file.name,
+        ).model_dump()
 
     def _load(self, version: str) -> LensDetector:
         if self._model is None or self._model[0] != version:

@@ -14,6 +14,9 @@ from lens_engine.store.models import Models
 from lens_engine.store.snapshots import Snapshots
 
 TRAINING_MODULE = "lens_training"
+TRAINING_STAGE = "train"
+STAGES = {"prepare": "Reading the series", "train": "Training", "evaluate": "Measuring", "save": "Saving the model"}
+"""What the stages of `lens_training.progress` are called for people."""
 SAVE_SECONDS = 20.0
 """How long a training that is told to stop may take to save its last checkpoint."""
 
@@ -77,31 +80,34 @@ def _follow(job: Job, process: SupervisedProcess) -> int:
         line = process.next_line(POLL_SECONDS)
         if line is not None:
             _report(job, meter, line)
-        elif process.exit_code == 0:
+            continue
+        exit_code = process.exit_code
+        if exit_code == 0:
             return meter.done
-        elif process.exit_code is not None:
-            raise _training_error(job, process.exit_code)
+        if exit_code is not None:
+            raise _training_error(job, exit_code)
 
 
 def _report(job: Job, meter: Meter, line: str) -> None:
     """Publish one JSON line of the training; anything else that it prints goes to the log."""
     try:
         event = json.loads(line)
-        done, total = int(event["done"]), int(event["total"])
+        stage, done, total = str(event["stage"]), int(event["done"]), int(event["total"])
     except (ValueError, KeyError, TypeError):
         job.log(line.rstrip())
         return
-    meter.total = total
-    meter.catch_up(done)
-    loss = event.get("loss")
-    stage = "Training" if loss is None else f"Training, loss {float(loss):.3f}"
-    job.publish(meter.progress(stage), now=done == total)
+    if stage == TRAINING_STAGE:
+        meter.total = total
+        meter.catch_up(done)
+    words = STAGES.get(stage, stage)
+    if isinstance(event.get("loss"), int | float):
+        words += f", loss {event['loss']:.3f}"
+    job.publish(meter.progress(words), now=done >= total)
 
 
 def _training_error(job: Job, exit_code: int) -> JobError:
-    """Say what the training said last, where it ended with a message of its own."""
-    message_file = _output(job) / "error.json"
-    if message_file.exists():
-        message = json.loads(message_file.read_text(encoding="utf-8"))
-        return JobError(str(message["happened"]), str(message["expected"]), str(message["remedy"]))
-    return unexpected_end(exit_code)
+    """Return the error of a training that failed: it has said why in the last line of the log."""
+    log = (job.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
+    if exit_code != 1 or not log.strip():
+        return unexpected_end(exit_code)
+    return JobError(f"The training failed: {log.strip().splitlines()[-1]}", "", "See the job's log")

@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dbos import DBOS
-from dbos.error import DBOSWorkflowCancelledError
+from dbos import DBOS, error
 
 from lens_engine.errors import JobError, LensError
 from lens_engine.jobs.client import DbosJobQueue
@@ -78,16 +77,16 @@ def _logged(job: Job, work: Callable[[], JsonObject]) -> JsonObject:
     """Do the work; whatever goes wrong is written to the job's log and becomes words for a user."""
     try:
         result = work()
-    except LensError as error:
-        job.log(f"failed: {error}")
+    except LensError as failure:
+        job.log(f"failed: {failure}")
         raise
-    except Exception as error:
+    except Exception as failure:
         job.log_exception()
         raise JobError(
-            f"The worker met an unexpected error ({type(error).__name__})",
+            f"The worker met an unexpected error ({type(failure).__name__})",
             "It should not have happened",
             f"Report it as a defect, with the log of job {job.id}",
-        ) from error
+        ) from failure
     job.log("done")
     return result
 
@@ -109,7 +108,7 @@ class _DurableSteps:
                 if self._state.ending.is_set():
                     self._stay()
                 # Not an Exception: the step is not recorded, and runs again when the job is resumed.
-                raise DBOSWorkflowCancelledError(f"Job {self._job_id} was stopped") from None
+                raise error.DBOSWorkflowCancelledError(f"Job {self._job_id} was stopped") from None
 
         result: JsonObject = DBOS.run_step({"name": name}, guarded)
         return result

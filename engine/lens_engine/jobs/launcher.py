@@ -1,0 +1,64 @@
+"""Start a local worker when none is alive; it outlives whoever asked, and ends by itself after 15 idle minutes."""
+
+import importlib.util
+import subprocess
+import sys
+import threading
+
+from lens_engine.errors import JobError
+from lens_engine.jobs.environment import process_environment
+from lens_engine.jobs.heartbeat import living_workers
+from lens_engine.project import Project
+from lens_engine.store.database import Database
+from lens_engine.store.workers import WorkerRecord, Workers
+
+WORKER_LOG = "worker.log"
+"""In the folder of the jobs; what local workers say about themselves."""
+
+
+def ensure_worker(project: Project) -> bool:
+    """Start a worker for a project unless one is alive, on this or any other computer; return whether one was started.
+
+    Returns at once: the worker is ready some seconds later, and jobs wait for it in the queue.
+
+    Raises
+    ------
+    JobError
+        If none is alive and this computer cannot run one.
+    """
+    if worker_alive(project):
+        return False
+    if importlib.util.find_spec("torch") is None:
+        raise JobError(
+            "No worker is alive, and this computer has no engine to run one",
+            "A worker is needed for jobs",
+            "Start 'lens worker' where the engine is installed, or install it here: pip install 'lens-napari[engine]'",
+        )
+    command = [sys.executable, "-m", "lens_engine.jobs.worker", "--project", str(project.folder)]
+    project.jobs_folder.mkdir(parents=True, exist_ok=True)
+    with (project.jobs_folder / WORKER_LOG).open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=process_environment(),
+            start_new_session=True,
+        )
+    # Somebody has to ask for its exit code, or an ended worker stays in the table of processes.
+    threading.Thread(target=process.wait, name="worker-exit", daemon=True).start()
+    return True
+
+
+def worker_alive(project: Project) -> bool:
+    """Return whether any worker of the project is alive."""
+    return bool(workers(project))
+
+
+def workers(project: Project) -> tuple[WorkerRecord, ...]:
+    """Return the living workers of a project."""
+    database = Database.open(project)
+    try:
+        return living_workers(Workers(database))
+    finally:
+        database.close()
