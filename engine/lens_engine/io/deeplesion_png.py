@@ -96,15 +96,15 @@ def _slice_number(path: Path) -> int:
 
 
 def _geometry(given: GivenName, paths: Sequence[Path]) -> VolumeGeometry:
-    sizes = {_checked_size(path): path for path in paths}
-    if len(sizes) != 1:
-        (one, first), (other, second), *_ = sizes.items()
-        raise SeriesError(
-            f"The slices of {given.name} have different sizes: {first.name} is {one}, {second.name} is {other}",
-            "One size for all slices is needed",
-            "Extract the archive again",
-        )
-    (rows, columns) = next(iter(sizes))
+    rows, columns = _checked_size(paths[0])
+    for path in paths[1:]:
+        if _checked_size(path) != (rows, columns):
+            raise SeriesError(
+                f"The slices of {given.name} have different sizes:"
+                f" {paths[0].name} is {(rows, columns)}, {path.name} is {_checked_size(path)}",
+                "One size for all slices is needed",
+                "Extract the archive again",
+            )
     row = _row_of(given, paths[0].parent)
     x_mm, y_mm, interval_mm = row.spacing_mm
     return VolumeGeometry.from_source(

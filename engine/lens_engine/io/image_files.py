@@ -4,6 +4,7 @@ SimpleITK turns every header into LPS, so no other module knows that NIfTI is RA
 """
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,15 @@ from numpy.typing import NDArray
 from lens_engine.errors import SeriesError
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.hounsfield import to_hounsfield
+from lens_engine.io.nifti_length import is_complete_nifti
 from lens_engine.io.series_source import (
     FoundSeries,
+    GivenName,
     SeriesFormat,
     SeriesSource,
     SkipReason,
     file_stem,
     leading_series_name,
-    parse_series_name,
 )
 from lens_engine.volume import Volume
 
@@ -54,9 +56,8 @@ def describe_image_file(path: Path) -> FoundSeries | str:
     values, geometry = read_image(path)
     if is_label_image(values):
         return SkipReason.LABEL_IMAGE
-    given = parse_series_name(file_stem(path)) or leading_series_name(file_stem(path))
-    if given is not None and given.first_slice is not None:
-        geometry = _numbered_from(geometry, given.first_slice)
+    given = leading_series_name(file_stem(path))
+    geometry = _numbered(geometry, given)
     hounsfield, notes = to_hounsfield(values)
     key = f"file:{_content_key(hounsfield, geometry)}"
     return FoundSeries(
@@ -82,9 +83,8 @@ def read_image_volume(source: SeriesSource) -> tuple[Volume, tuple[str, ...]]:
     """
     path = source.paths[0]
     values, geometry = read_image(path)
-    given = parse_series_name(file_stem(path)) or leading_series_name(file_stem(path))
-    if given is not None and given.first_slice is not None:
-        geometry = _numbered_from(geometry, given.first_slice)
+    given = leading_series_name(file_stem(path))
+    geometry = _numbered(geometry, given)
     hounsfield, notes = to_hounsfield(values)
     return Volume(np.ascontiguousarray(geometry.to_canonical(hounsfield)), geometry), notes
 
@@ -107,6 +107,8 @@ def read_image(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
         image = reader.Execute()
     except RuntimeError as error:
         raise _unreadable(path, str(error)) from error
+    if _FORMATS[_extension(path)][0] is SeriesFormat.NIFTI and not is_complete_nifti(path):
+        raise _unreadable(path, "")
     if image.GetDimension() == 4:
         image = image[:, :, :, 0]
     values = sitk.GetArrayFromImage(image)
@@ -164,8 +166,11 @@ def _unreadable(path: Path, reason: str) -> SeriesError:
     )
 
 
-def _numbered_from(geometry: VolumeGeometry, first_slice_number: int) -> VolumeGeometry:
-    return VolumeGeometry.from_dict(geometry.as_dict() | {"first_slice_number": first_slice_number})
+def _numbered(geometry: VolumeGeometry, given: GivenName | None) -> VolumeGeometry:
+    """Return the geometry with the slice numbers that the name of the file gives, if it does."""
+    if given is None or given.first_slice is None:
+        return geometry
+    return replace(geometry, first_slice_number=given.first_slice)
 
 
 def _content_key(hounsfield: NDArray[np.int16], geometry: VolumeGeometry) -> str:

@@ -1,8 +1,9 @@
 """The published manual 3D test set, in and out: complete boxes of named sub-volumes, as pickle or JSON.
 
 A row is `[x1, y1, z1, x2, y2, z2]` of whole numbers with inclusive ends; z counts slices of the whole series as its
-name does (`000410_02_02_039-099` begins with slice 39). `boxes_from_rows` and `rows_from_boxes` are the only way between
-rows and canonical boxes. A pickle from outside can run code, so it is read by an unpickler that knows three numpy names.
+name does (`000410_02_02_039-099` begins with slice 39). `boxes_from_rows` and `rows_from_boxes` are the only way
+between rows and canonical boxes. A pickle from outside can run code, so it is read by an unpickler that knows three
+numpy names.
 """
 
 import io

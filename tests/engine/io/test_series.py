@@ -1,0 +1,206 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813  # the name under which everybody knows it
+from pydicom.uid import generate_uid
+
+from lens_engine.errors import SeriesError
+from lens_engine.io.series import ScanReport, SeriesFormat, SeriesSource, read_volume, scan
+from lens_engine.volume import Volume
+
+DOSE_REPORT = "1.2.840.10008.5.1.4.1.1.88.67"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
+
+
+def only_problem(report: ScanReport) -> str:
+    assert not report.found
+    (problem,) = report.problems
+    return str(problem)
+
+
+def assert_is_phantom(volume: Volume, phantom: Volume) -> None:
+    np.testing.assert_array_equal(volume.voxels, phantom.voxels)
+    np.testing.assert_allclose(volume.geometry.spacing_mm, phantom.geometry.spacing_mm, atol=1e-5)
+    np.testing.assert_allclose(volume.geometry.origin_mm, phantom.geometry.origin_mm, atol=1e-4)
+    np.testing.assert_allclose(volume.geometry.directions, phantom.geometry.directions, atol=1e-6)
+
+
+def test_shuffled_dicom_slices_become_the_canonical_volume(tmp_path, write_dicom, phantom):
+    write_dicom(tmp_path)
+    (found,) = scan([tmp_path]).found
+    assert found.geometry == read_volume(found.source).geometry
+    assert_is_phantom(read_volume(found.source), phantom)
+
+
+def test_headers_give_keys_date_and_description_but_no_name(tmp_path, write_dicom):
+    write_dicom(tmp_path)
+    (found,) = scan([tmp_path]).found
+    assert (found.patient_key, found.study_key, found.series_key) == ("dicom:patient-7", "dicom:1.2.3", "dicom:1.2.3.4")
+    assert found.study_date is not None
+    assert found.study_date.isoformat() == "2024-02-29"
+    assert found.description == "chest"
+    assert "Doe" not in repr(found)
+
+
+def test_series_mixed_in_nested_folders_are_told_apart_and_their_company_is_counted(tmp_path, write_dicom):
+    write_dicom(tmp_path / "a", series_uid="1.1")
+    write_dicom(tmp_path / "a" / "b", series_uid="1.2")
+    company = {"IMAGE": DOSE_REPORT, "SHOT": SECONDARY_CAPTURE, "MR": MR_IMAGE}
+    for name, sop_class in company.items():
+
+        def as_company(dataset, index, sop_class=sop_class):
+            dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = sop_class
+            dataset.Modality = "MR" if sop_class == MR_IMAGE else "SR"
+
+        write_dicom(tmp_path / "a" / name, as_company, series_uid=generate_uid())
+
+    def as_scout(dataset, index):
+        dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+
+    write_dicom(tmp_path / "scout", as_scout, series_uid="1.9")
+    (tmp_path / "a" / "readme.txt").write_text("hello")
+    report = scan([tmp_path])
+    assert sorted(found.series_key for found in report.found) == ["dicom:1.1", "dicom:1.2"]
+    assert report.skipped == {
+        "dose sheet": 6,
+        "secondary capture": 6,
+        "wrong modality MR": 6,
+        "scout": 6,
+        "not an image of a scan": 1,
+    }
+    assert not report.problems
+
+
+def test_progress_counts_every_file(tmp_path, write_dicom):
+    write_dicom(tmp_path)
+    calls: list[tuple[int, int]] = []
+    scan([tmp_path, tmp_path], lambda done, total: calls.append((done, total)))
+    assert calls == [(done, 6) for done in range(1, 7)]
+
+
+def test_a_folder_without_ct_is_a_problem_that_says_what_is_there(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing")
+    report = scan([tmp_path])
+    assert isinstance(report.problems[0], SeriesError)
+    assert f"no CT series in {tmp_path}: 1 x not an image of a scan" in only_problem(report)
+
+
+def test_an_mr_series_alone_is_refused_by_its_modality(tmp_path, write_dicom):
+    def as_mr(dataset, index):
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = MR_IMAGE
+        dataset.Modality = "MR"
+
+    write_dicom(tmp_path, as_mr)
+    assert "6 x wrong modality MR" in only_problem(scan([tmp_path]))
+
+
+def test_a_pet_image_in_the_class_of_ct_is_refused_by_its_modality(tmp_path, write_dicom):
+    write_dicom(tmp_path, lambda dataset, index: setattr(dataset, "Modality", "PT"))
+    assert "6 x wrong modality PT" in only_problem(scan([tmp_path]))
+
+
+def test_a_path_that_does_not_exist_is_a_problem_and_the_others_are_read(tmp_path, write_dicom):
+    write_dicom(tmp_path / "ct")
+    report = scan([tmp_path / "nowhere", tmp_path / "ct"])
+    assert len(report.found) == 1
+    assert "nowhere does not exist" in str(report.problems[0])
+
+
+def test_one_broken_series_does_not_stop_the_others(tmp_path, write_dicom):
+    write_dicom(tmp_path / "good", series_uid="1.1")
+    write_dicom(tmp_path / "bad", series_uid="1.2")[2].unlink()
+    report = scan([tmp_path])
+    assert [found.series_key for found in report.found] == ["dicom:1.1"]
+    assert "missing" in str(report.problems[0])
+
+
+def test_a_single_image_is_skipped(tmp_path, write_dicom):
+    for path in write_dicom(tmp_path)[1:]:
+        path.unlink()
+    assert "single image" in only_problem(scan([tmp_path]))
+
+
+@pytest.mark.parametrize("name", ["scan.nii.gz", "scan.nii", "scan.mhd", "scan.mha", "scan.nrrd", "scan.nhdr"])
+def test_image_files_and_dicom_of_one_scan_are_the_same_volume(name, tmp_path, write_dicom, write_image, phantom):
+    write_dicom(tmp_path / "dicom")
+    write_image(tmp_path / "image" / name)
+    volumes = [read_volume(found.source) for found in scan([tmp_path]).found]
+    assert len(volumes) == 2
+    for volume in volumes:
+        assert_is_phantom(volume, phantom)
+
+
+@pytest.mark.parametrize("name", ["000012_03_04", "000012_03_04_039-044"])
+def test_a_deeplesion_like_name_becomes_the_given_name(name, tmp_path, write_dicom, write_image):
+    write_dicom(tmp_path / name)
+    write_image(tmp_path / "image" / f"{name}.nii.gz")
+    found = scan([tmp_path]).found
+    assert len(found) == 2
+    for series in found:
+        assert series.given_name == name
+        assert (series.patient_key, series.study_key) == ("name:000012", "name:000012_03")
+        assert series.first_slice_number == (39 if "-" in name else 1)
+        assert read_volume(series.source).geometry == series.geometry
+
+
+def test_a_second_scan_and_another_compression_give_the_same_keys(tmp_path, write_image):
+    write_image(tmp_path / "a.nii.gz")
+    write_image(tmp_path / "b.nrrd")
+    first, second = scan([tmp_path]).found
+    assert first.series_key == second.series_key == scan([tmp_path]).found[0].series_key
+
+
+def test_padding_below_air_is_clamped_and_noted(tmp_path, write_dicom, phantom):
+    def pad(dataset, index):
+        dataset.RescaleIntercept = "-3024"
+
+    write_dicom(tmp_path, pad)
+    (found,) = scan([tmp_path]).found
+    assert "padding" in " ".join(found.notes)
+    assert read_volume(found.source).voxels.min() == -1024
+
+
+def test_values_that_are_not_hu_get_a_warning(tmp_path, write_dicom):
+    write_dicom(tmp_path, lambda dataset, index: setattr(dataset, "RescaleIntercept", "0"))
+    (found,) = scan([tmp_path]).found
+    assert "do not look like the HU" in " ".join(found.notes)
+
+
+def test_the_rescale_slope_is_applied(tmp_path, write_dicom, phantom):
+    def double(dataset, index):
+        dataset.RescaleSlope, dataset.RescaleIntercept = "2", "-2048"
+
+    write_dicom(tmp_path, double)
+    (found,) = scan([tmp_path]).found
+    np.testing.assert_array_equal(read_volume(found.source).voxels, np.maximum(phantom.voxels * 2, -1024))
+
+
+def test_a_mask_beside_the_scan_is_skipped(tmp_path, write_image, phantom):
+    write_image(tmp_path / "scan.nii.gz")
+    mask = sitk.GetImageFromArray((phantom.voxels > 100).astype(np.uint8))
+    sitk.WriteImage(mask, str(tmp_path / "mask.nii.gz"))
+    report = scan([tmp_path])
+    assert len(report.found) == 1
+    assert report.skipped == {"label mask": 1}
+
+
+def test_files_that_went_away_are_named(tmp_path):
+    source = SeriesSource(SeriesFormat.NIFTI, (tmp_path / "gone.nii.gz",))
+    with pytest.raises(SeriesError, match=r"1 of 1 files .*gone\.nii\.gz"):
+        read_volume(source)
+
+
+def test_files_of_another_series_in_the_old_place_are_refused(tmp_path, write_dicom):
+    write_dicom(tmp_path, series_uid="1.1")
+    (found,) = scan([tmp_path]).found
+    write_dicom(tmp_path, series_uid="1.2")
+    with pytest.raises(SeriesError, match=r"no longer a slice of series 1\.1"):
+        read_volume(found.source)
+
+
+def test_hidden_files_are_left_alone(tmp_path: Path, write_dicom: Callable[..., list[Path]]):
+    write_dicom(tmp_path / ".cache")
+    assert "no files" in only_problem(scan([tmp_path]))
