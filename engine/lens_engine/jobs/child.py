@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TextIO
 
 from lens_engine.errors import LensError
-from lens_engine.jobs.environment import available_cores
 from lens_engine.jobs.file_lock import FileLock
 from lens_engine.jobs.guarded import die
 from lens_engine.jobs.messages import REQUEST, Cancel, Event, Failed, Finished, Progressed, Task
@@ -102,7 +101,7 @@ def main() -> int:
     project = Project.open(arguments.project)
     folder = project.jobs_folder / arguments.job
     with FileLock(folder / "child.lock", f"work on job {arguments.job}", LOCK_SECONDS):
-        serve(line, Workbench(project, folder, threads=available_cores()).run)
+        serve(line, Workbench(project, folder).run)
     return 0
 
 

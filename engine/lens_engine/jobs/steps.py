@@ -3,7 +3,7 @@
 After a crash a job goes on at the step it was in, so a step may run again: each leaves finished work alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from lens_engine.errors import JobError
 from lens_engine.findings import Split
@@ -12,7 +12,6 @@ from lens_engine.jobs.inputs import (
     EvaluateInputs,
     ExportInputs,
     JobInputs,
-    JobKind,
     MineInputs,
     TrainInputs,
 )
@@ -24,9 +23,19 @@ from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.detections import Detections
 
 
-def run(job: Job, kind: JobKind, inputs: JobInputs) -> JsonObject:
-    """Do the whole job and return its result. Raises `JobError` with what went wrong."""
-    return STEPS[kind](job, inputs)
+def run(job: Job, inputs: JobInputs) -> JsonObject:
+    """Do the whole job and return its result. Raises `LensError` with what went wrong."""
+    match inputs:
+        case DetectInputs():
+            return detect(job, inputs)
+        case MineInputs():
+            return mine(job, inputs)
+        case TrainInputs():
+            return train(job, inputs)
+        case EvaluateInputs():
+            return evaluate(job, inputs)
+        case ExportInputs():
+            return export(job, inputs)
 
 
 def detect(job: Job, inputs: DetectInputs) -> JsonObject:
@@ -97,15 +106,6 @@ def evaluate(job: Job, inputs: EvaluateInputs) -> JsonObject:
 def export(job: Job, inputs: ExportInputs) -> JsonObject:
     """Write the complete test-set annotations."""
     return job.task_step("Writing", ExportAnnotations(format=inputs.format, target=inputs.target), Meter(1))
-
-
-STEPS: dict[JobKind, Callable[[Job, JobInputs], JsonObject]] = {
-    JobKind.DETECT: detect,
-    JobKind.MINE: mine,
-    JobKind.TRAIN: train,
-    JobKind.EVALUATE: evaluate,
-    JobKind.EXPORT: export,
-}
 
 
 def _series(job: Job, series_ids: Sequence[int]) -> list[SeriesRecord]:

@@ -50,12 +50,9 @@ class Workbench:
     ----------
     folder
         Of the job, for results between its tasks.
-    threads
-        CPU threads of the network.
     """
 
-    def __init__(self, project: Project, folder: Path, threads: int) -> None:
-        torch.set_num_threads(threads)
+    def __init__(self, project: Project, folder: Path) -> None:
         self._database = Database.open(project)
         self._embeddings = Embeddings(folder / "embeddings")
         self._device = "cuda" if torch.cuda.is_available() else "cpu"

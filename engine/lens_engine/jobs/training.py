@@ -32,7 +32,8 @@ def train_model(job: Job, inputs: TrainInputs) -> JsonObject:
         If the job has to stop; the process has saved its last checkpoint and is gone then.
     """
     command = _command(job, inputs)
-    job.log(f"training: {' '.join(command[4:])}")
+    verb = "going on with" if "--resume" in command else "starting"
+    job.log(f"{verb} the training on snapshot {inputs.snapshot_id} from model {inputs.parent_version}")
     process = SupervisedProcess(command, job.folder / LOG_FILE)
     try:
         return {"steps": _follow(job, process)}

@@ -68,7 +68,7 @@ def _run(kind: JobKind, inputs: JsonObject, state: WorkerState) -> JsonObject:
         with JobChild(project.folder, folder, durable.must_stop) as child:
             job = Job(job_id, project, state.database, folder, child, durable)
             job.log(f"{kind.value}: worker {state.executor_id} is at it")
-            return _logged(job, lambda: run(job, kind, INPUTS_OF[kind].model_validate(inputs)))
+            return _logged(job, lambda: run(job, INPUTS_OF[kind].model_validate(inputs)))
     finally:
         state.current_job = None
 
