@@ -1,4 +1,4 @@
-"""Prints as JSON which OpenGL driver Qt would draw with; run as a process of its own because a broken driver can crash."""
+"""Prints as JSON which OpenGL driver Qt would draw with; its own process, because a broken driver can crash."""
 
 import json
 import sys
@@ -20,7 +20,9 @@ def main() -> int:
     renderer = gl.glGetParameter(gl.GL_RENDERER)
     version = gl.glGetParameter(gl.GL_VERSION)
     sys.stdout.write(
-        json.dumps({"qt": f"{API_NAME} {QT_VERSION}", "gl": f"{renderer}, {version}", "platform": application.platformName()})
+        json.dumps(
+            {"qt": f"{API_NAME} {QT_VERSION}", "gl": f"{renderer}, {version}", "platform": application.platformName()}
+        )
     )
     return 0
 

@@ -16,7 +16,7 @@ from lens_engine.findings import Split
 from lens_engine.jobs.client import open_queue
 from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, ExportFormat, JobInputs, MineInputs, TrainInputs
 from lens_engine.jobs.launcher import ensure_worker
-from lens_engine.jobs.results import DetectResult, EvaluateResult, MineResult, TrainResult
+from lens_engine.jobs.results import DetectResult, EvaluateResult, MeasuredValue, MineResult, TrainResult
 from lens_engine.jobs.status import JobState, JobStatus, wait_for
 from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet
@@ -53,7 +53,9 @@ def detect(
     catalog = Catalog(database)
     records = [catalog.by_name(name) for name in series] if series else list(catalog.all_series(with_images=True))
     if not records:
-        raise StoreError("The project holds no scans", "At least one CT series is needed", "Add some with: lens add PATH")
+        raise StoreError(
+            "The project holds no scans", "At least one CT series is needed", "Add some with: lens add PATH"
+        )
     if version.notice:
         console.print(f"[yellow]{escape(version.notice)}[/]")
     inputs = DetectInputs(series_ids=tuple(record.id for record in records), model_version=version.version)
@@ -77,7 +79,9 @@ def mine(context: typer.Context, model: ModelOption = None, wait: WaitOption = F
 def retrain(
     context: typer.Context,
     labels: Annotated[LabelSet, typer.Option(help="Which labels to learn from.")] = LabelSet.CURATED,
-    start: Annotated[Initialisation, typer.Option("--from", help="Where the weights come from.")] = Initialisation.PROMOTED,
+    start: Annotated[
+        Initialisation, typer.Option("--from", help="Where the weights come from.")
+    ] = Initialisation.PROMOTED,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps; those of the recipe by default.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     promote: Annotated[bool, typer.Option("--promote", help="Use the new version from now on.")] = False,
@@ -154,14 +158,21 @@ def jobs(
         if log is not None:
             file = queue.log_file(log)
             if not file.is_file():
-                raise JobError(f"Job {log} has no log yet", "A log appears when a worker starts the job", "See: lens jobs")
+                raise JobError(
+                    f"Job {log} has no log yet", "A log appears when a worker starts the job", "See: lens jobs"
+                )
             console.out(file.read_text(encoding="utf-8"), end="")
             return
         table = Table("job", "kind", "state", "progress", "what", "worker")
         for status in queue.jobs(limit):
             progress = f"{status.done}/{status.total}" if status.total else ""
             table.add_row(
-                status.id, status.kind, status.state, progress, escape(status.error or status.stage), status.worker or ""
+                status.id,
+                status.kind,
+                status.state,
+                progress,
+                escape(status.error or status.stage),
+                status.worker or "",
             )
         console.print(table)
     finally:
@@ -171,7 +182,9 @@ def jobs(
 def worker(
     context: typer.Context,
     idle_minutes: Annotated[float, typer.Option(min=0, help="End after so long without a job; 0: never.")] = 0,
-    executor_id: Annotated[str | None, typer.Option(help="Stable name of this worker; host and device by default.")] = None,
+    executor_id: Annotated[
+        str | None, typer.Option(help="Stable name of this worker; host and device by default.")
+    ] = None,
 ) -> None:
     """Run jobs in the foreground until interrupted (needs the extra 'engine')."""
     project = open_project(context)
@@ -201,7 +214,10 @@ def _submit(project: Project, inputs: JobInputs, wait: bool) -> JobStatus | None
 
             def show(status: JobStatus) -> None:
                 progress.update(
-                    task, description=escape(status.stage or status.state), completed=status.done, total=status.total or None
+                    task,
+                    description=escape(status.stage or status.state),
+                    completed=status.done,
+                    total=status.total or None,
                 )
 
             status = _follow(queue.cancel, lambda: wait_for(queue, job_id, show), job_id)
@@ -231,17 +247,31 @@ def _print_detections(result: DetectResult) -> None:
     for expert, boxes in result.boxes.items():
         table.add_row(expert, str(boxes), str(result.findings.get(expert, 0)))
     console.print(table)
-    console.print(
-        f"{result.series} series with {result.model_version}, {result.skipped} of them detected before."
-    )
+    console.print(f"{result.series} series with {result.model_version}, {result.skipped} of them detected before.")
 
 
 def _print_evaluation(result: EvaluateResult) -> None:
     if not result.measurable:
         console.print(f"Not measurable yet: {escape(result.what_to_do)}")
         return
-    console.print(f"Measured on {result.series} series, {result.patients} patients, {result.lesions} lesions ({result.split}).")
-    console.print_json(data={"evaluations": result.evaluations, "difference": result.difference})
+    console.print(
+        f"Average sensitivity (%) on {result.series} {result.split} series of {result.patients} patients with "
+        f"{result.lesions} lesions; 95 % intervals over patients"
+    )
+    rules = next(iter(result.average_sensitivity.values())).keys()
+    table = Table("model", *rules, *(f"change in {rule}" for rule in rules))
+    for version, average in result.average_sensitivity.items():
+        changes = result.difference.get(version, {})
+        table.add_row(
+            version, *(_percent(average[rule]) for rule in rules), *(_percent(changes.get(rule)) for rule in rules)
+        )
+    console.print(table)
+
+
+def _percent(measured: MeasuredValue | None) -> str:
+    if measured is None or measured.value is None or measured.low is None or measured.high is None:
+        return ""
+    return f"{100 * measured.value:.1f} ({100 * measured.low:.1f} to {100 * measured.high:.1f})"
 
 
 VERBS = {

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from lens_engine.errors import LensError
 from lens_engine.findings import Scope, Split
 from lens_engine.ingest import add_scans, import_annotations
-from lens_engine.project import Project
+from lens_engine.new_project import create_project
 from lens_engine.store.catalog import Catalog
-from lens_engine.store.database import Database
-from lens_engine.store.models import register_demo_model
+from lens_engine.store.importing import UNIVERSAL_DATASET
 from lens_napari.cli.context import Refusals, console, open_database, progress_bar
 
 
@@ -20,8 +20,8 @@ def init(
     name: Annotated[str | None, typer.Option(help="Name that readers see; the folder's by default.")] = None,
 ) -> None:
     """Make a new project, with the demo model as its first version."""
-    project = Project.create(folder, name)
-    model = register_demo_model(Database.open(project))
+    database, model = create_project(folder, name)
+    project = database.project
     console.print(f"Project {escape(project.settings.name)} in {escape(str(project.folder))}")
     console.print(f"[yellow]{escape(model.notice)}[/]")
 
@@ -29,7 +29,7 @@ def init(
 def add(
     context: typer.Context,
     paths: Annotated[list[Path], typer.Argument(help="Folders or files with CT scans.")],
-    dataset: Annotated[str, typer.Option(help="Data set that the scans belong to.")] = "universal",
+    dataset: Annotated[str, typer.Option(help="Data set that the scans belong to.")] = UNIVERSAL_DATASET,
     lesion_type: Annotated[
         str | None, typer.Option(help="For a new data set: the one type of lesion that is completely labelled in it.")
     ] = None,
@@ -77,9 +77,12 @@ def import_(
     database = open_database(context)
     refusals = Refusals()
     for file in files:
-        report = import_annotations(database, file, refusals.add, series_name=series, lesion_type=lesion_type)
-        if report is not None:
-            console.print(f"{escape(file.name)}: {escape(report.summary)}", highlight=False)
+        try:
+            report = import_annotations(database, file, series, lesion_type)
+        except LensError as error:
+            refusals.add(error)
+            continue
+        console.print(f"{escape(file.name)}: {escape(report.summary)}", highlight=False)
     refusals.exit_if_any()
 
 

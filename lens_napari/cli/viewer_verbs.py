@@ -14,9 +14,9 @@ def review(context: typer.Context) -> None:
     project = open_project(context)
     _require_qt()
     # Only here: every other verb works where no Qt binding is installed.
-    from lens_napari.application import run_review
+    from lens_napari.application import review as open_review
 
-    run_review(project.folder)
+    open_review(project.folder)
 
 
 def demo(

@@ -1,4 +1,4 @@
-"""Prints as JSON which torch and which device a worker would use; a process of its own so that the caller stays free of torch."""
+"""Prints as JSON which torch and which device a worker would use; its own process, so that the caller stays torch-free."""
 
 import json
 import sys

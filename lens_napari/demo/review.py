@@ -1,0 +1,133 @@
+"""The review of the demo: the real window, the real widgets, one real key press per lesion."""
+
+import getpass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QWidget
+
+from lens_engine.errors import JobError
+from lens_engine.findings import Rule, Verdict
+from lens_engine.jobs.inputs import JobKind
+from lens_engine.jobs.status import JobState, JobStatus
+from lens_napari.application import open_project
+from lens_napari.controller import ReviewController
+from lens_napari.demo.reader import SimulatedReader
+
+KEYS = {Verdict.ACCEPTED: Qt.Key.Key_Y, Verdict.REJECTED: Qt.Key.Key_N, Verdict.UNSURE: Qt.Key.Key_U}
+PATIENCE_SECONDS = 60.0
+TRAINING_PATIENCE_SECONDS = 1200.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewOutcome:
+    """What was decided; `left` lesions were not asked about because the demo has little time."""
+
+    verdicts: Counter[str]
+    left: int
+
+
+class DemoReview:
+    """One opened review that is driven by key presses and clicks.
+
+    Parameters
+    ----------
+    screenshots
+        Folder for pictures of the whole window.
+    """
+
+    def __init__(self, project_folder: Path, screenshots: Path) -> None:
+        self.controller: ReviewController = open_project(project_folder, start_worker=False)
+        self._screenshots = screenshots
+        screenshots.mkdir(parents=True, exist_ok=True)
+        self._canvas = _canvas_of(self.controller.viewer)
+
+    def picture(self, name: str) -> None:
+        """Save the whole window."""
+        QApplication.processEvents()
+        self.controller.viewer.screenshot(str(self._screenshots / f"{name}.png"), canvas_only=False, flash=False)
+
+    def review(self, reader: SimulatedReader, at_most: int, say: Say) -> ReviewOutcome:
+        """Press one key for each lesion until none is left or `at_most` are decided."""
+        verdicts: Counter[str] = Counter()
+        pictured: set[Rule] = set()
+        self.controller.wait_until(lambda: self.controller.is_open, PATIENCE_SECONDS)
+        while self.controller.current is not None and verdicts.total() < at_most:
+            if not self.controller.wait_ready(PATIENCE_SECONDS):
+                raise JobError("A lesion did not appear within a minute", "", "See the messages above")
+            asked, shown = self.controller.current, self.controller.shown_series
+            if asked is None or shown is None:
+                break
+            for rule in {reason.rule for reason in asked.candidate.reasons} - pictured:
+                pictured.add(rule)
+                self.picture(f"review-{rule.value}")
+            verdict = reader.verdict(shown.name, asked)
+            QTest.keyClick(self._canvas, KEYS[verdict])
+            verdicts[verdict.value] += 1
+        if not self.controller.wait_saved(PATIENCE_SECONDS):
+            raise JobError("The decisions were not saved within a minute", "", "See the messages above")
+        left = len(self.controller.session.open_records())
+        say(f"{verdicts.total()} lesions decided by {getpass.getuser()}'s simulated reader, {left} left")
+        self.picture("after-review")
+        return ReviewOutcome(verdicts, left)
+
+    def retrain(self, say: Say) -> JobStatus:
+        """Click the Retrain button and wait until the job has ended."""
+        panel = self.controller.retrain_panel
+        self.controller.jobs.show_retrain()
+        self.controller.wait_until(panel.retrain_button.isEnabled, PATIENCE_SECONDS)
+        known = {job.id for job in self.controller.jobs.jobs}
+        QTest.mouseClick(panel.retrain_button, Qt.MouseButton.LeftButton)
+        self.controller.wait_until(lambda: self._training(known) is not None, PATIENCE_SECONDS)
+        self.controller.wait_until(lambda: self._is_half_way(known), TRAINING_PATIENCE_SECONDS)
+        self.picture("retraining")
+        self.controller.wait_until(lambda: self._has_ended(known), TRAINING_PATIENCE_SECONDS)
+        job = self._training(known)
+        if job is None or job.state is not JobState.DONE:
+            raise JobError(f"Retraining ended as {job.state if job else 'nothing'}", "", "See: lens jobs")
+        say(f"The Retrain button made {job.result['model_version']}")
+        return job
+
+    def show_models(self) -> None:
+        """Bring the models dock forward and picture it."""
+        self.controller.jobs.refresh_models()
+        _dock_of(self.controller.models_panel).raise_()
+        self.controller.wait_until(lambda: False, 3.0)
+        self.picture("models")
+
+    def close(self) -> None:
+        """Close the window; every decision is on disk."""
+        self.controller.close()
+        self.controller.viewer.close()
+
+    def _training(self, known: set[str]) -> JobStatus | None:
+        jobs = self.controller.jobs.jobs
+        return next((job for job in jobs if job.kind is JobKind.TRAIN and job.id not in known), None)
+
+    def _is_half_way(self, known: set[str]) -> bool:
+        job = self._training(known)
+        return job is not None and (job.state.is_final or job.progress.fraction >= 0.5)
+
+    def _has_ended(self, known: set[str]) -> bool:
+        job = self._training(known)
+        return job is not None and job.state.is_final
+
+
+def _canvas_of(viewer: Any) -> QWidget:
+    """Return the widget that receives the reader's keys."""
+    main: QWidget = next(window for window in QApplication.topLevelWidgets() if viewer.title in window.windowTitle())
+    return next(child for child in main.findChildren(QWidget) if type(child).__name__.startswith("CanvasBackend"))
+
+
+def _dock_of(panel: QWidget) -> QWidget:
+    widget = panel
+    while widget.parentWidget() is not None and not widget.inherits("QDockWidget"):
+        widget = widget.parentWidget()
+    return widget

@@ -1,0 +1,60 @@
+"""The parts of the demo that need no window."""
+
+from pathlib import Path
+
+import pytest
+
+from lens_engine.errors import ProjectError
+from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, Rule, SliceBox, Split, Verdict
+from lens_engine.jobs.results import EvaluateResult, MeasuredValue
+from lens_engine.store.candidates import CandidateRecord
+from lens_napari.demo.demo_project import build_demo_project
+from lens_napari.demo.reader import SimulatedReader
+from lens_napari.demo.report import DemoReport
+
+
+def asked_about(box: tuple[float, float, float, float, float, float]) -> CandidateRecord:
+    finding = Finding("fused", box, (SliceBox(int(box[2]), (box[0], box[1], box[3], box[4])),), 0.5)
+    candidate = Candidate(1, finding, CandidateKind.UNCERTAIN, (Reason(Rule.CROSS_DATASET, expert="lung", score=0.6),))
+    return CandidateRecord(1, candidate, "v1", 1, 0.5, None, False)
+
+
+@pytest.mark.parametrize(
+    ("box", "verdict"),
+    [
+        ((10, 10, 4, 30, 30, 8), Verdict.ACCEPTED),
+        ((0, 0, 0, 60, 60, 12), Verdict.UNSURE),
+        ((100, 100, 4, 120, 120, 8), Verdict.REJECTED),
+    ],
+)
+def test_simulated_reader_says_what_is_true(
+    box: tuple[float, float, float, float, float, float], verdict: Verdict
+) -> None:
+    reader = SimulatedReader({"000001_01_01_001-040": ((12.0, 12.0, 4.0, 28.0, 28.0, 8.0),)})
+    assert reader.verdict("000001_01_01_001-040", asked_about(box)) is verdict
+
+
+def test_demo_leaves_a_folder_of_somebody_else_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("important")
+    with pytest.raises(ProjectError, match="neither empty nor an earlier demo"):
+        build_demo_project(tmp_path, 1, lambda _: None)
+    assert (tmp_path / "thesis.txt").read_text() == "important"
+
+
+def test_report_shows_every_arm_with_its_interval() -> None:
+    before = MeasuredValue(value=0.4, low=0.3, high=0.5, level=0.95)
+    after = MeasuredValue(value=0.5, low=0.4, high=0.6, level=0.95)
+    change = MeasuredValue(value=0.1, low=-0.02, high=0.2, level=0.95)
+    report = DemoReport("Demo model.", arms={"v1": "before", "v2": "decisions"}, training_steps=100)
+    report.evaluation = EvaluateResult(
+        measurable=True,
+        split=Split.TEST,
+        series=8,
+        patients=8,
+        lesions=40,
+        average_sensitivity={"v1": {"IoBB": before, "IoU": before}, "v2": {"IoBB": after, "IoU": after}},
+        difference={"v2": {"IoBB": change, "IoU": change}},
+    )
+    text = report.as_text()
+    assert "| v2 | decisions | 50.0 (40.0 to 60.0) | 50.0 (40.0 to 60.0) | 10.0 (-2.0 to 20.0) |" in text
+    assert text.count("40.0 (30.0 to 50.0)") == 2
