@@ -29,9 +29,9 @@ from lens_engine.phantom.patient import (
 from lens_engine.phantom.write_dicom import write_dicom_series
 from lens_engine.phantom.write_nifti import write_instance_mask, write_nifti_series
 from lens_engine.phantom.write_tables import (
-    KnownSeries,
     TrueSeries,
     series_name,
+    without_voxels,
     write_deeplesion_csv,
     write_manual_test_set,
     write_truth,
@@ -153,10 +153,10 @@ def write_cohort(folder: Path, plan: CohortPlan, on_progress: Progress | None = 
     _check(folder, plan)
     scans: list[TrueSeries] = []
     try:
-        for known in _write_scans(folder, plan):
-            scans.append(known)
+        for scan in _write_scans(folder, plan):
+            scans.append(scan)
             if on_progress is not None:
-                on_progress(len(scans), plan.series_count, known.name)
+                on_progress(len(scans), plan.series_count, scan.name)
         return _write_tables(folder, scans)
     except OSError as error:
         raise ExportError(
@@ -187,9 +187,7 @@ def _write_scans(folder: Path, plan: CohortPlan) -> Iterator[TrueSeries]:
         for series in patient.series:
             name = series_name(patient.number, series.study_number, series.series_number)
             path = _write_scan(folder / folder_name(patient.dataset), name, planned, patient, series)
-            yield KnownSeries(
-                name, patient, series, planned.split, path.relative_to(folder).as_posix()
-            ).without_voxels()
+            yield without_voxels(name, patient, series, planned.split, path.relative_to(folder).as_posix())
 
 
 def _write_scan(home: Path, name: str, planned: PlannedPatient, patient: PhantomPatient, series: PhantomSeries) -> Path:

@@ -201,8 +201,8 @@ def make_patient(seed: int, dataset: str, settings: PhantomSettings = DEFAULT_SE
             f"Data set {dataset!r} was asked for", f"One of {', '.join(DATASETS)} is needed", "Choose one"
         )
     body = draw_body(seed, dataset, settings)
-    rng = _stream(seed, dataset, 2)
-    series = tuple(make_series(body, scan, settings) for scan in _draw_scans(rng, body, dataset, settings))
+    series = tuple(make_series(body, scan, settings) for scan in draw_scans(body, seed, dataset, settings))
+    rng = _stream(seed, dataset, 3)
     return PhantomPatient(
         number=seed,
         dataset=dataset,
@@ -228,6 +228,33 @@ def draw_body(seed: int, dataset: str, settings: PhantomSettings) -> PatientBody
             lesions.append(lesion)
     look_alikes = draw_look_alikes(rng, anatomy, span, lesions, settings.studies)
     return PatientBody(anatomy, tuple(lesions), look_alikes, first)
+
+
+def draw_scans(body: PatientBody, seed: int, dataset: str, settings: PhantomSettings) -> list[Scan]:
+    """Draw when and how a patient is scanned, and which lesions a reader marked."""
+    rng = _stream(seed, dataset, 2)
+    scans = []
+    day = date(2015, 1, 1) + timedelta(days=int(rng.integers(0, 1500)))
+    usual = Phase.PORTAL if rng.random() < 0.75 else Phase.NATIVE
+    for study in range(1, settings.studies + 1):
+        shift = tuple(float(value) for value in rng.uniform(-6, 6, 3))
+        for number in range(1, settings.series_per_study + 1):
+            kernel = Kernel.SHARP if number % 2 == 0 or (dataset == "lung" and rng.random() < 0.4) else Kernel.SOFT
+            phase = usual if number <= 2 else (Phase.ARTERIAL, Phase.NATIVE)[number % 2]
+            scans.append(
+                Scan(
+                    study_number=study,
+                    series_number=number,
+                    kernel=kernel,
+                    phase=phase,
+                    study_date=day,
+                    shift_mm=(shift[0], shift[1], shift[2]),
+                    noise_seed=int(rng.integers(2**62)),
+                    labelled=_draw_labelled(rng, body.lesions, dataset, settings.withheld_share),
+                )
+            )
+        day += timedelta(days=int(rng.integers(40, 150)))
+    return scans
 
 
 def make_series(body: PatientBody, scan: Scan, settings: PhantomSettings) -> PhantomSeries:
@@ -303,31 +330,6 @@ def _wanted_types(rng: np.random.Generator, dataset: str, span: tuple[float, flo
     others = [kind for kind in possible if kind is not own]
     extra = [others[int(index)] for index in rng.integers(0, len(others), int(rng.integers(1, 4)))]
     return [own] * int(rng.integers(2, 7)) + extra
-
-
-def _draw_scans(rng: np.random.Generator, body: PatientBody, dataset: str, settings: PhantomSettings) -> list[Scan]:
-    scans = []
-    day = date(2015, 1, 1) + timedelta(days=int(rng.integers(0, 1500)))
-    usual = Phase.PORTAL if rng.random() < 0.75 else Phase.NATIVE
-    for study in range(1, settings.studies + 1):
-        shift = tuple(float(value) for value in rng.uniform(-6, 6, 3))
-        for number in range(1, settings.series_per_study + 1):
-            kernel = Kernel.SHARP if number % 2 == 0 or (dataset == "lung" and rng.random() < 0.4) else Kernel.SOFT
-            phase = usual if number <= 2 else (Phase.ARTERIAL, Phase.NATIVE)[number % 2]
-            scans.append(
-                Scan(
-                    study_number=study,
-                    series_number=number,
-                    kernel=kernel,
-                    phase=phase,
-                    study_date=day,
-                    shift_mm=(shift[0], shift[1], shift[2]),
-                    noise_seed=int(rng.integers(2**62)),
-                    labelled=_draw_labelled(rng, body.lesions, dataset, settings.withheld_share),
-                )
-            )
-        day += timedelta(days=int(rng.integers(40, 150)))
-    return scans
 
 
 def _draw_labelled(

@@ -6,7 +6,7 @@ NIfTI slices run from feet to head, against the canonical frame, as most convert
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813  # the name under which everybody knows it
+import SimpleITK as sitk  # the name under which everybody knows it
 from numpy.typing import NDArray
 
 from lens_engine.geometry import VolumeGeometry

@@ -27,42 +27,9 @@ _COARSE_TYPES = {"bone": 1, "abdomen": 2, "mediastinum": 3, "liver": 4, "lung": 
 _UNTYPED = -1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class KnownSeries:
-    """A scan with its place in the cohort."""
-
-    name: str
-    patient: PhantomPatient
-    series: PhantomSeries
-    split: Split
-    file: str
-    """Path of the scan in the cohort's folder."""
-
-    def without_voxels(self) -> "TrueSeries":
-        """Return what the tables need, so that the voxels can be freed."""
-        series = self.series
-        return TrueSeries(
-            name=self.name,
-            dataset=self.patient.dataset,
-            split=self.split,
-            file=self.file,
-            patient=self.patient.number,
-            seed=self.patient.seed,
-            sex=self.patient.sex,
-            age=self.patient.age,
-            study=series.study_number,
-            series=series.series_number,
-            kernel=series.kernel.value,
-            phase=series.phase.value,
-            study_date=series.study_date.isoformat(),
-            geometry=series.volume.geometry.as_dict(),
-            lesions=series.lesions,
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class TrueSeries:
-    """Everything about a scan but its voxels."""
+    """Everything about a scan but its voxels; `file` is relative to the folder of the cohort."""
 
     name: str
     dataset: str
@@ -84,6 +51,27 @@ class TrueSeries:
     def sub_volume_name(self) -> str:
         """The name with the first and last slice number, as the manual test set has it."""
         return f"{self.name}_{1:03d}-{self.geometry['shape'][0]:03d}"
+
+
+def without_voxels(name: str, patient: PhantomPatient, series: PhantomSeries, split: Split, file: str) -> TrueSeries:
+    """Return what the tables need of a scan written to `file`, so that its voxels can be freed."""
+    return TrueSeries(
+        name=name,
+        dataset=patient.dataset,
+        split=split,
+        file=file,
+        patient=patient.number,
+        seed=patient.seed,
+        sex=patient.sex,
+        age=patient.age,
+        study=series.study_number,
+        series=series.series_number,
+        kernel=series.kernel.value,
+        phase=series.phase.value,
+        study_date=series.study_date.isoformat(),
+        geometry=series.volume.geometry.as_dict(),
+        lesions=series.lesions,
+    )
 
 
 def series_name(patient: int, study: int, series: int) -> str:
