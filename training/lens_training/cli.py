@@ -25,6 +25,8 @@ from lens_training.recipe import Recipe, load_recipe
 from lens_training.stopping import EXIT_CODE, StopSignal
 
 FROM_SCRATCH = "none"
+ERROR_FILE = "error.json"
+"""In the output folder: what ended the run, for the job that started it."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train LENS detectors.")
 recipe_app = typer.Typer(no_args_is_help=True, help="Run a recipe that brings its own data.")
@@ -63,12 +65,11 @@ def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     """Train a detector on a label snapshot."""
     stop = StopSignal()
     stop.listen()
-    with _errors_as_exit_codes():
+    with _errors_as_exit_codes(out):
         chosen = load_recipe(recipe)
         labels = Snapshot.load(snapshot)
         parent = None if init == FROM_SCRATCH else read_card(Path(init))
         start = _Start(labels, chosen, steps or chosen.steps, seed, parent)
-        out.mkdir(parents=True, exist_ok=True)
         if not resume:
             (out / LOG_FILE).unlink(missing_ok=True)
         log = ProgressLog(sys.stdout, out / LOG_FILE)
@@ -94,11 +95,10 @@ def recipe_command(
     """Make phantom patients, train on them, measure on others, and write the checkpoint."""
     stop = StopSignal()
     stop.listen()
-    with _errors_as_exit_codes():
+    with _errors_as_exit_codes(out):
         recipe = load_recipe(name)
         if steps is not None:
             recipe = recipe.model_copy(update={"steps": steps})
-        out.mkdir(parents=True, exist_ok=True)
         if not resume:
             (out / LOG_FILE).unlink(missing_ok=True)
         make_demo_model(recipe, seed, out, ProgressLog(sys.stdout, out / LOG_FILE), stop, resume=resume)
@@ -117,6 +117,15 @@ def _card(start: _Start, parent_name: str | None) -> CheckpointCard:
     )
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"The folder {folder} cannot be made ({error.strerror})", "A writable place", "Choose another folder"
+        ) from error
+
+
 def _roots(assignments: list[str]) -> dict[str, Path]:
     roots: dict[str, Path] = {}
     for assignment in assignments:
@@ -128,12 +137,19 @@ def _roots(assignments: list[str]) -> dict[str, Path]:
 
 
 @contextmanager
-def _errors_as_exit_codes() -> Iterator[None]:
+def _errors_as_exit_codes(folder: Path) -> Iterator[None]:
+    """Make the output folder, and end with an exit code and a message instead of a stack trace."""
+    error_file = folder / ERROR_FILE
     try:
+        _make_folder(folder)
+        error_file.unlink(missing_ok=True)
         yield
     except TrainingStoppedError as stopped:
         typer.echo(str(stopped), err=True)
         raise typer.Exit(EXIT_CODE) from stopped
     except LensError as error:
         typer.echo(str(error), err=True)
+        if folder.is_dir():
+            parts = {"happened": error.happened, "expected": error.expected, "remedy": error.remedy}
+            error_file.write_text(json.dumps(parts), encoding="utf-8")
         raise typer.Exit(1) from error

@@ -11,6 +11,9 @@ from lens_training.recipe import DetectorSize
 
 _EXPERT_PARTS = ("afps", "classifiers", "regressors")
 
+INITIAL_HALF_SIDE_CELLS = 3.0
+"""From the centre to each side: boxes of 24 network pixels."""
+
 DEMO_PARENT_NOTICE = (
     "Started from the demo model, which was trained on synthetic phantoms only, and fine-tuned on the labels of this "
     "project. Research use only."
@@ -19,10 +22,17 @@ RESEARCH_NOTICE = "Research use only."
 
 
 def new_model(experts: tuple[str, ...], size: DetectorSize, seed: int) -> LensDetector:
-    """Return an untrained detector; equal seeds give equal weights."""
+    """Return an untrained detector; equal seeds give equal weights.
+
+    Its proposal networks begin with boxes of a common size instead of none, which saves a short training many steps.
+    """
     with torch.random.fork_rng(devices=[]):  # layers initialise themselves from the global generator
         torch.manual_seed(seed)
-        return LensDetector(size.config(experts))
+        model = LensDetector(size.config(experts))
+    for name, parameter in model.named_parameters():
+        if name.startswith("afps.") and name.endswith("sizes.2.bias"):
+            torch.nn.init.constant_(parameter, INITIAL_HALF_SIDE_CELLS)
+    return model
 
 
 def model_from_checkpoint(folder: Path, experts: tuple[str, ...]) -> tuple[LensDetector, CheckpointCard]:
@@ -60,5 +70,8 @@ def origin_of(parent: CheckpointCard | None) -> tuple[TrainedOn, str]:
     What started from phantoms keeps saying so: a few patients of fine-tuning do not make a demo model a product.
     """
     if parent is not None and parent.is_demo:
-        return TrainedOn.PHANTOMS, DEMO_PARENT_NOTICE
+        return TrainedOn.PHANTOMS, INITIAL_HALF_SIDE_CELLS = 3.0
+"""From the centre to each side: boxes of 24 network pixels."""
+
+DEMO_PARENT_NOTICE
     return TrainedOn.PATIENTS, RESEARCH_NOTICE

@@ -177,5 +177,5 @@ def _falls_into(boxes: BoxArray, others: BoxArray, share: float) -> NDArray[np.b
         return np.zeros(len(boxes), dtype=bool)
     half: BoxArray = (others[:, 2:] - others[:, :2]) / 2 * share
     offset: BoxArray = np.abs(centres(boxes)[:, None] - centres(others)[None])
-    is_near = np.asarray((offset <= half[None]).all(axis=2).any(axis=1))
-    return is_near | (_best_match(boxes, others)[1] >= REGION_OVERLAP)
+    is_near: NDArray[np.bool_] = np.logical_and.reduce(offset <= half[None], axis=2)
+    return np.logical_or.reduce(is_near, axis=1) | (_best_match(boxes, others)[1] >= REGION_OVERLAP)
