@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
+from napari.utils.notifications import notification_manager
 
 from lens_engine.project import Project
 from lens_napari.controller import ReviewController
@@ -36,8 +37,7 @@ def open_project(project_folder: Path, viewer: Any = None, *, start_worker: bool
     settings = load_settings(path)
     store = ProjectStore(Project.open(project_folder))
     if viewer is None:
-        viewer = napari.Viewer(title=TITLE)
-        viewer.window.resize(*SIZE)
+        viewer = _new_viewer()
     viewer.title = f"{TITLE} · {store.project.settings.name}"
     controller = ReviewController(viewer, store, settings, path, start_worker=start_worker)
     arrange(controller)
@@ -57,3 +57,12 @@ def review(project_folder: Path) -> None:
     controller = open_project(project_folder)
     napari.run()
     controller.close()
+
+
+def _new_viewer() -> Any:
+    viewer = napari.Viewer(title=TITLE, show=False)
+    viewer.window.resize(*SIZE)
+    # napari announces the end of PyQt5 in a box that would cover the slice number; `lens doctor` names the binding.
+    with notification_manager.notification_ready.blocker():
+        viewer.show()
+    return viewer

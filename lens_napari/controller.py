@@ -27,7 +27,6 @@ from lens_napari.keys import KeyBindings
 from lens_napari.layers import SeriesLayers, slice_on_screen
 from lens_napari.palette import expert_colours
 from lens_napari.panels.lesion import LesionPanel
-from lens_napari.panels.models import DEMO_NOTICE
 from lens_napari.panels.worklist import WorklistPanel
 from lens_napari.project_store import LoadedSeries, ProjectStore, ThenAndNow, message_of
 from lens_napari.session import ReviewSession, Write
@@ -36,6 +35,7 @@ from lens_napari.thumbnails import middle_section
 from lens_napari.window_presets import Preset, Window, WindowChoice, preset_for
 from lens_napari.wording import RESEARCH_NOTICE
 
+DEMO_NOTICE = "Demo model, not trained on patients."
 REDRAW_DELAY_MS = 40
 FIELD_OF_VIEW_MM = 260.0
 """Least part of the slice that stays visible around a lesion on arrival, so that the reader knows where it is."""
@@ -87,6 +87,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._partner: ThenAndNow | None = None
         self._everything_hidden = False
         self._choice = WindowChoice()
+        self._hu: int | None = None
         self._is_closed = False
         self._was_opened = False
 
@@ -296,10 +297,12 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         window = self.window if self._choice.is_manual else loaded.window
         self._loaded = loaded
         self._table = box_table(self.layers.groups, loaded, self.session.entries)
+        first_time = self.layers.image is None
         self.layers.show_volume(loaded.volume, loaded.record.name, window)
-        self.layers.image.events.contrast_limits.connect(self._show_window)
+        if first_time:
+            self.layers.image.events.contrast_limits.connect(self._show_window)
         self.worklist.show_shown_series(loaded.record.id)
-        self.viewer.reset_view()
+        self.viewer.reset_view(margin=0.01)
         current = self.current
         if current is not None and current.candidate.series_id == loaded.record.id:
             self._arrive(current)
@@ -344,7 +347,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._draw()
 
     def _centre(self, y_mm: float, x_mm: float) -> None:
-        camera = self.viewer.camera
+        camera = self.viewer.scene.camera
         extent = min(self.viewer.canvas.size) / camera.zoom  # what is visible now, in mm
         if extent < FIELD_OF_VIEW_MM:
             camera.center = (0.0, y_mm, x_mm)
@@ -362,7 +365,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         shown = replace(self.worklist.legend.shown, everything_hidden=self._everything_hidden)
         states = self.session.states_of_series(self._loaded.record.id)
         rectangles = resolve(self._table, shown, slice_index, states)
-        self.layers.draw(rectangles, slice_index, float(self.viewer.camera.zoom))
+        self.layers.draw(rectangles, slice_index, float(self.viewer.scene.camera.zoom))
         count = self._loaded.volume.voxels.shape[0]
         self.texts.set("bottom_right", f"slice {slice_index + 1} / {count}")
 
@@ -389,16 +392,18 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if self._loaded is None:
             return
         record = self._loaded.record
-        lines = [f"patient {record.patient_code}   {record.name}", record.description, RESEARCH_NOTICE, self._notice]
+        lines = [f"patient {record.patient_code}", record.name, record.description]
         self.texts.set("top_left", "\n".join(text for text in lines if text))
+        self.texts.set("bottom_left", "\n".join(text for text in (self._notice, RESEARCH_NOTICE) if text))
 
     def _show_window(self, _event: object = None) -> None:
-        self.texts.set("top_right", str(self.window))
+        value = f"{self._hu} HU" if self._hu is not None else ""
+        self.texts.set("top_right", f"{self.window}\n{value}")
 
     def _show_hu(self, position_mm: tuple[float, ...]) -> None:
         if self._loaded is not None:
-            value = hu_at(self._loaded.volume, position_mm)
-            self.texts.set("bottom_left", "" if value is None else f"{value} HU")
+            self._hu = hu_at(self._loaded.volume, position_mm)
+            self._show_window()
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -463,7 +468,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         lesion.retrain_requested.connect(self.jobs.show_retrain)
         self.jobs.candidates_changed.connect(self._on_candidates_changed)
         self.viewer.dims.events.current_step.connect(self._on_slice)
-        self.viewer.camera.events.zoom.connect(self._on_zoom)
+        self.viewer.scene.camera.events.zoom.connect(self._on_zoom)
         worklist.destroyed.connect(lambda _: self.close())
 
     def _on_slice(self, _event: object) -> None:
@@ -477,7 +482,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._keep(self.settings.model_copy(update={"thresholds": dict(shown.thresholds)}))
         self._draw()
 
-    def _hide_scores(self, hidden: bool) -> None:  # noqa: FBT001  # a Qt signal's argument
+    def _hide_scores(self, hidden: bool) -> None:  # a Qt signal's argument
         self.session.scores_hidden = hidden
         self._keep(self.settings.model_copy(update={"scores_hidden": hidden}))
         self._refresh()

@@ -1,4 +1,4 @@
-"""What lies on and over the picture: letters, slice number, window, HU under the cursor; window and level by dragging."""
+"""What lies over the picture: letters, slice number, window and HU as text; window and level by dragging."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +13,10 @@ LETTERS = {"top_center": "A", "bottom_center": "P", "middle_left": "R", "middle_
 """Radiological convention of an axial slice: the patient's right is on the left of the screen."""
 TEXTS = ("top_left", "top_right", "bottom_left", "bottom_right")
 TEXT_COLOUR = "#D8DEE9"
+BOX_COLOUR = (0.0, 0.0, 0.0, 0.55)
+"""Behind every text, so that it can be read on bone too."""
 LETTER_COLOUR = "#F0E442"
+NOTICE_COLOUR = "#E6C15A"
 RIGHT_BUTTON, LEFT_BUTTON = 2, 1
 
 
@@ -25,7 +28,7 @@ class PictureTexts:
         for position, letter in LETTERS.items():
             self._add(viewer, position, letter, LETTER_COLOUR, 14)
         for position in TEXTS:
-            self._add(viewer, position, "", TEXT_COLOUR, 11)
+            self._add(viewer, position, "", NOTICE_COLOUR if position == "bottom_left" else TEXT_COLOUR, 10)
 
     def set(self, position: str, text: str) -> None:
         """Write into one corner; nothing is drawn again when the text is the same."""
@@ -40,7 +43,8 @@ class PictureTexts:
         return str(self._overlays[position].text)
 
     def _add(self, viewer: Any, position: str, text: str, colour: str, size: float) -> None:
-        overlay = TextOverlay(text=text, position=position, color=colour, font_size=size, visible=bool(text), box=False)
+        overlay = TextOverlay(text=text, position=position, color=colour, font_size=size, visible=bool(text), box=True)
+        overlay.box_color = BOX_COLOUR
         viewer.canvas.overlays[f"lens_{position}"] = overlay
         self._overlays[position] = overlay
 
@@ -69,14 +73,16 @@ class MouseTools:
         self._window = window
         self._on_window = on_window
         self._on_position = on_position
-        viewer.camera.mouse_zoom = False  # the wheel scrolls; vispy's own wheel and right-drag zoom would come as well
+        viewer.scene.camera.mouse_zoom = (
+            False  # the wheel scrolls; vispy's own wheel and right-drag zoom would come as well
+        )
         viewer.mouse_drag_callbacks.append(self._drag)
         viewer.mouse_wheel_callbacks.append(self._wheel)
         viewer.mouse_move_callbacks.append(self._move)
 
     def close(self) -> None:
         """Give the mouse back to napari."""
-        self._viewer.camera.mouse_zoom = True
+        self._viewer.scene.camera.mouse_zoom = True
         self._viewer.mouse_drag_callbacks.remove(self._drag)
         self._viewer.mouse_wheel_callbacks.remove(self._wheel)
         self._viewer.mouse_move_callbacks.remove(self._move)
@@ -85,7 +91,7 @@ class MouseTools:
         wanted = event.button == RIGHT_BUTTON or (event.button == LEFT_BUTTON and "Shift" in event.modifiers)
         if not wanted:
             return
-        viewer.camera.mouse_pan = False
+        viewer.scene.camera.mouse_pan = False
         start, window = np.asarray(event.pos, dtype=float), self._window()
         yield
         while event.type == "mouse_move":
@@ -93,12 +99,12 @@ class MouseTools:
             self._on_window(window.dragged(float(right), float(down)))
             event.handled = True
             yield
-        viewer.camera.mouse_pan = True
+        viewer.scene.camera.mouse_pan = True
 
     def _wheel(self, viewer: Any, event: Any) -> None:
         steps = float(np.sign(event.delta[1]))
         if "Control" in event.modifiers:
-            viewer.camera.zoom *= 1.1**steps
+            viewer.scene.camera.zoom *= 1.1**steps
         elif not event.modifiers:
             limits = viewer.dims.nsteps[0] - 1
             viewer.dims.set_current_step(0, int(np.clip(viewer.dims.current_step[0] - steps, 0, limits)))

@@ -170,7 +170,8 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def _read_models(self) -> ModelsView:
         records = self._store.models.all()
         evaluations: dict[str, Sequence[Mapping[str, Any]]] = {
-            record.version: self._store.models.evaluations(record.version) for record in records
+            record.version: [measured.result for measured in self._store.models.evaluations(record.version)]
+            for record in records
         }
         view = froc_view(records, evaluations)
         rows = tuple(ModelRow(record, view.averages.get(record.version, "–")) for record in reversed(records))

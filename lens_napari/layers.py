@@ -62,24 +62,18 @@ class SeriesLayers:
 
     def show_volume(self, volume: Volume, name: str, window: Window) -> None:
         """Replace what is shown by another volume, without boxes."""
-        spacing = volume.geometry.spacing_mm
-        if self.image is not None and self.image in self._viewer.layers:
-            self._viewer.layers.remove(self.image)
-        self._spacing_mm = spacing
-        self.image = self._viewer.add_image(
-            volume.voxels,
-            name=f"CT {name}",
-            scale=spacing,
-            units=UNITS,
-            axis_labels=AXIS_LABELS,
-            contrast_limits=window.limits,
-            colormap="gray",
-            interpolation2d="linear",
-        )
-        self._viewer.layers.move(self._viewer.layers.index(self.image), 0)
-        self._on_new_layer(self.image)
-        self._renew_boxes()
-        self._viewer.layers.selection.active = self.image
+        self._spacing_mm = volume.geometry.spacing_mm
+        for group in self.boxes:
+            self._empty(group)
+        if self.image is None:
+            self._add_layers(volume, window)
+        else:
+            # Layers are kept: napari collects garbage for each removed one, which takes longer than reading a scan.
+            self.image.data = volume.voxels
+            for layer in (self.image, *self.boxes.values()):
+                layer.scale = self._spacing_mm
+        self.image.name = f"CT {name}"
+        self.set_window(window)
 
     def draw(self, rectangles: Mapping[str, Sequence[Rectangle]], slice_index: int, zoom: float) -> None:
         """Show these rectangles on this slice.
@@ -102,13 +96,24 @@ class SeriesLayers:
             self.image.contrast_limits_range = (min(low, -3024), max(high, 4095))
             self.image.contrast_limits = (low, high)
 
-    def _renew_boxes(self) -> None:
-        # One set of layers per series: napari keeps the scale of a Shapes layer apart from its rectangles.
-        for layer in self.boxes.values():
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+    def _add_layers(self, volume: Volume, window: Window) -> None:
+        self.image = self._viewer.add_image(
+            volume.voxels,
+            scale=self._spacing_mm,
+            units=UNITS,
+            axis_labels=AXIS_LABELS,
+            contrast_limits=window.limits,
+            colormap="gray",
+            interpolation2d="linear",
+        )
+        self._on_new_layer(self.image)
         self.boxes = {group: self._new_boxes_layer(group) for group in self._colours}
-        self._drawn = {}
+        self._viewer.layers.selection.active = self.image
+
+    def _empty(self, group: str) -> None:
+        self._drawn.pop(group, None)
+        if self.boxes[group].nshapes:
+            self.boxes[group].data = []
 
     def _new_boxes_layer(self, group: str) -> Any:
         layer = self._viewer.add_shapes(
@@ -127,10 +132,16 @@ class SeriesLayers:
         return layer
 
     def _fill(self, layer: Any, rectangles: Sequence[Rectangle], slice_index: int, zoom: float) -> None:
-        if layer.nshapes:
-            layer.data = []
-        if not rectangles:
-            return
+        # The rectangles lie inside the CT: napari need not measure all layers again, nor draw the moment without them.
+        with layer.events.extent.blocker():
+            if not rectangles:
+                layer.data = []
+                return
+            with layer.events.blocker_all():
+                layer.data = []
+            self._add(layer, rectangles, slice_index, zoom)
+
+    def _add(self, layer: Any, rectangles: Sequence[Rectangle], slice_index: int, zoom: float) -> None:
         pixel = 1.0 / max(zoom * self._spacing_mm[2], 1e-6)  # of the screen, in voxels
         layer.feature_defaults = {"mark": ""}
         layer.add_rectangles(

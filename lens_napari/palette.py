@@ -23,7 +23,7 @@ ANNOTATION_COLOUR = "#FFFFFF"
 CANDIDATE_COLOUR = "#FF9DA7"
 """Of candidates that wait; the one asked about keeps it and is drawn thick."""
 
-GOOD, BAD, UNDECIDED, MUTED = "#2FBF8F", "#E8745A", "#E6C15A", "#8A8F98"
+GOOD, BAD, UNDECIDED, MUTED = "#2FBF8F", "#E8745A", "#E6C15A", "#A8ADB6"
 
 
 def expert_colours(experts: Sequence[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from lens_napari.controller import ReviewController
@@ -30,7 +30,7 @@ def arrange(controller: ReviewController) -> None:
             dock.hide()
     main.tabifyDockWidget(right, retrain)
     main.tabifyDockWidget(right, models)
-    right.raise_()
+    QTimer.singleShot(0, right.raise_)  # napari raises what was added last when it gets back to its event loop
     main.resizeDocks([left, right], [LEFT_WIDTH, RIGHT_WIDTH], Qt.Orientation.Horizontal)
     main.resizeDocks([bottom], [BOTTOM_HEIGHT], Qt.Orientation.Vertical)
     controller.jobs.retrain_shown.connect(retrain.raise_)

@@ -10,6 +10,7 @@ from lens_napari.panels.parts import swatch
 
 WITHOUT_SCORE = (ANNOTATIONS, CANDIDATES)
 PERCENT = 100
+DEFAULT_THRESHOLD = 0.30
 
 
 class Legend(QWidget):  # type: ignore[misc]  # qtpy carries no types
@@ -38,7 +39,7 @@ class Legend(QWidget):  # type: ignore[misc]  # qtpy carries no types
             self.boxes[group] = box
             grid.addWidget(box, row, 0)
             if group not in WITHOUT_SCORE:
-                self._add_slider(grid, row, group, thresholds.get(group, 0.0))
+                self._add_slider(grid, row, group, thresholds.get(group, DEFAULT_THRESHOLD))
 
     @property
     def shown(self) -> Shown:

@@ -137,6 +137,7 @@ class LesionPanel(Panel):
         self.scores_box.setChecked(scores_hidden)
         self.scores_box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.scores_box.toggled.connect(self.scores_hidden_changed.emit)
+        self.score_bars: dict[str, ScoreBar] = {}
         self._experts = QVBoxLayout()
         self._experts.setSpacing(1)
         for widget in (self.position_label, self.headline_label, self.why_label, self.size_label, line()):
@@ -223,14 +224,13 @@ class LesionPanel(Panel):
             column.addWidget(widget)
 
     def _show_experts(self, experts: Sequence[ExpertScore], *, show_scores: bool) -> None:
-        while self._experts.count():
-            self._experts.takeAt(0).widget().deleteLater()
         for row in experts:
-            if not show_scores:
-                bar = ScoreBar(row.expert, row.colour, None, HIDDEN_SCORE)
-            else:
-                bar = ScoreBar(row.expert, row.colour, row.score, "–" if row.score is None else f"{row.score:.2f}")
-            self._experts.addWidget(bar)
+            bar = self.score_bars.get(row.expert)
+            if bar is None:
+                bar = self.score_bars[row.expert] = ScoreBar(row.expert, row.colour)
+                self._experts.addWidget(bar)
+            text = "–" if row.score is None else f"{row.score:.2f}"
+            bar.show_score(row.score if show_scores else None, text if show_scores else HIDDEN_SCORE)
 
     def _show_state(self, card: LesionCard) -> None:
         if card.is_loading:

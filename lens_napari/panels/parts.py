@@ -1,6 +1,6 @@
 """Small widgets that several panels share."""
 
-from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
@@ -56,15 +56,21 @@ class Panel(QWidget):  # type: ignore[misc]  # qtpy carries no types
 class ScoreBar(QWidget):  # type: ignore[misc]  # qtpy carries no types
     """A name, a bar in the expert's colour, and the score as a number."""
 
-    clicked = Signal()
     NAME_WIDTH = 92
     NUMBER_WIDTH = 40
 
-    def __init__(self, name: str, colour: str, score: float | None, text: str) -> None:
+    def __init__(self, name: str, colour: str) -> None:
         super().__init__()
-        self._name, self._colour, self._score, self._text = name, QColor(colour), score, text
+        self._name, self._colour = name, QColor(colour)
+        self._score: float | None = None
+        self._text = ""
         self.setFixedHeight(20)
         self.setMinimumWidth(200)
+
+    def show_score(self, score: float | None, text: str) -> None:
+        """Show a score in [0, 1], or an empty bar, with a text beside it."""
+        self._score, self._text = score, text
+        self.update()
 
     def paintEvent(self, event: object) -> None:  # Qt's name
         """Draw the row."""

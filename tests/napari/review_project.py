@@ -121,7 +121,7 @@ def _annotate(database: Database, series_id: int, lesions: Sequence[PhantomLesio
     annotations = Annotations(database)
     annotations.add(
         [
-            NewAnnotation(series_id, lesion.box, lesion.slices, AnnotationRole.LABEL, AnnotationOrigin.IMPORTED)
+            NewAnnotation(series_id, lesion.box, lesion.slices, AnnotationRole.LABEL, AnnotationOrigin.DRAWN)
             for lesion in lesions
         ]
     )
