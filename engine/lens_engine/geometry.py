@@ -55,7 +55,9 @@ class VolumeGeometry:
     def __post_init__(self) -> None:
         if len(self.shape) != 3 or min(self.shape) < 1:
             raise GeometryError(
-                f"The volume has shape {self.shape}", "Three axes of at least one voxel are needed", "Choose a 3D CT series"
+                f"The volume has shape {self.shape}",
+                "Three axes of at least one voxel are needed",
+                "Choose a 3D CT series",
             )
         if not all(np.isfinite(self.spacing_mm)) or min(self.spacing_mm) <= 0:
             raise GeometryError(

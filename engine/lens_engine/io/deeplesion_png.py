@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813  # the name under which everybody knows it
+import SimpleITK as sitk  # the name under which everybody knows it
 
 from lens_engine.errors import SeriesError
 from lens_engine.geometry import VolumeGeometry

@@ -98,7 +98,7 @@ def _slice_spacing(along_mm: NDArray[np.float64], labels: Sequence[str]) -> floa
     if doubled.size:
         at = int(doubled[0])
         raise SeriesError(
-            f"{doubled.size} slice positions are occupied twice: {labels[at]} and {labels[at + 1]}"
+            f"{_count(int(doubled.size), 'position')} occupied twice: {labels[at]} and {labels[at + 1]}"
             f" lie {steps[at]:.3f} mm apart",
             "Each position may occur once",
             "Remove the duplicates, or separate the phases or reconstructions that were mixed into one series",
@@ -108,7 +108,7 @@ def _slice_spacing(along_mm: NDArray[np.float64], labels: Sequence[str]) -> floa
         at = int(far[0])
         missing = sum(round(steps[i] / usual) - 1 for i in far)
         raise SeriesError(
-            f"About {missing} slices are missing: {labels[at]} and {labels[at + 1]} lie {steps[at]:.2f} mm apart,"
+            f"{_count(missing, 'slice')} missing: {labels[at]} and {labels[at + 1]} lie {steps[at]:.2f} mm apart,"
             f" the other slices {usual:.2f} mm",
             "A series without gaps is needed",
             "Copy the missing slices, or resample the series",
@@ -124,6 +124,10 @@ def _slice_spacing(along_mm: NDArray[np.float64], labels: Sequence[str]) -> floa
             "Resample the series, or separate its parts",
         )
     return spacing
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun} is" if count == 1 else f"{count} {noun}s are"
 
 
 def _refuse_tilt(positions_mm: NDArray[np.float64], normal: NDArray[np.float64], plane: Plane) -> None:

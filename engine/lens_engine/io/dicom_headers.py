@@ -4,6 +4,7 @@ Each file becomes a `CtHeader`, a reason to skip it, or an error that names what
 """
 
 import struct
+import warnings
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -116,7 +117,8 @@ def read_header(path: Path) -> CtHeader | str:
         with path.open("rb") as file:
             if not _is_dicom(file):
                 return SkipReason.OTHER_FILE
-            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+            with warnings.catch_warnings(action="ignore"):  # odd values in tags nobody needs are no news to the user
+                dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
             reason = _reason_to_skip(dataset)
             if reason is not None:
                 return reason
@@ -126,9 +128,8 @@ def read_header(path: Path) -> CtHeader | str:
     except (InvalidDicomError, EOFError, struct.error, NotImplementedError) as error:
         raise DamagedSliceError(path, str(error), series_uid) from error
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise DamagedSliceError(
-            path, f"a value of its header is missing or unreadable ({error})", series_uid
-        ) from error
+        missing = error.name if isinstance(error, AttributeError) else error
+        raise DamagedSliceError(path, f"{missing} is missing or unreadable", series_uid) from error
     except OSError as error:
         raise SeriesError(
             f"{path} cannot be read: {error.strerror or error}",
@@ -175,7 +176,7 @@ def _parse(path: Path, dataset: Dataset) -> CtHeader:
             "A CT has one value per pixel, its HU",
             "Choose the original series instead of a colour capture",
         )
-    is_multi_frame = dataset.get("NumberOfFrames") is not None or "PerFrameFunctionalGroupsSequence" in dataset
+    is_multi_frame = int(dataset.get("NumberOfFrames") or 1) > 1 or "PerFrameFunctionalGroupsSequence" in dataset
     slope_known = "RescaleSlope" in dataset and "RescaleIntercept" in dataset
     return CtHeader(
         path=path,

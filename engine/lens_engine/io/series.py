@@ -95,6 +95,7 @@ class _Survey:
         self._reasons: dict[Path, str] = {}
         self._used: set[Path] = set()
         self._incomplete: set[str] = set()
+        self._unnamed: set[Path] = set()
         self._dicom: dict[str, list[CtHeader]] = {}
         self._png: dict[Path, list[Path]] = {}
 
@@ -110,7 +111,7 @@ class _Survey:
     def describe_groups(self) -> None:
         """Describe the series whose files have all been seen."""
         for uid, headers in self._dicom.items():
-            if uid in self._incomplete:
+            if uid in self._incomplete or self._lost_an_unnamed_slice(uid, headers):
                 self._used.update(header.path for header in headers)
             else:
                 self._describe(partial(describe_series, headers), [header.path for header in headers])
@@ -137,11 +138,21 @@ class _Survey:
             )
         )
 
+    def _lost_an_unnamed_slice(self, uid: str, headers: Sequence[CtHeader]) -> bool:
+        """Return whether a slice too damaged to name its series must be of this one: no other lies in that folder."""
+        folders = {header.path.parent for header in headers} & self._unnamed
+        if not folders:
+            return False
+        others = {header.path.parent for other, rest in self._dicom.items() if other != uid for header in rest}
+        return bool(folders - others)
+
     def _look_at_dicom(self, file: Path) -> None:
         try:
             header = read_header(file)
         except DamagedSliceError as error:
-            if error.series_uid is not None:
+            if error.series_uid is None:
+                self._unnamed.add(file.parent)
+            else:
                 self._incomplete.add(error.series_uid)
             self._complain(error, (file,))
         except LensError as error:
