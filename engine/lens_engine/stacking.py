@@ -93,7 +93,9 @@ def findings_of_chains(
     everyone
         The boxes of all experts on the same grid, for `Finding.expert_scores`.
     """
-    support = _support(members, everyone)
+    rows = np.concatenate([np.zeros(0, dtype=np.intp), *chains])
+    support = np.zeros((len(members.scores), len(everyone.experts) - 1))
+    support[rows] = _support(members.take(rows), everyone)
     return [_finding(members, chain, support[chain], series_slices) for chain in chains]
 
 

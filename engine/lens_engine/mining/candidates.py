@@ -169,11 +169,14 @@ def _merge_by_place(candidates: Sequence[Candidate], settings: MiningSettings) -
     """
     ranks = {Rule.CROSS_SLICE: 0, Rule.INTRA_PATIENT: 1, Rule.CROSS_DATASET: 2}
     ordered = sorted(candidates, key=lambda c: (ranks[c.reasons[0].rule], -c.finding.score))
+    boxes = np.asarray([candidate.finding.box for candidate in ordered], dtype=np.float64).reshape(-1, 6)
     kept: list[Candidate] = []
-    for candidate in ordered:
+    kept_boxes = np.empty_like(boxes)
+    for candidate, box in zip(ordered, boxes, strict=True):
         is_continuation = candidate.reasons[0].rule is Rule.CROSS_SLICE
-        place = None if is_continuation else _same_place(candidate, kept, settings)
+        place = None if is_continuation else _same_place(box, kept_boxes[: len(kept)], settings)
         if place is None:
+            kept_boxes[len(kept)] = box
             kept.append(candidate)
         else:
             new = tuple(reason for reason in candidate.reasons if reason not in kept[place].reasons)
@@ -181,17 +184,16 @@ def _merge_by_place(candidates: Sequence[Candidate], settings: MiningSettings) -
     return kept
 
 
-def _same_place(candidate: Candidate, kept: Sequence[Candidate], settings: MiningSettings) -> int | None:
-    """Return the first kept candidate that asks the same question."""
-    if not kept:
+def _same_place(box: NDArray[np.float64], others: NDArray[np.float64], settings: MiningSettings) -> int | None:
+    """Return the first of `others` that asks the same question as `box`."""
+    near = np.flatnonzero(((others[:, :3] < box[3:]) & (box[:3] < others[:, 3:])).all(axis=1))
+    if near.size == 0:
         return None
-    box = np.asarray([candidate.finding.box])
-    others = np.asarray([other.finding.box for other in kept])
+    others, box = others[near], box[None]
     own_centre, centre = centres(box), centres(others)
     holds_centre = ((others[:, :3] <= own_centre) & (own_centre < others[:, 3:])).all(axis=1)
     centre_held = ((box[:, :3] <= centre) & (centre < box[:, 3:])).all(axis=1)
-    ratio = sizes(others) / np.maximum(sizes(box), np.finfo(float).tiny)
+    ratio = sizes(others) / np.maximum(sizes(box), np.finfo(np.float64).tiny)
     is_similar = (ratio <= MAX_SIZE_RATIO) & (ratio >= 1 / MAX_SIZE_RATIO)
     is_same = (overlaps(box, others)[0] >= settings.same_lesion_iou) | ((holds_centre | centre_held) & is_similar)
-    places = np.flatnonzero(is_same)
-    return int(places[0]) if places.size else None
+    return int(near[np.argmax(is_same)]) if is_same.any() else None
