@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from lens_engine.findings import Scope, SliceBox, Split
 from lens_engine.io.series import scan
 from lens_engine.jobs.client import DbosJobQueue, open_queue
 from lens_engine.jobs.environment import process_environment
-from lens_engine.jobs.status import JobStatus
 from lens_engine.project import Project
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
 from lens_engine.store.catalog import Catalog, NewSeries
@@ -27,7 +25,7 @@ from lens_engine.store.database import Database
 from lens_engine.store.models import Models
 
 EXPERTS = ("universal", "lung")
-SHAPE = (24, 64, 64)
+SHAPE = (60, 64, 64)
 LESION = (30.0, 28.0, 10.0, 38.0, 36.0, 14.0)
 SPLITS = (Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.VAL, Split.TEST)
 
@@ -107,7 +105,7 @@ def start_worker(database: Database) -> Iterator[Callable[..., subprocess.Popen[
             *(sys.executable, "-m", "lens_engine.jobs.worker", "--project", str(database.project.folder)),
             *("--executor-id", executor_id, "--idle-minutes", str(idle_seconds / 60)),
         ]
-        started.append(subprocess.Popen(command, env=process_environment()))
+        started.append(subprocess.Popen(command, env={**process_environment(), "OMP_NUM_THREADS": "1"}))
         return started[-1]
 
     yield start
@@ -115,20 +113,6 @@ def start_worker(database: Database) -> Iterator[Callable[..., subprocess.Popen[
         process.terminate()
     for process in started:
         process.wait(20)
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_seconds: float = 60.0) -> None:
-    """Block until `condition` holds."""
-    deadline = time.monotonic() + timeout_seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        time.sleep(0.05)
-
-
-def wait_for_end(queue: DbosJobQueue, job_id: str, timeout_seconds: float = 60.0) -> JobStatus:
-    """Block until a job has ended and return its status."""
-    wait_until(lambda: queue.status(job_id).state.is_final, f"{job_id} has ended", timeout_seconds)
-    return queue.status(job_id)
 
 
 def write_scan(path: Path, seed: int) -> None:
