@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from lens_engine.errors import JobError, StoreError
 from lens_engine.findings import Split
@@ -163,7 +163,7 @@ def jobs(
                 )
             console.out(file.read_text(encoding="utf-8"), end="")
             return
-        table = Table("job", "kind", "state", "progress", "what", "worker")
+        table = Table(Column("job", no_wrap=True), "kind", "state", "progress", "what", "worker")
         for status in queue.jobs(limit):
             progress = f"{status.done}/{status.total}" if status.total else ""
             table.add_row(
@@ -213,10 +213,11 @@ def _submit(project: Project, inputs: JobInputs, wait: bool) -> JobStatus | None
             task = progress.add_task(inputs.kind, total=None)
 
             def show(status: JobStatus) -> None:
+                is_done = status.state is JobState.DONE
                 progress.update(
                     task,
-                    description=escape(status.stage or status.state),
-                    completed=status.done,
+                    description=f"{inputs.kind} done" if is_done else escape(status.stage or status.state),
+                    completed=status.total if is_done else status.done,
                     total=status.total or None,
                 )
 
