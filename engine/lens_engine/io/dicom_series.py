@@ -11,7 +11,7 @@ from lens_engine.errors import SeriesError
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.dicom_geometry import MAX_POSITION_ERROR, regular_grid
 from lens_engine.io.dicom_headers import CtHeader, read_header
-from lens_engine.io.hounsfield import to_hounsfield
+from lens_engine.io.hounsfield import canonical_hounsfield, to_hounsfield
 from lens_engine.io.series_source import (
     FoundSeries,
     GivenName,
@@ -68,9 +68,12 @@ def read_dicom_volume(source: SeriesSource) -> tuple[Volume, tuple[str, ...]]:
     """
     headers = [_header_again(path, source) for path in source.paths]
     paths, geometry = _arrange(headers, parse_series_name(source.paths[0].parent.name))
-    values = _read_multi_frame(headers[0], geometry) if headers[0].is_multi_frame else _read_slices(paths, geometry)
-    hounsfield, notes = to_hounsfield(values)
-    return Volume(np.ascontiguousarray(geometry.to_canonical(hounsfield)), geometry), notes
+    if headers[0].is_multi_frame:
+        voxels, notes = canonical_hounsfield(_read_multi_frame(headers[0], geometry), geometry)
+    else:
+        image = _read_slices(paths, geometry)  # owns the memory that its view shows
+        voxels, notes = canonical_hounsfield(_checked(image, geometry), geometry)
+    return Volume(voxels, geometry), notes
 
 
 def _header_again(path: Path, source: SeriesSource) -> CtHeader:
@@ -111,8 +114,8 @@ def _check_middle_slice(
     return tuple(f"Middle slice: {note}" for note in to_hounsfield(values)[1])
 
 
-def _read_slices(paths: Sequence[Path], geometry: VolumeGeometry) -> NDArray[np.generic]:
-    """Return the rescaled values `[k, j, i]` of single slices in the given order."""
+def _read_slices(paths: Sequence[Path], geometry: VolumeGeometry) -> sitk.Image:
+    """Return single slices in the given order, rescaled."""
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames([str(path) for path in paths])
@@ -124,7 +127,7 @@ def _read_slices(paths: Sequence[Path], geometry: VolumeGeometry) -> NDArray[np.
             "One slice spacing is needed",
             "Copy the missing slices, or resample the series",
         )
-    return _checked(image, geometry)
+    return image
 
 
 def _read_multi_frame(header: CtHeader, geometry: VolumeGeometry) -> NDArray[np.generic]:
@@ -135,7 +138,8 @@ def _read_multi_frame(header: CtHeader, geometry: VolumeGeometry) -> NDArray[np.
 
 
 def _checked(image: sitk.Image, geometry: VolumeGeometry) -> NDArray[np.generic]:
-    values = np.asarray(sitk.GetArrayFromImage(image))
+    """Return the values `[k, j, i]` of an image as a view, valid as long as the image is."""
+    values = np.asarray(sitk.GetArrayViewFromImage(image))
     expected = tuple(geometry.shape[geometry.source_axes.index(axis)] for axis in range(3))
     if values.shape != expected:
         raise SeriesError(

@@ -1,9 +1,12 @@
 """Turn what a file holds into int16 Hounsfield units, and say where that looks wrong."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lens_engine.geometry import VolumeGeometry
 
 LOWEST_HU = -1024
 """Air; padding outside the field of view lies below it and is set to it."""
@@ -14,30 +17,49 @@ WATER_HU = 0
 """... and voxels above this."""
 
 
+def canonical_hounsfield(values: NDArray[Any], geometry: VolumeGeometry) -> tuple[NDArray[np.int16], tuple[str, ...]]:
+    """Return values `[k, j, i]` of a file as canonical HU `[z, y, x]`, contiguous, with notes; see `to_hounsfield`."""
+    canonical = np.empty(geometry.shape, dtype=np.int16)
+    notes = _convert(values, geometry.to_source(canonical))
+    return canonical, notes
+
+
 def to_hounsfield(values: NDArray[Any]) -> tuple[NDArray[np.int16], tuple[str, ...]]:
     """Return the rescaled values of a file as int16 HU of the same shape, with notes on whatever was changed or is odd.
 
     Values below -1024 (padding) and NaN become -1024, values above 32767 become 32767, fractions are rounded.
     """
-    notes: list[str] = []
-    if values.dtype.kind == "f":
-        missing = ~np.isfinite(values)
-        if missing.any():
-            notes.append(f"{np.count_nonzero(missing)} voxels are not a number and were set to {LOWEST_HU} HU")
-            values = np.where(missing, LOWEST_HU, values)
-        values = np.rint(values)
-    lowest, highest = values.min(), values.max()
-    if lowest < LOWEST_HU:
-        count = np.count_nonzero(values < LOWEST_HU)
-        notes.append(
-            f"{count} voxels below {LOWEST_HU} HU (lowest {lowest:g}) are padding and were set to {LOWEST_HU} HU"
-        )
+    hounsfield = np.empty(values.shape, dtype=np.int16)
+    return hounsfield, _convert(values, hounsfield)
+
+
+def _convert(values: NDArray[Any], hounsfield: NDArray[np.int16]) -> tuple[str, ...]:
+    """Fill `hounsfield`, of the same shape, slice by slice: a volume passes through the cache only once."""
+    lowest, highest = np.inf, -np.inf
+    missing = padding = 0
+    for one_slice, target in zip(values, hounsfield, strict=True):
+        if one_slice.dtype.kind == "f":
+            absent = ~np.isfinite(one_slice)
+            missing += int(np.count_nonzero(absent))
+            one_slice = np.rint(np.where(absent, LOWEST_HU, one_slice))
+        low, high = float(one_slice.min()), float(one_slice.max())
+        lowest, highest = min(lowest, low), max(highest, high)
+        if low < LOWEST_HU:
+            padding += int(np.count_nonzero(one_slice < LOWEST_HU))
+        is_within = low >= LOWEST_HU and high <= HIGHEST_HU
+        target[...] = one_slice if is_within else np.clip(one_slice, LOWEST_HU, HIGHEST_HU)
+    return tuple(_notes(lowest, highest, missing, padding))
+
+
+def _notes(lowest: float, highest: float, missing: int, padding: int) -> Iterator[str]:
+    if missing:
+        yield f"{missing} voxels are not a number and were set to {LOWEST_HU} HU"
+    if padding:
+        yield f"{padding} voxels below {LOWEST_HU} HU (lowest {lowest:g}) are padding and were set to {LOWEST_HU} HU"
     if highest > HIGHEST_HU:
-        notes.append(f"Voxels up to {highest:g} HU were cut at {HIGHEST_HU} HU")
-    hounsfield = np.clip(values, LOWEST_HU, HIGHEST_HU).astype(np.int16)
+        yield f"Voxels up to {highest:g} HU were cut at {HIGHEST_HU} HU"
     if lowest > AIR_HU or highest < WATER_HU:
-        notes.append(
+        yield (
             f"The values ({lowest:g} to {highest:g}) do not look like the HU of a patient,"
             f" who has air below {AIR_HU} and tissue above {WATER_HU}: check the rescale slope and intercept"
         )
-    return hounsfield, tuple(notes)

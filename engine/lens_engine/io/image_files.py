@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lens_engine.errors import SeriesError
 from lens_engine.geometry import VolumeGeometry
-from lens_engine.io.hounsfield import to_hounsfield
+from lens_engine.io.hounsfield import canonical_hounsfield
 from lens_engine.io.nifti_length import is_complete_nifti
 from lens_engine.io.series_source import (
     FoundSeries,
@@ -58,8 +58,8 @@ def describe_image_file(path: Path) -> FoundSeries | str:
         return SkipReason.LABEL_IMAGE
     given = leading_series_name(file_stem(path))
     geometry = _numbered(geometry, given)
-    hounsfield, notes = to_hounsfield(values)
-    key = f"file:{_content_key(hounsfield, geometry)}"
+    voxels, notes = canonical_hounsfield(values, geometry)
+    key = f"file:{_content_key(voxels, geometry)}"
     return FoundSeries(
         source=SeriesSource(_FORMATS[_extension(path)][0], (path,)),
         patient_key=given.patient_key if given else key,
@@ -85,8 +85,8 @@ def read_image_volume(source: SeriesSource) -> tuple[Volume, tuple[str, ...]]:
     values, geometry = read_image(path)
     given = leading_series_name(file_stem(path))
     geometry = _numbered(geometry, given)
-    hounsfield, notes = to_hounsfield(values)
-    return Volume(np.ascontiguousarray(geometry.to_canonical(hounsfield)), geometry), notes
+    voxels, notes = canonical_hounsfield(values, geometry)
+    return Volume(voxels, geometry), notes
 
 
 def read_image(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
@@ -173,9 +173,8 @@ def _numbered(geometry: VolumeGeometry, given: GivenName | None) -> VolumeGeomet
     return replace(geometry, first_slice_number=given.first_slice)
 
 
-def _content_key(hounsfield: NDArray[np.int16], geometry: VolumeGeometry) -> str:
+def _content_key(voxels: NDArray[np.int16], geometry: VolumeGeometry) -> str:
     """Return a hash that is the same for the same scan, whatever its file is called and however it is compressed."""
-    canonical = np.ascontiguousarray(geometry.to_canonical(hounsfield), dtype="<i2")
-    digest = hashlib.sha256(canonical.tobytes())
+    digest = hashlib.sha256(voxels.astype("<i2", copy=False).data)
     digest.update(repr((geometry.shape, [round(value, 4) for value in geometry.spacing_mm])).encode())
     return digest.hexdigest()
