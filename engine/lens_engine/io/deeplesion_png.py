@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # the name under which everybody knows it
+import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from lens_engine.errors import SeriesError
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.deeplesion_csv import FILE_NAME, DeepLesionRow, read_rows
-from lens_engine.io.hounsfield import to_hounsfield
+from lens_engine.io.hounsfield import canonical_hounsfield, to_hounsfield
 from lens_engine.io.series_source import FoundSeries, GivenName, SeriesFormat, SeriesSource, parse_series_name
 from lens_engine.volume import Volume
 
@@ -87,8 +88,8 @@ def read_png_volume(source: SeriesSource) -> tuple[Volume, tuple[str, ...]]:
     """
     ((given, paths),) = sub_volumes(source.paths[0].parent, source.paths)
     geometry = _geometry(given, paths)
-    hounsfield, notes = to_hounsfield(_read_pixels(paths))
-    return Volume(np.ascontiguousarray(geometry.to_canonical(hounsfield)), geometry), notes
+    voxels, notes = canonical_hounsfield(_read_pixels(paths), geometry)
+    return Volume(voxels, geometry), notes
 
 
 def _slice_number(path: Path) -> int:
@@ -161,7 +162,7 @@ def _checked_size(path: Path) -> tuple[int, int]:
     return rows, columns
 
 
-def _read_pixels(paths: Sequence[Path]) -> "np.ndarray[tuple[int, int, int], np.dtype[np.int32]]":
+def _read_pixels(paths: Sequence[Path]) -> NDArray[np.int32]:
     slices = []
     for path in paths:
         try:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # the name under which everybody knows it
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from lens_engine.errors import SeriesError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk  # the name under which everybody knows it
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from lens_engine.errors import SeriesError

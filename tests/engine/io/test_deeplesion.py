@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import SimpleITK as sitk  # the name under which everybody knows it
+import SimpleITK as sitk
 
 from lens_engine.errors import AnnotationFileError
 from lens_engine.findings import Split

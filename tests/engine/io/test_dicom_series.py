@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk  # the name under which everybody knows it
+import SimpleITK as sitk
 from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import (

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # the name under which everybody knows it
+import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
 from lens_engine.errors import SeriesError
