@@ -5,6 +5,7 @@ Talks to the jobs database only; needs no worker to be alive and never imports t
 
 import logging
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -131,7 +132,7 @@ class DbosJobQueue:
             id=workflow.workflow_id,
             kind=JobKind(workflow.name),
             state=state,
-            progress=self._progress(workflow.workflow_id),
+            progress=self._progress(workflow.workflow_id, state),
             worker=None if state is JobState.QUEUED else workflow.executor_id,
             created_at=_moment(workflow.created_at) or datetime.now(UTC),
             started_at=None if state is JobState.QUEUED else _moment(workflow.dequeued_at),
@@ -140,9 +141,12 @@ class DbosJobQueue:
             result=output if isinstance(output, dict) else {},
         )
 
-    def _progress(self, job_id: str) -> JobProgress:
+    def _progress(self, job_id: str, state: JobState) -> JobProgress:
         event = self._client.get_event(job_id, PROGRESS_EVENT, timeout_seconds=0)
-        return JobProgress(**event) if isinstance(event, dict) else JobProgress()
+        progress = JobProgress(**event) if isinstance(event, dict) else JobProgress()
+        if state is JobState.DONE:
+            return replace(progress, done=progress.total, partial=0.0, eta_seconds=None)
+        return replace(progress, eta_seconds=None) if state.is_final else progress
 
 
 def open_queue(project: Project) -> DbosJobQueue:
@@ -160,6 +164,8 @@ def create_tables(jobs_database_url: str) -> None:
         engine = sqlalchemy.create_engine(jobs_database_url)
         try:
             is_sqlite = engine.dialect.name == "sqlite"
+            if is_sqlite:
+                _use_write_ahead_log(engine)
             exists = sqlalchemy.inspect(engine).has_table("workflow_status", schema=None if is_sqlite else "dbos")
         finally:
             engine.dispose()
@@ -171,6 +177,12 @@ def create_tables(jobs_database_url: str) -> None:
             "It must be readable and writable",
             "Check the disk, the rights of the project folder, and 'jobs_database_url' in its settings",
         ) from error
+
+
+def _use_write_ahead_log(engine: sqlalchemy.Engine) -> None:
+    """Let readers and the one writer work side by side; the file remembers it."""
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
 
 
 def _new_id(kind: JobKind) -> str:

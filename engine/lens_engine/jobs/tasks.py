@@ -60,6 +60,16 @@ class Workbench:
 
     def run(self, task: Task, report: Report) -> dict[str, object]:
         """Do one task and return what the job remembers of it. Raises `LensError` for what a user can understand."""
+        try:
+            return self._run(task, report)
+        except torch.OutOfMemoryError as error:
+            raise JobError(
+                "The GPU has not enough memory for this task",
+                "It should fit beside whatever else runs there",
+                "End other programs on the GPU, or start the worker on another one with CUDA_VISIBLE_DEVICES",
+            ) from error
+
+    def _run(self, task: Task, report: Report) -> dict[str, object]:
         match task:
             case DetectSeries():
                 return self._detect(task, report)
