@@ -56,7 +56,8 @@ def sizes(boxes: FloatArray) -> NDArray[np.float64]:
     """Return the area or volume of every box, (n,)."""
     dimensions = boxes.shape[1] // 2
     extent = boxes[:, dimensions:].astype(np.float64) - boxes[:, :dimensions]
-    return np.prod(np.maximum(extent, 0), axis=1)
+    measures: NDArray[np.float64] = np.prod(np.maximum(extent, 0), axis=1)
+    return measures
 
 
 def centres(boxes: FloatArray) -> NDArray[np.float64]:

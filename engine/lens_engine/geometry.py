@@ -137,12 +137,14 @@ class VolumeGeometry:
     def index_to_mm(self, points_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map voxel-centre indices (..., 3) in (z, y, x) to LPS millimetres (..., 3) in (x, y, z)."""
         steps = np.asarray(self.directions) * np.asarray(self.spacing_mm)[:, None]
-        return np.asarray(points_zyx, dtype=np.float64) @ steps + np.asarray(self.origin_mm)
+        points_mm: NDArray[np.float64] = np.asarray(points_zyx, dtype=np.float64) @ steps + np.asarray(self.origin_mm)
+        return points_mm
 
     def mm_to_index(self, points_lps_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map LPS millimetres (..., 3) in (x, y, z) to voxel-centre indices (..., 3) in (z, y, x)."""
         offset = np.asarray(points_lps_mm, dtype=np.float64) - np.asarray(self.origin_mm)
-        return (offset @ np.asarray(self.directions).T) / np.asarray(self.spacing_mm)
+        indices: NDArray[np.float64] = (offset @ np.asarray(self.directions).T) / np.asarray(self.spacing_mm)
+        return indices
 
     def slice_number(self, slice_index: int) -> int:
         """Return the number the source gives to canonical slice `slice_index`."""
