@@ -121,7 +121,7 @@ def _as_finding(
     )
     scores = proposals.scores[rows].astype(np.float64)
     weights = np.maximum(scores, np.finfo(np.float32).tiny)
-    x1, y1, x2, y2 = np.average(proposals.boxes[rows].astype(np.float64), axis=0, weights=weights).tolist()
+    x1, y1, x2, y2 = (weights @ proposals.boxes[rows] / weights.sum()).tolist()
     box: Box3D = (
         max(x1, 0.0),
         max(y1, 0.0),
