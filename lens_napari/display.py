@@ -73,9 +73,7 @@ class MouseTools:
         self._window = window
         self._on_window = on_window
         self._on_position = on_position
-        viewer.scene.camera.mouse_zoom = (
-            False  # the wheel scrolls; vispy's own wheel and right-drag zoom would come as well
-        )
+        viewer.scene.camera.mouse_zoom = False  # else vispy zooms with the wheel and the right button as well
         viewer.mouse_drag_callbacks.append(self._drag)
         viewer.mouse_wheel_callbacks.append(self._wheel)
         viewer.mouse_move_callbacks.append(self._move)

@@ -1,7 +1,7 @@
 """The napari layers of one series: the CT, and one Shapes layer per expert, fusion, annotations and candidates.
 
-Layers show what `lens_napari.box_table.resolve` says and hold no truth. Only rectangles of the slice on screen exist, so
-the cost of scrolling does not grow with the number of boxes. World coordinates are millimetres from the first voxel.
+Layers show what `lens_napari.box_table.resolve` says and hold no truth. Only rectangles of the slice on screen exist,
+so the cost of scrolling does not grow with the number of boxes. World coordinates are millimetres from the first voxel.
 """
 
 from collections.abc import Callable, Mapping, Sequence

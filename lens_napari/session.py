@@ -164,6 +164,10 @@ class ReviewSession:
         """Whether something taken back can be said again."""
         return bool(self._redo)
 
+    def open_records(self) -> tuple[CandidateRecord, ...]:
+        """Return the lesions that nobody has decided about, in the order of the queue."""
+        return tuple(entry.record for entry in self._entries if entry.decision is None)
+
     def tally(self) -> Tally:
         """Count what was said and what is left."""
         states = [entry.state for entry in self._entries]
@@ -240,7 +244,7 @@ class ReviewSession:
         return write
 
     def add_reason(self, reason: ReasonCode) -> Write | None:
-        """Give the rejection that was just made its reason, without moving; None if the last verdict was no rejection."""
+        """Give the rejection that was just made its reason, without moving; None after any other verdict."""
         if self._last_rejected is None or self._entries[self._last_rejected].verdict is not Verdict.REJECTED:
             return None
         position = self._last_rejected

@@ -1,4 +1,4 @@
-"""A small real project for the viewer's tests: phantom scans on disk, a model, detections, annotations and candidates."""
+"""A small real project for the viewer's tests: phantom scans on disk, a model, detections and candidates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +28,7 @@ from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Anno
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, NewSeries, SeriesRecord
 from lens_engine.store.database import Database
+from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.detections import Detections
 from lens_engine.store.models import Models
 
@@ -73,6 +74,15 @@ def make_review_project(folder: Path, patients: int = 2, settings: PhantomSettin
     )
     database.close()
     return ReviewProject(folder / "project", tuple(records), len(candidates))
+
+
+def decisions_on_disk(folder: Path) -> list[DecisionRecord]:
+    """Read every decision with a connection of its own, oldest first."""
+    database = Database.open(Project.open(folder))
+    series = {record.decision.series_id for record in Decisions(database).current()}
+    history = [record for series_id in sorted(series) for record in Decisions(database).history(series_id)]
+    database.close()
+    return sorted(history, key=lambda record: record.id)
 
 
 def _checkpoint(folder: Path) -> Path:
@@ -141,9 +151,11 @@ def _candidate(series_id: int, lesion: PhantomLesion, annotation_id: int | None,
 
 def _finding(lesion: PhantomLesion, expert: str, score: float) -> Finding:
     shift = 0.0 if expert == FUSED else 1.0
+    grown = MARGIN + shift
     slices = tuple(
-        SliceBox(one.slice_index, tuple(edge + side * MARGIN - shift for edge, side in zip(one.box, (-1, -1, 1, 1))))
+        SliceBox(one.slice_index, (x1 - grown, y1 - grown, x2 + MARGIN - shift, y2 + MARGIN - shift))
         for one in lesion.slices
+        for x1, y1, x2, y2 in [one.box]
     )
     x1, y1, z1, x2, y2, z2 = lesion.box
     return Finding(expert, (x1 - MARGIN, y1 - MARGIN, z1, x2 + MARGIN, y2 + MARGIN, z2), slices, max(score, 0.1))

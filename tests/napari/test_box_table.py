@@ -1,0 +1,51 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lens_engine.findings import SliceBox
+from lens_napari.box_table import CANDIDATES, BoxRow, BoxState, BoxTable, Shown, resolve
+
+GROUPS = ("universal", CANDIDATES)
+
+
+def lesion(group: str, first: int, last: int, score: float = 0.9, number: int = -1) -> BoxRow:
+    return BoxRow(group, tuple(SliceBox(z, (1.0, 2.0, 3.0, 4.0)) for z in range(first, last)), score, number)
+
+
+def drawn(table: BoxTable, slice_index: int, shown: Shown = Shown(), states: dict[int, BoxState] | None = None) -> int:
+    return sum(len(boxes) for boxes in resolve(table, shown, slice_index, states or {}).values())
+
+
+@given(extents=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 5)), max_size=20), slice_index=st.integers(-1, 30))
+def test_a_slice_shows_exactly_the_lesions_that_cover_it(extents: list[tuple[int, int]], slice_index: int) -> None:
+    table = BoxTable.from_rows(GROUPS, [lesion("universal", first, first + count) for first, count in extents])
+    expected = sum(first <= slice_index < first + count for first, count in extents)
+    assert drawn(table, slice_index) == expected
+
+
+def test_rows_are_sorted_by_slice() -> None:
+    table = BoxTable.from_rows(GROUPS, [lesion("universal", 7, 9), lesion(CANDIDATES, 2, 5)])
+    assert (np.diff(table.slice_index) >= 0).all()
+    assert len(table) == 5
+
+
+def test_a_threshold_hides_weak_boxes_of_its_group_only() -> None:
+    table = BoxTable.from_rows(GROUPS, [lesion("universal", 0, 1, score=0.2), lesion(CANDIDATES, 0, 1, score=0.2)])
+    shown = resolve(table, Shown(thresholds={"universal": 0.3}), 0, {})
+    assert [len(shown[group]) for group in GROUPS] == [0, 1]
+
+
+def test_a_hidden_group_is_not_drawn() -> None:
+    table = BoxTable.from_rows(GROUPS, [lesion("universal", 0, 1), lesion(CANDIDATES, 0, 1)])
+    assert drawn(table, 0, Shown(hidden=frozenset({"universal"}))) == 1
+    assert drawn(table, 0, Shown(everything_hidden=True)) == 0
+
+
+def test_the_lesion_asked_about_is_drawn_on_top() -> None:
+    table = BoxTable.from_rows(GROUPS, [lesion(CANDIDATES, 0, 1, number=1), lesion(CANDIDATES, 0, 1, number=2)])
+    boxes = resolve(table, Shown(), 0, {1: BoxState.ASKED, 2: BoxState.REJECTED})[CANDIDATES]
+    assert [box.state for box in boxes] == [BoxState.REJECTED, BoxState.ASKED]
+
+
+def test_a_series_without_boxes_has_an_empty_table() -> None:
+    assert drawn(BoxTable.from_rows(GROUPS, []), 3) == 0

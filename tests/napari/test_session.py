@@ -1,0 +1,139 @@
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lens_engine.errors import LensError
+from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, ReasonCode, Rule, SliceBox, Verdict
+from lens_engine.store.candidates import CandidateRecord
+from lens_napari.box_table import BoxState
+from lens_napari.session import ReviewSession, SaveState, Write
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+ALL_VERDICTS = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.UNSURE)
+
+
+def record(number: int, series_id: int = 1, rule: Rule = Rule.CROSS_DATASET) -> CandidateRecord:
+    section = SliceBox(5, (1.0, 1.0, 9.0, 9.0))
+    finding = Finding("fused", (1.0, 1.0, 5.0, 9.0, 9.0, 6.0), (section,), 0.8)
+    candidate = Candidate(series_id, finding, CandidateKind.UNCERTAIN, (Reason(rule),))
+    return CandidateRecord(number, candidate, "v1", 1, 1 / number, None, False)
+
+
+def session_of(count: int) -> ReviewSession:
+    return ReviewSession([record(i + 1) for i in range(count)], "reader", clock=lambda: NOON)
+
+
+def said(write: Write | None) -> tuple[int | None, Verdict]:
+    assert write is not None
+    return write.decision.candidate_id, write.decision.verdict
+
+
+def test_every_verdict_advances_to_the_next_open_lesion() -> None:
+    session = session_of(3)
+    assert said(session.decide(Verdict.ACCEPTED)) == (1, Verdict.ACCEPTED)
+    assert session.current is not None
+    assert session.current.id == 2
+
+
+def test_nothing_is_asked_after_the_last_lesion() -> None:
+    session = session_of(1)
+    session.decide(Verdict.UNSURE)
+    assert session.current is None
+    assert session.decide(Verdict.ACCEPTED) is None
+    assert session.tally().unsure == 1
+
+
+def test_a_skipped_lesion_is_asked_again_at_the_end() -> None:
+    session = session_of(2)
+    session.go_next()
+    session.decide(Verdict.ACCEPTED)
+    assert session.current is not None
+    assert session.current.id == 1
+
+
+def test_a_verdict_is_pending_until_it_is_on_disk() -> None:
+    session = session_of(2)
+    write = session.decide(Verdict.ACCEPTED)
+    assert write is not None
+    assert session.entries[0].save_state is SaveState.PENDING
+    session.mark_saved(write.ticket)
+    assert session.entries[0].save_state is SaveState.SAVED
+    assert session.pending == 0
+
+
+def test_a_failed_write_brings_the_reader_back_and_leaves_the_lesion_open() -> None:
+    session = session_of(3)
+    first = session.decide(Verdict.ACCEPTED)
+    session.decide(Verdict.REJECTED)
+    assert first is not None
+    session.mark_failed(first.ticket)
+    assert session.position == 0
+    assert session.entries[0].decision is None
+    assert session.entries[1].verdict is Verdict.REJECTED
+
+
+def test_undo_withdraws_and_returns_and_redo_says_it_again() -> None:
+    session = session_of(2)
+    session.decide(Verdict.REJECTED)
+    assert said(session.undo()) == (1, Verdict.WITHDRAWN)
+    assert session.position == 0
+    assert session.entries[0].state is BoxState.PLAIN
+    assert said(session.redo()) == (1, Verdict.REJECTED)
+
+
+def test_a_reason_follows_a_rejection_without_moving_and_one_undo_takes_back_both() -> None:
+    session = session_of(3)
+    session.decide(Verdict.REJECTED)
+    write = session.add_reason(ReasonCode.VESSEL)
+    assert write is not None
+    assert write.decision.reason_code is ReasonCode.VESSEL
+    assert session.position == 1
+    assert said(session.undo()) == (1, Verdict.WITHDRAWN)
+    assert not session.can_undo
+
+
+def test_a_reason_after_another_verdict_does_nothing() -> None:
+    session = session_of(2)
+    session.decide(Verdict.ACCEPTED)
+    assert session.add_reason(ReasonCode.VESSEL) is None
+
+
+def test_hidden_scores_are_recorded_with_the_decision() -> None:
+    session = session_of(1)
+    session.scores_hidden = True
+    write = session.decide(Verdict.ACCEPTED)
+    assert write is not None
+    assert write.decision.scores_hidden
+
+
+def test_only_lesions_of_the_chosen_rule_are_asked() -> None:
+    session = ReviewSession([record(1), record(2, rule=Rule.INTRA_PATIENT)], "reader")
+    session.only(Rule.INTRA_PATIENT)
+    assert session.current is not None
+    assert session.current.id == 2
+    assert not session.go_next()
+
+
+def test_the_next_series_is_known_in_advance() -> None:
+    session = ReviewSession([record(1, 7), record(2, 7), record(3, 8)], "reader")
+    assert session.upcoming_series() == 8
+
+
+def test_a_lesion_outside_the_queue_cannot_be_shown() -> None:
+    with pytest.raises(LensError, match="Lesion 99"):
+        session_of(1).go_to(99)
+
+
+@given(st.lists(st.sampled_from(ALL_VERDICTS), max_size=6))
+def test_undoing_everything_leaves_every_lesion_open(verdicts: list[Verdict]) -> None:
+    session = session_of(6)
+    for verdict in verdicts:
+        session.decide(verdict)
+    while session.can_undo:
+        session.undo()
+    assert all(entry.decision is None for entry in session.entries)
+    while session.can_redo:
+        session.redo()
+    assert [entry.verdict for entry in session.entries[: len(verdicts)]] == verdicts

@@ -1,0 +1,45 @@
+import pytest
+
+from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, Rule, SliceBox
+from lens_engine.geometry import VolumeGeometry
+from lens_napari.wording import Partner, headline, size_mm, symbol, why
+
+FINDING = Finding("fused", (0.0, 0.0, 5.0, 10.0, 8.0, 8.0), (SliceBox(6, (0.0, 0.0, 10.0, 8.0)),), 0.8)
+MATCHED = Reason(Rule.INTRA_PATIENT, annotation_id=3, distance=0.111, distance_limit=0.15)
+UNCERTAIN = Reason(Rule.CROSS_DATASET, expert="lung", score=0.81)
+CONTINUED = Reason(Rule.CROSS_SLICE, annotation_id=3)
+
+
+def candidate(*reasons: Reason, kind: CandidateKind = CandidateKind.MISSING_ANNOTATION) -> Candidate:
+    return Candidate(1, FINDING, kind, reasons)
+
+
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        (MATCHED, "It looks like a lesion marked in study 1 (distance 0.11, limit 0.15)."),
+        (UNCERTAIN, "Only the lung expert sees it (0.81)."),
+        (CONTINUED, "It continues a marked lesion on a neighbouring slice."),
+    ],
+)
+def test_one_sentence_says_why(reason: Reason, sentence: str) -> None:
+    assert why(candidate(reason), Partner("study 1"), show_scores=True) == sentence
+
+
+def test_hidden_scores_are_not_in_the_sentence() -> None:
+    sentence = why(candidate(MATCHED, UNCERTAIN), None, show_scores=False)
+    assert not any(character.isdigit() for character in sentence)
+    assert "; only the lung expert" in sentence
+
+
+def test_every_rule_has_its_symbol() -> None:
+    assert symbol(candidate(MATCHED, UNCERTAIN, CONTINUED)) == "⇄?↕"
+
+
+def test_the_question_depends_on_the_kind() -> None:
+    assert headline(candidate(MATCHED)) == "Missing annotation?"
+    assert "lesion?" in headline(candidate(UNCERTAIN, kind=CandidateKind.UNCERTAIN))
+
+
+def test_the_size_is_in_millimetres() -> None:
+    assert size_mm(candidate(MATCHED), VolumeGeometry((20, 20, 20), (5.0, 0.5, 0.5))) == "5 × 4 × 15 mm"
