@@ -13,7 +13,7 @@ from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoint import load_checkpoint
 from lens_engine.detector.embedding import embed_boxes
 from lens_engine.detector.predict import detect
-from lens_engine.errors import GeometryError, SeriesError
+from lens_engine.errors import GeometryError, JobError, SeriesError
 from lens_engine.findings import Box2D
 from lens_engine.io.series import read_volume
 from lens_engine.jobs.evaluation import evaluate_models

@@ -38,7 +38,7 @@ def kill(worker):
     children = psutil.Process(worker.pid).children(recursive=True)
     worker.kill()
     worker.wait()
-    gone, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(children, timeout=5)
     assert children
     assert not alive
 
