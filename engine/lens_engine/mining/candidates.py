@@ -1,25 +1,22 @@
 """All mining rules together: one candidate for each place that deserves a reader's look, with every reason for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lens_engine.boxes import centres, overlaps, sizes
 from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, Rule, Scope
 from lens_engine.mining.calibration import CalibratedLimit
 from lens_engine.mining.cross_dataset import single_type_experts, uncertain_findings
 from lens_engine.mining.cross_slice import Continuations, adds_slices, continue_annotations, keep_annotated_slices
 from lens_engine.mining.inputs import SeriesMiningInput
 from lens_engine.mining.intra_patient import KnownLesions, Match, match_lesions
+from lens_engine.mining.merging import merge_candidates
 from lens_engine.mining.places import lies_at, marks_for_avoiding
 from lens_engine.mining.priority import priority
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.mining.tracklets import Tracklets, build_tracklets
-
-MAX_SIZE_RATIO = 2.0
-"""A box whose centre lies in another is the same question only if neither is more than this many times larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +92,7 @@ def _mine_series(
     matched = np.asarray([free[match.row] for match in matches], dtype=np.intp)
 
     known_places = [annotated, tracklets.marks(continued), tracklets.marks(matched)]
-    return _merge_by_place(
+    return merge_candidates(
         _continuation_candidates(series, tracklets, continuations, continued)
         + _match_candidates(series, tracklets, matched, matches, distance_limit, settings)
         + _uncertain_candidates(series, uncertain_findings(series, known_places, settings), settings),
@@ -159,41 +156,3 @@ def _expert_reasons(series: SeriesMiningInput, finding: Finding, settings: Minin
         if name in single_type and score > settings.uncertain_min_score
     ]
     return tuple(Reason(Rule.CROSS_DATASET, expert=name, score=score) for score, name in sorted(sure, reverse=True))
-
-
-def _merge_by_place(candidates: Sequence[Candidate], settings: MiningSettings) -> list[Candidate]:
-    """Ask once for each place: fold candidates into the surer kind of candidate there, keeping the reasons of both.
-
-    Continuations come first, then matches, then uncertain findings, the best score first. Two continuations are never
-    merged: they are different annotated lesions.
-    """
-    ranks = {Rule.CROSS_SLICE: 0, Rule.INTRA_PATIENT: 1, Rule.CROSS_DATASET: 2}
-    ordered = sorted(candidates, key=lambda c: (ranks[c.reasons[0].rule], -c.finding.score))
-    boxes = np.asarray([candidate.finding.box for candidate in ordered], dtype=np.float64).reshape(-1, 6)
-    kept: list[Candidate] = []
-    kept_boxes = np.empty_like(boxes)
-    for candidate, box in zip(ordered, boxes, strict=True):
-        is_continuation = candidate.reasons[0].rule is Rule.CROSS_SLICE
-        place = None if is_continuation else _same_place(box, kept_boxes[: len(kept)], settings)
-        if place is None:
-            kept_boxes[len(kept)] = box
-            kept.append(candidate)
-        else:
-            new = tuple(reason for reason in candidate.reasons if reason not in kept[place].reasons)
-            kept[place] = replace(kept[place], reasons=kept[place].reasons + new)
-    return kept
-
-
-def _same_place(box: NDArray[np.float64], others: NDArray[np.float64], settings: MiningSettings) -> int | None:
-    """Return the first of `others` that asks the same question as `box`."""
-    near = np.flatnonzero(((others[:, :3] < box[3:]) & (box[:3] < others[:, 3:])).all(axis=1))
-    if near.size == 0:
-        return None
-    others, box = others[near], box[None]
-    own_centre, centre = centres(box), centres(others)
-    holds_centre = ((others[:, :3] <= own_centre) & (own_centre < others[:, 3:])).all(axis=1)
-    centre_held = ((box[:, :3] <= centre) & (centre < box[:, 3:])).all(axis=1)
-    ratio = sizes(others) / np.maximum(sizes(box), np.finfo(np.float64).tiny)
-    is_similar = (ratio <= MAX_SIZE_RATIO) & (ratio >= 1 / MAX_SIZE_RATIO)
-    is_same = (overlaps(box, others)[0] >= settings.same_lesion_iou) | ((holds_centre | centre_held) & is_similar)
-    return int(near[np.argmax(is_same)]) if is_same.any() else None

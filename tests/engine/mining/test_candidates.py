@@ -148,7 +148,9 @@ seen = st.builds(
 marks = st.builds(annotation, st.integers(1, 99), st.integers(0, 12).map(lambda n: 10.0 * n), st.integers(0, 20))
 
 
-@given(st.lists(seen, max_size=8), st.lists(marks, max_size=3), st.lists(seen, max_size=8))
+@given(
+    st.lists(seen, max_size=8), st.lists(marks, max_size=3, unique_by=lambda mark: mark.id), st.lists(seen, max_size=8)
+)
 def test_candidates_are_valid_distinct_and_ranked(first: list[Seen], notes: list[object], second: list[Seen]) -> None:
     inputs = [series(first, tuple(notes), number=1), series(second, number=2)]  # type: ignore[arg-type]  # drawn
     result = mined(*inputs)
