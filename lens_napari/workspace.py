@@ -37,4 +37,5 @@ def arrange(controller: ReviewController) -> None:
 
 
 def _behind(window: Any, panel: Any, name: str) -> QDockWidget:
-    return window.add_dock_widget(panel, name=name, area="right", add_vertical_stretch=False, tabify=True)
+    dock: QDockWidget = window.add_dock_widget(panel, name=name, area="right", add_vertical_stretch=False, tabify=True)
+    return dock

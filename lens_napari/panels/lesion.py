@@ -245,7 +245,7 @@ class LesionPanel(Panel):
 def _picture(thumbnail: Thumbnail, colour: str) -> QPixmap:
     pixels = np.ascontiguousarray(thumbnail.pixels)
     height, width = pixels.shape
-    image = QImage(pixels.data, width, height, width, QImage.Format.Format_Grayscale8).copy()
+    image = QImage(pixels.tobytes(), width, height, width, QImage.Format.Format_Grayscale8).copy()
     picture = QPixmap.fromImage(image).scaled(
         THUMBNAIL_SIDE,
         THUMBNAIL_SIDE,

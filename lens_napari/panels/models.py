@@ -1,6 +1,6 @@
 """The models dock: every version and its parent, how good it is, and which one the project uses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
@@ -56,8 +56,8 @@ class ModelsPanel(Panel):
         self.column.addStretch(1)
         self._rows: tuple[ModelRow, ...] = ()
         self.tree.currentItemChanged.connect(lambda *_: self._show_buttons())
-        self.promote_button.clicked.connect(lambda _: self._emit(self.promote_requested))
-        self.evaluate_button.clicked.connect(lambda _: self._emit(self.evaluate_requested))
+        self.promote_button.clicked.connect(lambda _: self._emit(self.promote_requested.emit))
+        self.evaluate_button.clicked.connect(lambda _: self._emit(self.evaluate_requested.emit))
         self._show_buttons()
 
     @property
@@ -65,6 +65,16 @@ class ModelsPanel(Panel):
         """The marked version."""
         item = self.tree.currentItem()
         return None if item is None else str(item.text(0).split(" ")[0])
+
+    @property
+    def rows(self) -> tuple[ModelRow, ...]:
+        """What is listed, newest first."""
+        return self._rows
+
+    @property
+    def has_figure(self) -> bool:
+        """Whether curves are shown."""
+        return self._canvas is not None
 
     def show_models(self, rows: Sequence[ModelRow]) -> None:
         """Show all versions, newest first."""
@@ -96,7 +106,7 @@ class ModelsPanel(Panel):
             self._canvas = None
         self.words_label.setText(words)
         if figure is not None:
-            self._canvas = FigureCanvasQTAgg(figure)
+            self._canvas = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]  # matplotlib has no types here
             self._canvas.setMinimumHeight(FIGURE_HEIGHT)
             self.column.insertWidget(self.column.count() - 1, self._canvas)
 
@@ -105,6 +115,6 @@ class ModelsPanel(Panel):
         self.promote_button.setEnabled(chosen is not None and not chosen.is_promoted)
         self.evaluate_button.setEnabled(chosen is not None)
 
-    def _emit(self, signal: Signal) -> None:
+    def _emit(self, emit: Callable[[str], None]) -> None:
         if self.chosen_version is not None:
-            signal.emit(self.chosen_version)
+            emit(self.chosen_version)

@@ -6,14 +6,15 @@ from lens_engine.findings import SliceBox
 from lens_napari.box_table import CANDIDATES, BoxRow, BoxState, BoxTable, Shown, resolve
 
 GROUPS = ("universal", CANDIDATES)
+EVERYTHING = Shown()
 
 
 def lesion(group: str, first: int, last: int, score: float = 0.9, number: int = -1) -> BoxRow:
     return BoxRow(group, tuple(SliceBox(z, (1.0, 2.0, 3.0, 4.0)) for z in range(first, last)), score, number)
 
 
-def drawn(table: BoxTable, slice_index: int, shown: Shown = Shown(), states: dict[int, BoxState] | None = None) -> int:
-    return sum(len(boxes) for boxes in resolve(table, shown, slice_index, states or {}).values())
+def drawn(table: BoxTable, slice_index: int, shown: Shown = EVERYTHING) -> int:
+    return sum(len(boxes) for boxes in resolve(table, shown, slice_index, {}).values())
 
 
 @given(extents=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 5)), max_size=20), slice_index=st.integers(-1, 30))
