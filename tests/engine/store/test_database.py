@@ -1,0 +1,92 @@
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+from lens_engine.errors import StoreError
+from lens_engine.project import Project
+from lens_engine.store.catalog import Catalog
+from lens_engine.store.database import Database, refuse_network_share
+from lens_engine.store.schema import Base
+
+
+class Mounted(NamedTuple):
+    mountpoint: str
+    fstype: str
+
+
+def test_migrations_make_exactly_the_tables_of_the_models(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_sqlite_is_opened_for_safety(database: Database) -> None:
+    with database.reading() as session:
+        values = {
+            name: session.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    assert values == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_database_of_a_newer_schema_is_refused_and_unchanged(database: Database) -> None:
+    with database.session() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = 'r9999'"))
+    database.close()
+    file = database.project.store_folder / "lens.sqlite"
+    before = file.read_bytes()
+    with pytest.raises(StoreError, match="r9999") as caught:
+        Database.open(database.project)
+    assert "Update LENS-napari" in caught.value.remedy
+    assert file.read_bytes() == before
+
+
+def test_damaged_database_is_named(tmp_path: Path) -> None:
+    project = Project.create(tmp_path)
+    (project.store_folder / "lens.sqlite").write_bytes(b"not a database at all, only some text of enough length" * 40)
+    with pytest.raises(StoreError, match="damaged"):
+        Database.open(project)
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3"])
+def test_sqlite_on_a_network_share_is_refused(tmp_path: Path, kind: str) -> None:
+    mounts = [Mounted("/", "ext4"), Mounted(str(tmp_path), kind)]
+    with pytest.raises(StoreError, match=kind) as caught:
+        refuse_network_share(tmp_path / "store" / "lens.sqlite", mounts)
+    assert "PostgreSQL" in caught.value.remedy
+
+
+def test_local_disk_below_a_network_share_is_accepted(tmp_path: Path) -> None:
+    mounts = [Mounted("/", "nfs"), Mounted(str(tmp_path), "ext4")]
+    refuse_network_share(tmp_path / "lens.sqlite", mounts)
+
+
+def test_failed_transaction_stores_nothing(database: Database) -> None:
+    def fail_half_way() -> None:
+        with database.session() as session:
+            session.execute(text("INSERT INTO readers (name) VALUES ('A')"))
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way()
+    with database.reading() as session:
+        assert session.scalar(text("SELECT count(*) FROM readers")) == 0
+
+
+def test_processes_that_open_a_new_project_at_once_all_succeed(tmp_path: Path) -> None:
+    project = Project.create(tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from lens_engine.project import Project;"
+        "from lens_engine.store.database import Database; Database.open(Project.open(Path(sys.argv[1])))"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE) for _ in range(4)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, errors
+    assert Catalog(Database.open(project)).datasets() == ()

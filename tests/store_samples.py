@@ -1,0 +1,35 @@
+"""Small made-up series and boxes for the tests of the store."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lens_engine.findings import Box3D, Candidate, Decision, SliceBox
+from lens_engine.geometry import VolumeGeometry
+from lens_engine.io.series_source import SeriesFormat, SeriesSource
+from lens_engine.store.catalog import NewSeries, SeriesRecord
+
+BOX: Box3D = (10.0, 10.0, 2.0, 20.0, 20.0, 6.0)
+
+AddSeries = Callable[..., SeriesRecord]
+MakeCandidate = Callable[..., Candidate]
+MakeDecision = Callable[..., Decision]
+
+
+def new_series(key: str, **values: Any) -> NewSeries:
+    source = SeriesSource(SeriesFormat.NIFTI, (Path("/data") / key / "scan.nii.gz",))
+    defaults = {
+        "patient_key": key,
+        "study_key": key,
+        "series_key": key,
+        "first_slice_number": 1,
+        "last_slice_number": 30,
+        "geometry": VolumeGeometry((30, 64, 64), (2.0, 1.0, 1.0)),
+        "source": source,
+    }
+    return NewSeries(**{**defaults, **values})
+
+
+def sections(box: Box3D) -> tuple[SliceBox, ...]:
+    x1, y1, z1, x2, y2, z2 = box
+    return tuple(SliceBox(index, (x1, y1, x2, y2), 0.5) for index in range(int(z1), int(z2)))
