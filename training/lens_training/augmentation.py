@@ -53,7 +53,7 @@ def draw_variation(
     size
         Height and width of the image.
     focus
-        (4,) box that the window must show, in pixels; None leaves the window free.
+        (4,) box that the window shows, but for the recipe's share of free ones; None leaves the window free.
     """
     scale = float(generator.uniform(*recipe.scale))
     if recipe.crop_side is None:
@@ -61,7 +61,8 @@ def draw_variation(
         window = (top, left, size[0], size[1])
     else:
         side = max(round(recipe.crop_side / scale), 1)
-        edges = [None, None] if focus is None else [(focus[1], focus[3]), (focus[0], focus[2])]
+        is_free = focus is None or generator.random() < recipe.free_window_share
+        edges = [None, None] if focus is None or is_free else [(focus[1], focus[3]), (focus[0], focus[2])]
         top, left = (
             _window_start(length, side, edge, recipe.shift, generator) for length, edge in zip(size, edges, strict=True)
         )

@@ -92,7 +92,7 @@ def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, re
     )
     if first_step < run.steps:
         trainer.fit(
-            DetectorTraining(model, run.recipe, run.steps, run.seed),
+            DetectorTraining(model, run.recipe, run.steps, run.seed).train(),
             DataLoader(BatchStream(maker, first_step, run.steps), batch_size=None),
             ckpt_path=last if first_step else None,
             weights_only=True,

@@ -70,8 +70,5 @@ def origin_of(parent: CheckpointCard | None) -> tuple[TrainedOn, str]:
     What started from phantoms keeps saying so: a few patients of fine-tuning do not make a demo model a product.
     """
     if parent is not None and parent.is_demo:
-        return TrainedOn.PHANTOMS, INITIAL_HALF_SIDE_CELLS = 3.0
-"""From the centre to each side: boxes of 24 network pixels."""
-
-DEMO_PARENT_NOTICE
+        return TrainedOn.PHANTOMS, DEMO_PARENT_NOTICE
     return TrainedOn.PATIENTS, RESEARCH_NOTICE

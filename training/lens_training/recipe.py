@@ -78,6 +78,8 @@ class AugmentationRecipe(BaseModel):
     """Network pixels by which the window may leave the image, or its upper left corner may move."""
     crop_side: int | None = Field(default=None, ge=32)
     """Side of a square window of network pixels around the sampled lesion; None shows the whole slice."""
+    free_window_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the windows on lesion slices that may lie anywhere: with `crop_side` the only way to see the rest."""
     varies_depth: bool = True
     """Centre the sample up to half a slice beside the labelled one, so that interpolated slices are learnt as well."""
 
