@@ -76,7 +76,8 @@ def annotation(number: int, lesion: PhantomLesion, look: NDArray[np.float64]) ->
 
 def padded(box: Box2D) -> NDArray[np.float64]:
     """Return the box as marks and detectors have it: two pixels wider on every side."""
-    return pad_in_plane(np.asarray([box]), 2)[0]
+    (grown,) = pad_in_plane(np.asarray([box]), 2)
+    return np.asarray(grown, dtype=np.float64)
 
 
 def lesion_of(candidate: Candidate, series: PhantomSeries) -> PhantomLesion:
