@@ -23,7 +23,7 @@ class MiningSettings:
         A single-type expert must be surer than this (sigma, spec 5.3).
     overlap_ratio
         A box is at an annotated place when it shares more than this of its own or of the annotated area (theta,
-        spec 5.3).
+        spec 5.3). Ours: two pieces that follow each other along z are one lesion when their ends do.
     uncertain_nms_iou
         Of two uncertain boxes on a slice with a higher IoU the better one stays (theta, spec 5.3).
     same_lesion_iou
