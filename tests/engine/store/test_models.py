@@ -1,0 +1,102 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from lens_engine.checkpoint_card import DEMO_NOTICE, CheckpointCard, TrainedOn, demo_checkpoint_folder
+from lens_engine.errors import CheckpointError, StoreError
+from lens_engine.store.database import Database
+from lens_engine.store.models import Models, register_demo_model
+
+
+def checkpoint(folder: Path, weights: bytes = b"weights", trained_on: TrainedOn = TrainedOn.PATIENTS) -> Path:
+    folder.mkdir()
+    (folder / "weights.safetensors").write_bytes(weights)
+    card = CheckpointCard(
+        experts=("universal", "lung"),
+        trained_on=trained_on,
+        notice=DEMO_NOTICE if trained_on is TrainedOn.PHANTOMS else "",
+        weights_digest=hashlib.sha256(weights).hexdigest(),
+    )
+    (folder / "card.json").write_text(card.model_dump_json())
+    return folder
+
+
+def test_registered_model_is_a_copy_with_its_lineage(database: Database, tmp_path: Path) -> None:
+    models = Models(database)
+    first = models.register(checkpoint(tmp_path / "one", trained_on=TrainedOn.PHANTOMS))
+    second = models.register(checkpoint(tmp_path / "two", b"other"), parent="v1")
+    assert (first.version, first.is_demo, first.notice) == ("v1", True, DEMO_NOTICE)
+    assert (second.version, second.parent, second.is_demo) == ("v2", "v1", False)
+    assert (second.folder / "weights.safetensors").read_bytes() == b"other"
+    assert second.experts == ("universal", "lung")
+    assert models.all() == (first, second)
+    assert sorted(path.name for path in database.project.models_folder.iterdir()) == ["v1", "v2"]
+
+
+def test_registering_the_same_checkpoint_again_gives_the_same_version(database: Database, tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "one")
+    assert Models(database).register(folder) == Models(database).register(folder)
+    assert len(Models(database).all()) == 1
+
+
+def test_promotion_and_rolling_back_are_remembered(database: Database, tmp_path: Path) -> None:
+    models = Models(database)
+    for name in ("one", "two"):
+        models.register(checkpoint(tmp_path / name, name.encode()))
+    with pytest.raises(StoreError, match="No model is in use"):
+        models.promoted()
+    models.promote("v1")
+    models.promote("v2")
+    assert models.promoted().version == "v2"
+    assert models.roll_back().version == "v1"
+    assert [record.is_promoted for record in models.all()] == [True, False]
+    with pytest.raises(StoreError, match="append-only"), database.session() as session:
+        session.execute(text("DELETE FROM promotions"))
+
+
+def test_unknown_version_parent_or_snapshot_is_named(database: Database, tmp_path: Path) -> None:
+    models, folder = Models(database), checkpoint(tmp_path / "one")
+    for call in (lambda: models.promote("v8"), lambda: models.register(folder, parent="v8"), lambda: models.get("v8")):
+        with pytest.raises(StoreError, match="v8"):
+            call()
+    with pytest.raises(StoreError, match="snapshot 'abc'"):
+        models.register(folder, snapshot_id="abc")
+    with pytest.raises(StoreError, match="No other version"):
+        models.roll_back()
+    assert models.all() == ()
+    assert list(database.project.models_folder.iterdir()) == []
+
+
+def test_weights_that_do_not_fit_the_card_are_refused(database: Database, tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "one")
+    (folder / "weights.safetensors").write_bytes(b"changed")
+    with pytest.raises(CheckpointError, match="The card says"):
+        Models(database).register(folder)
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        Models(database).register(folder)
+    with pytest.raises(CheckpointError):
+        Models(database).register(tmp_path / "nothing")
+    assert list(database.project.models_folder.iterdir()) == []
+
+
+def test_evaluations_are_kept_with_their_version(database: Database, tmp_path: Path) -> None:
+    models = Models(database)
+    models.register(checkpoint(tmp_path / "one"))
+    models.add_evaluation("v1", {"IoBB": 0.4})
+    models.add_evaluation("v1", {"IoBB": 0.5})
+    assert [item.result for item in models.evaluations("v1")] == [{"IoBB": 0.4}, {"IoBB": 0.5}]
+    with pytest.raises(StoreError, match="v3"):
+        models.add_evaluation("v3", {})
+
+
+def test_demo_model_is_registered_once_and_promoted(database: Database) -> None:
+    if not (demo_checkpoint_folder() / "card.json").is_file():
+        pytest.skip("the demo model has not been trained yet")
+    first = register_demo_model(database)
+    assert register_demo_model(database) == first
+    assert first.is_promoted
+    assert first.is_demo
+    assert "not on patients" in first.notice
