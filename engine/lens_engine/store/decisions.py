@@ -17,7 +17,7 @@ from lens_engine.errors import StoreError
 from lens_engine.findings import Box3D, Decision, Verdict
 from lens_engine.store.database import Database
 from lens_engine.store.decision_rules import best_match, latest_ids
-from lens_engine.store.schema import CandidateRow, DecisionRow, ReaderRow, box_values
+from lens_engine.store.schema import CandidateRow, DecisionRow, ReaderRow, SeriesRow, box_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +87,17 @@ class Decisions:
         Raises
         ------
         StoreError
-            If the candidate or the previous decision is not of this series, or there is nothing to withdraw.
+            If there is no such series, the candidate or previous decision is not of it, or nothing can be withdrawn.
         BoxError
             If the box is not one.
         """
         as_boxes([decision.box], 3)
         with self.database.session() as session:
+            # Readers of one series wait for each other here where the database has no lock of its own for writers.
+            if session.get(SeriesRow, decision.series_id, with_for_update=True) is None:
+                raise StoreError(
+                    f"There is no series {decision.series_id}", "A series of this project", "Reload the worklist"
+                )
             if decision.candidate_id is not None and decision.previous_id is None:
                 decision = replace(decision, previous_id=_standing_id(session, decision))
             _check(session, decision)

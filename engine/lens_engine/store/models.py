@@ -99,9 +99,6 @@ class Models:
                     return self._record(known, _promoted(session))
                 version = f"v{(session.scalar(select(func.max(ModelRow.id))) or 0) + 1}"
                 folder = models_folder / version
-                shutil.rmtree(folder, ignore_errors=True)  # left by a process that died before its row
-                temporary.replace(folder)
-                sync_folder(models_folder)
                 row = ModelRow(
                     version=version,
                     path=folder.relative_to(self.database.project.folder).as_posix(),
@@ -110,7 +107,10 @@ class Models:
                     created_at=datetime.now(UTC),
                 )
                 session.add(row)
-                session.flush()
+                session.flush()  # the version is ours from here on
+                shutil.rmtree(folder, ignore_errors=True)  # left by a process that died before its row
+                temporary.replace(folder)
+                sync_folder(models_folder)
                 return self._record(row, _promoted(session))
         except OSError as error:
             raise StoreError(

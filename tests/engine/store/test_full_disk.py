@@ -5,13 +5,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from store_samples import AddSeries, MakeDecision
+from store_samples import BOX, AddSeries, MakeDecision, sections
 
+from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.findings import Verdict
+from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
+from lens_engine.store.models import Models
+from lens_engine.store.snapshots import Snapshots
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
 
@@ -25,11 +29,14 @@ from lens_engine.project import Project
 from lens_engine.proposals import Proposals, SeriesDetections
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.database import Database
+from lens_engine.snapshot import LabelSet
 from lens_engine.store.detections import Detections
+from lens_engine.store.models import Models
+from lens_engine.store.snapshots import Snapshots
 
 database = Database.open(Project.open(Path(sys.argv[1])))
-series = int(sys.argv[2])
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+series, LIMIT = int(sys.argv[2]), int(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
 try:
     {action}
 except StoreError as error:
@@ -52,10 +59,13 @@ WRITE_CANDIDATES = """
 """
 
 
-def refusal(project: Path, series_id: int, action: str) -> str:
+FREEZE = "Snapshots(database).freeze(LabelSet.ORIGINAL)"
+
+
+def refusal(project: Path, series_id: int, action: str, limit: int = 200_000) -> str:
     code = PREAMBLE.format(action=action.strip())
     done = subprocess.run(
-        [sys.executable, "-c", code, str(project), str(series_id)],
+        [sys.executable, "-c", code, str(project), str(series_id), str(limit)],
         capture_output=True,
         text=True,
         timeout=120,
@@ -82,3 +92,23 @@ def test_mining_run_is_whole_or_absent(database: Database, add_series: AddSeries
     assert "free space" in message
     assert Candidates(database).latest_run() is None
     assert Decisions(database).current() == (kept,)
+
+
+def test_snapshot_is_whole_or_absent(database: Database, add_series: AddSeries) -> None:
+    series = add_series("a")
+    new = NewAnnotation(series.id, BOX, sections(BOX), AnnotationRole.LABEL, AnnotationOrigin.DRAWN)
+    Annotations(database).add([new])
+    message = refusal(database.project.folder, series.id, FREEZE, limit=100)
+    assert "snapshot cannot be written" in message
+    assert list(database.project.snapshots_folder.iterdir()) == []
+    assert Snapshots(database).all() == ()
+
+
+def test_model_is_whole_or_absent(database: Database, add_series: AddSeries, tmp_path: Path) -> None:
+    (tmp_path / "card.json").write_text(CheckpointCard(trained_on=TrainedOn.PHANTOMS).model_dump_json())
+    (tmp_path / "weights.safetensors").write_bytes(bytes(500_000))
+    action = f"Models(database).register(Path({str(tmp_path)!r}))"
+    message = refusal(database.project.folder, add_series("a").id, action)
+    assert "model cannot be copied" in message
+    assert Models(database).all() == ()
+    assert list(database.project.models_folder.iterdir()) == []
