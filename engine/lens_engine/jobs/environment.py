@@ -6,6 +6,9 @@ from collections.abc import Mapping
 MALLOC_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184"}
 """glibc keeps the network's large buffers instead of mapping and faulting them in anew: up to 1.7 times as fast."""
 
+THREAD_SETTINGS = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that wait for each other sleep instead of spinning: beside a busy viewer, spinning was eight times slower."""
+
 READABLE_OUTPUT = {"PYTHONUNBUFFERED": "1", "TYPER_STANDARD_TRACEBACK": "1"}
 """Lines reach the log at once, and the last one of a failed program says what went wrong."""
 
@@ -16,7 +19,8 @@ def process_environment(base: Mapping[str, str] | None = None) -> dict[str, str]
     Values that are set already win, so that a user can choose threads and devices.
     """
     base = os.environ if base is None else base
-    return {"OMP_NUM_THREADS": str(available_cores()), **READABLE_OUTPUT, **MALLOC_SETTINGS, **base}
+    defaults = {"OMP_NUM_THREADS": str(available_cores()), **THREAD_SETTINGS, **MALLOC_SETTINGS, **READABLE_OUTPUT}
+    return defaults | dict(base)
 
 
 def available_cores() -> int:
