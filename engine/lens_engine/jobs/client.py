@@ -4,6 +4,7 @@ Talks to the jobs database only; needs no worker to be alive and never imports t
 """
 
 import logging
+import shutil
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,7 +15,14 @@ from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, WorkflowStatus, W
 
 from lens_engine.errors import JobError
 from lens_engine.jobs.inputs import INPUTS_OF, JobInputs, JobKind
-from lens_engine.jobs.names import APPLICATION_NAME, APPLICATION_VERSION, LOG_FILE, PROGRESS_EVENT, QUEUE_NAME
+from lens_engine.jobs.names import (
+    APPLICATION_NAME,
+    APPLICATION_VERSION,
+    LOG_FILE,
+    PROGRESS_EVENT,
+    QUEUE_NAME,
+    TRAINING_FOLDER,
+)
 from lens_engine.jobs.status import JobProgress, JobState, JobStatus
 from lens_engine.project import Project
 
@@ -34,6 +42,7 @@ class DbosJobQueue:
 
     def __init__(self, project: Project) -> None:
         self._jobs_folder = project.jobs_folder
+        self._ended: dict[str, JobProgress] = {}  # of jobs that can never change, so that they are read once
         create_tables(project.jobs_database_url)
         self._client = DBOSClient(
             system_database_url=project.jobs_database_url,
@@ -43,17 +52,7 @@ class DbosJobQueue:
 
     def submit(self, inputs: JobInputs) -> str:
         """Queue a job and return its id."""
-        job_id = _new_id(inputs.kind)
-        self._client.enqueue(
-            {
-                "queue_name": QUEUE_NAME,
-                "workflow_name": inputs.kind.value,
-                "workflow_id": job_id,
-                "app_version": APPLICATION_VERSION,
-            },
-            inputs.model_dump(mode="json"),
-        )
-        return job_id
+        return self._enqueue(_new_id(inputs.kind), inputs)
 
     def status(self, job_id: str) -> JobStatus:
         """Return how a job stands. Raises `JobError` when there is no such job."""
@@ -97,7 +96,7 @@ class DbosJobQueue:
             self._client.resume_workflow(job_id, queue_name=QUEUE_NAME)
             return job_id
         if state is JobState.FAILED and workflow.input is not None:
-            return self.submit(INPUTS_OF[JobKind(workflow.name)].model_validate(workflow.input["args"][0]))
+            return self._again(job_id, INPUTS_OF[JobKind(workflow.name)].model_validate(workflow.input["args"][0]))
         raise JobError(
             f"The {workflow.name} job {job_id} is {state}",
             "Only a cancelled or failed job can be resumed",
@@ -111,6 +110,26 @@ class DbosJobQueue:
     def close(self) -> None:
         """Let go of the database."""
         self._client.destroy()
+
+    def _again(self, failed_id: str, inputs: JobInputs) -> str:
+        """Queue a job in place of a failed one; a training takes its last checkpoint along."""
+        job_id = _new_id(inputs.kind)
+        unfinished = self._jobs_folder / failed_id / TRAINING_FOLDER
+        if unfinished.is_dir():
+            shutil.copytree(unfinished, self._jobs_folder / job_id / TRAINING_FOLDER)
+        return self._enqueue(job_id, inputs)
+
+    def _enqueue(self, job_id: str, inputs: JobInputs) -> str:
+        self._client.enqueue(
+            {
+                "queue_name": QUEUE_NAME,
+                "workflow_name": inputs.kind.value,
+                "workflow_id": job_id,
+                "app_version": APPLICATION_VERSION,
+            },
+            inputs.model_dump(mode="json"),
+        )
+        return job_id
 
     def _open_workflows(self, limit: int | None) -> list[WorkflowStatus]:
         names = [state.value for state, ours in STATE_OF.items() if not ours.is_final]
@@ -142,11 +161,17 @@ class DbosJobQueue:
         )
 
     def _progress(self, job_id: str, state: JobState) -> JobProgress:
+        if job_id in self._ended:
+            return self._ended[job_id]
         event = self._client.get_event(job_id, PROGRESS_EVENT, timeout_seconds=0)
         progress = JobProgress(**event) if isinstance(event, dict) else JobProgress()
+        if state.is_final:
+            progress = replace(progress, partial=0.0, eta_seconds=None)
         if state is JobState.DONE:
-            return replace(progress, done=progress.total, partial=0.0, eta_seconds=None)
-        return replace(progress, eta_seconds=None) if state.is_final else progress
+            progress = replace(progress, stage="Done", done=progress.total)
+        if state in (JobState.DONE, JobState.FAILED):
+            self._ended[job_id] = progress
+        return progress
 
 
 def open_queue(project: Project) -> DbosJobQueue:
@@ -161,7 +186,7 @@ def create_tables(jobs_database_url: str) -> None:
     """
     logging.getLogger("dbos").setLevel(logging.ERROR)
     try:
-        engine = sqlalchemy.create_engine(jobs_database_url)
+        engine = sqlalchemy.create_engine(_with_driver(jobs_database_url))
         try:
             is_sqlite = engine.dialect.name == "sqlite"
             if is_sqlite:
@@ -177,6 +202,12 @@ def create_tables(jobs_database_url: str) -> None:
             "It must be readable and writable",
             "Check the disk, the rights of the project folder, and 'jobs_database_url' in its settings",
         ) from error
+
+
+def _with_driver(url: str) -> sqlalchemy.URL:
+    """Name the one PostgreSQL driver that is installed, whatever the URL says."""
+    parsed = sqlalchemy.make_url(url)
+    return parsed if parsed.get_backend_name() == "sqlite" else parsed.set(drivername="postgresql+psycopg")
 
 
 def _use_write_ahead_log(engine: sqlalchemy.Engine) -> None:

@@ -8,12 +8,14 @@ from lens_engine.errors import JobError
 from lens_engine.jobs.inputs import TrainInputs
 from lens_engine.jobs.job import Job, JsonObject, Meter
 from lens_engine.jobs.job_child import POLL_SECONDS, JobStoppedError
-from lens_engine.jobs.names import LOG_FILE
+from lens_engine.jobs.names import LOG_FILE, TRAINING_FOLDER
 from lens_engine.jobs.supervised import SupervisedProcess, unexpected_end
 from lens_engine.store.models import Models
 from lens_engine.store.snapshots import Snapshots
 
 TRAINING_MODULE = "lens_training"
+LAST_CHECKPOINT = "last.ckpt"
+"""What an interrupted training goes on from."""
 TRAINING_STAGE = "train"
 STAGES = {"prepare": "Reading the series", "train": "Training", "evaluate": "Measuring", "save": "Saving the model"}
 """What the stages of `lens_training.progress` are called for people."""
@@ -47,12 +49,13 @@ def register_model(job: Job, inputs: TrainInputs) -> JsonObject:
     version = models.register(_output(job), inputs.parent_version, inputs.snapshot_id).version
     if inputs.promote:
         models.promote(version)
+    (_output(job) / LAST_CHECKPOINT).unlink(missing_ok=True)  # several times as large as the model
     job.log(f"registered model {version}")
     return {"model_version": version}
 
 
 def _output(job: Job) -> Path:
-    return job.folder / "training"
+    return job.folder / TRAINING_FOLDER
 
 
 def _command(job: Job, inputs: TrainInputs) -> list[str]:
@@ -67,7 +70,7 @@ def _command(job: Job, inputs: TrainInputs) -> list[str]:
     ]
     if inputs.steps is not None:
         command += ["--steps", str(inputs.steps)]
-    if (output / "last.ckpt").exists():
+    if (output / LAST_CHECKPOINT).exists():
         command.append("--resume")
     return command
 

@@ -118,15 +118,20 @@ class Worker:
             now, job = time.monotonic(), self._state.current_job
             if now - last_beat >= BEAT_SECONDS or job != last_job:
                 last_beat, last_job = now, job
-                if not self._workers.beat(self._state.executor_id, job):
-                    logger.warning("another worker has taken this one for dead")
-                    return
-                take_over(self._state.queue, self._workers)
+                self._beat(job)
             if job is not None or self._state.queue.has_open_jobs():
                 idle_since = time.monotonic()
             elif now - idle_since >= idle_seconds:
                 logger.info("nothing to do for %.0f seconds", idle_seconds)
                 return
+
+    def _beat(self, job_id: str | None) -> None:
+        """Keep the heartbeat fresh and look after the other workers; a database that is busy gets another chance."""
+        try:
+            self._workers.beat(self._state.executor_id, job_id)
+            take_over(self._state.queue, self._workers)
+        except LensError as error:
+            logger.warning("no heartbeat: %s", error)
 
     def _end(self) -> None:
         """Stop the job, give it back to the queue, and end the process with all its threads."""

@@ -108,7 +108,7 @@ def test_a_killed_child_fails_the_job_in_words_and_a_resumed_one_keeps_what_was_
 
 def test_a_training_goes_on_from_its_last_checkpoint_after_its_worker_was_killed(database, jobs, start_worker):
     snapshot = Snapshots(database).freeze(LabelSet.ORIGINAL)
-    job_id = jobs.submit(TrainInputs(snapshot_id=snapshot.id, parent_version="v1", steps=120))
+    job_id = jobs.submit(TrainInputs(snapshot_id=snapshot.id, parent_version="v1", steps=70))
     worker = start_worker()
     last = database.project.jobs_folder / job_id / "training" / "last.ckpt"
     wait_until(last.exists, "the training has written a checkpoint", 120)

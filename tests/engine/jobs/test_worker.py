@@ -120,3 +120,11 @@ def test_one_worker_is_started_where_none_is_alive(database):
     worker = psutil.Process(record.pid)
     worker.terminate()
     worker.wait(20)
+
+
+def test_jobs_are_done_in_the_order_in_which_they_were_asked_for(jobs, start_worker):
+    submitted = [jobs.submit(MineInputs(model_version=f"v{number}")) for number in range(3, 8)]
+    start_worker()
+    for job_id in submitted:
+        wait_for_end(jobs, job_id)
+    assert sorted(submitted, key=lambda job_id: jobs.log_file(job_id).stat().st_mtime_ns) == submitted
