@@ -177,5 +177,7 @@ def _falls_into(boxes: BoxArray, others: BoxArray, share: float) -> NDArray[np.b
         return np.zeros(len(boxes), dtype=bool)
     half: BoxArray = (others[:, 2:] - others[:, :2]) / 2 * share
     offset: BoxArray = np.abs(centres(boxes)[:, None] - centres(others)[None])
-    is_near: NDArray[np.bool_] = np.logical_and.reduce(offset <= half[None], axis=2)
-    return np.logical_or.reduce(is_near, axis=1) | (_best_match(boxes, others)[1] >= REGION_OVERLAP)
+    is_central: NDArray[np.bool_] = np.logical_and.reduce(offset <= half[None], axis=2)
+    falls: NDArray[np.bool_] = np.logical_or.reduce(is_central, axis=1)
+    falls |= _best_match(boxes, others)[1] >= REGION_OVERLAP
+    return falls
