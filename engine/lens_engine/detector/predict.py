@@ -12,9 +12,9 @@ from lens_engine.detector.embedding import embed
 from lens_engine.detector.fusion import SliceDetections, fuse_experts
 from lens_engine.detector.preprocess import NetworkGrid, prepare
 from lens_engine.detector.shared import FeatureChunk, SharedBackbone
-from lens_engine.detector.stacking import stack_findings
 from lens_engine.findings import FUSED
 from lens_engine.proposals import Proposals, SeriesDetections
+from lens_engine.stacking import stack
 from lens_engine.volume import Volume
 
 Progress = Callable[[int, int], None]
@@ -48,7 +48,9 @@ def detect(
         if on_progress is not None:
             on_progress(chunk.first + len(chunk.features), prepared.grid.count)
     proposals = columns.proposals()
-    return SeriesDetections(proposals, stack_findings(proposals, volume.geometry.shape))
+    slices = volume.geometry.shape[0]
+    findings = (finding for expert in proposals.experts for finding in stack(proposals, expert, slices))
+    return SeriesDetections(proposals, tuple(findings))
 
 
 def _detect_on_chunk(model: LensDetector, chunk: FeatureChunk, post: PostConfig, columns: "_Columns") -> None:
