@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from lens_engine.findings import FUSED
 from lens_engine.store.catalog import SeriesRecord
 from lens_napari.box_table import ANNOTATIONS, CANDIDATES, BoxRow, BoxState, BoxTable
-from lens_napari.panels.lesion import ExpertScore, LesionCard
+from lens_napari.panels.lesion import ExpertScore, LesionCard, Presence
 from lens_napari.panels.worklist import WorklistRow
 from lens_napari.project_store import LoadedSeries
 from lens_napari.session import Entry, ReviewSession
@@ -15,9 +15,21 @@ from lens_napari.wording import HIDDEN_SCORE, Partner, headline, size_mm, symbol
 UNKNOWN = "–"
 
 
-def worklist_rows(session: ReviewSession, series: Mapping[int, SeriesRecord]) -> list[WorklistRow]:
-    """Return the whole queue as lines of text."""
-    return [_row(entry, series.get(entry.record.candidate.series_id), session) for entry in session.entries]
+KnownRows = dict[int, tuple[Entry, bool, bool, WorklistRow]]
+"""Rows made before, by candidate: the entry, whether it was asked about, whether scores were hidden, and the row."""
+
+
+def worklist_rows(session: ReviewSession, series: Mapping[int, SeriesRecord], known: KnownRows) -> list[WorklistRow]:
+    """Return the whole queue as lines of text; rows that have not changed are taken from `known`, which is updated."""
+    rows = []
+    for entry in session.entries:
+        candidate_id, is_asked = entry.record.id, entry.record is session.current
+        before = known.get(candidate_id)
+        if before is None or before[0] is not entry or before[1:3] != (is_asked, session.scores_hidden):
+            row = _row(entry, series.get(entry.record.candidate.series_id), session)
+            before = known[candidate_id] = (entry, is_asked, session.scores_hidden, row)
+        rows.append(before[3])
+    return rows
 
 
 def lesion_card(
@@ -26,7 +38,7 @@ def lesion_card(
     colours: Mapping[str, str],
     partner: Partner | None,
     *,
-    is_loading: bool,
+    presence: Presence,
 ) -> LesionCard | None:
     """Return what is said about the lesion asked about, or None when nothing is asked."""
     entry = session.current_entry
@@ -49,7 +61,7 @@ def lesion_card(
         verdict=entry.verdict,
         is_inherited=entry.record.inherited and entry.decision is _stored(entry),
         save_state=entry.save_state,
-        is_loading=is_loading,
+        presence=presence,
         show_scores=show,
     )
 

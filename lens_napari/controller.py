@@ -20,13 +20,13 @@ from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.decisions import DecisionRecord
 from lens_napari.background import Lane
 from lens_napari.box_table import BoxTable, Shown, resolve
-from lens_napari.cards import box_table, lesion_card, worklist_rows
+from lens_napari.cards import KnownRows, box_table, lesion_card, worklist_rows
 from lens_napari.display import MouseTools, PictureTexts, hu_at
 from lens_napari.jobs_controller import JobsController
 from lens_napari.keys import KeyBindings
 from lens_napari.layers import SeriesLayers, slice_on_screen
 from lens_napari.palette import expert_colours
-from lens_napari.panels.lesion import LesionPanel
+from lens_napari.panels.lesion import LesionPanel, Presence
 from lens_napari.panels.worklist import WorklistPanel
 from lens_napari.project_store import LoadedSeries, ProjectStore, ThenAndNow, message_of
 from lens_napari.session import ReviewSession, Write
@@ -83,11 +83,14 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._loaded: LoadedSeries | None = None
         self._table: BoxTable | None = None
         self._arrived_at: int | None = None
+        self._is_elsewhere = False
+        self._next_series: int | None = None
         self._generation = 0
         self._partner: ThenAndNow | None = None
         self._everything_hidden = False
         self._choice = WindowChoice()
         self._hu: int | None = None
+        self._known_rows: KnownRows = {}
         self._is_closed = False
         self._was_opened = False
 
@@ -221,11 +224,14 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def show_series(self, series_id: int) -> None:
         """Look at any series, outside the review; J, K or G come back."""
         self._arrived_at = None
+        self._is_elsewhere = True
         self._load(series_id)
+        self._refresh()
 
     def show_current(self) -> None:
         """Show the lesion asked about, loading its scan first where needed."""
         current = self.current
+        self._is_elsewhere = False
         if current is None:
             self._arrived_at = None
         elif self._loaded is not None and self._loaded.record.id == current.candidate.series_id:
@@ -263,6 +269,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._notice = DEMO_NOTICE if is_demo else ""
         self._series = {record.id: record for record in series}
         self.session = self._new_session(records)
+        self._known_rows = {}
         self._loaded = None
         self._arrived_at = None
         self._was_opened = True
@@ -304,7 +311,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.worklist.show_shown_series(loaded.record.id)
         self.viewer.reset_view(margin=0.01)
         current = self.current
-        if current is not None and current.candidate.series_id == loaded.record.id:
+        is_wanted = current is not None and current.candidate.series_id == loaded.record.id
+        if current is not None and is_wanted and not self._is_elsewhere:
             self._arrive(current)
         else:
             self.viewer.dims.set_current_step(0, loaded.volume.voxels.shape[0] // 2)
@@ -322,7 +330,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _prefetch_next(self) -> None:
         series_id = self.session.upcoming_series()
-        if series_id is not None and self._prefetch.waiting == 0:
+        if series_id is not None and series_id != self._next_series:
+            self._next_series = series_id
             self._prefetch.submit(partial(self._store.load, series_id, None), lambda _: None, lambda _: None)
 
     # -- arriving and drawing -----------------------------------------------------------------------------------------
@@ -343,7 +352,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._arrived_at = asked.id
         self._partner = None
         self.lesion_panel.show_thumbnails(None, None)
-        self._images.submit(partial(self._store.then_and_now, asked), self._on_partner, self._on_error)
+        self._prefetch.submit(partial(self._partner_of, asked), self._on_partner, self._on_error)
         self._draw()
 
     def _centre(self, y_mm: float, x_mm: float) -> None:
@@ -351,6 +360,10 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         extent = min(self.viewer.canvas.size) / camera.zoom  # what is visible now, in mm
         if extent < FIELD_OF_VIEW_MM:
             camera.center = (0.0, y_mm, x_mm)
+
+    def _partner_of(self, asked: CandidateRecord) -> ThenAndNow | None:
+        # Runs in the lane: nobody waits for partners of lesions that have gone by.
+        return self._store.then_and_now(asked) if self._arrived_at == asked.id else None
 
     def _on_partner(self, partner: ThenAndNow | None) -> None:
         if partner is not None and self.current is not None and partner.candidate_id == self.current.id:
@@ -369,17 +382,22 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         count = self._loaded.volume.voxels.shape[0]
         self.texts.set("bottom_right", f"slice {slice_index + 1} / {count}")
 
+    @property
+    def _presence(self) -> Presence:
+        if self.is_ready:
+            return Presence.ON_SCREEN
+        return Presence.ELSEWHERE if self._is_elsewhere else Presence.LOADING
+
     def _refresh(self) -> None:
         """Show in the panels what the session says."""
         current = self.current
-        self.worklist.show_rows(
-            worklist_rows(self.session, self._series), current.id if current else None, self.session.tally()
-        )
+        rows = worklist_rows(self.session, self._series, self._known_rows)
+        self.worklist.show_rows(rows, current.id if current else None, self.session.tally())
         record = self._series.get(current.candidate.series_id) if current else None
         partner = (
             self._partner.partner if self._partner and current and self._partner.candidate_id == current.id else None
         )
-        card = lesion_card(self.session, record, self._colours, partner, is_loading=not self.is_ready)
+        card = lesion_card(self.session, record, self._colours, partner, presence=self._presence)
         if card is not None:
             self.lesion_panel.show_card(card)
         else:
@@ -397,8 +415,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.texts.set("bottom_left", "\n".join(text for text in (self._notice, RESEARCH_NOTICE) if text))
 
     def _show_window(self, _event: object = None) -> None:
-        value = f"{self._hu} HU" if self._hu is not None else ""
-        self.texts.set("top_right", f"{self.window}\n{value}")
+        value = f"\n{self._hu} HU" if self._hu is not None else ""
+        self.texts.set("top_right", f"{self.window}{value}")
 
     def _show_hu(self, position_mm: tuple[float, ...]) -> None:
         if self._loaded is not None:

@@ -61,6 +61,7 @@ class VolumeCache:
         self._catalog = catalog
         self._volumes: OrderedDict[int, Volume] = OrderedDict()
         self._lock = Lock()
+        self._reading: dict[int, Lock] = {}
 
     def get(self, record: SeriesRecord) -> Volume:
         """Return the voxels of a series.
@@ -70,6 +71,12 @@ class VolumeCache:
         LensError
             If the files are missing or broken, or the series is known from an annotation file only.
         """
+        with self._lock:
+            reading = self._reading.setdefault(record.id, Lock())
+        with reading:  # the second thread that wants a scan waits for the first one's answer
+            return self._get(record)
+
+    def _get(self, record: SeriesRecord) -> Volume:
         with self._lock:
             if record.id in self._volumes:
                 self._volumes.move_to_end(record.id)

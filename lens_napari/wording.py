@@ -1,5 +1,6 @@
 """What is said on the screen about a lesion, in a reader's words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lens_engine.findings import Candidate, CandidateKind, Reason, Rule
@@ -8,7 +9,7 @@ from lens_engine.geometry import VolumeGeometry
 SYMBOLS = {Rule.INTRA_PATIENT: "⇄", Rule.CROSS_DATASET: "?", Rule.CROSS_SLICE: "↕"}
 MEANINGS = {
     Rule.INTRA_PATIENT: "matches a marked lesion of another scan",
-    Rule.CROSS_DATASET: "uncertain: seen by one expert only",
+    Rule.CROSS_DATASET: "uncertain: seen by a single-type expert",
     Rule.CROSS_SLICE: "continues a marked lesion from a neighbouring slice",
 }
 RESEARCH_NOTICE = "For research use only. Not for diagnosis."
@@ -42,9 +43,12 @@ def symbol(candidate: Candidate) -> str:
 
 def why(candidate: Candidate, partner: Partner | None, *, show_scores: bool) -> str:
     """Return the sentence that says why a human is asked."""
-    clauses = [_clause(reason, partner, show_scores=show_scores) for reason in candidate.reasons]
-    unique = list(dict.fromkeys(clauses))
-    sentence = "; ".join(unique) or "found by the detector"
+    others = [reason for reason in candidate.reasons if reason.rule is not Rule.CROSS_DATASET]
+    clauses = [_clause(reason, partner, show_scores=show_scores) for reason in others]
+    experts = [reason for reason in candidate.reasons if reason.rule is Rule.CROSS_DATASET]
+    if experts:
+        clauses.append(_experts_clause(experts, show_scores=show_scores))
+    sentence = "; ".join(dict.fromkeys(clauses)) or "found by the detector"
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
@@ -63,7 +67,13 @@ def _clause(reason: Reason, partner: Partner | None, *, show_scores: bool) -> st
             limit = f", limit {reason.distance_limit:.2f}" if reason.distance_limit is not None else ""
             distance = f" (distance {reason.distance:.2f}{limit})"
         return f"it looks like {where}{distance}"
-    if reason.rule is Rule.CROSS_DATASET:
-        score = f" ({reason.score:.2f})" if show_scores and reason.score is not None else ""
-        return f"only the {reason.expert or 'single-type'} expert sees it{score}"
     return "it continues a marked lesion on a neighbouring slice"
+
+
+def _experts_clause(reasons: Sequence[Reason], *, show_scores: bool) -> str:
+    names = []
+    for reason in reasons:
+        score = f" ({reason.score:.2f})" if show_scores and reason.score is not None else ""
+        names.append(f"the {reason.expert or 'single-type'} expert{score}")
+    verb = "sees" if len(names) == 1 else "see"
+    return f"{' and '.join(names)} {verb} a lesion that is not marked"

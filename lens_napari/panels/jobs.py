@@ -7,19 +7,27 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPlainTextEdit,
-    QProgressBar,
     QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
+from lens_engine.jobs.inputs import JobKind
 from lens_engine.jobs.status import JobState, JobStatus
 from lens_napari.palette import BAD, GOOD, MUTED
-from lens_napari.panels.parts import Panel, button, label
+from lens_napari.panels.parts import Panel, button, label, progress_bar
 
 COLOUR_OF_STATE = {JobState.DONE: GOOD, JobState.FAILED: BAD, JobState.CANCELLED: MUTED}
-LOG_HEIGHT = 90
+BAR_STEPS = 1000
+RESULTS = {
+    JobKind.DETECT: "{series} series, {skipped} of them seen before",
+    JobKind.MINE: "{candidates} candidates in {series} series",
+    JobKind.TRAIN: "made {model_version} from {parent_version}",
+    JobKind.EVALUATE: "measured on {series} series of {patients} patients",
+    JobKind.EXPORT: "wrote {file}",
+}
+"""What a finished job says, filled from its result."""
 
 
 class JobRow(QWidget):  # type: ignore[misc]  # qtpy carries no types
@@ -35,13 +43,13 @@ class JobRow(QWidget):  # type: ignore[misc]  # qtpy carries no types
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         self.kind_label = QLabel()
-        self.kind_label.setFixedWidth(70)
+        self.kind_label.setFixedWidth(62)
         self.stage_label = QLabel()
         self.stage_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.bar = QProgressBar()
-        self.bar.setFixedSize(220, 16)
+        self.bar = progress_bar()
+        self.bar.setFixedWidth(130)
         self.eta_label = QLabel()
-        self.eta_label.setFixedWidth(110)
+        self.eta_label.setFixedWidth(78)
         self.stop_button = button("Stop", "End this job; it can be continued later")
         self.resume_button = button("Continue", "Let this job go on behind what it had finished")
         log_button = button("Log")
@@ -59,10 +67,10 @@ class JobRow(QWidget):  # type: ignore[misc]  # qtpy carries no types
         self.kind_label.setText(f"<b>{status.kind.value}</b>")
         progress = status.progress
         is_busy = status.state is JobState.RUNNING and not progress.total
-        self.bar.setRange(0, 0 if is_busy else max(1, progress.total))
-        self.bar.setValue(max(1, progress.total) if status.state is JobState.DONE else progress.done)
-        self.bar.setFormat("%v / %m" if progress.total else "%p %")
-        text = status.error or progress.stage if not status.state.is_final or status.error else status.state.value
+        self.bar.setRange(0, 0 if is_busy else BAR_STEPS)
+        self.bar.setValue(BAR_STEPS if status.state is JobState.DONE else round(progress.fraction * BAR_STEPS))
+        self.bar.setFormat(f"{progress.done} / {progress.total}" if progress.total else "")
+        text = _in_words(status)
         self.stage_label.setText(text)
         self.stage_label.setToolTip(f"{text}\n{status.worker or 'no worker yet'}")
         self.stage_label.setStyleSheet(
@@ -106,11 +114,12 @@ class JobsPanel(Panel):
         area.setWidget(holder)
         self.log_view = QPlainTextEdit()
         self.log_view.setReadOnly(True)
-        self.log_view.setFixedHeight(LOG_HEIGHT)
         self.log_view.hide()
         self.column.addLayout(top)
-        self.column.addWidget(area, 1)
-        self.column.addWidget(self.log_view)
+        below = QHBoxLayout()
+        below.addWidget(area, 1)
+        below.addWidget(self.log_view, 1)
+        self.column.addLayout(below, 1)
         self.detect_button.clicked.connect(lambda _: self.detect_requested.emit())
         self.mine_button.clicked.connect(lambda _: self.mine_requested.emit())
 
@@ -144,6 +153,16 @@ class JobsPanel(Panel):
         row.log_requested.connect(self.log_requested.emit)
         self.rows[job_id] = row
         return row
+
+
+def _in_words(status: JobStatus) -> str:
+    if status.error:
+        return status.error
+    if status.state is JobState.DONE and status.result.get("measurable", True):
+        return f"done: {RESULTS[status.kind].format_map(status.result)}"
+    if status.state is JobState.DONE:
+        return f"done: {status.result.get('what_to_do', 'not measurable')}"
+    return status.state.value if status.state.is_final else status.stage
 
 
 def _remaining(status: JobStatus) -> str:

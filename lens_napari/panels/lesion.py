@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
@@ -31,6 +32,15 @@ VERDICT_TEXT = {
 }
 
 
+class Presence(StrEnum):
+    """Where the lesion asked about is."""
+
+    ON_SCREEN = "on screen"
+    LOADING = "loading"
+    ELSEWHERE = "elsewhere"
+    """The reader looks at another series."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExpertScore:
     """What one expert says about the lesion; None when it sees nothing there."""
@@ -53,7 +63,7 @@ class LesionCard:
     verdict: Verdict | None
     is_inherited: bool
     save_state: SaveState
-    is_loading: bool
+    presence: Presence
     show_scores: bool
 
 
@@ -103,7 +113,7 @@ class LesionPanel(Panel):
         self._show_experts(card.experts, show_scores=card.show_scores)
         self._show_state(card)
         for one in (self.accept_button, self.reject_button, self.unsure_button):
-            one.setEnabled(not card.is_loading)
+            one.setEnabled(card.presence is Presence.ON_SCREEN)
 
     def show_thumbnails(self, then: Thumbnail | None, now: Thumbnail | None) -> None:
         """Show the partner and the candidate at the same scale, or neither."""
@@ -233,8 +243,10 @@ class LesionPanel(Panel):
             bar.show_score(row.score if show_scores else None, text if show_scores else HIDDEN_SCORE)
 
     def _show_state(self, card: LesionCard) -> None:
-        if card.is_loading:
+        if card.presence is Presence.LOADING:
             self.state_label.setText("loading the scan …")
+        elif card.presence is Presence.ELSEWHERE:
+            self.state_label.setText("another series is on screen: press “Go to”")
         elif card.verdict is None:
             self.state_label.setText(SAVE_TEXT[card.save_state])
         else:

@@ -4,13 +4,12 @@ from typing import Any
 
 from magicgui.widgets import Container, create_widget
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QProgressBar
 
 from lens_engine.jobs.inputs import TrainInputs
 from lens_engine.jobs.status import JobState, JobStatus
 from lens_napari.learning import LearningPlan, TrainChoices
 from lens_napari.palette import MUTED
-from lens_napari.panels.parts import Panel, button, heading, label
+from lens_napari.panels.parts import Panel, button, heading, label, progress_bar
 
 RECIPE_STEPS = 0
 """Value of the steps field that leaves the number to the recipe."""
@@ -33,7 +32,7 @@ class RetrainPanel(Panel):
         self.retrain_button = button("Retrain", "Freeze the decisions, train a new version, measure it")
         self.retrain_button.setStyleSheet("font-weight: bold; padding: 6px;")
         self.retrain_button.setEnabled(False)
-        self.bar = QProgressBar()
+        self.bar = progress_bar()
         self.bar.hide()
         self.stop_button = button("Stop")
         self.stop_button.hide()

@@ -6,14 +6,14 @@ from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHBoxLayout, QHeaderView, QProgressBar, QTableView
+from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHBoxLayout, QHeaderView, QTableView
 
 from lens_engine.findings import Rule
 from lens_napari.box_table import BoxState
 from lens_napari.layers import MARK_OF_STATE
 from lens_napari.palette import BAD, GOOD, MUTED, UNDECIDED
 from lens_napari.panels.legend import Legend
-from lens_napari.panels.parts import Panel, button, heading, label
+from lens_napari.panels.parts import Panel, button, heading, label, progress_bar
 from lens_napari.session import SaveState, Tally
 from lens_napari.wording import MEANINGS, RESEARCH_NOTICE, SYMBOLS
 
@@ -110,8 +110,7 @@ class WorklistPanel(Panel):
         self.model = RowsModel()
         self.table = _table(self.model)
         self.tally_label = label()
-        self.bar = QProgressBar()
-        self.bar.setFixedHeight(16)
+        self.bar = progress_bar()
         self.reload_button = button("Load the new list", "Mining has found new candidates")
         self.reload_button.hide()
         self.series_box = QComboBox()

@@ -19,13 +19,6 @@ FORBIDDEN = (
     "lens_engine.mining",
     "lens_engine.jobs.worker",
 )
-    "torch",
-    "lightning",
-    "safetensors",
-    "lens_engine.detector",
-    "lens_engine.mining",
-    "lens_engine.jobs.worker",
-)
 IMPORT_SECONDS = 1.0
 
 

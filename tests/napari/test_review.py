@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
-from review_project import decisions_on_disk
+from review_project import ReviewProject, decisions_on_disk
 
 from lens_engine.findings import FUSED, ReasonCode, Verdict
+from lens_napari.application import open_project
 from lens_napari.box_table import ANNOTATIONS, CANDIDATES
 from lens_napari.controller import ReviewController
 from lens_napari.layers import ASKED_PIXELS, OTHER_PIXELS
@@ -253,8 +255,26 @@ def test_any_series_can_be_looked_at_but_not_decided_on(review: ReviewController
     assert review.wait_until(lambda: review.shown_series == other, PATIENCE_SECONDS)
     press(Qt.Key.Key_Y)
     assert review.session.pending == 0
+    assert "another series" in review.lesion_panel.state_label.text()
     press(Qt.Key.Key_G)
     assert asked(review) == first
+
+
+def test_a_scan_that_is_gone_is_told_and_the_review_goes_on(
+    viewer: Any, project_folder: Path, review_template: ReviewProject
+) -> None:
+    source = review_template.series[0].source
+    assert source is not None
+    away = source.paths[0].rename(source.paths[0].with_suffix(".away"))
+    controller = open_project(project_folder, viewer, start_worker=False)
+    message = controller.lesion_panel.message_label
+    assert controller.wait_until(lambda: bool(message.text()), PATIENCE_SECONDS)
+    assert not controller.is_ready
+    while controller.current is not None and controller.current.candidate.series_id == review_template.series[0].id:
+        controller.go_next()
+    assert controller.wait_ready(PATIENCE_SECONDS)
+    away.rename(source.paths[0])
+    controller.close()
 
 
 def test_a_worklist_row_can_be_chosen(review: ReviewController) -> None:

@@ -18,7 +18,7 @@ def candidate(*reasons: Reason, kind: CandidateKind = CandidateKind.MISSING_ANNO
     ("reason", "sentence"),
     [
         (MATCHED, "It looks like a lesion marked in study 1 (distance 0.11, limit 0.15)."),
-        (UNCERTAIN, "Only the lung expert sees it (0.81)."),
+        (UNCERTAIN, "The lung expert (0.81) sees a lesion that is not marked."),
         (CONTINUED, "It continues a marked lesion on a neighbouring slice."),
     ],
 )
@@ -29,7 +29,7 @@ def test_one_sentence_says_why(reason: Reason, sentence: str) -> None:
 def test_hidden_scores_are_not_in_the_sentence() -> None:
     sentence = why(candidate(MATCHED, UNCERTAIN), None, show_scores=False)
     assert not any(character.isdigit() for character in sentence)
-    assert "; only the lung expert" in sentence
+    assert "; the lung expert sees" in sentence
 
 
 def test_every_rule_has_its_symbol() -> None:
