@@ -12,7 +12,7 @@ export MALLOC_TRIM_THRESHOLD_ := 17179869184
 # Threads that wait for each other sleep instead of spinning: spinning beside a busy process costs eight times as much.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo pictures test lint bench clean
 
 setup: $(STAMP)
 
@@ -25,7 +25,12 @@ $(STAMP): pyproject.toml constraints.txt tools/install_system_packages
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(SCREEN) $(BIN)/lens demo --folder demo
+	$(SCREEN) $(BIN)/lens demo --folder demo $(if $(DISPLAY),,--journey)
+
+# The pictures of README and docs are those of the last demo.
+pictures:
+	mkdir -p docs/images
+	cp demo/screenshots/*.png docs/images/
 
 test: $(STAMP)
 	$(SCREEN) $(BIN)/python -m pytest $(TESTS)

@@ -33,5 +33,7 @@ class Volume:
             )
         if self.voxels.dtype != np.int16:
             raise GeometryError(
-                f"The voxels are {self.voxels.dtype}", "Hounsfield units as int16 are needed", "Convert the scan to int16 HU"
+                f"The voxels are {self.voxels.dtype}",
+                "Hounsfield units as int16 are needed",
+                "Convert the scan to int16 HU",
             )

@@ -1,4 +1,4 @@
-"""Prints as JSON which torch and which device a worker would use; its own process, so that the caller stays torch-free."""
+"""Prints as JSON which torch and device a worker would use; its own process, so that the caller stays torch-free."""
 
 import json
 import sys

@@ -1,0 +1,1 @@
+"""Speed and memory, each as a ratio against a baseline that is timed in the same run."""
