@@ -52,15 +52,15 @@ class JobRow(QWidget):  # type: ignore[misc]  # qtpy carries no types
         self.eta_label.setFixedWidth(78)
         self.stop_button = button("Stop", "End this job; it can be continued later")
         self.resume_button = button("Continue", "Let this job go on behind what it had finished")
-        log_button = button("Log")
+        self.log_button = button("Log", "Show or hide what this job has written")
         for widget in (self.kind_label, self.bar, self.eta_label):
             row.addWidget(widget)
         row.addWidget(self.stage_label, 1)
-        for widget in (self.stop_button, self.resume_button, log_button):
+        for widget in (self.stop_button, self.resume_button, self.log_button):
             row.addWidget(widget)
         self.stop_button.clicked.connect(lambda _: self.cancel_requested.emit(self.job_id))
         self.resume_button.clicked.connect(lambda _: self.resume_requested.emit(self.job_id))
-        log_button.clicked.connect(lambda _: self.log_requested.emit(self.job_id))
+        self.log_button.clicked.connect(lambda _: self.log_requested.emit(self.job_id))
 
     def show_status(self, status: JobStatus) -> None:
         """Show how the job stands."""
@@ -142,7 +142,7 @@ class JobsPanel(Panel):
 
     def show_log(self, text: str) -> None:
         """Show a log, or hide it again when it is shown already."""
-        self.log_view.setVisible(not self.log_view.isVisible() or self.log_view.toPlainText() != text)
+        self.log_view.setVisible(self.log_view.isHidden() or self.log_view.toPlainText() != text)
         self.log_view.setPlainText(text)
         self.log_view.verticalScrollBar().setValue(self.log_view.verticalScrollBar().maximum())
 

@@ -1,35 +1,52 @@
 """Jobs, models and retrain docks on the real queue of a project, without a worker."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pytestqt.qtbot import QtBot
 
 from lens_engine.jobs.inputs import JobKind
 from lens_engine.jobs.status import JobState
 from lens_engine.project import Project
 from lens_engine.store.database import Database
 from lens_engine.store.models import Models
-from lens_napari.controller import ReviewController
+from lens_napari.background import Lane
 from lens_napari.froc_view import froc_view
+from lens_napari.jobs_controller import JobsController
 from lens_napari.panels.jobs import JobRow
+from lens_napari.project_store import ProjectStore
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_MS = 30_000
 
 
-def row_of(review: ReviewController, kind: JobKind) -> JobRow:
+@pytest.fixture
+def docks(qtbot: QtBot, project_folder: Path) -> Iterator[JobsController]:
+    store, commits = ProjectStore(Project.open(project_folder)), Lane("commits")
+    controller = JobsController(store, commits, start_worker=False)
+    for panel in (controller.jobs_panel, controller.models_panel, controller.retrain_panel):
+        qtbot.addWidget(panel)
+    controller.start()
+    yield controller
+    controller.close()
+    commits.close(finish=True)
+    store.close()
+
+
+def row_of(docks: JobsController, qtbot: QtBot, kind: JobKind) -> JobRow:
     def find() -> JobRow | None:
-        job = next((job for job in review.jobs.jobs if job.kind is kind), None)
-        return review.jobs_panel.rows.get(job.id) if job else None
+        job = next((job for job in docks.jobs if job.kind is kind), None)
+        return docks.jobs_panel.rows.get(job.id) if job else None
 
-    assert review.wait_until(lambda: find() is not None, PATIENCE_SECONDS)
+    qtbot.waitUntil(lambda: find() is not None, timeout=PATIENCE_MS)
     row = find()
     assert row is not None
     return row
 
 
-def has_state(review: ReviewController, row: JobRow, state: JobState) -> bool:
-    return any(job.id == row.job_id and job.state is state for job in review.jobs.jobs)
+def has_state(docks: JobsController, row: JobRow, state: JobState) -> bool:
+    return any(job.id == row.job_id and job.state is state for job in docks.jobs)
 
 
 def curve(value: float) -> dict[str, Any]:
@@ -54,76 +71,83 @@ def evaluation(value: float, compared_with: str | None = None) -> dict[str, Any]
     }
 
 
-def test_a_job_is_queued_cancelled_and_continued_by_buttons(review: ReviewController) -> None:
-    review.jobs_panel.mine_button.click()
-    row = row_of(review, JobKind.MINE)
+def test_a_job_is_queued_cancelled_and_continued_by_buttons(docks: JobsController, qtbot: QtBot) -> None:
+    docks.jobs_panel.mine_button.click()
+    row = row_of(docks, qtbot, JobKind.MINE)
     assert row.eta_label.text() == "waits"
     row.stop_button.click()
-    assert review.wait_until(lambda: has_state(review, row, JobState.CANCELLED), PATIENCE_SECONDS)
+    qtbot.waitUntil(lambda: has_state(docks, row, JobState.CANCELLED), timeout=PATIENCE_MS)
     assert not row.resume_button.isHidden()
     row.resume_button.click()
-    assert review.wait_until(lambda: has_state(review, row, JobState.QUEUED), PATIENCE_SECONDS)
+    qtbot.waitUntil(lambda: has_state(docks, row, JobState.QUEUED), timeout=PATIENCE_MS)
 
 
-def test_nothing_to_detect_is_said_and_no_job_is_made(review: ReviewController) -> None:
-    review.jobs_panel.detect_button.click()
-    said = review.jobs_panel.message_label
-    assert review.wait_until(lambda: "looked at every series" in said.text(), PATIENCE_SECONDS)
-    assert review.jobs.jobs == ()
+def test_nothing_to_detect_is_said_and_no_job_is_made(docks: JobsController, qtbot: QtBot) -> None:
+    docks.jobs_panel.detect_button.click()
+    said = docks.jobs_panel.message_label
+    qtbot.waitUntil(lambda: "looked at every series" in said.text(), timeout=PATIENCE_MS)
+    assert docks.jobs == ()
 
 
-def test_retrain_freezes_a_snapshot_and_queues_the_training(review: ReviewController, project_folder: Path) -> None:
-    review.jobs.show_retrain()
-    button = review.retrain_panel.retrain_button
-    assert review.wait_until(button.isEnabled, PATIENCE_SECONDS)
+def test_retrain_freezes_a_snapshot_and_queues_the_training(
+    docks: JobsController, qtbot: QtBot, project_folder: Path
+) -> None:
+    docks.show_retrain()
+    button = docks.retrain_panel.retrain_button
+    qtbot.waitUntil(button.isEnabled, timeout=PATIENCE_MS)
     button.click()
-    row = row_of(review, JobKind.TRAIN)
+    row = row_of(docks, qtbot, JobKind.TRAIN)
     assert len(list((project_folder / "snapshots").glob("*.json"))) == 1
     assert not button.isEnabled()
     row.stop_button.click()
-    assert review.wait_until(button.isEnabled, PATIENCE_SECONDS)
+    qtbot.waitUntil(button.isEnabled, timeout=PATIENCE_MS)
 
 
-def test_without_complete_held_out_series_the_gain_is_not_measurable(review: ReviewController) -> None:
-    label = review.retrain_panel.measure_label
-    assert review.wait_until(lambda: "Not measurable yet" in label.text(), PATIENCE_SECONDS)
+def test_without_complete_held_out_series_the_gain_is_not_measurable(docks: JobsController, qtbot: QtBot) -> None:
+    label = docks.retrain_panel.measure_label
+    qtbot.waitUntil(lambda: "Not measurable yet" in label.text(), timeout=PATIENCE_MS)
     assert "at least 3 test series" in label.text()
 
 
-def test_the_demo_model_says_that_it_saw_no_patient(review: ReviewController) -> None:
-    label = review.models_panel.notice_label
-    assert review.wait_until(lambda: "not trained on patients" in label.text(), PATIENCE_SECONDS)
+def test_the_demo_model_says_that_it_saw_no_patient(docks: JobsController, qtbot: QtBot) -> None:
+    label = docks.models_panel.notice_label
+    qtbot.waitUntil(lambda: "not trained on patients" in label.text(), timeout=PATIENCE_MS)
 
 
-def test_measured_versions_are_drawn_and_told_in_words(review: ReviewController, project_folder: Path) -> None:
+def test_measured_versions_are_drawn_and_told_in_words(
+    docks: JobsController, qtbot: QtBot, project_folder: Path
+) -> None:
     database = Database.open(Project.open(project_folder))
     Models(database).add_evaluation("v1", evaluation(0.471))
     database.close()
-    review.jobs.refresh_models()
-    panel = review.models_panel
-    assert review.wait_until(lambda: "47.1" in panel.words_label.text(), PATIENCE_SECONDS)
+    docks.refresh_models()
+    panel = docks.models_panel
+    qtbot.waitUntil(lambda: "47.1" in panel.words_label.text(), timeout=PATIENCE_MS)
     item = panel.tree.topLevelItem(0)
     assert item is not None
     assert item.text(3) == "47.1"
     assert panel.has_figure
 
 
-def test_the_gain_is_told_with_its_interval(review: ReviewController) -> None:
-    first = review.wait_until(lambda: bool(review.models_panel.rows), PATIENCE_SECONDS) and review.models_panel.rows[0]
-    assert first
-    view = froc_view([first.record], {"v1": [evaluation(0.49, compared_with="v1")]})
+def test_the_gain_is_told_with_its_interval(docks: JobsController, qtbot: QtBot) -> None:
+    qtbot.waitUntil(lambda: bool(docks.models_panel.rows), timeout=PATIENCE_MS)
+    view = froc_view([docks.models_panel.rows[0].record], {"v1": [evaluation(0.49, compared_with="v1")]})
     assert "49.0, interval of the difference -0.6 to +4.3: not certain yet" in view.words
     assert view.averages["v1"] == "49.0"
 
 
-def test_nothing_measured_is_said(review: ReviewController) -> None:
-    assert review.wait_until(lambda: bool(review.models_panel.words_label.text()), PATIENCE_SECONDS)
-    assert "Nothing has been measured" in review.models_panel.words_label.text()
-    assert not review.models_panel.has_figure
+def test_nothing_measured_is_said(docks: JobsController, qtbot: QtBot) -> None:
+    qtbot.waitUntil(lambda: bool(docks.models_panel.words_label.text()), timeout=PATIENCE_MS)
+    assert "Nothing has been measured" in docks.models_panel.words_label.text()
+    assert not docks.models_panel.has_figure
 
 
-@pytest.mark.parametrize("text", ["line one\nline two"])
-def test_a_log_is_shown_and_hidden_again(review: ReviewController, text: str) -> None:
-    review.jobs_panel.show_log(text)
-    assert review.jobs_panel.log_view.toPlainText() == text
-    assert not review.jobs_panel.log_view.isHidden()
+def test_the_log_of_a_job_is_shown_and_hidden_by_its_button(docks: JobsController, qtbot: QtBot) -> None:
+    docks.jobs_panel.mine_button.click()
+    row = row_of(docks, qtbot, JobKind.MINE)
+    log = docks.jobs_panel.log_view
+    row.log_button.click()
+    qtbot.waitUntil(lambda: not log.isHidden(), timeout=PATIENCE_MS)
+    assert log.toPlainText() == "Nothing is written yet."
+    row.log_button.click()
+    qtbot.waitUntil(log.isHidden, timeout=PATIENCE_MS)
