@@ -1,6 +1,5 @@
 """The review of the demo: the real window, the real widgets, one real key press per lesion."""
 
-import getpass
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +12,10 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from lens_engine.errors import JobError
 from lens_engine.findings import Rule, Verdict
+from lens_engine.jobs.client import open_queue
 from lens_engine.jobs.inputs import JobKind
 from lens_engine.jobs.status import JobState, JobStatus
+from lens_engine.project import Project
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
 from lens_napari.demo.reader import SimulatedReader
@@ -44,7 +45,8 @@ class DemoReview:
     """
 
     def __init__(self, project_folder: Path, screenshots: Path) -> None:
-        self.controller: ReviewController = open_project(project_folder, start_worker=False)
+        self.controller: ReviewController = open_project(project_folder)
+        self._project = Project.open(project_folder)
         self._screenshots = screenshots
         screenshots.mkdir(parents=True, exist_ok=True)
         self._canvas = _canvas_of(self.controller.viewer)
@@ -74,7 +76,7 @@ class DemoReview:
         if not self.controller.wait_saved(PATIENCE_SECONDS):
             raise JobError("The decisions were not saved within a minute", "", "See the messages above")
         left = len(self.controller.session.open_records())
-        say(f"{verdicts.total()} lesions decided by {getpass.getuser()}'s simulated reader, {left} left")
+        say(f"{verdicts.total()} lesions decided by the simulated reader, {left} left")
         self.picture("after-review")
         return ReviewOutcome(verdicts, left)
 
@@ -83,7 +85,7 @@ class DemoReview:
         panel = self.controller.retrain_panel
         self.controller.jobs.show_retrain()
         self.controller.wait_until(panel.retrain_button.isEnabled, PATIENCE_SECONDS)
-        known = {job.id for job in self.controller.jobs.jobs}
+        known = self._known_jobs()
         QTest.mouseClick(panel.retrain_button, Qt.MouseButton.LeftButton)
         self.controller.wait_until(lambda: self._training(known) is not None, PATIENCE_SECONDS)
         self.controller.wait_until(lambda: self._is_half_way(known), TRAINING_PATIENCE_SECONDS)
@@ -106,6 +108,14 @@ class DemoReview:
         """Close the window; every decision is on disk."""
         self.controller.close()
         self.controller.viewer.close()
+
+    def _known_jobs(self) -> set[str]:
+        """Return every job of the project so far; the window may not have heard of the latest yet."""
+        queue = open_queue(self._project)
+        try:
+            return {job.id for job in queue.jobs()}
+        finally:
+            queue.close()
 
     def _training(self, known: set[str]) -> JobStatus | None:
         jobs = self.controller.jobs.jobs
