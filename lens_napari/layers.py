@@ -116,6 +116,13 @@ class SeriesLayers:
             self.boxes[group].data = []
 
     def _new_boxes_layer(self, group: str) -> Any:
+        # Only candidates carry a verdict; a text costs a layer time even where it is empty.
+        marks: dict[str, Any] = {}
+        if group == CANDIDATES:
+            marks = {
+                "features": {"mark": np.empty(0, dtype=object)},
+                "text": {"string": "{mark}", "anchor": "upper_left", "size": 10, "color": self._colours[group]},
+            }
         layer = self._viewer.add_shapes(
             ndim=3,
             name=group,
@@ -124,8 +131,7 @@ class SeriesLayers:
             axis_labels=AXIS_LABELS,
             edge_color=self._colours[group],
             face_color="transparent",
-            features={"mark": np.empty(0, dtype=object)},
-            text={"string": "{mark}", "anchor": "upper_left", "size": 10, "color": self._colours[group]},
+            **marks,
         )
         layer.editable = False
         self._on_new_layer(layer)
@@ -143,7 +149,6 @@ class SeriesLayers:
 
     def _add(self, layer: Any, rectangles: Sequence[Rectangle], slice_index: int, zoom: float) -> None:
         pixel = 1.0 / max(zoom * self._spacing_mm[2], 1e-6)  # of the screen, in voxels
-        layer.feature_defaults = {"mark": ""}
         layer.add_rectangles(
             [corners(rectangle, slice_index) for rectangle in rectangles],
             edge_width=[
@@ -153,9 +158,8 @@ class SeriesLayers:
             edge_color=np.asarray([self._colour(rectangle) for rectangle in rectangles]),
             face_color="transparent",
         )
-        marks = [MARK_OF_STATE.get(rectangle.state, "") for rectangle in rectangles]
-        if any(marks):
-            layer.features = {"mark": marks}
+        if rectangles[0].group == CANDIDATES:
+            layer.features = {"mark": [MARK_OF_STATE.get(rectangle.state, "") for rectangle in rectangles]}
 
     def _colour(self, rectangle: Rectangle) -> tuple[float, float, float, float]:
         name = COLOUR_OF_STATE.get(rectangle.state, self._colours[rectangle.group])

@@ -43,7 +43,7 @@ class JobRow(QWidget):  # type: ignore[misc]  # qtpy carries no types
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         self.kind_label = QLabel()
-        self.kind_label.setFixedWidth(62)
+        self.kind_label.setFixedWidth(76)
         self.stage_label = QLabel()
         self.stage_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.bar = progress_bar()

@@ -146,6 +146,20 @@ def test_the_lesion_asked_about_is_thick_and_where_its_voxels_are(review: Review
     assert tuple(layer.scale) == tuple(review.layers.image.scale)
 
 
+def test_only_decided_boxes_carry_a_mark(review: ReviewController, press: Press) -> None:
+    first = asked(review)
+    press(Qt.Key.Key_Y)
+    press(Qt.Key.Key_K)
+    assert asked(review) == first
+    layer = review.layers.boxes[CANDIDATES]
+    assert layer.features["mark"].iloc[-1] == ""  # asked about again: thick, without a mark
+    here = review.viewer.dims.current_step[0]
+    press(Qt.Key.Key_J)
+    asked(review)
+    review.viewer.dims.set_current_step(0, here)
+    assert "✓" in set(layer.features["mark"])
+
+
 def test_key_h_hides_all_boxes_and_shows_them_again(review: ReviewController, press: Press) -> None:
     asked(review)
     press(Qt.Key.Key_H)
