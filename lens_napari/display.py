@@ -75,14 +75,15 @@ class MouseTools:
         self._on_position = on_position
         viewer.scene.camera.mouse_zoom = False  # else vispy zooms with the wheel and the right button as well
         viewer.mouse_drag_callbacks.append(self._drag)
-        viewer.mouse_wheel_callbacks.append(self._wheel)
+        self._napari_wheel = list(viewer.mouse_wheel_callbacks)  # Ctrl+wheel would scroll and zoom at once
+        viewer.mouse_wheel_callbacks[:] = [self._wheel]
         viewer.mouse_move_callbacks.append(self._move)
 
     def close(self) -> None:
         """Give the mouse back to napari."""
         self._viewer.scene.camera.mouse_zoom = True
         self._viewer.mouse_drag_callbacks.remove(self._drag)
-        self._viewer.mouse_wheel_callbacks.remove(self._wheel)
+        self._viewer.mouse_wheel_callbacks[:] = self._napari_wheel
         self._viewer.mouse_move_callbacks.remove(self._move)
 
     def _drag(self, viewer: Any, event: Any) -> Iterator[None]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
+from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from review_project import ReviewProject, decisions_on_disk
@@ -221,6 +221,18 @@ def test_dragging_with_the_right_button_changes_the_window(review: ReviewControl
     assert review.window.level == pytest.approx(before.level - 20)
 
 
+def test_the_wheel_scrolls_and_zooms_with_control(review: ReviewController) -> None:
+    asked(review)
+    canvas = review.viewer.window._qt_viewer.canvas.native
+    step, zoom = review.viewer.dims.current_step[0], review.viewer.scene.camera.zoom
+    turn_wheel(canvas, Qt.KeyboardModifier.NoModifier)
+    assert review.viewer.dims.current_step[0] == step + 1
+    assert review.viewer.scene.camera.zoom == pytest.approx(zoom)
+    turn_wheel(canvas, CONTROL)
+    assert review.viewer.dims.current_step[0] == step + 1
+    assert review.viewer.scene.camera.zoom == pytest.approx(zoom / 1.1)
+
+
 def test_the_partner_is_shown_then_and_now(review: ReviewController) -> None:
     asked(review)
     panel = review.lesion_panel
@@ -313,6 +325,15 @@ def test_the_hounsfield_value_under_the_cursor_is_shown(review: ReviewController
     position = tuple(np.asarray((z, y, x)) * series.volume.geometry.spacing_mm)
     review._show_hu(position)
     assert f"{series.volume.voxels[z, y, x]} HU" in review.texts.text("top_right")
+
+
+def turn_wheel(canvas: object, modifier: Qt.KeyboardModifier) -> None:
+    """Turn the wheel by one notch towards the reader, which QTest cannot."""
+    place = QPointF(200, 200)
+    event = QWheelEvent(
+        place, place, QPoint(), QPoint(0, -120), Qt.MouseButton.NoButton, modifier, Qt.ScrollPhase.NoScrollPhase, False
+    )
+    QApplication.sendEvent(canvas, event)
 
 
 def drag(canvas: object, position: QPoint) -> None:
