@@ -71,6 +71,11 @@ def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, re
         torch.set_num_threads(run.recipe.threads)
     last = run.folder / LAST_CHECKPOINT
     first_step = _step_of(last, run.fingerprint) if resume and last.exists() else 0
+    if first_step >= run.steps:
+        state = torch.load(last, weights_only=True, map_location="cpu")["state_dict"]
+        model.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
+        model.eval()
+        return 0
     plan = BatchPlan(run.training_set, run.recipe.sampling, run.seed)
     cache = PlaneCache(run.training_set.series, model.config, int(run.recipe.sampling.cache_gib * _GIB))
     _prepare(cache, plan, log, stop)
@@ -90,17 +95,13 @@ def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, re
         enable_model_summary=False,
         default_root_dir=run.folder,
     )
-    if first_step < run.steps:
-        trainer.fit(
-            DetectorTraining(model, run.recipe, run.steps, run.seed).train(),
-            DataLoader(BatchStream(maker, first_step, run.steps), batch_size=None),
-            ckpt_path=last if first_step else None,
-            weights_only=True,
-        )
-        stop.check()
-    else:
-        state = torch.load(last, weights_only=True, map_location="cpu")["state_dict"]
-        model.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
+    trainer.fit(
+        DetectorTraining(model, run.recipe, run.steps, run.seed).train(),
+        DataLoader(BatchStream(maker, first_step, run.steps), batch_size=None),
+        ckpt_path=last if first_step else None,
+        weights_only=True,
+    )
+    stop.check()
     model.eval()
     return run.steps - first_step
 

@@ -21,6 +21,7 @@ from lens_engine.detector.config import DetectorConfig
 from lens_engine.errors import CheckpointError
 
 _COUNTER = "num_batches_tracked"
+_STATISTIC = "running_"
 _SHOWN_DIFFERENCES = 5
 
 
@@ -34,14 +35,17 @@ def save_checkpoint(
     card
         What the model cannot know about itself; the rest is filled in here.
     dtype
-        Of the stored weights; `torch.float16` halves the file.
+        Of the stored weights; `torch.float16` halves the file. Running statistics, which may be large, stay float32.
 
     Raises
     ------
     CheckpointError
         If a weight is not finite as stored, or the disk refuses.
     """
-    tensors = {name: _stored(tensor, dtype) for name, tensor in _weights(model).items()}
+    tensors = {
+        name: _stored(tensor, torch.float32 if _STATISTIC in name else dtype)
+        for name, tensor in _weights(model).items()
+    }
     broken = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise CheckpointError(
