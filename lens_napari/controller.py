@@ -530,5 +530,5 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
 def _what_next(total: int) -> str:
     if total == 0:
-        return "Nothing to review: run Detect and then Mine in the jobs panel."
+        return "Run Detect and then Mine in the jobs panel; until then any series can be looked at."
     return "The detector can now learn from these decisions."

@@ -128,10 +128,13 @@ class LesionPanel(Panel):
         """Show what was done, instead of a lesion."""
         self.lesion_box.hide()
         self.summary_box.show()
+        saving = f"{tally.pending} being saved …" if tally.pending else "Everything is saved."
+        self.summary_heading.setText("Review done" if tally.total else "Nothing to review")
+        self.summary_label.setVisible(tally.total > 0)
+        self.summary_undo_button.setVisible(tally.total > 0)
         self.summary_label.setText(
             f"{tally.accepted} lesions\n{tally.rejected} not a lesion\n{tally.unsure} unsure\n\n"
-            f"{tally.decided_now} decided now, {tally.open} left of {tally.total}."
-            + (f"\n{tally.pending} being saved …" if tally.pending else "\nEverything is saved.")
+            f"{tally.decided_now} decided now, {tally.open} left of {tally.total}.\n{saving}"
         )
         self.what_next_label.setText(what_next)
         self.go_retrain_button.setVisible(can_retrain)
@@ -227,10 +230,16 @@ class LesionPanel(Panel):
         self.what_next_label = label()
         self.go_retrain_button = button("Retrain …", "Fine-tune the detector on these decisions")
         self.go_retrain_button.clicked.connect(lambda _: self.retrain_requested.emit())
-        undo = button("Undo the last verdict")
-        undo.clicked.connect(lambda _: self.undo_requested.emit())
+        self.summary_undo_button = button("Undo the last verdict")
+        self.summary_undo_button.clicked.connect(lambda _: self.undo_requested.emit())
         self.summary_heading = heading("Review done")
-        for widget in (self.summary_heading, self.summary_label, self.what_next_label, self.go_retrain_button, undo):
+        for widget in (
+            self.summary_heading,
+            self.summary_label,
+            self.what_next_label,
+            self.go_retrain_button,
+            self.summary_undo_button,
+        ):
             column.addWidget(widget)
 
     def _show_experts(self, experts: Sequence[ExpertScore], *, show_scores: bool) -> None:

@@ -14,6 +14,9 @@ from qtpy.QtWidgets import QApplication
 from review_project import ReviewProject, decisions_on_disk
 
 from lens_engine.findings import FUSED, ReasonCode, Verdict
+from lens_engine.project import Project
+from lens_engine.store.candidates import Candidates
+from lens_engine.store.database import Database
 from lens_napari.application import open_project
 from lens_napari.box_table import ANNOTATIONS, CANDIDATES
 from lens_napari.controller import ReviewController
@@ -272,6 +275,18 @@ def test_after_the_last_lesion_the_summary_offers_retraining(review: ReviewContr
     plan = review.retrain_panel.plan_label
     total = review.session.tally().total
     assert review.wait_until(lambda: f"+ {total} accepted" in plan.text(), PATIENCE_SECONDS)
+
+
+def test_a_project_without_candidates_shows_a_scan_and_says_what_to_do(viewer: Any, project_folder: Path) -> None:
+    database = Database.open(Project.open(project_folder))
+    Candidates(database).replace_open("v1", [], [])
+    database.close()
+    controller = open_project(project_folder, viewer, start_worker=False)
+    assert controller.wait_until(lambda: controller.shown_series is not None, PATIENCE_SECONDS)
+    assert controller.current is None
+    assert "Run Detect" in controller.lesion_panel.what_next_label.text()
+    assert controller.lesion_panel.go_retrain_button.isHidden()
+    controller.close()
 
 
 def test_any_series_can_be_looked_at_but_not_decided_on(review: ReviewController, press: Press) -> None:
