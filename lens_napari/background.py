@@ -42,14 +42,18 @@ class Lane(QObject):  # type: ignore[misc]  # qtpy carries no types
             return
         self._waiting += 1
         future = self._executor.submit(work)
-        future.add_done_callback(lambda ended: self._answered.emit(ended, on_done, on_failed))
+        future.add_done_callback(lambda ended: self._answer(ended, on_done, on_failed))
 
     def close(self, *, finish: bool) -> None:
         """End the thread; with `finish` only after everything that was submitted, else after what runs now."""
         if not self._is_closed:
             self._is_closed = True
-            self._answered.disconnect(self._deliver)
             self._executor.shutdown(wait=True, cancel_futures=not finish)
+
+    def _answer(self, future: "Future[Any]", on_done: Done, on_failed: Failed | None) -> None:
+        # In the lane's thread. After closing, the window may be gone and nobody listens.
+        if not self._is_closed:
+            self._answered.emit(future, on_done, on_failed)
 
     def _deliver(self, future: "Future[Any]", on_done: Done, on_failed: Failed | None) -> None:
         self._waiting -= 1

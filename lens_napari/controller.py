@@ -488,6 +488,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.viewer.dims.events.current_step.connect(self._on_slice)
         self.viewer.scene.camera.events.zoom.connect(self._on_zoom)
         worklist.destroyed.connect(lambda _: self.close())
+        QApplication.instance().aboutToQuit.connect(self.close)
 
     def _on_slice(self, _event: object) -> None:
         self._draw()

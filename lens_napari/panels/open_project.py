@@ -1,8 +1,8 @@
 """The plugin's widget: choose a project folder and start the review in this window."""
 
 from pathlib import Path
-from typing import Any
 
+import napari
 from qtpy.QtWidgets import QFileDialog
 
 from lens_engine.errors import LensError
@@ -12,17 +12,10 @@ from lens_napari.panels.parts import Panel, button, label
 
 
 class OpenProjectWidget(Panel):
-    """One button; the review docks appear when a project was chosen.
+    """One button; the review docks appear when a project was chosen."""
 
-    Parameters
-    ----------
-    viewer
-        Given by napari.
-    """
-
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self) -> None:
         super().__init__("lens-open-project")
-        self._viewer = viewer
         self.open_button = button("Open a project …", "The folder with lens.yaml")
         self.message_label = label(style=f"color: {BAD};")
         self.column.addWidget(label("Review the lesions of a LENS project. Make one with: lens init DIR"))
@@ -34,7 +27,8 @@ class OpenProjectWidget(Panel):
     def open(self, folder: Path) -> None:
         """Open a project in this window, or say why not."""
         try:
-            open_project(folder, self._viewer)
+            # The viewer that napari gives to widgets is a proxy whose docks Qt cannot arrange.
+            open_project(folder, napari.current_viewer())
         except LensError as error:
             self.message_label.setText(str(error))
         else:

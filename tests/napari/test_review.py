@@ -13,11 +13,13 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from review_project import ReviewProject, decisions_on_disk
 
+from lens_engine.errors import ProjectError
 from lens_engine.findings import FUSED, ReasonCode, Verdict
 from lens_engine.project import Project
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.database import Database
-from lens_napari.application import open_project
+from lens_napari import commands
+from lens_napari.application import open_project, open_review
 from lens_napari.box_table import ANNOTATIONS, CANDIDATES
 from lens_napari.controller import ReviewController
 from lens_napari.layers import ASKED_PIXELS, OTHER_PIXELS
@@ -356,3 +358,21 @@ def drag(canvas: object, position: QPoint) -> None:
     button = Qt.MouseButton.RightButton
     event = QMouseEvent(QEvent.Type.MouseMove, QPointF(position), button, button, Qt.KeyboardModifier.NoModifier)
     QApplication.sendEvent(canvas, event)
+
+
+def test_the_plugin_widget_opens_a_project_in_the_window_it_lies_in(viewer: Any, project_folder: Path) -> None:
+    _, widget = viewer.window.add_plugin_dock_widget("lens-napari", "Review a project")
+    widget.open(project_folder / "store")
+    assert "lens init" in widget.message_label.text()
+    widget.open(project_folder)
+    controller = open_review()
+    assert controller is not None
+    asked(controller)
+    first = controller.current
+    commands.accept()
+    assert controller.wait_saved(PATIENCE_SECONDS)
+    assert [record.decision.candidate_id for record in decisions_on_disk(project_folder)] == [first.id if first else 0]
+    controller.close()
+    assert open_review() is None
+    with pytest.raises(ProjectError, match="No project is open"):
+        commands.accept()
