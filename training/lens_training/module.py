@@ -5,6 +5,7 @@ layers learn from it (spec 4.2).
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -119,7 +120,10 @@ class DetectorTraining(LightningModule):
     def _sampled_regions(self, features: torch.Tensor, batch: Batch) -> list[RegionTargets]:
         generator = np.random.default_rng([self._seed, batch.step, _REGION_STREAM])
         sampling = RegionSampling(self._recipe.sampling.regions, self._recipe.sampling.lesion_region_share)
-        proposals = self.model.proposals(features.detach(), batch.sizes, self.model.train_limits)
+        limits = self.model.train_limits
+        if self._recipe.sampling.proposals is not None:
+            limits = replace(limits, post_nms=self._recipe.sampling.proposals)
+        proposals = self.model.proposals(features.detach(), batch.sizes, limits)
         return [
             sample_regions(found.boxes.cpu().double().numpy(), labels, sampling, generator)
             for found, labels in zip(proposals, batch.labels, strict=True)

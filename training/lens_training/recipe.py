@@ -63,6 +63,9 @@ class SamplingRecipe(BaseModel):
     """Slices without a lesion for each slice with one; LENS: 1 to 2."""
     regions: int = Field(default=64, ge=1)
     """Regions per image in the head."""
+    proposals: int | None = Field(default=None, ge=1)
+    """Best proposals of an image that regions are drawn from; None takes the detector's own limit for training. Few
+    make hard negatives."""
     lesion_region_share: float = Field(default=0.25, gt=0, le=1)
     cache_gib: float = Field(default=3.0, gt=0)
     """Memory for prepared volumes; a set that needs more is prepared again and again."""
