@@ -28,7 +28,7 @@ from lens_napari.demo.report import DemoReport
 from lens_napari.demo.review import DemoReview
 
 TEST_PATIENTS = 8
-MOST_REVIEWED = 150
+MOST_REVIEWED = 1000
 """The unattended reader stops after so many lesions: the demo is to end within minutes."""
 
 ARMS = {

@@ -49,12 +49,13 @@ class DemoReview:
         self._project = Project.open(project_folder)
         self._screenshots = screenshots
         screenshots.mkdir(parents=True, exist_ok=True)
-        self._canvas = _canvas_of(self.controller.viewer)
+        self._window = _window_of(self.controller.viewer)
+        self._canvas = _canvas_in(self._window)
 
     def picture(self, name: str) -> None:
         """Save the whole window."""
         QApplication.processEvents()
-        self.controller.viewer.screenshot(str(self._screenshots / f"{name}.png"), canvas_only=False, flash=False)
+        self._window.grab().save(str(self._screenshots / f"{name}.png"))
 
     def review(self, reader: SimulatedReader, at_most: int, say: Say) -> ReviewOutcome:
         """Press one key for each lesion until none is left or `at_most` are decided."""
@@ -130,10 +131,14 @@ class DemoReview:
         return job is not None and job.state.is_final
 
 
-def _canvas_of(viewer: Any) -> QWidget:
+def _window_of(viewer: Any) -> QWidget:
+    window: QWidget = next(window for window in QApplication.topLevelWidgets() if viewer.title in window.windowTitle())
+    return window
+
+
+def _canvas_in(window: QWidget) -> QWidget:
     """Return the widget that receives the reader's keys."""
-    main: QWidget = next(window for window in QApplication.topLevelWidgets() if viewer.title in window.windowTitle())
-    return next(child for child in main.findChildren(QWidget) if type(child).__name__.startswith("CanvasBackend"))
+    return next(child for child in window.findChildren(QWidget) if type(child).__name__.startswith("CanvasBackend"))
 
 
 def _dock_of(panel: QWidget) -> QWidget:
