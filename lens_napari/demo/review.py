@@ -19,6 +19,7 @@ from lens_engine.project import Project
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
 from lens_napari.demo.reader import SimulatedReader
+from lens_napari.workspace import SIZE
 
 KEYS = {Verdict.ACCEPTED: Qt.Key.Key_Y, Verdict.REJECTED: Qt.Key.Key_N, Verdict.UNSURE: Qt.Key.Key_U}
 PATIENCE_SECONDS = 60.0
@@ -50,6 +51,7 @@ class DemoReview:
         self._screenshots = screenshots
         screenshots.mkdir(parents=True, exist_ok=True)
         self._window = _window_of(self.controller.viewer)
+        self._window.resize(*SIZE)  # napari restores the size of the last session, whatever that was
         self._canvas = _canvas_in(self._window)
 
     def picture(self, name: str) -> None:
