@@ -78,6 +78,7 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Begin to follow the queue."""
         self.refresh_plan()
         self.refresh_models()
+        self._lane.submit(self._wake_worker, lambda _: None, self._say)
         self._poll()
         self._timer.start()
 
@@ -134,6 +135,12 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if self._queue is None:
             self._queue = open_queue(self._store.project)
         return self._queue
+
+    def _wake_worker(self) -> None:
+        """Start a worker where jobs are left over and none is alive, as after a crash of the machine."""
+        jobs = self._opened_queue().jobs(SHOWN_JOBS)
+        if self._may_start_worker and any(not job.state.is_final for job in jobs):
+            ensure_worker(self._store.project)
 
     def _submit(self, make_inputs: Callable[[], JobInputs]) -> str:
         job_id = self._opened_queue().submit(make_inputs())

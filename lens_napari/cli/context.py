@@ -1,5 +1,6 @@
 """What every verb shares: the project, the two output streams, progress bars and refusals."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,8 @@ from lens_engine.errors import LensError
 from lens_engine.project import Project
 from lens_engine.store.database import Database
 
-console = Console(soft_wrap=True)
+# In a pipe or a log file no terminal says how wide it is.
+console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 errors = Console(stderr=True, soft_wrap=True)
 
 ProjectOption = Annotated[

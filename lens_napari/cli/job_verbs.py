@@ -16,7 +16,7 @@ from lens_engine.findings import Split
 from lens_engine.jobs.client import open_queue
 from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, ExportFormat, JobInputs, MineInputs, TrainInputs
 from lens_engine.jobs.launcher import ensure_worker
-from lens_engine.jobs.results import DetectResult, EvaluateResult, MeasuredValue, MineResult, TrainResult
+from lens_engine.jobs.results import DetectResult, EvaluateResult, MineResult, TrainResult
 from lens_engine.jobs.status import JobState, JobStatus, wait_for
 from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet
@@ -264,15 +264,11 @@ def _print_evaluation(result: EvaluateResult) -> None:
     for version, average in result.average_sensitivity.items():
         changes = result.difference.get(version, {})
         table.add_row(
-            version, *(_percent(average[rule]) for rule in rules), *(_percent(changes.get(rule)) for rule in rules)
+            version,
+            *(average[rule].in_percent for rule in rules),
+            *(changes[rule].in_percent if rule in changes else "" for rule in rules),
         )
     console.print(table)
-
-
-def _percent(measured: MeasuredValue | None) -> str:
-    if measured is None or measured.value is None or measured.low is None or measured.high is None:
-        return ""
-    return f"{100 * measured.value:.1f} ({100 * measured.low:.1f} to {100 * measured.high:.1f})"
 
 
 VERBS = {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from lens_engine.jobs.results import EvaluateResult, MeasuredValue
+from lens_engine.jobs.results import EvaluateResult
 
 
 @dataclass
@@ -77,20 +77,15 @@ class DemoReport:
         for version, labels in self.arms.items():
             average = result.average_sensitivity[version]
             change = result.difference.get(version, {})
-            cells = [average["IoBB"], average["IoU"], change.get("IoBB"), change.get("IoU")]
-            rows.append(f"| {version} | {labels} | " + " | ".join(_percent(cell) for cell in cells) + " |")
+            cells = [average["IoBB"].in_percent, average["IoU"].in_percent]
+            cells += [change[rule].in_percent if rule in change else "" for rule in ("IoBB", "IoU")]
+            rows.append(f"| {version} | {labels} | " + " | ".join(cells) + " |")
         return (
             "Average sensitivity (%) of the fused findings at 1/8 to 8 false positives per volume, with 95 % intervals "
             f"from a bootstrap over the {result.patients} test patients ({result.series} series, {result.lesions} "
             f"lesions). Each arm started from the same checkpoint and took {self.training_steps} steps. Changes are "
             "against the first row, paired over patients.\n\n" + "\n".join(rows) + "\n"
         )
-
-
-def _percent(measured: MeasuredValue | None) -> str:
-    if measured is None or measured.value is None or measured.low is None or measured.high is None:
-        return ""
-    return f"{100 * measured.value:.1f} ({100 * measured.low:.1f} to {100 * measured.high:.1f})"
 
 
 def _detections(boxes: Mapping[str, int], findings: Mapping[str, int]) -> str:

@@ -73,6 +73,13 @@ class MeasuredValue(_Result):
     high: float | None
     level: float
 
+    @property
+    def in_percent(self) -> str:
+        """The value and its interval for people; empty where there is none."""
+        if self.value is None or self.low is None or self.high is None:
+            return ""
+        return f"{100 * self.value:.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
+
 
 class EvaluateResult(_Result):
     """Of an evaluate job; the curves are stored with each version (`Models.evaluations`).

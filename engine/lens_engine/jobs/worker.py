@@ -27,6 +27,7 @@ from lens_engine.jobs.status import JobState
 from lens_engine.jobs.workflows import WorkerState, register_workflows
 from lens_engine.project import Project
 from lens_engine.store.database import Database
+from lens_engine.store.detections import Detections
 from lens_engine.store.workers import Workers
 
 IDLE_MINUTES = 15.0
@@ -91,6 +92,7 @@ class Worker:
             signal.signal(number, self._on_signal)
         device = os.environ.get("CUDA_VISIBLE_DEVICES") or "default"
         self._workers.start(self._state.executor_id, socket.gethostname(), os.getpid(), device)
+        Detections(self._state.database).sweep_orphans()
         self._launch()
         logger.info("worker %s is ready", self._state.executor_id)
         self._watch(idle_seconds)
