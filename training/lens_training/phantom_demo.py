@@ -19,7 +19,6 @@ from lens_training.progress import ProgressLog, Stage
 from lens_training.recipe import PhantomRecipe, Recipe
 from lens_training.stopping import StopSignal
 
-DEMO_NOTICE = "Demo model trained on synthetic phantoms only, never on patients. Research use only."
 
 
 def make_demo_model(
