@@ -17,10 +17,7 @@ CARD_NAME = "card.json"
 WEIGHTS_NAME = "weights.safetensors"
 CARD_VERSION = 1
 
-DEMO_NOTICE = (
-    "Demo model: trained on computer-made phantoms, not on patients. Its findings on real scans mean nothing; "
-    "train it on your own data first."
-)
+DEMO_NOTICE = "Demo model trained on synthetic phantoms only, never on patients. Research use only."
 """Shown wherever a model speaks that has seen no patient."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
+from lens_engine.checkpoint_card import DEMO_NOTICE, CheckpointCard, TrainedOn
 from lens_engine.detector.checkpoint import load_checkpoint, save_checkpoint
 from lens_engine.errors import ConfigError
 from lens_engine.phantom.patient import DATASETS, GENERATOR_VERSION, UNIVERSAL
@@ -18,7 +18,6 @@ from lens_training.measuring import measure
 from lens_training.progress import ProgressLog, Stage
 from lens_training.recipe import PhantomRecipe, Recipe
 from lens_training.stopping import StopSignal
-
 
 
 def make_demo_model(

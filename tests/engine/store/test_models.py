@@ -99,4 +99,4 @@ def test_demo_model_is_registered_once_and_promoted(database: Database) -> None:
     assert register_demo_model(database) == first
     assert first.is_promoted
     assert first.is_demo
-    assert "not on patients" in first.notice
+    assert first.notice == DEMO_NOTICE
