@@ -412,7 +412,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         record = self._loaded.record
         lines = [f"patient {record.patient_code}", record.name, record.description]
         self.texts.set("top_left", "\n".join(text for text in lines if text))
-        self.texts.set("bottom_left", "\n".join(text for text in (self._notice, RESEARCH_NOTICE) if text))
+        # The empty last line keeps it above the letter and the slice number where the window is small.
+        self.texts.set("bottom_left", "\n".join([*filter(None, (self._notice, RESEARCH_NOTICE)), " "]))
 
     def _show_window(self, _event: object = None) -> None:
         value = f"\n{self._hu} HU" if self._hu is not None else ""
