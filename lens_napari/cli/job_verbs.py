@@ -214,11 +214,12 @@ def _submit(project: Project, inputs: JobInputs, wait: bool) -> JobStatus | None
 
             def show(status: JobStatus) -> None:
                 is_done = status.state is JobState.DONE
+                total = status.total or (1 if is_done else None)
                 progress.update(
                     task,
                     description=f"{inputs.kind} done" if is_done else escape(status.stage or status.state),
-                    completed=status.total if is_done else status.done,
-                    total=status.total or None,
+                    completed=total if is_done else status.done,
+                    total=total,
                 )
 
             status = _follow(queue.cancel, lambda: wait_for(queue, job_id, show), job_id)
