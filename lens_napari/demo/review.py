@@ -23,6 +23,8 @@ from lens_napari.workspace import SIZE
 
 KEYS = {Verdict.ACCEPTED: Qt.Key.Key_Y, Verdict.REJECTED: Qt.Key.Key_N, Verdict.UNSURE: Qt.Key.Key_U}
 PATIENCE_SECONDS = 60.0
+THUMBNAIL_SECONDS = 2.0
+"""Until the pictures of then and now are read, in the background."""
 TRAINING_PATIENCE_SECONDS = 1200.0
 
 Say = Callable[[str], None]
@@ -72,6 +74,7 @@ class DemoReview:
                 break
             for rule in {reason.rule for reason in asked.candidate.reasons} - pictured:
                 pictured.add(rule)
+                self.controller.wait_until(lambda: False, THUMBNAIL_SECONDS)
                 self.picture(f"review-{rule.value}")
             verdict = reader.verdict(shown.name, asked)
             QTest.keyClick(self._canvas, KEYS[verdict])
