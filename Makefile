@@ -30,7 +30,7 @@ demo: $(STAMP)
 # The pictures of README and docs are those of the last demo.
 pictures:
 	mkdir -p docs/images
-	cp demo/screenshots/*.png docs/images/
+	cp demo/screenshots/review-cross-slice.png demo/screenshots/models.png docs/images/
 
 test: $(STAMP)
 	$(SCREEN) $(BIN)/python -m pytest $(TESTS)
