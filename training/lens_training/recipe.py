@@ -139,7 +139,7 @@ class Recipe(BaseModel):
     augmentation: AugmentationRecipe = AugmentationRecipe()
     losses: LossRecipe = LossRecipe()
     freezes_batch_norm: bool = False
-    """Keep the statistics of batch normalisation as they are: small batches of few patients would spoil them."""
+    """Keep the statistics of batch normalisation as they are, for very small or very one-sided sets."""
     detector: DetectorSize = DetectorSize.NARROW
     """For training from scratch; otherwise the initial weights decide."""
     threads: int | None = Field(default=None, ge=1)
