@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
+from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 
 from lens_engine.project import Project
@@ -60,9 +61,11 @@ def review(project_folder: Path) -> None:
 
 
 def _new_viewer() -> Any:
+    is_first_time = get_settings().application.window_size is None
     viewer = napari.Viewer(title=TITLE, show=False)
-    viewer.window.resize(*SIZE)
     # napari announces the end of PyQt5 in a box that would cover the slice number; `lens doctor` names the binding.
     with notification_manager.notification_ready.blocker():
         viewer.show()
+    if is_first_time:  # later napari gives the window the size that the reader left it with
+        viewer.window.resize(*SIZE)
     return viewer
