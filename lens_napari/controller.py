@@ -33,9 +33,8 @@ from lens_napari.session import ReviewSession, Write
 from lens_napari.settings import KeySettings, ViewerSettings, save_settings
 from lens_napari.thumbnails import middle_section
 from lens_napari.window_presets import Preset, Window, WindowChoice, preset_for
-from lens_napari.wording import RESEARCH_NOTICE
+from lens_napari.wording import DEMO_NOTICE, RESEARCH_NOTICE
 
-DEMO_NOTICE = "Demo model, not trained on patients."
 REDRAW_DELAY_MS = 40
 FIELD_OF_VIEW_MM = 260.0
 """Least part of the slice that stays visible around a lesion on arrival, so that the reader knows where it is."""

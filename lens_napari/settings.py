@@ -1,13 +1,13 @@
 """What one reader has chosen on one machine: name, keys, thresholds; kept between sessions."""
 
 import getpass
-import os
 from pathlib import Path
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lens_engine.errors import ProjectError
+from lens_engine.io.atomic_files import replace_bytes
 
 SETTINGS_NAME = "viewer.json"
 
@@ -85,7 +85,4 @@ def load_settings(path: Path) -> ViewerSettings:
 
 def save_settings(settings: ViewerSettings, path: Path) -> None:
     """Write the settings through a temporary file, so that a crash leaves the old ones."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(settings.model_dump_json(indent=2), encoding="utf-8")
-    os.replace(temporary, path)
+    replace_bytes(path, settings.model_dump_json(indent=2).encode())

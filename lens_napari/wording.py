@@ -13,6 +13,8 @@ MEANINGS = {
     Rule.CROSS_SLICE: "continues a marked lesion from a neighbouring slice",
 }
 RESEARCH_NOTICE = "For research use only. Not for diagnosis."
+DEMO_NOTICE = "Demo model, not trained on patients."
+DEMO_ADVICE = "Demo model, not trained on patients: its boxes mean nothing on real scans."
 HIDDEN_SCORE = "•••"
 
 

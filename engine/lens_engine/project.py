@@ -9,7 +9,6 @@ jobs/<job_id>/
 exports/
 """
 
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from lens_engine.errors import ProjectError
+from lens_engine.io.atomic_files import replace_bytes
 
 SCHEMA_VERSION = 1
 """Version of the settings file that this code writes, and the newest it reads."""
@@ -109,9 +109,8 @@ class Project:
         try:
             for part in project.folders:
                 part.mkdir(parents=True, exist_ok=True)
-            _write_text(
-                project.settings_file, yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
-            )
+            text = yaml.safe_dump(settings.model_dump(), sort_keys=False, allow_unicode=True)
+            replace_bytes(project.settings_file, text.encode())
         except OSError as error:
             raise ProjectError(
                 f"The project cannot be written to {folder} ({error.strerror})",
@@ -247,12 +246,3 @@ def _parse(text: str, path: Path) -> ProjectSettings:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "settings"
         raise ProjectError(f"{path}: {place}: {first['msg']}", "A valid setting", "Correct the file") from error
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

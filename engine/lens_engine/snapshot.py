@@ -6,7 +6,6 @@ canonical. The precedence of labels (decision over mined over original) is appli
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from lens_engine.errors import AnnotationFileError, GeometryError, ProjectError
 from lens_engine.findings import Box3D, Scope, Split
 from lens_engine.geometry import VolumeGeometry
+from lens_engine.io.atomic_files import replace_bytes
 
 FORMAT_VERSION = 1
 
@@ -220,12 +220,7 @@ class Snapshot(_Frozen):
 
     def save(self, path: Path) -> None:
         """Write the canonical JSON so that the file is either complete or absent."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(self.canonical_json)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        replace_bytes(path, self.canonical_json.encode())
 
     @classmethod
     def load(cls, path: Path) -> "Snapshot":

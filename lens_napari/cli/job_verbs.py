@@ -13,8 +13,9 @@ from rich.table import Column, Table
 
 from lens_engine.errors import JobError, StoreError
 from lens_engine.findings import Split
+from lens_engine.io.manual_test_set import ExportFormat
 from lens_engine.jobs.client import open_queue
-from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, ExportFormat, JobInputs, MineInputs, TrainInputs
+from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, MineInputs, TrainInputs
 from lens_engine.jobs.launcher import ensure_worker
 from lens_engine.jobs.results import DetectResult, EvaluateResult, MineResult, TrainResult
 from lens_engine.jobs.status import JobState, JobStatus, wait_for

@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QTreeWidget, QTreeWidgetIte
 from lens_engine.store.models import ModelRecord
 from lens_napari.palette import UNDECIDED
 from lens_napari.panels.parts import Panel, button, label
+from lens_napari.wording import DEMO_ADVICE
 
 COLUMNS = ("version", "from", "labels", "sens.")
-DEMO_NOTICE = "Demo model, not trained on patients: its boxes mean nothing on real scans."
 FIGURE_HEIGHT = 300
 
 
@@ -94,7 +94,7 @@ class ModelsPanel(Panel):
             if record.version == chosen or (chosen is None and record.is_promoted):
                 self.tree.setCurrentItem(item)
         in_use = next((row.record for row in rows if row.record.is_promoted), None)
-        self.notice_label.setText(DEMO_NOTICE if in_use is not None and in_use.is_demo else "")
+        self.notice_label.setText(DEMO_ADVICE if in_use is not None and in_use.is_demo else "")
         self.notice_label.setVisible(bool(self.notice_label.text()))
         self._show_buttons()
 

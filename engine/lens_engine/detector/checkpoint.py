@@ -5,7 +5,6 @@ temporary name and then renamed, so that an interrupted write leaves no folder t
 """
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from lens_engine.checkpoint_card import CARD_NAME, WEIGHTS_NAME, CheckpointCard,
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.config import DetectorConfig
 from lens_engine.errors import CheckpointError
+from lens_engine.io.atomic_files import replace_bytes
 
 _COUNTER = "num_batches_tracked"
 _STATISTIC = "running_"
@@ -64,8 +64,8 @@ def save_checkpoint(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CARD_NAME).unlink(missing_ok=True)
-        _write(folder / WEIGHTS_NAME, content)
-        _write(folder / CARD_NAME, (complete.model_dump_json(indent=2) + "\n").encode())
+        replace_bytes(folder / WEIGHTS_NAME, content)
+        replace_bytes(folder / CARD_NAME, (complete.model_dump_json(indent=2) + "\n").encode())
     except OSError as error:
         raise CheckpointError(
             f"The checkpoint cannot be written to {folder} ({error.strerror})",
@@ -165,16 +165,3 @@ def _differences(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> l
 def _listed(names: list[str]) -> str:
     more = len(names) - _SHOWN_DIFFERENCES
     return ", ".join(names[:_SHOWN_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file so that it is either complete or absent."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

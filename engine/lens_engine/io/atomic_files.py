@@ -17,27 +17,14 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     ExportError
         If the file cannot be written (full disk, no permission). What was at `path` before is still there.
     """
-    path = Path(path)
-    temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
-        with temporary.open("xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        temporary = None
-        _sync_folder(path.parent)
+        replace_file(path, write)
     except OSError as error:
         raise ExportError(
             f"{path} cannot be written: {error.strerror or error}",
             "A folder with write permission and enough free space is needed",
             "Free space or choose another folder; the previous file, if any, is unchanged",
         ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -48,6 +35,30 @@ def write_text_atomically(path: Path, text: str) -> None:
         file.write(content)
 
     write_atomically(path, write)
+
+
+def replace_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Do what `write_atomically` does for callers with an error of their own: an `OSError` is passed on."""
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with temporary.open("xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Make `content` the file at `path` with `replace_file`."""
+
+    def write(file: BinaryIO) -> None:
+        file.write(content)
+
+    replace_file(path, write)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ import pickle
 import pickletools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,6 +49,15 @@ _JSON_DESCRIPTION = (
     " to its boxes. x and y are pixel indices from 0, x from the patient's right to left, y from front to back;"
     " z is the slice number in the whole series, from head to feet. Both ends are inclusive: size = high - low + 1."
 )
+
+
+class ExportFormat(StrEnum):
+    """How annotations leave the project."""
+
+    MANUAL_PICKLE = "manual-pickle"
+    """The published layout of the manual 3D test set."""
+    JSON = "json"
+    """The same content as JSON."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

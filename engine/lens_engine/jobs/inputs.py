@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lens_engine.findings import Split
+from lens_engine.io.manual_test_set import ExportFormat
 
 
 class JobKind(StrEnum):
@@ -20,15 +21,6 @@ class JobKind(StrEnum):
     TRAIN = "train"
     EVALUATE = "evaluate"
     EXPORT = "export"
-
-
-class ExportFormat(StrEnum):
-    """How annotations leave the project."""
-
-    MANUAL_PICKLE = "manual-pickle"
-    """The published layout of the manual 3D test set."""
-    JSON = "json"
-    """The same content as JSON."""
 
 
 def _held_out(split: Split) -> Split:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from lens_engine.findings import Split
-from lens_engine.jobs.inputs import ExportFormat
+from lens_engine.io.manual_test_set import ExportFormat
 
 
 class _Message(BaseModel):

@@ -10,7 +10,6 @@ import csv
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,14 @@ from lens_engine.errors import ExportError
 from lens_engine.findings import Box3D, Split, Verdict
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_engine.io.imported import TestSetPart
-from lens_engine.io.manual_test_set import ManualSubVolume, rows_from_boxes, sub_volume_name, write_json, write_pickle
+from lens_engine.io.manual_test_set import (
+    ExportFormat,
+    ManualSubVolume,
+    rows_from_boxes,
+    sub_volume_name,
+    write_json,
+    write_pickle,
+)
 from lens_engine.io.series_source import SeriesFormat
 from lens_engine.store.annotations import AnnotationRecord, AnnotationRole, Annotations
 from lens_engine.store.candidates import Candidates
@@ -31,15 +37,6 @@ from lens_engine.store.decision_rules import is_same_place
 from lens_engine.store.decisions import DecisionRecord, Decisions
 
 POSITIVE_VERDICTS = frozenset({Verdict.ACCEPTED, Verdict.ADDED, Verdict.ADJUSTED})
-
-
-class TestSetFormat(StrEnum):
-    """How a test set leaves the project."""
-
-    __test__ = False  # pytest must not collect it for its name
-
-    MANUAL_PICKLE = "manual-pickle"
-    JSON = "json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ class ExportReport:
 
 
 def export_test_set(
-    database: Database, file_format: TestSetFormat | str, file: Path, part: TestSetPart | None = None
+    database: Database, file_format: ExportFormat | str, file: Path, part: TestSetPart | None = None
 ) -> ExportReport:
     """Write the complete annotations of the project, or of one part of its test set.
 
@@ -68,9 +65,9 @@ def export_test_set(
     ExportError
         If nothing is complete yet, the format is unknown, or the file cannot be written; an older one is unchanged.
     """
-    if file_format not in set(TestSetFormat):
+    if file_format not in set(ExportFormat):
         raise ExportError(
-            f"{file_format!r} is no export format", f"One of {', '.join(TestSetFormat)}", "Name it with --format"
+            f"{file_format!r} is no export format", f"One of {', '.join(ExportFormat)}", "Name it with --format"
         )
     sub_volumes = _sub_volumes(database, part)
     if not sub_volumes:
@@ -79,7 +76,7 @@ def export_test_set(
             "A series of a test set, one marked complete, or one whose lesions are all decided",
             "Import a test set, mark a series complete, or finish the review of one",
         )
-    write = write_pickle if file_format == TestSetFormat.MANUAL_PICKLE else write_json
+    write = write_pickle if file_format == ExportFormat.MANUAL_PICKLE else write_json
     write(file, [item for _, item in sub_volumes])
     mapping_file = database.project.exports_folder / f"{file.stem}_mapping.csv"
     foreign = [record for record, _ in sub_volumes if _is_foreign(record)]

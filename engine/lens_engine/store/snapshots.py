@@ -79,11 +79,8 @@ class Snapshots:
         path = self.path(snapshot_id)
         try:
             if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
                 snapshot.save(path)
         except OSError as error:
-            for remains in path.parent.glob(f".{path.name}.*"):
-                remains.unlink(missing_ok=True)
             raise StoreError(
                 f"The snapshot cannot be written ({error.strerror})",
                 "A disk with free space and write access",

@@ -1,5 +1,7 @@
 import hashlib
 import json
+import resource
+import signal
 
 import pytest
 import torch
@@ -124,7 +126,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, tiny_detector):
 
 def test_a_full_disk_leaves_no_card(tiny_detector, tmp_path):
     """The card is written last: whatever stops the weights, the folder does not look like a checkpoint."""
-    (tmp_path / f"{WEIGHTS_NAME}.part").mkdir()
-    with pytest.raises(CheckpointError, match="cannot be written"):
-        save_checkpoint(tiny_detector, CARD, tmp_path)
-    assert not (tmp_path / CARD_NAME).exists()
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match="cannot be written"):
+            save_checkpoint(tiny_detector, CARD, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []

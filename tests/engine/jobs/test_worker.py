@@ -8,7 +8,8 @@ import pytest
 from engine.jobs.waiting import wait_for_end, wait_until
 
 from lens_engine.findings import FUSED, Rule, Split
-from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, ExportFormat, ExportInputs, MineInputs, TrainInputs
+from lens_engine.io.manual_test_set import ExportFormat
+from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, ExportInputs, MineInputs, TrainInputs
 from lens_engine.jobs.launcher import ensure_worker, worker_alive, workers
 from lens_engine.jobs.results import DetectResult, EvaluateResult, ExportResult, MineResult, TrainResult
 from lens_engine.jobs.status import JobState
