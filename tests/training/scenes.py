@@ -21,7 +21,8 @@ from lens_engine.snapshot import (
     SnapshotSource,
 )
 from lens_engine.volume import Volume
-from lens_training.datasets.series import PlaneCache, TrainingSeries, TrainingSet
+from lens_training.datasets.case import Case, TrainingSet
+from lens_training.datasets.planes import PlaneCache
 from lens_training.recipe import AugmentationRecipe, Recipe, SamplingRecipe, ScheduleRecipe
 
 EXPERTS = ("universal", "lung")
@@ -93,18 +94,18 @@ def key_slice_lesion(ball: Ball) -> Lesion:
     )
 
 
-def series_of(dataset: str, *lesions: Lesion, volume: Volume | None = None) -> TrainingSeries:
+def case_of(dataset: str, *lesions: Lesion, volume: Volume | None = None) -> Case:
     scan = volume_with() if volume is None else volume
-    return TrainingSeries(f"{dataset}-scan", dataset, scan.geometry, lesions, lambda: scan)
+    return Case(f"{dataset}-scan", "patient", dataset, Split.TRAIN, scan.geometry, lesions, lambda: scan)
 
 
-def set_of(*series: TrainingSeries, uses_unlabelled: bool = False) -> TrainingSet:
+def set_of(*cases: Case, uses_unlabelled: bool = False) -> TrainingSet:
     scopes = {"universal": Scope.UNIVERSAL, "lung": Scope.SINGLE_TYPE}
-    return TrainingSet(series, scopes, uses_unlabelled)
+    return TrainingSet(cases, scopes, uses_unlabelled)
 
 
 def cache_of(training_set: TrainingSet) -> PlaneCache:
-    return PlaneCache(training_set.series, TINY, 2**28)
+    return PlaneCache(training_set.cases, TINY, 2**28)
 
 
 def tiny_model(seed: int = 0) -> LensDetector:

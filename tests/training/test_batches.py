@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,10 @@ from hypothesis import strategies as st
 from lens_engine.detector.preprocess import Augmentation, prepare
 from lens_training.augmentation import apply_variation, draw_variation
 from lens_training.batches import BatchMaker
-from lens_training.datasets.series import PlaneCache, make_planes
+from lens_training.datasets.planes import PlaneCache, make_planes
 from lens_training.recipe import AugmentationRecipe
 from lens_training.sampling import BatchPlan
-from training.scenes import BALLS, RECIPE, TINY, cache_of, lesion_of, series_of, set_of, volume_with
+from training.scenes import BALLS, RECIPE, TINY, cache_of, case_of, lesion_of, set_of, volume_with
 
 BALL = BALLS["a"]
 STILL = AugmentationRecipe(scale=(1.0, 1.0), shift=0, varies_depth=False)
@@ -53,7 +55,7 @@ def test_the_label_follows_the_lesion_through_scaling_and_cropping():
 
 
 def test_a_batch_is_made_again_from_its_step_alone():
-    training_set = set_of(*(series_of("lung", lesion_of(ball), volume=volume_with(ball)) for ball in BALLS.values()))
+    training_set = set_of(*(case_of("lung", lesion_of(ball), volume=volume_with(ball)) for ball in BALLS.values()))
 
     def maker() -> BatchMaker:
         plan = BatchPlan(training_set, RECIPE.sampling, seed=5)
@@ -67,7 +69,7 @@ def test_a_batch_is_made_again_from_its_step_alone():
 
 
 def test_images_of_a_batch_are_padded_with_zeros_to_a_multiple_of_sixteen():
-    training_set = set_of(series_of("lung", lesion_of(BALL), volume=volume_with(BALL)))
+    training_set = set_of(case_of("lung", lesion_of(BALL), volume=volume_with(BALL)))
     recipe = RECIPE.model_copy(update={"augmentation": AugmentationRecipe(scale=(0.7, 1.2))})
     plan = BatchPlan(training_set, recipe.sampling, 0)
     batch = BatchMaker(training_set, cache_of(training_set), plan, TINY, recipe.augmentation, 0).batch(0)
@@ -80,18 +82,18 @@ def test_images_of_a_batch_are_padded_with_zeros_to_a_multiple_of_sixteen():
 def test_the_cache_drops_what_was_not_used_for_longest_and_loads_it_again():
     loads: list[int] = []
 
-    def series(number: int):
-        ball_series = series_of("lung", lesion_of(BALL))
+    def case(number: int):
+        ball_case = case_of("lung", lesion_of(BALL))
 
         def load():
             loads.append(number)
             return volume_with(BALL, seed=number)
 
-        return type(ball_series)(str(number), "lung", ball_series.geometry, ball_series.lesions, load)
+        return replace(ball_case, name=str(number), load=load)
 
-    all_series = [series(number) for number in range(3)]
+    cases = [case(number) for number in range(3)]
     one = make_planes(volume_with(BALL), TINY).pixels.nbytes
-    cache = PlaneCache(all_series, TINY, limit_bytes=2 * one)
+    cache = PlaneCache(cases, TINY, limit_bytes=2 * one)
     for number in (0, 1, 0, 2, 0, 1):
         cache.planes(number)
     assert loads == [0, 1, 2, 1]

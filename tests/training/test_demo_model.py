@@ -9,7 +9,7 @@ from lens_engine.detector.config import DetectorConfig, narrow_lens
 from lens_engine.detector.predict import detect
 from lens_engine.findings import FUSED
 from lens_engine.phantom.patient import DATASETS, UNIVERSAL, VAL_SEEDS, make_patient
-from lens_training.datasets.phantoms import measured_series
+from lens_training.datasets.phantoms import validation_cases
 from lens_training.recipe import load_recipe
 
 LARGEST_BYTES = 2 * 2**20
@@ -55,7 +55,7 @@ def test_its_best_finding_in_a_phantom_that_it_never_saw_is_a_lesion():
 def test_its_patients_for_measuring_hold_every_lesion_with_the_margin_of_labels():
     recipe = load_recipe("phantom-demo").phantoms
     assert recipe is not None
-    scan = next(measured_series(recipe.model_copy(update={"val_patients": 1})))
+    scan = next(validation_cases(recipe.model_copy(update={"val_patients": 1})))
     patient = make_patient(VAL_SEEDS[0], UNIVERSAL)
     assert len(scan.truth) == len(patient.series[0].lesions)
     tight = np.array([lesion.box for lesion in patient.series[0].lesions])

@@ -18,7 +18,7 @@ from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoint import load_checkpoint, save_checkpoint
 from lens_engine.snapshot import Snapshot
 from lens_training.cli import app
-from lens_training.datasets.snapshot_dataset import training_set
+from lens_training.datasets.snapshot import training_set
 from lens_training.errors import TrainingStoppedError
 from lens_training.fit import LAST_CHECKPOINT, Run, fit
 from lens_training.progress import ProgressLog

@@ -1,13 +1,13 @@
 import numpy as np
 
 from lens_engine.snapshot import LesionOrigin, LesionRole
-from training.scenes import Ball, key_slice_lesion, lesion_of, series_of
+from training.scenes import Ball, case_of, key_slice_lesion, lesion_of
 
 BALL = Ball(20, 24, 5, 12)
 
 
 def test_a_lesion_drawn_on_its_key_slice_only_is_positive_there_and_ignored_next_to_it():
-    labels = series_of("universal", key_slice_lesion(BALL)).labels
+    labels = case_of("universal", key_slice_lesion(BALL)).labels
     assert len(labels.on_slice(5).lesions) == 1
     assert len(labels.on_slice(5).unsure) == 0
     for neighbour in (4, 6):
@@ -16,7 +16,7 @@ def test_a_lesion_drawn_on_its_key_slice_only_is_positive_there_and_ignored_next
 
 
 def test_the_slices_a_key_slice_lesion_may_reach_are_no_negatives():
-    labels = series_of("universal", key_slice_lesion(BALL)).labels
+    labels = case_of("universal", key_slice_lesion(BALL)).labels
     # 12 pixels of 1.6 mm: half of it reaches 9.6 mm, three slices of 4 mm.
     assert labels.lesion_free_slices(12).tolist() == [0, 1, 9, 10, 11]
 
@@ -25,7 +25,7 @@ def test_a_continued_lesion_is_positive_where_it_was_mined_and_one_lesion_with_i
     annotation = key_slice_lesion(BALL).model_copy(update={"group": "annotation 1"})
     mined = lesion_of(BALL, origin=LesionOrigin.MINED, group="annotation 1")
     mined = mined.model_copy(update={"slices": (mined.slices[0], mined.slices[2])})
-    labels = series_of("universal", annotation, mined).labels
+    labels = case_of("universal", annotation, mined).labels
     assert [index for index, _ in labels.lesion_places()[0]] == [4, 5, 6]
     assert len(labels.lesion_places()) == 1
     assert len(labels.on_slice(4).lesions) == 1
@@ -33,19 +33,19 @@ def test_a_continued_lesion_is_positive_where_it_was_mined_and_one_lesion_with_i
 
 
 def test_a_tight_box_is_padded_to_the_margin_of_recist_boxes():
-    labels = series_of("lung", lesion_of(BALL, is_tight=True)).labels
+    labels = case_of("lung", lesion_of(BALL, is_tight=True)).labels
     np.testing.assert_allclose(labels.on_slice(5).lesions, [[9, 13, 31, 35]])
 
 
 def test_mined_places_are_uncertain_and_decided_ones_unsure():
     mined = lesion_of(BALL, LesionRole.IGNORE, origin=LesionOrigin.MINED)
     decided = lesion_of(BALL, LesionRole.IGNORE, origin=LesionOrigin.DECISION)
-    labels = series_of("universal", mined, decided).labels.on_slice(5)
+    labels = case_of("universal", mined, decided).labels.on_slice(5)
     assert len(labels.uncertain) == len(labels.unsure) == 1
     assert len(labels.lesions) == 0
 
 
 def test_a_rejection_counts_only_for_the_experts_it_is_certain_for():
     rejected = lesion_of(BALL, LesionRole.NEGATIVE, origin=LesionOrigin.DECISION, experts=("universal",))
-    assert len(series_of("universal", rejected).labels.on_slice(5).rejected) == 1
-    assert len(series_of("lung", rejected).labels.on_slice(5).rejected) == 0
+    assert len(case_of("universal", rejected).labels.on_slice(5).rejected) == 1
+    assert len(case_of("lung", rejected).labels.on_slice(5).rejected) == 0

@@ -15,8 +15,8 @@ from training.scenes import (
     RECIPE,
     TINY,
     cache_of,
+    case_of,
     lesion_of,
-    series_of,
     set_of,
     tiny_model,
     volume_with,
@@ -24,7 +24,7 @@ from training.scenes import (
 
 
 def batches(recipe: Recipe = RECIPE, dataset: str = "lung", count: int = 1, seed: int = 0) -> list[Batch]:
-    training_set = set_of(*(series_of(dataset, lesion_of(ball), volume=volume_with(ball)) for ball in BALLS.values()))
+    training_set = set_of(*(case_of(dataset, lesion_of(ball), volume=volume_with(ball)) for ball in BALLS.values()))
     plan = BatchPlan(training_set, recipe.sampling, seed)
     maker = BatchMaker(training_set, cache_of(training_set), plan, TINY, recipe.augmentation, seed)
     return [maker.batch(step) for step in range(count)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from lens_engine.detector.config import DetectorConfig
-from lens_training.datasets.series import PlaneStack
+from lens_training.datasets.planes import PlaneStack
 from lens_training.labels import BoxArray
 from lens_training.recipe import AugmentationRecipe
 

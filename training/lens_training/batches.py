@@ -11,7 +11,8 @@ from torch.utils.data import IterableDataset
 from lens_engine.detector.config import DetectorConfig
 from lens_engine.detector.preprocess import SIZE_DIVISOR
 from lens_training.augmentation import apply_variation, draw_variation
-from lens_training.datasets.series import PlaneCache, TrainingSet
+from lens_training.datasets.case import TrainingSet
+from lens_training.datasets.planes import PlaneCache
 from lens_training.labels import SliceLabels
 from lens_training.recipe import AugmentationRecipe
 from lens_training.sampling import BatchPlan, SliceChoice
@@ -68,7 +69,7 @@ class BatchMaker:
         images = [image for image, _ in samples]
         height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
         padded = [_padded(image, _round_up(height), _round_up(width)) for image in images]
-        dataset = self.training_set.series[choices[0].series].dataset
+        dataset = self.training_set.cases[choices[0].case].dataset
         return Batch(
             images=torch.stack(padded),
             sizes=tuple((image.shape[1], image.shape[2]) for image in images),
@@ -79,11 +80,11 @@ class BatchMaker:
 
     def _sample(self, choice: SliceChoice, generator: np.random.Generator) -> tuple[torch.Tensor, SliceLabels]:
         """Return one image (9, h, w) and its labels; boxes whose centre lies outside the image are dropped."""
-        planes = self.cache.planes(choice.series)
+        planes = self.cache.planes(choice.case)
         focus = None if choice.focus is None else planes.grid.to_network(np.asarray([choice.focus]))[0]
         variation = draw_variation(self.augmentation, planes.grid.size, focus, generator)
         image = apply_variation(planes, choice.slice_index, variation, self.config)
-        labels = self.training_set.series[choice.series].labels.on_slice(choice.slice_index)
+        labels = self.training_set.cases[choice.case].labels.on_slice(choice.slice_index)
         height, width = image.shape[1], image.shape[2]
 
         def to_image(boxes: np.ndarray) -> np.ndarray:

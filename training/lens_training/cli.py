@@ -15,7 +15,7 @@ from lens_engine.checkpoint_card import CheckpointCard, read_card
 from lens_engine.detector.checkpoint import save_checkpoint
 from lens_engine.errors import ConfigError, LensError
 from lens_engine.snapshot import Snapshot
-from lens_training.datasets.snapshot_dataset import training_set
+from lens_training.datasets.snapshot import training_set
 from lens_training.errors import TrainingStoppedError
 from lens_training.fit import LOG_FILE, Run, fit
 from lens_training.initial import model_from_checkpoint, new_model, origin_of

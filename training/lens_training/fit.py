@@ -1,4 +1,4 @@
-"""The run: prepares the series, trains, writes a checkpoint every few steps, and goes on where it was stopped."""
+"""The run: prepares the cases, trains, writes a checkpoint every few steps, and goes on where it was stopped."""
 
 import logging
 import signal
@@ -14,7 +14,8 @@ from lens_engine.detector.assembly import LensDetector
 from lens_engine.errors import CheckpointError
 from lens_training.allocator import keep_freed_memory
 from lens_training.batches import BatchMaker, BatchStream
-from lens_training.datasets.series import PlaneCache, TrainingSet
+from lens_training.datasets.case import TrainingSet
+from lens_training.datasets.planes import PlaneCache
 from lens_training.module import DetectorTraining
 from lens_training.progress import ProgressLog, Stage
 from lens_training.recipe import Recipe
@@ -77,7 +78,7 @@ def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, re
         model.eval()
         return 0
     plan = BatchPlan(run.training_set, run.recipe.sampling, run.seed)
-    cache = PlaneCache(run.training_set.series, model.config, int(run.recipe.sampling.cache_gib * _GIB))
+    cache = PlaneCache(run.training_set.cases, model.config, int(run.recipe.sampling.cache_gib * _GIB))
     _prepare(cache, plan, log, stop)
     maker = BatchMaker(run.training_set, cache, plan, model.config, run.recipe.augmentation, run.seed)
     watch = _Watch(run, log, stop)
@@ -167,8 +168,8 @@ def _step_of(path: Path, fingerprint: str) -> int:
 
 
 def _prepare(cache: PlaneCache, plan: BatchPlan, log: ProgressLog, stop: StopSignal) -> None:
-    """Read the series ahead, as many as the cache holds."""
-    numbers = plan.series_in_use
+    """Read the cases ahead, as many as the cache holds."""
+    numbers = plan.cases_in_use
     for done, number in enumerate(numbers):
         stop.check()
         log.report(Stage.PREPARE, done, len(numbers))

@@ -10,8 +10,8 @@ from lens_engine.checkpoint_card import DEMO_NOTICE, CheckpointCard, TrainedOn
 from lens_engine.detector.checkpoint import load_checkpoint, save_checkpoint
 from lens_engine.errors import ConfigError
 from lens_engine.phantom.patient import DATASETS, GENERATOR_VERSION, UNIVERSAL
-from lens_training.datasets.phantoms import SCOPES, measured_series, training_series
-from lens_training.datasets.series import TrainingSeries, TrainingSet
+from lens_training.datasets.case import Case, TrainingSet
+from lens_training.datasets.phantoms import SCOPES, training_cases, validation_cases
 from lens_training.fit import Run, fit
 from lens_training.initial import new_model
 from lens_training.measuring import measure
@@ -46,16 +46,16 @@ def make_demo_model(
     # Measured after rounding to what is stored, so that the card tells the truth about the file.
     save_checkpoint(model, card, folder, dtype=torch.float16)
     stored, _ = load_checkpoint(folder)
-    metrics = measure(stored, tuple(measured_series(recipe.phantoms)), log, stop)
+    metrics = measure(stored, tuple(validation_cases(recipe.phantoms)), log, stop)
     return save_checkpoint(stored, card.model_copy(update={"metrics": metrics}), folder, dtype=torch.float16)
 
 
-def _made(recipe: PhantomRecipe, log: ProgressLog, stop: StopSignal) -> tuple[TrainingSeries, ...]:
-    """Make all training series, with progress."""
-    made: list[TrainingSeries] = []
+def _made(recipe: PhantomRecipe, log: ProgressLog, stop: StopSignal) -> tuple[Case, ...]:
+    """Make all training cases, with progress."""
+    made: list[Case] = []
     total = sum(recipe.patients(is_universal=name == UNIVERSAL) for name in DATASETS) * recipe.studies
-    for series in training_series(recipe):
+    for case in training_cases(recipe):
         stop.check()
         log.report(Stage.PREPARE, len(made), total)
-        made.append(series)
+        made.append(case)
     return tuple(made)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lens_engine.errors import ProjectError
 from lens_engine.findings import Box2D, Scope
-from lens_training.datasets.series import TrainingSet
+from lens_training.datasets.case import TrainingSet
 from lens_training.labels import SlicePlace
 from lens_training.recipe import SamplingRecipe
 
@@ -33,13 +33,13 @@ class SliceChoice:
 
     Attributes
     ----------
-    series
+    case
         Number within the training set.
     focus
         Box in series voxels that the sample must show; None for a slice without a lesion.
     """
 
-    series: int
+    case: int
     slice_index: int
     kind: SampleKind
     focus: Box2D | None = None
@@ -47,12 +47,12 @@ class SliceChoice:
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """What can be drawn from one data set: places of lesions and rejections as (series, places)."""
+    """What can be drawn from one data set: places of lesions and rejections as (case, places)."""
 
     dataset: str
     lesions: tuple[tuple[int, tuple[SlicePlace, ...]], ...]
     rejected: tuple[tuple[int, tuple[SlicePlace, ...]], ...]
-    free: NDArray[np.intp]  # (n, 2): series, slice
+    free: NDArray[np.intp]  # (n, 2): case, slice
 
     @property
     def is_empty(self) -> bool:
@@ -80,7 +80,7 @@ class BatchPlan:
         self._pools = [pool for pool in pools if not pool.is_empty]
         if not self._pools:
             raise ProjectError(
-                f"None of the {len(training_set.series)} series of the training split has a lesion to learn from",
+                f"None of the {len(training_set.cases)} scans of the training split has a lesion to learn from",
                 "At least one annotation, mined lesion or decision in the training split is needed",
                 "Import annotations, or review candidates, and freeze the labels again",
             )
@@ -92,12 +92,12 @@ class BatchPlan:
         return len(self._epoch(0))
 
     @property
-    def series_in_use(self) -> tuple[int, ...]:
-        """Numbers of the series from which anything can be drawn, ascending."""
+    def cases_in_use(self) -> tuple[int, ...]:
+        """Numbers of the cases from which anything can be drawn, ascending."""
         used: set[int] = set()
         for pool in self._pools:
-            used.update(series for series, _ in (*pool.lesions, *pool.rejected))
-            used.update(int(series) for series in np.unique(pool.free[:, 0]))
+            used.update(case for case, _ in (*pool.lesions, *pool.rejected))
+            used.update(int(case) for case in np.unique(pool.free[:, 0]))
         return tuple(sorted(used))
 
     def batch(self, step: int) -> tuple[SliceChoice, ...]:
@@ -114,8 +114,8 @@ class BatchPlan:
 
     def _draw(self, pool: _Pool, generator: np.random.Generator) -> list[SliceChoice]:
         """Draw the slices of one data set for one epoch; their number is the same in every epoch."""
-        lesions = [_choose(series, places, SampleKind.LESION, generator) for series, places in pool.lesions]
-        rejected = [_choose(series, places, SampleKind.REJECTED, generator) for series, places in pool.rejected]
+        lesions = [_choose(case, places, SampleKind.LESION, generator) for case, places in pool.lesions]
+        rejected = [_choose(case, places, SampleKind.REJECTED, generator) for case, places in pool.rejected]
         wanted = max(round(self._recipe.negatives_per_positive * len(lesions)), min(1, len(rejected)))
         negatives = [rejected[place] for place in generator.permutation(len(rejected))[:wanted]]
         count = min(wanted - len(negatives), len(pool.free))
@@ -127,21 +127,21 @@ class BatchPlan:
 def _pool(training_set: TrainingSet, dataset: str) -> _Pool:
     has_true_negatives = training_set.scopes[dataset] is Scope.SINGLE_TYPE or training_set.uses_unlabelled
     lesions, rejected, free = [], [], [np.zeros((0, 2), dtype=np.intp)]
-    for number, series in enumerate(training_set.series):
-        if series.dataset != dataset:
+    for number, case in enumerate(training_set.cases):
+        if case.dataset != dataset:
             continue
-        labels = series.labels
+        labels = case.labels
         lesions += [(number, places) for places in labels.lesion_places()]
         rejected += [(number, places) for places in labels.rejected_places()]
         if has_true_negatives:
-            slices = labels.lesion_free_slices(series.geometry.shape[0])
+            slices = labels.lesion_free_slices(case.geometry.shape[0])
             free.append(np.stack([np.full_like(slices, number), slices], axis=1))
     return _Pool(dataset, tuple(lesions), tuple(rejected), np.concatenate(free))
 
 
-def _choose(series: int, places: Sequence[SlicePlace], kind: SampleKind, generator: np.random.Generator) -> SliceChoice:
+def _choose(case: int, places: Sequence[SlicePlace], kind: SampleKind, generator: np.random.Generator) -> SliceChoice:
     slice_index, box = places[int(generator.integers(len(places)))]
-    return SliceChoice(series, slice_index, kind, box)
+    return SliceChoice(case, slice_index, kind, box)
 
 
 def _batches(choices: list[SliceChoice], size: int, generator: np.random.Generator) -> list[tuple[SliceChoice, ...]]:

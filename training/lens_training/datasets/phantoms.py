@@ -1,13 +1,10 @@
 """Phantom patients made in memory, labelled the way their data sets are (nothing touches the disk)."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lens_engine.boxes import pad_in_plane
-from lens_engine.findings import Scope
+from lens_engine.findings import Scope, Split
 from lens_engine.phantom.patient import (
     DATASETS,
     TRAIN_SEEDS,
@@ -21,46 +18,29 @@ from lens_engine.phantom.patient import (
 )
 from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
 from lens_engine.volume import Volume
-from lens_training.datasets.series import TrainingSeries
+from lens_training.datasets.case import Case, LesionFacts
 from lens_training.labels import TIGHT_BOX_MARGIN_VOXELS
 from lens_training.recipe import PhantomRecipe
 
 SCOPES = {name: Scope.UNIVERSAL if name == UNIVERSAL else Scope.SINGLE_TYPE for name in DATASETS}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MeasuredSeries:
-    """A scan to measure on.
-
-    Attributes
-    ----------
-    truth
-        float64 (g, 6), every lesion of the scan with the margin that labels have.
-    """
-
-    name: str
-    patient: str
-    volume: Volume
-    truth: NDArray[np.float64]
-
-
-def training_series(recipe: PhantomRecipe) -> Iterator[TrainingSeries]:
-    """Make the series of the training patients, those of one patient after another."""
+def training_cases(recipe: PhantomRecipe) -> Iterator[Case]:
+    """Make the scans of the training patients, those of one patient after another, with the labels they have."""
     for dataset in DATASETS:
         for number in range(recipe.patients(is_universal=dataset == UNIVERSAL)):
             patient = make_patient(TRAIN_SEEDS[number], dataset, _settings(recipe, number))
+            label = _marked_on_key_slice if dataset == UNIVERSAL else _drawn_completely
             for series in patient.series:
-                yield _labelled(patient, series)
+                yield _case(patient, series, Split.TRAIN, label, [part for part in series.lesions if part.is_labelled])
 
 
-def measured_series(recipe: PhantomRecipe) -> Iterator[MeasuredSeries]:
-    """Make the series of the validation patients, with their complete truth."""
+def validation_cases(recipe: PhantomRecipe) -> Iterator[Case]:
+    """Make the scans of the validation patients, with their complete truth."""
     for number in range(recipe.val_patients):
         patient = make_patient(VAL_SEEDS[number], UNIVERSAL, _settings(recipe, number))
         for series in patient.series:
-            tight = np.asarray([lesion.box for lesion in series.lesions], dtype=np.float64).reshape(-1, 6)
-            truth = pad_in_plane(tight, TIGHT_BOX_MARGIN_VOXELS)
-            yield MeasuredSeries(_name(patient, series), str(patient.seed), series.volume, truth)
+            yield _case(patient, series, Split.VAL, _drawn_completely, series.lesions)
 
 
 def _settings(recipe: PhantomRecipe, number: int) -> PhantomSettings:
@@ -75,12 +55,30 @@ def _name(patient: PhantomPatient, series: PhantomSeries) -> str:
     return f"{patient.dataset}-{patient.seed}-{series.study_number}-{series.series_number}"
 
 
-def _labelled(patient: PhantomPatient, series: PhantomSeries) -> TrainingSeries:
+def _case(
+    patient: PhantomPatient,
+    series: PhantomSeries,
+    split: Split,
+    label: Callable[[str, PhantomLesion], Lesion],
+    lesions: Sequence[PhantomLesion],
+) -> Case:
     name = _name(patient, series)
-    label = _marked_on_key_slice if patient.dataset == UNIVERSAL else _drawn_completely
-    lesions = tuple(label(name, lesion) for lesion in series.lesions if lesion.is_labelled)
     volume = series.volume
-    return TrainingSeries(name, patient.dataset, volume.geometry, lesions, lambda: volume)
+    return Case(
+        name=name,
+        patient=str(patient.seed),
+        dataset=patient.dataset,
+        split=split,
+        geometry=volume.geometry,
+        lesions=tuple(label(name, lesion) for lesion in lesions),
+        load=lambda: volume,
+        facts=tuple(LesionFacts(lesion.lesion_type, _mean_diameter_mm(lesion, volume)) for lesion in lesions),
+    )
+
+
+def _mean_diameter_mm(lesion: PhantomLesion, volume: Volume) -> float:
+    ends_mm = np.asarray(lesion.recist).reshape(4, 2) * volume.geometry.spacing_mm[:0:-1]
+    return float(np.linalg.norm(ends_mm[1::2] - ends_mm[::2], axis=1).mean())
 
 
 def _marked_on_key_slice(series: str, lesion: PhantomLesion) -> Lesion:

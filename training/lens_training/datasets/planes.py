@@ -1,4 +1,4 @@
-"""A series to learn from, and its slices as the network sees them in plane, kept in memory.
+"""The slices of a case as the network sees them in plane, kept in memory.
 
 The network's pixels come from `lens_engine.detector.preprocess`, the same code as at inference. What is kept are the
 slices of the series themselves; a sample interpolates them along z, so that its grid passes exactly through the slice
@@ -7,7 +7,7 @@ that was chosen (spec 2, step 3).
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,52 +15,8 @@ from numpy.typing import NDArray
 
 from lens_engine.detector.config import DetectorConfig
 from lens_engine.detector.preprocess import SAMPLE_REACH, NetworkGrid, prepare
-from lens_engine.findings import Scope
-from lens_engine.geometry import VolumeGeometry
-from lens_engine.snapshot import Lesion
 from lens_engine.volume import Volume
-from lens_training.labels import LesionLabels
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainingSeries:
-    """One series with its labels and a way to its voxels.
-
-    Attributes
-    ----------
-    load
-        Reads or makes the volume; called again when the cache dropped it.
-    """
-
-    name: str
-    dataset: str
-    geometry: VolumeGeometry
-    lesions: tuple[Lesion, ...]
-    load: Callable[[], Volume]
-
-    @property
-    def labels(self) -> LesionLabels:
-        """The lesions, to be asked slice by slice."""
-        z_mm, y_mm, x_mm = self.geometry.spacing_mm
-        return LesionLabels(self.lesions, self.dataset, (y_mm + x_mm) / 2, z_mm)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainingSet:
-    """All series to learn from.
-
-    Attributes
-    ----------
-    scopes
-        What each data set labels.
-    uses_unlabelled
-        Whether slices of a universal data set that hold no label serve as negatives; only sensible once uncertain
-        places were mined there (spec 5.3).
-    """
-
-    series: tuple[TrainingSeries, ...]
-    scopes: Mapping[str, Scope]
-    uses_unlabelled: bool
+from lens_training.datasets.case import Case
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,16 +65,16 @@ def make_planes(volume: Volume, config: DetectorConfig) -> PlaneStack:
 
 
 class PlaneCache:
-    """Prepared series within a limit of memory; the one that was not used for longest goes first.
+    """Prepared cases within a limit of memory; the one that was not used for longest goes first.
 
     Parameters
     ----------
     limit_bytes
-        For all pixels together; the last series stays even if it is larger.
+        For all pixels together; the last case stays even if it is larger.
     """
 
-    def __init__(self, series: Sequence[TrainingSeries], config: DetectorConfig, limit_bytes: int) -> None:
-        self._series = series
+    def __init__(self, cases: Sequence[Case], config: DetectorConfig, limit_bytes: int) -> None:
+        self._cases = cases
         self._config = config
         self._limit_bytes = limit_bytes
         self._stacks: OrderedDict[int, PlaneStack] = OrderedDict()
@@ -126,16 +82,16 @@ class PlaneCache:
 
     @property
     def is_full(self) -> bool:
-        """Whether another series of the largest size so far might push one out."""
+        """Whether another case of the largest size so far might push one out."""
         largest = max((stack.pixels.nbytes for stack in self._stacks.values()), default=0)
         return self._bytes + largest > self._limit_bytes
 
     def planes(self, number: int) -> PlaneStack:
-        """Return the prepared series of that number, loading it if need be."""
+        """Return the prepared case of that number, loading it if need be."""
         if number in self._stacks:
             self._stacks.move_to_end(number)
             return self._stacks[number]
-        stack = make_planes(self._series[number].load(), self._config)
+        stack = make_planes(self._cases[number].load(), self._config)
         self._stacks[number] = stack
         self._bytes += stack.pixels.nbytes
         while self._bytes > self._limit_bytes and len(self._stacks) > 1:

@@ -8,7 +8,7 @@ from lens_engine.findings import Split
 from lens_engine.io.series import SeriesFormat, SeriesSource, read_volume
 from lens_engine.snapshot import LabelSet, Snapshot, SnapshotSeries
 from lens_engine.volume import Volume
-from lens_training.datasets.series import TrainingSeries, TrainingSet
+from lens_training.datasets.case import Case, TrainingSet
 
 
 def training_set(snapshot: Snapshot, roots: Mapping[str, Path]) -> TrainingSet:
@@ -20,13 +20,13 @@ def training_set(snapshot: Snapshot, roots: Mapping[str, Path]) -> TrainingSet:
         Folders of this machine for the named roots of the snapshot's paths.
     """
     return TrainingSet(
-        series=tuple(_series(series, roots) for series in snapshot.series if series.split is Split.TRAIN),
+        cases=tuple(_case(series, roots) for series in snapshot.series if series.split is Split.TRAIN),
         scopes={name: snapshot.scope(name) for name in snapshot.experts},
         uses_unlabelled=snapshot.labels is not LabelSet.ORIGINAL,
     )
 
 
-def _series(series: SnapshotSeries, roots: Mapping[str, Path]) -> TrainingSeries:
+def _case(series: SnapshotSeries, roots: Mapping[str, Path]) -> Case:
     source = SeriesSource(SeriesFormat(series.source.format), series.source.resolve(roots), series.source.series_uid)
     geometry = series.volume_geometry
 
@@ -40,4 +40,12 @@ def _series(series: SnapshotSeries, roots: Mapping[str, Path]) -> TrainingSeries
             )
         return volume
 
-    return TrainingSeries(series.name, series.dataset, geometry, series.lesions, load)
+    return Case(
+        name=series.name,
+        patient=series.patient,
+        dataset=series.dataset,
+        split=series.split,
+        geometry=geometry,
+        lesions=series.lesions,
+        load=load,
+    )

@@ -1,0 +1,92 @@
+"""A labelled scan, the one form in which every data set reaches training and measuring."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lens_engine.boxes import pad_in_plane
+from lens_engine.findings import Scope, Split
+from lens_engine.geometry import VolumeGeometry
+from lens_engine.snapshot import Lesion, LesionRole
+from lens_engine.volume import Volume
+from lens_training.labels import TIGHT_BOX_MARGIN_VOXELS, LesionLabels
+
+
+@dataclass(frozen=True, slots=True)
+class LesionFacts:
+    """What is known of a lesion besides its place; reports are stratified by it.
+
+    Attributes
+    ----------
+    lesion_type
+        Name that the data set gives to the type or organ; None where it says nothing.
+    diameter_mm
+        Mean of the long and the short diameter; None where it was not measured.
+    """
+
+    lesion_type: str | None = None
+    diameter_mm: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """One scan (or sub-volume) with its labels and a way to its voxels.
+
+    Attributes
+    ----------
+    name
+        Distinct within a data set.
+    patient
+        Equal for the cases of one patient; a patient is never in two splits.
+    lesions
+        Labels in voxels of the case. What only a key slice shows has `Lesion.key_slice` set.
+    load
+        Reads or makes the volume; called again when a cache dropped it.
+    facts
+        One for each of `lesions`, or none at all.
+    """
+
+    name: str
+    patient: str
+    dataset: str
+    split: Split
+    geometry: VolumeGeometry
+    lesions: tuple[Lesion, ...]
+    load: Callable[[], Volume]
+    facts: tuple[LesionFacts, ...] = ()
+
+    @property
+    def labels(self) -> LesionLabels:
+        """The lesions, to be asked slice by slice."""
+        z_mm, y_mm, x_mm = self.geometry.spacing_mm
+        return LesionLabels(self.lesions, self.dataset, (y_mm + x_mm) / 2, z_mm)
+
+    @property
+    def truth(self) -> NDArray[np.float64]:
+        """The 3D boxes of all positive lesions, (n, 6), with the margin that labels have (spec 1.9)."""
+        rows = [
+            pad_in_plane(np.asarray([lesion.box]), TIGHT_BOX_MARGIN_VOXELS) if lesion.is_tight else [lesion.box]
+            for lesion in self.lesions
+            if lesion.role is LesionRole.POSITIVE
+        ]
+        return np.concatenate([np.zeros((0, 6)), *rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingSet:
+    """All cases to learn from.
+
+    Attributes
+    ----------
+    scopes
+        What each data set labels.
+    uses_unlabelled
+        Whether slices of a universal data set that hold no label serve as negatives; only sensible once uncertain
+        places were mined there (spec 5.3).
+    """
+
+    cases: tuple[Case, ...]
+    scopes: Mapping[str, Scope]
+    uses_unlabelled: bool
