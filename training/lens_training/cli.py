@@ -21,7 +21,8 @@ from lens_training.fit import LOG_FILE, Run, fit
 from lens_training.initial import model_from_checkpoint, new_model, origin_of
 from lens_training.phantom_demo import make_demo_model
 from lens_training.progress import ProgressLog, Stage
-from lens_training.recipe import Recipe, load_recipe
+from lens_training.recipe import Recipe
+from lens_training.recipe_files import load_recipe
 from lens_training.stopping import EXIT_CODE, StopSignal
 
 FROM_SCRATCH = "none"

@@ -1,19 +1,13 @@
-"""How a detector is trained: one YAML file, validated before anything is read.
+"""What a recipe says: everything that decides a training run besides the data, the initial weights and the seed.
 
-A recipe is found by name beside this module (`recipes/NAME.yaml`) or by path.
+`recipe_files` finds recipes, resolves what they inherit, and validates them as the models below.
 """
 
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lens_engine.detector.config import DetectorConfig, narrow_lens, published_lens
-from lens_engine.errors import ConfigError
-
-RECIPES_FOLDER = Path(__file__).parent / "recipes"
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -149,36 +143,3 @@ class Recipe(BaseModel):
     """Steps between two files from which a killed run goes on."""
     phantoms: PhantomRecipe | None = None
     """Set for recipes that make their own patients."""
-
-
-def load_recipe(name_or_path: str) -> Recipe:
-    """Return the recipe of that name, or the one in that file.
-
-    Raises
-    ------
-    ConfigError
-        If there is none, or it is not valid.
-    """
-    path = Path(name_or_path)
-    if path.suffix not in {".yaml", ".yml"}:
-        path = RECIPES_FOLDER / f"{name_or_path}.yaml"
-    known = ", ".join(sorted(file.stem for file in RECIPES_FOLDER.glob("*.yaml")))
-    try:
-        values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Recipe.model_validate(values)
-    except OSError as error:
-        raise ConfigError(
-            f"There is no recipe {name_or_path!r}", f"One of {known}, or a YAML file", "Correct the name"
-        ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"{path.name} is not YAML ({error})", "A recipe is a YAML file", "Correct the file"
-        ) from error
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in problem["loc"]) or "the whole file"
-        raise ConfigError(
-            f"Recipe {path.name} is wrong at {place}: {problem['msg']}",
-            "See lens_training.recipe.Recipe for all fields",
-            "Correct the file",
-        ) from error
