@@ -5,14 +5,11 @@ member here and one more module beside the existing ones. Lengths are network pi
 """
 
 from enum import StrEnum
-from itertools import pairwise
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from lens_engine.detector.input_config import InputConfig
 from lens_engine.findings import FUSED
-
-PUBLISHED_INTENSITY = ((-1024.0, 0.0), (3071.0, 255.0))
-"""The one window of LENS, MELD and MULAN (spec 2, step 2)."""
 
 NARROW_INTENSITY = ((-1024.0, 0.0), (-850.0, 20.0), (-160.0, 70.0), (240.0, 230.0), (1500.0, 255.0))
 """Most of the range for soft tissue: a small network trained for minutes cannot amplify 30 HU out of 4095."""
@@ -90,27 +87,14 @@ class PostConfig(BaseModel):
     """Best boxes of one expert that are kept on a slice."""
 
 
-class DetectorConfig(BaseModel):
+class DetectorConfig(InputConfig):
     """One assembly of the detector family.
 
     Two checkpoints with equal configurations have the same parameters by name and shape.
     """
 
-    model_config = _FROZEN
-
     experts: tuple[str, ...]
     """Names, in the order of the network's outputs; the first one is the universal expert."""
-    pixel_mm: float = Field(default=0.8, gt=0)
-    grid_mm: float = Field(default=2.0, gt=0)
-    """Distance of the slices that the network sees."""
-    max_side: int = Field(default=512, ge=32)
-    """A larger slice is scaled down to this."""
-    intensity: tuple[tuple[float, float], ...] = PUBLISHED_INTENSITY
-    """Points (HU, value in 0..255) between which the network input is linear; constant beyond."""
-    mean: float = 50.0
-    """Subtracted from every value."""
-    antialias: bool = False
-    """Average over the source pixels when scaling down; the published code interpolates bilinearly."""
     backbone: BackboneConfig = BackboneConfig()
     proposal: ProposalConfig = ProposalConfig()
     head: HeadConfig = HeadConfig()
@@ -122,13 +106,6 @@ class DetectorConfig(BaseModel):
         if not experts or len(set(experts)) != len(experts) or FUSED in experts or not all(experts):
             raise ValueError(f"experts are {experts}; at least one distinct name other than {FUSED!r} is needed")
         return experts
-
-    @model_validator(mode="after")
-    def _intensity_rises(self) -> "DetectorConfig":
-        points = self.intensity
-        if len(points) < 2 or any(low[0] >= high[0] or low[1] > high[1] for low, high in pairwise(points)):
-            raise ValueError(f"intensity is {points}; at least two points with rising HU and value are needed")
-        return self
 
 
 def published_lens(experts: tuple[str, ...]) -> DetectorConfig:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lens_engine.detector.config import DetectorConfig
+from lens_engine.detector.input_config import InputConfig
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
 
@@ -140,7 +140,7 @@ class PreparedVolume:
 
     voxels: NDArray[np.int16]
     grid: NetworkGrid
-    config: DetectorConfig
+    config: InputConfig
 
     def network_slice(self, grid_index: int) -> NDArray[np.float32]:
         """Return grid slice `grid_index`, (height, width) as padded; beyond the ends the last slice repeats."""
@@ -183,7 +183,7 @@ class PreparedVolume:
 
 
 def prepare(
-    volume: Volume, config: DetectorConfig, augmentation: Augmentation | None = None, body: Rectangle | None = None
+    volume: Volume, config: InputConfig, augmentation: Augmentation | None = None, body: Rectangle | None = None
 ) -> PreparedVolume:
     """Place the network's pixels and slices in a volume.
 
@@ -201,7 +201,7 @@ def prepare(
 
 
 def make_grid(
-    geometry: VolumeGeometry, body: Rectangle, config: DetectorConfig, augmentation: Augmentation
+    geometry: VolumeGeometry, body: Rectangle, config: InputConfig, augmentation: Augmentation
 ) -> NetworkGrid:
     """Place the network's pixels and slices in a series whose body lies in `body` (spec 2, steps 3 to 6)."""
     crop = Rectangle(

@@ -1,0 +1,34 @@
+"""What a network sees of a volume: window, pixel size and slice grid; every network of one pipeline shares it."""
+
+from itertools import pairwise
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PUBLISHED_INTENSITY = ((-1024.0, 0.0), (3071.0, 255.0))
+"""The one window of LENS, MELD and MULAN (spec 2, step 2)."""
+
+
+class InputConfig(BaseModel):
+    """Everything that `preprocess` reads of a configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pixel_mm: float = Field(default=0.8, gt=0)
+    grid_mm: float = Field(default=2.0, gt=0)
+    """Distance of the slices that the network sees."""
+    max_side: int = Field(default=512, ge=32)
+    """A larger slice is scaled down to this."""
+    intensity: tuple[tuple[float, float], ...] = PUBLISHED_INTENSITY
+    """Points (HU, value in 0..255) between which the network input is linear; constant beyond."""
+    mean: float = 50.0
+    """Subtracted from every value."""
+    antialias: bool = False
+    """Average over the source pixels when scaling down; the published code interpolates bilinearly."""
+
+    @model_validator(mode="after")
+    def _intensity_rises(self) -> Self:
+        points = self.intensity
+        if len(points) < 2 or any(low[0] >= high[0] or low[1] > high[1] for low, high in pairwise(points)):
+            raise ValueError(f"intensity is {points}; at least two points with rising HU and value are needed")
+        return self
