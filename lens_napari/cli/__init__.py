@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from lens_engine.errors import LensError
-from lens_napari.cli import doctor_verb, job_verbs, model_verbs, project_verbs, viewer_verbs
+from lens_napari.cli import doctor_verb, job_verbs, model_verbs, project_verbs, training_verbs, viewer_verbs
 from lens_napari.cli.context import ProjectOption, console, errors
 
 app = typer.Typer(
@@ -31,6 +31,8 @@ def main_options(context: typer.Context, project: ProjectOption = None) -> None:
 for verbs in (project_verbs, job_verbs, model_verbs, viewer_verbs, doctor_verb):
     for name, verb in verbs.VERBS.items():
         app.command(name)(verb)
+for name, verb in training_verbs.VERBS.items():
+    app.command(name, context_settings=training_verbs.FORWARDED)(verb)
 
 
 def main() -> None:

@@ -23,6 +23,52 @@ class DetectorSize(StrEnum):
         return narrow_lens(experts) if self is DetectorSize.NARROW else published_lens(experts)
 
 
+class InitialWeights(StrEnum):
+    """What a detector trained from scratch begins with."""
+
+    IMAGENET = "imagenet"
+    """Trunk of the published DenseNet-121; the user says where its weights are."""
+    NONE = "none"
+    """Random."""
+
+
+class Precision(StrEnum):
+    """Numbers that the network computes with in training; weights are always kept in 32 bits."""
+
+    FP32 = "32-true"
+    BF16_MIXED = "bf16-mixed"
+    FP16_MIXED = "16-mixed"
+
+
+class EvaluatedOutput(StrEnum):
+    """Whose findings a row of a table is about."""
+
+    FUSED = "fused"
+    UNIVERSAL = "universal"
+    """The universal expert alone."""
+
+
+class PublishedRow(BaseModel):
+    """What the paper reports for this row; percent at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives per sub-volume."""
+
+    model_config = _FROZEN
+
+    table: str
+    sensitivity: tuple[float, ...] | None = None
+    average: float | None = None
+    ms_per_slice: float | None = None
+    with_mining: bool = False
+    """Whether the published figure includes mining, which the recipe does not do yet."""
+
+
+class EvaluationRecipe(BaseModel):
+    """What is compared with the published row."""
+
+    model_config = _FROZEN
+
+    output: EvaluatedOutput = EvaluatedOutput.FUSED
+
+
 class ScheduleRecipe(BaseModel):
     """RAdam and its learning rate (spec 8)."""
 
@@ -127,6 +173,10 @@ class Recipe(BaseModel):
     model_config = _FROZEN
 
     name: str
+    title: str = ""
+    """One line for people."""
+    row: PublishedRow | None = None
+    """Set for recipes of a row in a published table."""
     steps: int = Field(ge=1)
     schedule: ScheduleRecipe
     sampling: SamplingRecipe = SamplingRecipe()
@@ -136,10 +186,15 @@ class Recipe(BaseModel):
     """Keep the statistics of batch normalisation as they are, for very small or very one-sided sets."""
     detector: DetectorSize = DetectorSize.NARROW
     """For training from scratch; otherwise the initial weights decide."""
+    initial_weights: InitialWeights = InitialWeights.NONE
+    precision: Precision = Precision.FP32
+    workers: int = Field(default=0, ge=0)
+    """Processes that prepare batches; 0 prepares them in the training process."""
     threads: int | None = Field(default=None, ge=1)
     """Of the CPU; None leaves the choice to torch. Equal numbers on a rerun need the same threads."""
     log_every: int = Field(default=10, ge=1)
     checkpoint_every: int = Field(default=50, ge=1)
     """Steps between two files from which a killed run goes on."""
     phantoms: PhantomRecipe | None = None
-    """Set for recipes that make their own patients."""
+    """Patients to make where the data are phantoms."""
+    evaluation: EvaluationRecipe = EvaluationRecipe()

@@ -65,7 +65,7 @@ def _command(job: Job, inputs: TrainInputs) -> list[str]:
         *(sys.executable, "-m", "lens_engine.jobs.guarded", TRAINING_MODULE, "fit"),
         *("--snapshot", str(Snapshots(job.database).path(inputs.snapshot_id))),
         *("--init", "none" if inputs.from_scratch else str(parent.folder)),
-        *("--recipe", "phantom-demo" if inputs.from_scratch else "finetune"),
+        *("--recipe", "from-scratch" if inputs.from_scratch else "finetune"),
         *("--out", str(output), "--seed", str(inputs.seed)),
     ]
     if inputs.steps is not None:

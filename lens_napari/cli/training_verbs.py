@@ -1,0 +1,48 @@
+"""The verbs that researchers use from a shell: recipes and data sets. They hand over to `python -m lens_training`.
+
+This process never loads torch, and the training knows nothing of projects: it becomes the training process instead,
+with the environment that a job's process gets.
+"""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import typer
+
+from lens_engine.errors import ConfigError
+from lens_engine.jobs.environment import process_environment
+
+TRAINING_PACKAGES = ("torch", "lightning")
+FORWARDED = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+"""Every argument, `--help` too, belongs to the program that takes over."""
+
+
+def recipe(context: typer.Context) -> None:
+    """List, show and run the recipes of the published tables: lens recipe list | show ID | run ID."""
+    _hand_over("recipe", context.args)
+
+
+def data(context: typer.Context) -> None:
+    """Check a data set as downloaded: lens data check DATASET PATH."""
+    _hand_over("data", context.args)
+
+
+def _hand_over(group: str, arguments: list[str]) -> None:
+    missing = [name for name in TRAINING_PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"{' and '.join(missing)} cannot be imported here",
+            "Recipes and data sets need the training part",
+            'Install it with: pip install "lens-napari[training]"',
+        )
+    command = [sys.executable, "-m", "lens_training", group, *arguments]
+    environment = process_environment() | {"LENS_PROGRAM": "lens"}
+    sys.stdout.flush()
+    if sys.platform == "win32":  # where a process cannot become another one
+        raise typer.Exit(subprocess.call(command, env=environment))
+    os.execve(command[0], command, environment)
+
+
+VERBS = {"recipe": recipe, "data": data}
