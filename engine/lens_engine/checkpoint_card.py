@@ -29,25 +29,34 @@ class TrainedOn(StrEnum):
     PATIENTS = "patients"
 
 
+class NetworkKind(StrEnum):
+    """What the weights of a checkpoint are for."""
+
+    DETECTOR = "detector"
+    FALSE_POSITIVE_REDUCTION = "false-positive reduction"
+
+
 class CheckpointCard(BaseModel):
     """Everything that is known about one set of weights.
 
-    `save_checkpoint` fills in what the model and its file say: `config`, `experts`, the digests and the count.
+    Whoever saves fills in what the network and its file say: `network`, `config`, `experts`, the digests and the count.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     card_version: int = CARD_VERSION
+    network: NetworkKind = NetworkKind.DETECTOR
     config: dict[str, JsonValue] = {}
-    """A `DetectorConfig` as JSON; only the detector, which knows torch, reads it."""
+    """Of that network, as JSON; only the detector package, which knows torch, reads it."""
     experts: tuple[str, ...] = ()
-    """Names of the experts, in the order of the outputs."""
+    """Names of a detector's experts, in the order of the outputs."""
     trained_on: TrainedOn
     notice: str = ""
     """Shown to the user wherever this model speaks; empty for none."""
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     parent: str | None = None
-    """Model version that the training started from."""
+    """Model version that the training started from; of a false-positive reduction, the detector whose findings taught
+    it."""
     snapshot: str | None = None
     """Digest of the label snapshot."""
     recipe: str | None = None
