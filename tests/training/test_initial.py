@@ -18,7 +18,7 @@ def test_a_new_data_set_gets_a_copy_of_the_universal_expert_and_the_others_stay(
     assert larger.config.experts == (*EXPERTS, "kidney")
     before, after = model.state_dict(), larger.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    copies = [name for name in after if name.startswith(("afps.2.", "classifiers.2.", "regressors.2."))]
+    copies = [name for name in after if name.startswith(("proposers.2.", "classifiers.2.", "regressors.2."))]
     assert copies
     for name in copies:
         assert torch.equal(after[name], before[name.replace(".2.", ".0.", 1)])

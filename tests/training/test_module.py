@@ -41,7 +41,7 @@ def test_only_the_expert_of_the_sampled_data_set_gets_a_gradient_besides_shared_
     own = EXPERTS.index(expert)
     for name, parameter in training.model.named_parameters():
         part, number, *_ = name.split(".")
-        is_foreign = part in {"afps", "classifiers", "regressors"} and int(number) != own
+        is_foreign = part in {"proposers", "classifiers", "regressors"} and int(number) != own
         assert (parameter.grad is None) == is_foreign, name
 
 
@@ -55,9 +55,9 @@ def test_a_step_leaves_foreign_experts_exactly_as_they_were():
         optimiser.step()
     after = training.model.state_dict()
     changed = {name for name in after if not torch.equal(after[name], before[name])}
-    assert not {name for name in changed if name.startswith(("afps.0", "classifiers.0", "regressors.0"))}
+    assert not {name for name in changed if name.startswith(("proposers.0", "classifiers.0", "regressors.0"))}
     assert any(name.startswith("backbone") for name in changed)
-    assert any(name.startswith("afps.1") for name in changed)
+    assert any(name.startswith("proposers.1") for name in changed)
 
 
 def test_batch_normalisation_keeps_its_statistics_where_the_recipe_freezes_them():
@@ -114,7 +114,7 @@ def test_a_tiny_network_overfits_four_slices():
     with torch.no_grad():
         features = training.model.forward_features(batch.images)
     for image, labels in enumerate(batch.labels):
-        scores = training.model.afps[1](features)[0][image, 0]
+        scores = training.model.proposers[1](features)[0][image, 0]
         row, column = divmod(int(scores.argmax()), scores.shape[1])
         x1, y1, x2, y2 = labels.lesions[0]
         assert x1 <= column * 4 + 2 <= x2

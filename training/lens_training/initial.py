@@ -9,10 +9,10 @@ from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoint import load_checkpoint
 from lens_training.recipe import DetectorSize
 
-_EXPERT_PARTS = ("afps", "classifiers", "regressors")
+_EXPERT_PARTS = ("proposers", "classifiers", "regressors")
 
-INITIAL_HALF_SIDE_CELLS = 3.0
-"""From the centre to each side: boxes of 24 network pixels."""
+INITIAL_SIDE_CELLS = 6.0
+"""Of the boxes that are proposed first: 24 network pixels."""
 
 DEMO_PARENT_NOTICE = (
     "Started from the demo model, which was trained on synthetic phantoms only, and fine-tuned on the labels of this "
@@ -29,9 +29,8 @@ def new_model(experts: tuple[str, ...], size: DetectorSize, seed: int) -> LensDe
     with torch.random.fork_rng(devices=[]):  # layers initialise themselves from the global generator
         torch.manual_seed(seed)
         model = LensDetector(size.config(experts))
-    for name, parameter in model.named_parameters():
-        if name.startswith("afps.") and name.endswith("sizes.2.bias"):
-            torch.nn.init.constant_(parameter, INITIAL_HALF_SIDE_CELLS)
+    for network in model.proposal_networks():
+        network.start_with_sides(INITIAL_SIDE_CELLS)
     return model
 
 

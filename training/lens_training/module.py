@@ -80,12 +80,12 @@ class DetectorTraining(LightningModule):
     def loss_parts(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the four losses of a batch, unweighted: `centre`, `size`, `classes`, `boxes`."""
         features = self.model.forward_features(batch.images)
-        logits, distances = self.model.afps[batch.expert](features)
+        logits, distances = self.model.proposers[batch.expert](features)
         height, width = features.shape[2:]
         targets = [centre_targets(labels, height, width) for labels in batch.labels]
         labels = self._stacked(targets, "labels")
         regions = self._sampled_regions(features, batch)
-        shared = self.model.head(self.model.roi_features(features, [self._tensor(r.boxes) for r in regions]))
+        shared = self.model.head_features(features, [self._tensor(r.boxes) for r in regions])
         boxes = self._tensor(np.concatenate([region.boxes for region in regions]))
         lesions = self._tensor(np.concatenate([region.lesions for region in regions]))
         is_lesion = torch.from_numpy(np.concatenate([region.is_lesion for region in regions])).to(self.device)

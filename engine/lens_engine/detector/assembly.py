@@ -8,11 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from lens_engine.detector import ops
-from lens_engine.detector.afp import AnchorFreeProposals, decode_cells
 from lens_engine.detector.backbone import STRIDE, DenseBackbone
 from lens_engine.detector.box_coder import decode_boxes
 from lens_engine.detector.config import DetectorConfig
 from lens_engine.detector.head import SharedHead, classifier, regressor
+from lens_engine.detector.proposal_networks.base import ProposalNetwork
+from lens_engine.detector.proposal_networks.build import build_proposal_network
+
+ONE_STAGE_POOLED = 7
+"""Bins of ROIAlign along each side in a detector without a head, whose configuration does not name them."""
 
 
 class BoxSet(NamedTuple):
@@ -24,7 +28,7 @@ class BoxSet(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProposalLimits:
-    """How many proposals are kept: best cells per expert before NMS, pooled boxes per image after it."""
+    """How many proposals are kept: best places per expert before NMS, pooled boxes per image after it."""
 
     pre_nms: int
     post_nms: int
@@ -35,22 +39,35 @@ class LensDetector(nn.Module):
 
     Attributes
     ----------
-    afps, classifiers, regressors
-        One for each of `config.experts`, in that order.
+    proposers
+        A `ProposalNetwork` for each of `config.experts`, in that order.
+    head
+        Shared by all experts; None in a detector of one stage, whose proposals are its detections.
+    classifiers, regressors
+        One for each of `config.experts`, in that order; none in a detector of one stage.
     """
 
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
         self.config = config
-        channels, width = config.backbone.fpn_channels, config.head.fc_width
+        channels = config.backbone.fpn_channels
         self.backbone = DenseBackbone(config.backbone)
-        self.afps = nn.ModuleList([AnchorFreeProposals(channels, config.proposal.width) for _ in config.experts])
-        self.head = SharedHead(channels, config.head.pooled, width)
-        self.classifiers = nn.ModuleList([classifier(width) for _ in config.experts])
-        self.regressors = nn.ModuleList([regressor(width) for _ in config.experts])
+        self.proposers = nn.ModuleList([build_proposal_network(channels, config.proposal) for _ in config.experts])
+        self.head: SharedHead | None = None
+        self.classifiers, self.regressors = nn.ModuleList(), nn.ModuleList()
+        if config.head is not None:
+            width = config.head.fc_width
+            self.head = SharedHead(channels, config.head.pooled, width)
+            self.classifiers.extend(classifier(width) for _ in config.experts)
+            self.regressors.extend(regressor(width) for _ in config.experts)
         # A fifth faster on a CPU, and what ROIAlign reads without a copy.
         for kernel in (parameter for parameter in self.parameters() if parameter.dim() == 4):
             kernel.data = kernel.data.contiguous(memory_format=torch.channels_last)
+
+    @property
+    def embedding_width(self) -> int:
+        """Length of a box's embedding."""
+        return self.config.backbone.fpn_channels if self.config.head is None else self.config.head.fc_width
 
     @property
     def test_limits(self) -> ProposalLimits:
@@ -75,7 +92,7 @@ class LensDetector(nn.Module):
     ) -> list[BoxSet]:
         """Pool the proposals of all experts for each image (spec 4.2), without gradient.
 
-        Sizes are regressed only at the cells that are kept, which gives the same boxes.
+        Boxes are regressed only at the places that are kept, which gives the same boxes.
 
         Parameters
         ----------
@@ -87,15 +104,38 @@ class LensDetector(nn.Module):
             Default: those of inference.
         """
         limits = limits or self.test_limits
-        scores = [afp.centerness(features).flatten(1).sigmoid() for afp in self._proposal_networks()]
-        return [
-            self._proposals_of_image(features[image], [score[image] for score in scores], size, limits)
-            for image, size in enumerate(image_sizes)
+        by_expert = [
+            self._proposals_of_expert(network, features, image_sizes, limits.pre_nms)
+            for network in self.proposal_networks()
         ]
+        return [self._pooled(on_image, limits.post_nms) for on_image in zip(*by_expert, strict=True)]
 
     def roi_features(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         """Pool boxes (n_i, 4) of each image to (sum of n_i, channels, pooled, pooled)."""
-        return ops.roi_align(features, list(boxes), self.config.head.pooled, 1 / STRIDE)
+        pooled = ONE_STAGE_POOLED if self.config.head is None else self.config.head.pooled
+        return ops.roi_align(features, list(boxes), pooled, 1 / STRIDE)
+
+    def head_features(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
+        """Return what the shared head sees in boxes (n_i, 4) of each image, (sum of n_i, width).
+
+        Raises
+        ------
+        ValueError
+            If the detector has one stage.
+        """
+        if self.head is None:
+            raise ValueError("The detector has one stage; only one of two stages has a head.")
+        shared: Tensor = self.head(self.roi_features(features, boxes))
+        return shared
+
+    def embedding_features(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
+        """Return what describes boxes (n_i, 4) of each image, (sum of n_i, `embedding_width`).
+
+        The head's features; in a detector of one stage, which has none, the mean over the bins of the box.
+        """
+        if self.head is None:
+            return self.roi_features(features, boxes).mean(dim=(2, 3))
+        return self.head_features(features, boxes)
 
     def expert_scores(self, shared: Tensor) -> Tensor:
         """Return each expert's probability of a lesion, (r, experts), from head features (r, width)."""
@@ -105,19 +145,26 @@ class LensDetector(nn.Module):
         """Return each expert's regressed box, (r, experts, 4), from head features and the boxes they pool."""
         return torch.stack([decode_boxes(layer(shared), boxes) for layer in self.regressors], dim=1)
 
-    def _proposal_networks(self) -> list[AnchorFreeProposals]:
-        return [afp for afp in self.afps if isinstance(afp, AnchorFreeProposals)]
+    def proposal_networks(self) -> list[ProposalNetwork]:
+        """Return `proposers` with their type."""
+        return [network for network in self.proposers if isinstance(network, ProposalNetwork)]
 
-    def _proposals_of_image(
-        self, features: Tensor, scores: list[Tensor], size: tuple[int, int], limits: ProposalLimits
-    ) -> BoxSet:
-        pooled_boxes, pooled_scores = [], []
-        for afp, score in zip(self._proposal_networks(), scores, strict=True):
-            best, cells = score.topk(min(limits.pre_nms, len(score)))
-            boxes = ops.clip_boxes(decode_cells(cells, afp.sizes_at(features, cells), features.shape[2]), size)
+    def _proposals_of_expert(
+        self, network: ProposalNetwork, features: Tensor, image_sizes: Sequence[tuple[int, int]], limit: int
+    ) -> list[BoxSet]:
+        """Return the best places of each image as boxes that are large enough, best first."""
+        scored = network.score(features)
+        found = []
+        for scores, context, size in zip(scored.scores, scored.context, image_sizes, strict=True):
+            best, places = scores.topk(min(limit, len(scores)))
+            boxes = ops.clip_boxes(network.boxes_at(context, places), size)
             large = ((boxes[:, 2:] - boxes[:, :2]) >= self.config.proposal.min_side).all(dim=1)
-            pooled_boxes.append(boxes[large])
-            pooled_scores.append(best[large])
-        boxes, scores_of_all = torch.cat(pooled_boxes), torch.cat(pooled_scores)
-        kept = ops.non_maximum_suppression(boxes, scores_of_all, self.config.proposal.nms, limits.post_nms)
-        return BoxSet(boxes[kept], scores_of_all[kept])
+            kept = large & (best > 0)
+            found.append(BoxSet(boxes[kept], best[kept]))
+        return found
+
+    def _pooled(self, experts: Sequence[BoxSet], limit: int) -> BoxSet:
+        boxes = torch.cat([found.boxes for found in experts])
+        scores = torch.cat([found.scores for found in experts])
+        kept = ops.non_maximum_suppression(boxes, scores, self.config.proposal.nms, limit)
+        return BoxSet(boxes[kept], scores[kept])

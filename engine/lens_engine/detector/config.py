@@ -6,7 +6,7 @@ member here and one more module beside the existing ones. Lengths are network pi
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator
 
 from lens_engine.detector.input_config import InputConfig
 from lens_engine.findings import FUSED
@@ -27,6 +27,9 @@ class ProposalKind(StrEnum):
     """Network that proposes 2D boxes on a feature map, one for each expert."""
 
     AFP = "afp"
+    RPN = "rpn"
+    FCOS = "fcos"
+    CENTERNET = "centernet"
 
 
 class BackboneConfig(BaseModel):
@@ -47,14 +50,32 @@ class BackboneConfig(BaseModel):
     """Channels of the final feature map."""
 
 
+class AnchorConfig(BaseModel):
+    """Boxes that an RPN starts from at every cell: each size with each ratio (spec 4.3)."""
+
+    model_config = _FROZEN
+
+    sizes: tuple[PositiveFloat, ...] = Field(default=(16.0, 24.0, 32.0, 48.0, 96.0), min_length=1)
+    """Square roots of the areas."""
+    ratios: tuple[PositiveFloat, ...] = Field(default=(0.5, 1.0, 2.0), min_length=1)
+    """Height over width."""
+
+    @property
+    def count(self) -> int:
+        """Anchors of a cell."""
+        return len(self.sizes) * len(self.ratios)
+
+
 class ProposalConfig(BaseModel):
-    """Anchor-free proposal networks, one for each expert (spec 4.1, 4.2)."""
+    """Proposal networks, one for each expert (spec 4.1 to 4.3b)."""
 
     model_config = _FROZEN
 
     kind: ProposalKind = ProposalKind.AFP
     width: int = Field(default=256, ge=1)
     """Hidden channels of each branch."""
+    anchors: AnchorConfig = AnchorConfig()
+    """Read by an RPN only."""
     min_side: float = Field(default=8.0, ge=0)
     """A proposal with a shorter side is dropped."""
     pre_nms: int = Field(default=6000, ge=1)
@@ -97,7 +118,8 @@ class DetectorConfig(InputConfig):
     """Names, in the order of the network's outputs; the first one is the universal expert."""
     backbone: BackboneConfig = BackboneConfig()
     proposal: ProposalConfig = ProposalConfig()
-    head: HeadConfig = HeadConfig()
+    head: HeadConfig | None = HeadConfig()
+    """None makes a detector of one stage: its proposals are its detections."""
     post: PostConfig = PostConfig()
 
     @field_validator("experts")

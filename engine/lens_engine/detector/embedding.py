@@ -28,9 +28,9 @@ def embed_boxes(model: LensDetector, volume: Volume, boxes: Sequence[tuple[int, 
     Returns
     -------
     ndarray
-        float32 (n, head width), each row of length 1.
+        float32 (n, embedding width), each row of length 1.
     """
-    result = np.zeros((len(boxes), model.config.head.fc_width), dtype=np.float32)
+    result = np.zeros((len(boxes), model.embedding_width), dtype=np.float32)
     if not boxes:
         return result
     device = next(model.parameters()).device
@@ -49,8 +49,8 @@ def embed_boxes(model: LensDetector, volume: Volume, boxes: Sequence[tuple[int, 
 
 
 def embed(model: LensDetector, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-    """Return the unit vectors (sum of n_i, head width) of boxes (n_i, 4), in network pixels, on each of the maps."""
-    shared: Tensor = model.head(model.roi_features(features, boxes))
+    """Return the unit vectors (sum of n_i, embedding width) of boxes (n_i, 4), network pixels, on each of the maps."""
+    described = model.embedding_features(features, boxes)
     # A head whose units are all silent has no direction; any fixed one keeps the length of 1.
-    silent = shared.norm(dim=1, keepdim=True) == 0
-    return functional.normalize(shared + silent.to(shared.dtype), dim=1)
+    silent = described.norm(dim=1, keepdim=True) == 0
+    return functional.normalize(described + silent.to(described.dtype), dim=1)

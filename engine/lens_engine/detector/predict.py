@@ -41,7 +41,7 @@ def detect(
     device = next(model.parameters()).device
     prepared = prepare(volume, model.config)
     post = post or model.config.post
-    columns = _Columns(model.config.experts, model.config.head.fc_width, prepared.grid)
+    columns = _Columns(model.config.experts, model.embedding_width, prepared.grid)
     backbone = SharedBackbone(model.backbone)
     for chunk in backbone.stream(prepared.network_slice, prepared.grid.count, _CHUNK.get(device.type, 8)):
         _detect_on_chunk(model, chunk, post, columns)
@@ -57,7 +57,7 @@ def _detect_on_chunk(model: LensDetector, chunk: FeatureChunk, post: PostConfig,
     size = columns.grid.size
     features = chunk.features
     pooled = [found.boxes for found in model.proposals(features, [size] * len(features))]
-    shared = model.head(model.roi_features(features, pooled))
+    shared = model.head_features(features, pooled)
     boxes, scores = model.expert_boxes(shared, torch.cat(pooled)), model.expert_scores(shared)
     counts = [len(found) for found in pooled]
     detections = [

@@ -2,9 +2,9 @@ import torch
 
 from lens_engine.boxes import non_maximum_suppression
 from lens_engine.detector import ops
-from lens_engine.detector.afp import decode_cells
 from lens_engine.detector.assembly import ProposalLimits
 from lens_engine.detector.config import narrow_lens
+from lens_engine.detector.proposal_networks.base import boxes_around
 
 
 def features_of(model, seed=0):
@@ -18,11 +18,11 @@ def test_proposals_equal_those_of_the_dense_maps(tiny_detector):
     found = tiny_detector.proposals(features, [size, size], limits)
     for image in range(2):
         boxes, scores = [], []
-        for afp in tiny_detector.afps:
-            centerness, sizes = afp(features)
+        for network in tiny_detector.proposers:
+            centerness, sizes = network(features)
             score = centerness[image].flatten().sigmoid()
             best = score.argsort(descending=True)[:25]
-            decoded = ops.clip_boxes(decode_cells(best, sizes[image].flatten(1).T[best], 10), size)
+            decoded = ops.clip_boxes(boxes_around(best, sizes[image].flatten(1).T[best], 10), size)
             large = ((decoded[:, 2:] - decoded[:, :2]) >= tiny_detector.config.proposal.min_side).all(dim=1)
             boxes.append(decoded[large])
             scores.append(score[best][large])
@@ -48,9 +48,9 @@ def test_every_expert_scores_and_regresses_every_box(tiny_detector):
 
 def test_proposals_with_a_short_side_are_dropped(tiny_detector):
     with torch.no_grad():
-        for afp, side in zip(tiny_detector.afps, (3.9, 4.1), strict=True):
-            afp.sizes[2].weight.zero_()
-            afp.sizes[2].bias.fill_(side / 2 / 4)
+        for network, side in zip(tiny_detector.proposers, (3.9, 4.1), strict=True):
+            network.sizes[2].weight.zero_()
+            network.sizes[2].bias.fill_(side / 2 / 4)
     boxes = tiny_detector.proposals(features_of(tiny_detector), [(32, 40)] * 2)[0].boxes
     assert len(boxes)
     assert (boxes[:, 2:] - boxes[:, :2] > 4.0).all()

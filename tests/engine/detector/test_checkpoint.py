@@ -82,7 +82,7 @@ def test_a_parameter_of_another_shape_is_named(checkpoint):
 def test_a_card_of_another_configuration_is_refused(checkpoint, tiny_config):
     config = tiny_config.model_copy(update={"experts": ("universal", "lung", "liver")})
     rewrite_card(checkpoint, config=config.model_dump(mode="json"), experts=config.experts)
-    with pytest.raises(CheckpointError, match=r"afps\.2.* is missing and .* more"):
+    with pytest.raises(CheckpointError, match=r"proposers\.2.* is missing and .* more"):
         load_checkpoint(checkpoint)
 
 

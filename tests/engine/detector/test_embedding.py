@@ -32,4 +32,4 @@ def test_a_silent_head_still_gives_unit_vectors(tiny_detector):
 
 
 def test_no_boxes_give_no_embeddings(tiny_detector, make_volume):
-    assert embed_boxes(tiny_detector, make_volume(3), []).shape == (0, tiny_detector.config.head.fc_width)
+    assert embed_boxes(tiny_detector, make_volume(3), []).shape == (0, tiny_detector.embedding_width)

@@ -77,7 +77,7 @@ def test_nothing_above_the_threshold_is_an_empty_result(tiny_detector, make_volu
     found = detect(tiny_detector, make_volume(4), post=PostConfig(score_threshold=0.9999))
     assert found.findings == ()
     assert found.proposals.boxes.shape == (0, 4)
-    assert found.proposals.embeddings.shape == (0, tiny_detector.config.head.fc_width)
+    assert found.proposals.embeddings.shape == (0, tiny_detector.embedding_width)
 
 
 def test_progress_reaches_the_number_of_grid_slices(tiny_detector, make_volume):
