@@ -62,9 +62,10 @@ class DetectorTraining(LightningModule):
         """
         parts = self.loss_parts(batch)
         weights = self._recipe.losses
+        proposal = {"centre": 1.0, "size": 0.1} | weights.proposal
         loss = (
-            weights.centre * parts["centre"]
-            + weights.size * parts["size"]
+            proposal["centre"] * parts["centre"]
+            + proposal["size"] * parts["size"]
             + weights.classes * parts["classes"]
             + weights.boxes * parts["boxes"]
         )

@@ -134,12 +134,12 @@ class AugmentationRecipe(BaseModel):
 
 
 class LossRecipe(BaseModel):
-    """Weights of the four losses (LENS Eq. 3)."""
+    """Weights of the losses (LENS Eq. 3)."""
 
     model_config = _FROZEN
 
-    centre: float = 1.0
-    size: float = 0.1
+    proposal: dict[str, float] = {}
+    """By the name of a part of the proposal network's loss; those that are not named have the published weight."""
     classes: float = 1.0
     boxes: float = 10.0
 
