@@ -3,6 +3,10 @@
 from lens_engine.errors import LensError
 
 
+class DatasetError(LensError):
+    """A folder does not hold the data set that it should hold."""
+
+
 class TrainingError(LensError):
     """The training cannot go on."""
 

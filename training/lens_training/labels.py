@@ -66,12 +66,15 @@ class LesionLabels:
         The one that learns from it: the data set of the series.
     in_plane_mm, slice_mm
         Voxel spacing; the in-plane one is the mean of both axes.
+    tight_margin_voxels
+        In-plane margin that tight boxes get.
     """
 
     lesions: tuple[Lesion, ...]
     expert: str
     in_plane_mm: float
     slice_mm: float
+    tight_margin_voxels: float = TIGHT_BOX_MARGIN_VOXELS
 
     def on_slice(self, slice_index: int) -> SliceLabels:
         """Return the boxes of one slice, in series voxels."""
@@ -123,7 +126,7 @@ class LesionLabels:
 
     def _padded(self, lesion: Lesion, slice_index: int | None = None) -> BoxArray:
         boxes = _boxes([lesion], slice_index)
-        return pad_in_plane(boxes, TIGHT_BOX_MARGIN_VOXELS) if lesion.is_tight else boxes
+        return pad_in_plane(boxes, self.tight_margin_voxels) if lesion.is_tight else boxes
 
     def _reach_slices(self, lesion: Lesion) -> int:
         """Return how many slices above and below its key slice a lesion may go on, as if it were as tall as wide."""

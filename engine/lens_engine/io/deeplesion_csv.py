@@ -35,6 +35,8 @@ class DeepLesionRow:
 
     Attributes
     ----------
+    line
+        Line of the table, from 1, the header being the first.
     series_name
         `000001_01_01`.
     key_slice
@@ -47,8 +49,11 @@ class DeepLesionRow:
         Slice numbers of the context around the lesion, inclusive.
     spacing_mm
         x, y and the slice interval; the last may be NaN.
+    image_size
+        Columns, rows.
     """
 
+    line: int
     series_name: str
     patient: int
     study: int
@@ -61,7 +66,54 @@ class DeepLesionRow:
     first_slice: int
     last_slice: int
     spacing_mm: tuple[float, float, float]
+    image_size: tuple[int, int]
     split: Split
+
+    @property
+    def diameters_mm(self) -> tuple[float, float]:
+        """Long, short; in plane, where DeepLesion's pixels are square."""
+        long_px, short_px = self.diameters_px
+        return long_px * self.spacing_mm[0], short_px * self.spacing_mm[0]
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """What contradicts itself in one row.
+
+    Attributes
+    ----------
+    row
+        The row, where box, key slice and spacing are sound in spite of it; None where it cannot be used.
+    """
+
+    line: int
+    what: str
+    row: DeepLesionRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeepLesionTable:
+    """All rows that can be used, in the order of the table, and what is wrong with some."""
+
+    rows: tuple[DeepLesionRow, ...]
+    problems: tuple[RowProblem, ...]
+
+
+def read_table(path: Path) -> DeepLesionTable:
+    """Return the rows of the table; a bad row does not stop the others.
+
+    Raises
+    ------
+    AnnotationFileError
+        If the file cannot be read or has other columns.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise AnnotationFileError(
+            f"{path} cannot be read: {error.strerror}", "The table that comes with DeepLesion is needed", "Copy it"
+        ) from error
+    return _read_table(path, status.st_mtime_ns, status.st_size)
 
 
 def read_rows(path: Path) -> tuple[DeepLesionRow, ...]:
@@ -72,45 +124,56 @@ def read_rows(path: Path) -> tuple[DeepLesionRow, ...]:
     AnnotationFileError
         If columns are missing or a row contradicts itself; it names the line.
     """
-    status = path.stat()
-    return _read_rows(path, status.st_mtime_ns, status.st_size)
+    table = read_table(path)
+    for problem in table.problems:
+        raise AnnotationFileError(
+            f"Line {problem.line} of {path.name} is not a DeepLesion row: {problem.what}",
+            "18 columns as described in the DeepLesion FAQ are needed",
+            "Correct the line",
+        )
+    return table.rows
 
 
 @lru_cache(maxsize=2)
-def _read_rows(path: Path, _modified_ns: int, _size: int) -> tuple[DeepLesionRow, ...]:
+def _read_table(path: Path, _modified_ns: int, _size: int) -> DeepLesionTable:
     """Read the table once for all the series that ask for their spacing, and again when it has changed."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             header = tuple(name.strip() for name in next(reader, ()))
             if header != COLUMNS:
+                missing = [name for name in COLUMNS if name not in header]
                 raise AnnotationFileError(
-                    f"{path.name} has the columns {', '.join(header)}",
+                    f"{path.name} has the columns {', '.join(header)}"
+                    + (f"; missing are {', '.join(missing)}" if missing else ""),
                     f"The 18 columns of DeepLesion are needed: {', '.join(COLUMNS)}",
                     "Use DL_info.csv as released",
                 )
-            return tuple(_row(path, reader.line_num, cells) for cells in reader if cells)
-    except (UnicodeDecodeError, csv.Error) as error:
+            return _table([(reader.line_num, cells) for cells in reader if cells])
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
         raise AnnotationFileError(
             f"{path.name} is not a text table", "A CSV file is needed", "Copy it again"
         ) from error
 
 
-def _row(path: Path, line: int, cells: Sequence[str]) -> DeepLesionRow:
-    try:
-        values = dict(zip(COLUMNS, cells, strict=True))
-        row = _parse(values)
-        _check(row, _numbers(values["Measurement_coordinates"], 8))
-    except ValueError as error:
-        raise AnnotationFileError(
-            f"Line {line} of {path.name} is not a DeepLesion row: {error}",
-            "18 columns as described in the DeepLesion FAQ are needed",
-            "Correct the line",
-        ) from error
-    return row
+def _table(lines: Sequence[tuple[int, Sequence[str]]]) -> DeepLesionTable:
+    rows: list[DeepLesionRow] = []
+    problems: list[RowProblem] = []
+    for line, cells in lines:
+        try:
+            values = dict(zip(COLUMNS, cells, strict=True))
+            row = _parse(line, values)
+            contradiction = _contradiction(row, _numbers(values["Measurement_coordinates"], 8))
+        except ValueError as error:
+            problems.append(RowProblem(line, str(error), None))
+            continue
+        rows.append(row)
+        if contradiction is not None:
+            problems.append(RowProblem(line, contradiction, row))
+    return DeepLesionTable(tuple(rows), tuple(problems))
 
 
-def _parse(values: dict[str, str]) -> DeepLesionRow:
+def _parse(line: int, values: dict[str, str]) -> DeepLesionRow:
     series_name, _, slice_name = values["File_name"].strip().rpartition("_")
     key_slice = int(values["Key_slice_index"])
     if slice_name.removesuffix(".png") != f"{key_slice:03d}":
@@ -124,7 +187,9 @@ def _parse(values: dict[str, str]) -> DeepLesionRow:
         raise ValueError(f"Train_Val_Test is {split}")
     long_px, short_px = _numbers(values["Lesion_diameters_Pixel_"], 2)
     x_mm, y_mm, interval_mm = _numbers(values["Spacing_mm_px_"], 3)
-    return DeepLesionRow(
+    columns, rows = (int(value) for value in _numbers(values["Image_size"], 2))
+    row = DeepLesionRow(
+        line=line,
         series_name=series_name,
         patient=int(values["Patient_index"]),
         study=int(values["Study_index"]),
@@ -137,18 +202,22 @@ def _parse(values: dict[str, str]) -> DeepLesionRow:
         first_slice=first_slice,
         last_slice=last_slice,
         spacing_mm=(x_mm, y_mm, interval_mm),
+        image_size=(columns, rows),
         split=_SPLITS[split],
     )
-
-
-def _check(row: DeepLesionRow, marks: Sequence[float]) -> None:
     if row.series_name != f"{row.patient:06d}_{row.study:02d}_{row.series:02d}":
         raise ValueError(f"File_name {row.series_name} and the patient, study and series indices differ")
-    if not row.first_slice <= row.key_slice <= row.last_slice:
-        raise ValueError(f"Key_slice_index {row.key_slice} is outside Slice_range {row.first_slice}, {row.last_slice}")
     x1, y1, x2, y2 = row.box
     if not (x1 < x2 and y1 < y2):
         raise ValueError("Bounding_boxes is empty")
+    return row
+
+
+def _contradiction(row: DeepLesionRow, marks: Sequence[float]) -> str | None:
+    """Return what is odd about a row whose key slice and box can be used all the same."""
+    if not row.first_slice <= row.key_slice <= row.last_slice:
+        return f"Key_slice_index {row.key_slice} is outside Slice_range {row.first_slice}, {row.last_slice}"
+    x1, y1, x2, y2 = row.box
     across, down = [mark - 0.5 for mark in marks[0::2]], [mark - 0.5 for mark in marks[1::2]]
     inside = (
         x1 - _ROUNDING_PIXELS <= min(across)
@@ -156,8 +225,7 @@ def _check(row: DeepLesionRow, marks: Sequence[float]) -> None:
         and y1 - _ROUNDING_PIXELS <= min(down)
         and max(down) <= y2 + _ROUNDING_PIXELS
     )
-    if not inside:
-        raise ValueError("Measurement_coordinates lie outside Bounding_boxes")
+    return None if inside else "Measurement_coordinates lie outside Bounding_boxes"
 
 
 def _edges(numbers: Sequence[float]) -> Box2D:

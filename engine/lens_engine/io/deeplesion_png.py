@@ -65,6 +65,7 @@ def describe_sub_volume(given: GivenName, paths: tuple[Path, ...]) -> FoundSerie
         If a PNG is damaged or of another kind, or the spacing is not known.
     """
     geometry = _geometry(given, paths)
+    _refuse_other_sizes(paths, geometry)
     return FoundSeries(
         source=SeriesSource(SeriesFormat.DEEPLESION_PNG, paths),
         patient_key=given.patient_key,
@@ -87,58 +88,36 @@ def read_png_volume(source: SeriesSource) -> tuple[Volume, tuple[str, ...]]:
         As `describe_sub_volume`.
     """
     ((given, paths),) = sub_volumes(source.paths[0].parent, source.paths)
-    geometry = _geometry(given, paths)
-    voxels, notes = canonical_hounsfield(_read_pixels(paths), geometry)
-    return Volume(voxels, geometry), notes
+    return read_slices(paths, _geometry(given, paths))
 
 
-def _slice_number(path: Path) -> int:
-    return int(path.stem)
+def slice_geometry(
+    size: tuple[int, int], count: int, spacing_xyz_mm: tuple[float, float, float], first_slice_number: int
+) -> VolumeGeometry:
+    """Return the geometry of `count` slices of `size` (rows, columns).
 
-
-def _geometry(given: GivenName, paths: Sequence[Path]) -> VolumeGeometry:
-    rows, columns = _checked_size(paths[0])
-    for path in paths[1:]:
-        if _checked_size(path) != (rows, columns):
-            raise SeriesError(
-                f"The slices of {given.name} have different sizes:"
-                f" {paths[0].name} is {(rows, columns)}, {path.name} is {_checked_size(path)}",
-                "One size for all slices is needed",
-                "Extract the archive again",
-            )
-    row = _row_of(given, paths[0].parent)
-    x_mm, y_mm, interval_mm = row.spacing_mm
+    Raises
+    ------
+    GeometryError
+        If the spacing is not three positive numbers.
+    """
     return VolumeGeometry.from_source(
-        array_shape=(len(paths), rows, columns),
-        spacing_xyz_mm=(x_mm, y_mm, interval_mm),
+        array_shape=(count, *size),
+        spacing_xyz_mm=spacing_xyz_mm,
         origin_xyz_mm=(0.0, 0.0, 0.0),
         direction_matrix=_TO_LEFT_BACK_FEET,
-        first_slice_number=_slice_number(paths[0]),
+        first_slice_number=first_slice_number,
     )
 
 
-def _row_of(given: GivenName, folder: Path) -> DeepLesionRow:
-    """Return a row of DL_info.csv about the series: all have the same spacing."""
-    places = [folder, *list(folder.parents)[:LEVELS_ABOVE]]
-    table = next((place / FILE_NAME for place in places if (place / FILE_NAME).is_file()), None)
-    if table is None:
-        raise SeriesError(
-            f"The spacing of {given.series_name} is not known: there is no {FILE_NAME} beside or above its folder",
-            "PNG files hold no spacing, so the table that comes with DeepLesion is needed",
-            f"Copy {FILE_NAME} into the folder of the series or up to {LEVELS_ABOVE} folders above it",
-        )
-    row = next((row for row in read_rows(table) if row.series_name == given.series_name), None)
-    if row is None:
-        raise SeriesError(
-            f"{table} has no row for {given.series_name}",
-            "The spacing of the series is needed",
-            "Use the complete table",
-        )
-    return row
+def png_size(path: Path) -> tuple[int, int]:
+    """Return rows and columns of a 16-bit grey PNG from its header, and see that the file is complete.
 
-
-def _checked_size(path: Path) -> tuple[int, int]:
-    """Return rows and columns of a 16-bit grey PNG from its header, and see that the file is complete."""
+    Raises
+    ------
+    SeriesError
+        If it is missing, truncated, or of another kind.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(26)
@@ -160,6 +139,60 @@ def _checked_size(path: Path) -> tuple[int, int]:
             "Use Images_png as released, not pictures exported from it",
         )
     return rows, columns
+
+
+def read_slices(paths: Sequence[Path], geometry: VolumeGeometry) -> tuple[Volume, tuple[str, ...]]:
+    """Read consecutive slices as canonical int16 HU, with notes.
+
+    Raises
+    ------
+    SeriesError
+        If a PNG is missing, damaged, of another kind, or of another size than `geometry` says.
+    """
+    _refuse_other_sizes(paths, geometry)
+    voxels, notes = canonical_hounsfield(_read_pixels(paths), geometry)
+    return Volume(voxels, geometry), notes
+
+
+def _slice_number(path: Path) -> int:
+    return int(path.stem)
+
+
+def _geometry(given: GivenName, paths: Sequence[Path]) -> VolumeGeometry:
+    row = _row_of(given, paths[0].parent)
+    return slice_geometry(png_size(paths[0]), len(paths), row.spacing_mm, _slice_number(paths[0]))
+
+
+def _refuse_other_sizes(paths: Sequence[Path], geometry: VolumeGeometry) -> None:
+    size = geometry.shape[1:]
+    for path in paths:
+        if png_size(path) != size:
+            raise SeriesError(
+                f"The slices of {path.parent.name} have different sizes (rows, columns):"
+                f" {path.name} is {png_size(path)}, {size} is needed",
+                "One size for all slices is needed",
+                "Extract the archive again",
+            )
+
+
+def _row_of(given: GivenName, folder: Path) -> DeepLesionRow:
+    """Return a row of DL_info.csv about the series: all have the same spacing."""
+    places = [folder, *list(folder.parents)[:LEVELS_ABOVE]]
+    table = next((place / FILE_NAME for place in places if (place / FILE_NAME).is_file()), None)
+    if table is None:
+        raise SeriesError(
+            f"The spacing of {given.series_name} is not known: there is no {FILE_NAME} beside or above its folder",
+            "PNG files hold no spacing, so the table that comes with DeepLesion is needed",
+            f"Copy {FILE_NAME} into the folder of the series or up to {LEVELS_ABOVE} folders above it",
+        )
+    row = next((row for row in read_rows(table) if row.series_name == given.series_name), None)
+    if row is None:
+        raise SeriesError(
+            f"{table} has no row for {given.series_name}",
+            "The spacing of the series is needed",
+            "Use the complete table",
+        )
+    return row
 
 
 def _read_pixels(paths: Sequence[Path]) -> NDArray[np.int32]:

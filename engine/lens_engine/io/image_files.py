@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lens_engine.errors import SeriesError
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.hounsfield import canonical_hounsfield
+from lens_engine.io.metaimage_length import is_complete_metaimage
 from lens_engine.io.nifti_length import is_complete_nifti
 from lens_engine.io.series_source import (
     FoundSeries,
@@ -97,28 +98,33 @@ def read_image(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
     SeriesError, GeometryError
         As `describe_image_file`.
     """
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO(_FORMATS[_extension(path)][1])
-    reader.SetFileName(str(path))
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # what ITK warns about is refused or noted here
-    try:
-        reader.ReadImageInformation()
-        _refuse_other_than_scalar_3d(path, reader)
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise _unreadable(path, str(error)) from error
-    if _FORMATS[_extension(path)][0] is SeriesFormat.NIFTI and not is_complete_nifti(path):
+    reader = _reader_of(path)
+    return _values(path, reader), _geometry(reader)
+
+
+def read_stored_values(path: Path) -> NDArray[Any]:
+    """Return the values of an image file as stored, `[k, j, i]`, whatever its header says about directions.
+
+    Raises
+    ------
+    SeriesError
+        As `describe_image_file`.
+    """
+    return _values(path, _reader_of(path))
+
+
+def read_image_geometry(path: Path) -> VolumeGeometry:
+    """Return the geometry of the canonical form without reading voxels; a file that is cut off is refused all the same.
+
+    Raises
+    ------
+    SeriesError, GeometryError
+        As `describe_image_file`.
+    """
+    reader = _reader_of(path)
+    if not _is_complete(path):
         raise _unreadable(path, "")
-    if image.GetDimension() == 4:
-        image = image[:, :, :, 0]
-    values = sitk.GetArrayFromImage(image)
-    geometry = VolumeGeometry.from_source(
-        array_shape=values.shape,
-        spacing_xyz_mm=image.GetSpacing(),
-        origin_xyz_mm=image.GetOrigin(),
-        direction_matrix=np.asarray(image.GetDirection(), dtype=np.float64).reshape(3, 3),
-    )
-    return values, geometry
+    return _geometry(reader)
 
 
 def is_label_image(values: NDArray[Any]) -> bool:
@@ -133,6 +139,50 @@ def is_label_image(values: NDArray[Any]) -> bool:
 
 def _extension(path: Path) -> str:
     return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+
+
+def _reader_of(path: Path) -> sitk.ImageFileReader:
+    """Return a reader that knows the header."""
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(_FORMATS[_extension(path)][1])
+    reader.SetFileName(str(path))
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # what ITK warns about is refused or noted here
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise _unreadable(path, str(error)) from error
+    _refuse_other_than_scalar_3d(path, reader)
+    return reader
+
+
+def _values(path: Path, reader: sitk.ImageFileReader) -> NDArray[Any]:
+    try:
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise _unreadable(path, str(error)) from error
+    if not _is_complete(path):
+        raise _unreadable(path, "")
+    values: NDArray[Any] = sitk.GetArrayFromImage(image)
+    return values[0] if values.ndim == 4 else values
+
+
+def _geometry(reader: sitk.ImageFileReader) -> VolumeGeometry:
+    size, axes = reader.GetSize(), len(reader.GetSize())
+    matrix = np.asarray(reader.GetDirection(), dtype=np.float64).reshape(axes, axes)
+    return VolumeGeometry.from_source(
+        array_shape=(size[2], size[1], size[0]),
+        spacing_xyz_mm=reader.GetSpacing()[:3],
+        origin_xyz_mm=reader.GetOrigin()[:3],
+        direction_matrix=matrix[:3, :3],
+    )
+
+
+def _is_complete(path: Path) -> bool:
+    """Return whether no voxel is missing, as far as the header and the length of the file tell."""
+    kind = _FORMATS[_extension(path)][0]
+    if kind is SeriesFormat.NIFTI:
+        return is_complete_nifti(path)
+    return kind is not SeriesFormat.METAIMAGE or is_complete_metaimage(path)
 
 
 def _refuse_other_than_scalar_3d(path: Path, reader: sitk.ImageFileReader) -> None:

@@ -5,7 +5,7 @@ import SimpleITK as sitk
 from lens_engine.errors import AnnotationFileError
 from lens_engine.findings import Split
 from lens_engine.io.annotation_file import read_annotations
-from lens_engine.io.deeplesion_csv import read_rows
+from lens_engine.io.deeplesion_csv import COLUMNS, read_rows, read_table
 from lens_engine.io.imported import KnownSeries
 from lens_engine.io.series import ScanReport, read_volume, scan
 
@@ -76,7 +76,7 @@ def test_slices_of_two_sizes_are_refused(tmp_path, write_png_series, write_csv):
     write_csv(tmp_path)
     write_png_series(tmp_path / "000001_01_02", (1, 2, 3))
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 4), np.uint16)), str(tmp_path / "000001_01_02" / "003.png"))
-    assert "different sizes: 001.png is (8, 10), 003.png is (4, 4)" in only_problem(scan([tmp_path]))
+    assert "different sizes (rows, columns): 003.png is (4, 4), (8, 10) is needed" in only_problem(scan([tmp_path]))
 
 
 def test_other_pictures_are_skipped(tmp_path):
@@ -118,6 +118,24 @@ def test_a_row_that_contradicts_itself_is_named_by_its_line(old, new, message, t
     path = write_csv(tmp_path, (old, new))
     with pytest.raises(AnnotationFileError, match=rf"Line 2 of DL_info\.csv.*{message}"):
         read_rows(path)
+
+
+def test_a_bad_row_does_not_stop_the_others_and_an_odd_one_stays_usable(tmp_path, write_csv):
+    path = write_csv(tmp_path)
+    good = path.read_text().splitlines()[1]
+    bad, odd = good.replace(",5,0,", ",9,0,"), good.replace('"39, 44"', '"41, 44"')
+    path.write_text("\n".join([path.read_text().splitlines()[0], bad, odd, good]) + "\n")
+    table = read_table(path)
+    assert [row.line for row in table.rows] == [3, 4]
+    assert [(problem.line, problem.row) for problem in table.problems] == [(2, None), (3, table.rows[0])]
+    assert table.rows[1].image_size == (10, 8)
+    assert table.rows[1].diameters_mm == (pytest.approx(1.54), pytest.approx(1.75))
+
+
+def test_missing_columns_are_named(tmp_path, write_csv):
+    header = ",".join(name for name in COLUMNS if name != "Slice_range")
+    with pytest.raises(AnnotationFileError, match="missing are Slice_range"):
+        read_rows(write_csv(tmp_path, header=header))
 
 
 def test_another_table_is_refused_with_the_columns_it_has(tmp_path, write_csv):

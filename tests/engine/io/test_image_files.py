@@ -9,7 +9,8 @@ import SimpleITK as sitk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lens_engine.io.image_files import is_label_image
+from lens_engine.errors import SeriesError
+from lens_engine.io.image_files import is_label_image, read_image, read_image_geometry, read_stored_values
 from lens_engine.io.series import ScanReport, read_volume, scan
 from lens_engine.volume import Volume
 
@@ -162,3 +163,36 @@ def test_unscaled_stored_values_are_a_scan_with_a_warning_not_a_mask(phantom):
     assert not is_label_image(phantom.voxels)
     assert is_label_image((phantom.voxels > 0).astype(np.int16))
     assert is_label_image(np.arange(27, dtype=np.float64).reshape(3, 3, 3))
+
+
+IMAGE_NAMES = ["scan.nii", "scan.nii.gz", "scan.mha", "scan.mhd", "scan.nrrd"]
+
+
+@pytest.mark.parametrize("name", IMAGE_NAMES)
+def test_the_header_alone_gives_the_geometry_of_the_whole(name, tmp_path, write_image):
+    path = write_image(tmp_path / name)
+    values, geometry = read_image(path)
+    assert read_image_geometry(path) == geometry
+    np.testing.assert_array_equal(read_stored_values(path), values)
+
+
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz", "scan.mha", "scan.mhd"])
+def test_a_file_that_is_cut_off_is_noticed_by_its_header_and_length(name, tmp_path, write_image):
+    path = write_image(tmp_path / name)
+    data = path.with_suffix(".raw") if name.endswith(".mhd") else path
+    data.write_bytes(data.read_bytes()[:-20])
+    with pytest.raises(SeriesError, match="damaged, incomplete"):
+        read_image_geometry(path)
+
+
+def test_a_metaimage_whose_voxels_are_gone_is_noticed_by_its_header(tmp_path, write_image):
+    path = write_image(tmp_path / "scan.mhd")
+    path.with_suffix(".raw").unlink()
+    with pytest.raises(SeriesError, match="the file with its voxels is missing"):
+        read_image_geometry(path)
+
+
+def test_compressed_voxels_of_a_metaimage_are_trusted_until_they_are_read(tmp_path, phantom):
+    path = tmp_path / "scan.mhd"
+    sitk.WriteImage(sitk.GetImageFromArray(phantom.voxels), str(path), useCompression=True)
+    assert read_image_geometry(path).shape == phantom.voxels.shape

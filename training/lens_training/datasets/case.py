@@ -46,6 +46,8 @@ class Case:
         Reads or makes the volume; called again when a cache dropped it.
     facts
         One for each of `lesions`, or none at all.
+    tight_margin_voxels
+        In-plane margin that tight boxes get (spec 1.9).
     """
 
     name: str
@@ -56,18 +58,19 @@ class Case:
     lesions: tuple[Lesion, ...]
     load: Callable[[], Volume]
     facts: tuple[LesionFacts, ...] = ()
+    tight_margin_voxels: float = TIGHT_BOX_MARGIN_VOXELS
 
     @property
     def labels(self) -> LesionLabels:
         """The lesions, to be asked slice by slice."""
         z_mm, y_mm, x_mm = self.geometry.spacing_mm
-        return LesionLabels(self.lesions, self.dataset, (y_mm + x_mm) / 2, z_mm)
+        return LesionLabels(self.lesions, self.dataset, (y_mm + x_mm) / 2, z_mm, self.tight_margin_voxels)
 
     @property
     def truth(self) -> NDArray[np.float64]:
         """The 3D boxes of all positive lesions, (n, 6), with the margin that labels have (spec 1.9)."""
         rows = [
-            pad_in_plane(np.asarray([lesion.box]), TIGHT_BOX_MARGIN_VOXELS) if lesion.is_tight else [lesion.box]
+            pad_in_plane(np.asarray([lesion.box]), self.tight_margin_voxels) if lesion.is_tight else [lesion.box]
             for lesion in self.lesions
             if lesion.role is LesionRole.POSITIVE
         ]
