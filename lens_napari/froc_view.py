@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lens_engine.boxes import Overlap
+from lens_engine.evaluation.bootstrap import Interval
 from lens_engine.findings import FUSED
-from lens_engine.froc import FrocCurve, Interval
+from lens_engine.froc import FrocCurve, rule_name
 from lens_engine.froc_figure import figure
 from lens_engine.store.models import ModelRecord
 
@@ -79,8 +80,7 @@ def _curve(evaluation: Evaluation) -> FrocCurve:
         scores=np.zeros(len(sensitivity)),
         volumes=int(evaluation["series"]),
         lesions=int(evaluation["lesions"]),
-        overlap=SHOWN_RULE,
-        threshold=float(evaluation["threshold"]),
+        rule=rule_name("3D", SHOWN_RULE, float(evaluation["threshold"])),
     )
 
 

@@ -1,8 +1,9 @@
 """Free-response ROC: how many lesions are found at how many false positives, by the official rules (spec 9.1).
 
-`match` compares predictions with the truth once; what it returns is enough for the curve and for any number of
-bootstrap rounds. A new protocol needs a new matching function, not a new curve. Boxes are half-open voxel edges; the
-inclusive "+1" sizes of the official script are the same numbers after `boxes.from_inclusive`.
+`match` compares predictions with the truth once; what it returns is enough for the curve, for strata of the lesions and
+for any number of bootstrap rounds. A protocol of another kind (`lens_engine.evaluation`) finds the hits in its own way
+and hands them to `pool`; the curve stays the same. Boxes are half-open voxel edges; the inclusive "+1" sizes of the
+official script are the same numbers after `boxes.from_inclusive`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,15 +14,13 @@ from numpy.typing import NDArray
 
 from lens_engine.boxes import Overlap, as_boxes, overlaps, sizes
 from lens_engine.errors import BoxError
+from lens_engine.findings import Finding
 
 FALSE_POSITIVE_RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """False positives per volume at which the sensitivity is reported and averaged."""
 
 HIT_THRESHOLD = 0.3
 """Smallest overlap that counts as a hit; the official script uses >= where the paper says "larger"."""
-
-BOOTSTRAP_CHUNK_VALUES = 4_000_000
-"""Numbers held at a time while bootstrapping, to bound the memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,8 +35,8 @@ class FrocCurve:
         (n,) score of the prediction behind each point.
     volumes, lesions
         How many volumes and lesions the truth has.
-    overlap, threshold
-        The matching rule.
+    rule
+        The matching rule for people, such as `3D IoBB ≥ 0.3`.
     """
 
     false_positives_per_volume: NDArray[np.float64]
@@ -45,8 +44,7 @@ class FrocCurve:
     scores: NDArray[np.float64]
     volumes: int
     lesions: int
-    overlap: Overlap
-    threshold: float
+    rule: str
 
     def sensitivity_at(self, rates: Sequence[float] = FALSE_POSITIVE_RATES) -> NDArray[np.float64]:
         """Return the sensitivity at the given false positives per volume, (len(rates),).
@@ -68,6 +66,30 @@ class FrocCurve:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class VolumeHits:
+    """Which predictions of one volume hit which of its lesions.
+
+    Attributes
+    ----------
+    scores
+        (n,) float64, one for each prediction.
+    hits
+        (n, g) bool. Several predictions may hit one lesion and one may hit several.
+    is_false_positive
+        (n,) bool. A prediction that hits nothing need not be one: protocols may leave places out.
+    """
+
+    scores: NDArray[np.float64]
+    hits: NDArray[np.bool_]
+    is_false_positive: NDArray[np.bool_]
+
+    @classmethod
+    def where(cls, scores: NDArray[np.float64], hits: NDArray[np.bool_]) -> "VolumeHits":
+        """Return hits of a protocol in which every prediction that hits nothing is a false positive."""
+        return cls(scores, hits, np.logical_not(np.any(hits, axis=1)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Matches:
     """What every prediction hits, best prediction first.
 
@@ -81,28 +103,40 @@ class Matches:
         (len(names),) int64.
     volume_index
         (n,) the volume of each prediction.
+    rows
+        (n,) the row of each prediction among those of its volume, as they were handed in.
     scores
         (n,) never rising.
-    new_lesions
-        (n,) int64, lesions that this prediction is the first to hit; one box may hit several.
     is_false_positive
         (n,) bool. A prediction that only repeats a hit is neither a false positive nor a new lesion.
-    overlap, threshold
-        The matching rule.
+    found_by
+        (lesions,) int64, volume after volume: the best prediction that hits the lesion, -1 for a missed one.
+    rule
+        The matching rule for people, such as `3D IoBB ≥ 0.3`.
     """
 
     names: tuple[str, ...]
     lesions_per_volume: NDArray[np.int64]
     volume_index: NDArray[np.int64]
+    rows: NDArray[np.int64]
     scores: NDArray[np.float64]
-    new_lesions: NDArray[np.int64]
     is_false_positive: NDArray[np.bool_]
-    overlap: Overlap
-    threshold: float
+    found_by: NDArray[np.int64]
+    rule: str
+
+    @property
+    def new_lesions(self) -> NDArray[np.int64]:
+        """(n,) int64, lesions that each prediction is the first to hit; one may hit several."""
+        return np.bincount(self.found_by[self.found_by >= 0], minlength=len(self.scores)).astype(np.int64)
+
+    @property
+    def lesion_volume(self) -> NDArray[np.int64]:
+        """(lesions,) int64, the volume of each lesion."""
+        return np.repeat(np.arange(len(self.names), dtype=np.int64), self.lesions_per_volume)
 
     def curve(self) -> FrocCurve:
         """Return the FROC curve."""
-        lesions = int(self.lesions_per_volume.sum())
+        lesions = len(self.found_by)
         found = np.cumsum(self.new_lesions).astype(np.float64)
         false_positives = np.cumsum(self.is_false_positive).astype(np.float64)
         return FrocCurve(
@@ -111,29 +145,26 @@ class Matches:
             scores=self.scores,
             volumes=len(self.names),
             lesions=lesions,
-            overlap=self.overlap,
-            threshold=self.threshold,
+            rule=self.rule,
         )
 
+    def of_lesions(self, is_kept: NDArray[np.bool_]) -> "Matches":
+        """Return the same predictions measured on some of the lesions, (lesions,) bool.
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A measured value with its bootstrap percentile interval.
-
-    Attributes
-    ----------
-    value
-        On all data.
-    low, high
-        Ends of the interval; NaN where no resample held a lesion.
-    level
-        Share of the resamples inside, such as 0.95.
-    """
-
-    value: float
-    low: float
-    high: float
-    level: float
+        False positives stay what they were, and hits on the other lesions count neither way: a stratum is read at the
+        false-positive rates of the whole.
+        """
+        counts = np.bincount(self.lesion_volume[is_kept], minlength=len(self.names)).astype(np.int64)
+        return Matches(
+            self.names,
+            counts,
+            self.volume_index,
+            self.rows,
+            self.scores,
+            self.is_false_positive,
+            self.found_by[is_kept],
+            self.rule,
+        )
 
 
 def evaluate(
@@ -152,6 +183,7 @@ def match(
     overlap: Overlap = Overlap.IOBB,
     threshold: float = HIT_THRESHOLD,
     dimensions: int = 3,
+    is_strict: bool = False,
 ) -> Matches:
     """Compare predictions with the complete truth, volume by volume (spec 9.1).
 
@@ -170,6 +202,8 @@ def match(
         `IOBB` at 0.3 is the official rule. It does not punish boxes that are too small, so report IoU beside it.
     dimensions
         3 for volumes, 2 for key slices.
+    is_strict
+        Whether an overlap of exactly `threshold` is no hit.
 
     Raises
     ------
@@ -177,8 +211,85 @@ def match(
         If a prediction belongs to no volume of the truth, shapes are wrong, a true box is broken or empty, a score is
         NaN, or `threshold` is not in (0, 1].
     """
+    rule = rule_name(f"{dimensions}D", overlap, threshold, is_strict)
+    check_volumes(predictions, truths)
+    volumes = {}
+    for name, values in truths.items():
+        truth = checked_truth(name, values, dimensions)
+        boxes, scores = checked_predictions(name, predictions.get(name), 2 * dimensions + 1)
+        with np.errstate(invalid="ignore"):
+            shares = overlaps(boxes, truth, overlap)
+        volumes[name] = VolumeHits.where(scores, hits_of_shares(shares, threshold, is_strict))
+    return pool(volumes, rule)
+
+
+def pool(volumes: Mapping[str, VolumeHits], rule: str) -> Matches:
+    """Rank the predictions of all volumes and give every lesion to the best one that hits it.
+
+    Parameters
+    ----------
+    volumes
+        Every volume of the truth, also those without a lesion or a prediction.
+    rule
+        The matching rule for people.
+    """
+    scores = np.concatenate([np.zeros(0), *(volume.scores for volume in volumes.values())])
+    lengths = [len(volume.scores) for volume in volumes.values()]
+    order = _best_first(scores)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    starts = np.cumsum([0, *lengths])
+    found_by = [
+        _best_hit(volume.hits, rank[start : start + length])
+        for volume, start, length in zip(volumes.values(), starts, lengths, strict=False)
+    ]
+    rows = [np.arange(length, dtype=np.int64) for length in lengths]
+    is_false_positive = [volume.is_false_positive for volume in volumes.values()]
+    return Matches(
+        names=tuple(volumes),
+        lesions_per_volume=np.asarray([volume.hits.shape[1] for volume in volumes.values()], dtype=np.int64),
+        volume_index=np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)[order],
+        rows=np.concatenate([np.zeros(0, dtype=np.int64), *rows])[order],
+        scores=scores[order],
+        is_false_positive=np.concatenate([np.zeros(0, dtype=np.bool_), *is_false_positive])[order],
+        found_by=np.concatenate([np.zeros(0, dtype=np.int64), *found_by]),
+        rule=rule,
+    )
+
+
+def prediction_rows(findings: Sequence[Finding], expert: str) -> NDArray[np.float64]:
+    """Return the findings of one expert (or of the fusion) as predictions for `match`, (n, 7)."""
+    rows = [(*finding.box, finding.score) for finding in findings if finding.expert == expert]
+    return np.asarray(rows, dtype=np.float64).reshape(-1, 7)
+
+
+def rule_name(kind: str, overlap: Overlap, threshold: float, is_strict: bool = False) -> str:
+    """Return a matching rule as it is written beside a metric, such as `3D IoBB ≥ 0.3`.
+
+    Raises
+    ------
+    BoxError
+        If `threshold` is not in (0, 1].
+    """
     if not 0 < threshold <= 1:
         raise BoxError(f"The overlap threshold is {threshold}", "A number above 0 and up to 1 is needed", "Use 0.3")
+    return f"{kind} {overlap.value} {'>' if is_strict else '≥'} {threshold:g}"
+
+
+def hits_of_shares(shares: NDArray[np.float64], threshold: float, is_strict: bool = False) -> NDArray[np.bool_]:
+    """Return which overlaps (n, g) are hits; a row with an overlap that is no number has none (spec 9.1)."""
+    reached = shares > threshold if is_strict else shares >= threshold
+    return reached & ~np.isnan(shares).any(axis=1, keepdims=True)
+
+
+def check_volumes(predictions: Mapping[str, object], truths: Mapping[str, object]) -> None:
+    """Refuse predictions for volumes without truth.
+
+    Raises
+    ------
+    BoxError
+        If there are any.
+    """
     unknown = sorted(set(predictions) - set(truths))
     if unknown:
         raise BoxError(
@@ -186,120 +297,16 @@ def match(
             "Predictions are compared within completely annotated volumes only",
             "Leave them out, or add their truth (no box at all is a truth too)",
         )
-    names = tuple(truths)
-    lesions = np.zeros(len(names), dtype=np.int64)
-    parts: list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]] = []
-    for index, name in enumerate(names):
-        truth = _checked_truth(name, truths[name], dimensions)
-        lesions[index] = len(truth)
-        boxes, scores = _checked_predictions(name, predictions.get(name), dimensions)
-        new_lesions, is_false_positive = _match_volume(boxes, scores, truth, overlap, threshold)
-        parts.append((np.full(len(scores), index, dtype=np.int64), scores, new_lesions, is_false_positive))
-    volume_index = np.concatenate([part[0] for part in parts]) if parts else np.zeros(0, dtype=np.int64)
-    scores = np.concatenate([part[1] for part in parts]) if parts else np.zeros(0)
-    new_lesions = np.concatenate([part[2] for part in parts]) if parts else np.zeros(0, dtype=np.int64)
-    is_false_positive = np.concatenate([part[3] for part in parts]) if parts else np.zeros(0, dtype=np.bool_)
-    order = _best_first(scores)
-    return Matches(
-        names=names,
-        lesions_per_volume=lesions,
-        volume_index=volume_index[order],
-        scores=scores[order],
-        new_lesions=new_lesions[order],
-        is_false_positive=is_false_positive[order],
-        overlap=overlap,
-        threshold=threshold,
-    )
 
 
-def bootstrap_interval(
-    matches: Matches,
-    patients: Sequence[str],
-    generator: np.random.Generator,
-    rounds: int = 1000,
-    level: float = 0.95,
-) -> Interval:
-    """Return the average sensitivity with its interval over patients.
-
-    Parameters
-    ----------
-    patients
-        The patient of each volume, in the order of `matches.names`. Patients, not volumes, are drawn with replacement,
-        because the volumes of one patient show the same lesions.
-    """
-    samples = _average(resampled_sensitivities(matches, _patient_weights(matches, patients, generator, rounds)))
-    return _interval(matches.curve().average_sensitivity, samples, level)
-
-
-def paired_difference_interval(
-    before: Matches,
-    after: Matches,
-    patients: Sequence[str],
-    generator: np.random.Generator,
-    rounds: int = 1000,
-    level: float = 0.95,
-) -> Interval:
-    """Return how much the average sensitivity rises from `before` to `after`, with its interval over patients.
-
-    Both are evaluated on the same resamples, so that what makes a patient easy or hard cancels out.
+def checked_truth(name: str, values: NDArray[np.floating], dimensions: int) -> NDArray[np.float64]:
+    """Return the true boxes of a volume, (g, 2 * dimensions) float64.
 
     Raises
     ------
     BoxError
-        If the two were not evaluated on the same volumes.
+        If the shape is wrong, or a box is broken or empty.
     """
-    if before.names != after.names or not np.array_equal(before.lesions_per_volume, after.lesions_per_volume):
-        raise BoxError(
-            f"The two evaluations cover {len(before.names)} and {len(after.names)} volumes, or other lesions in them",
-            "Both must be evaluated on the same truth",
-            "Evaluate both models again on the same volumes",
-        )
-    weights = _patient_weights(before, patients, generator, rounds)
-    samples = _average(resampled_sensitivities(after, weights)) - _average(resampled_sensitivities(before, weights))
-    return _interval(after.curve().average_sensitivity - before.curve().average_sensitivity, samples, level)
-
-
-def resampled_sensitivities(
-    matches: Matches, weights: NDArray[np.integer], rates: Sequence[float] = FALSE_POSITIVE_RATES
-) -> NDArray[np.float64]:
-    """Return the sensitivities with every volume repeated a number of times, (rounds, len(rates)).
-
-    Equal to evaluating the repeated volumes one by one: a prediction moves the curve either up or right, never both,
-    so between two false positives the curve is flat and its value at a rate is that of the last point not beyond it.
-
-    Parameters
-    ----------
-    weights
-        (rounds, volumes), how often each volume occurs in each round. A round without a lesion gives NaN.
-    """
-    counts = np.asarray(weights, dtype=np.float64)
-    volumes, lesions = np.maximum(counts.sum(axis=1), 1), counts @ matches.lesions_per_volume
-    moves = np.flatnonzero(matches.is_false_positive | (matches.new_lesions > 0))
-    moves = moves[: _points_needed(matches, moves, counts, volumes * max(rates))]
-    found = np.zeros((len(counts), len(rates)))
-    chunk = max(1, BOOTSTRAP_CHUNK_VALUES // max(1, len(moves)))
-    for start in range(0, len(counts) if len(moves) else 0, chunk):
-        rounds = slice(start, start + chunk)
-        repeats = counts[rounds][:, matches.volume_index[moves]]
-        found_so_far = np.cumsum(repeats * matches.new_lesions[moves], axis=1)
-        rate_so_far = np.cumsum(repeats * matches.is_false_positive[moves], axis=1) / volumes[rounds, None]
-        for column, rate in enumerate(rates):
-            points = np.count_nonzero(rate_so_far <= rate, axis=1)
-            last = np.take_along_axis(found_so_far, np.maximum(points - 1, 0)[:, None], axis=1)[:, 0]
-            found[rounds, column] = np.where(points > 0, last, 0.0)
-    return np.divide(found, lesions[:, None], out=np.full_like(found, np.nan), where=lesions[:, None] > 0)
-
-
-def patient_resamples(patients: Sequence[str], generator: np.random.Generator, rounds: int = 1000) -> NDArray[np.int64]:
-    """Draw patients with replacement; return how often each volume occurs in each round, (rounds, len(patients))."""
-    unique, patient_index = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
-    if len(unique) == 0:
-        return np.zeros((rounds, 0), dtype=np.int64)
-    drawn = generator.multinomial(len(unique), np.full(len(unique), 1 / len(unique)), size=rounds)
-    return drawn[:, patient_index].astype(np.int64)
-
-
-def _checked_truth(name: str, values: NDArray[np.floating], dimensions: int) -> NDArray[np.float64]:
     truth = as_boxes(values, dimensions)
     empty = sizes(truth) == 0
     if empty.any():
@@ -311,17 +318,23 @@ def _checked_truth(name: str, values: NDArray[np.floating], dimensions: int) -> 
     return truth
 
 
-def _checked_predictions(
-    name: str, values: NDArray[np.floating] | None, dimensions: int
+def checked_predictions(
+    name: str, values: NDArray[np.floating] | None, columns: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    columns = 2 * dimensions + 1
+    """Return the places (n, columns - 1) and the scores (n,) of a volume's predictions; None for none.
+
+    Raises
+    ------
+    BoxError
+        If the shape is wrong, or a score is not a number.
+    """
     rows = np.zeros((0, columns)) if values is None else np.asarray(values, dtype=np.float64)
     if rows.size == 0:
         rows = rows.reshape(0, columns)
     if rows.ndim != 2 or rows.shape[1] != columns:
         raise BoxError(
             f"The predictions of {name} have shape {rows.shape}",
-            f"(n, {columns}) is needed: box, then score",
+            f"(n, {columns}) is needed: place, then score",
             "Check the column order",
         )
     if np.isnan(rows[:, -1]).any():
@@ -333,66 +346,13 @@ def _checked_predictions(
     return rows[:, :-1], rows[:, -1]
 
 
-def _match_volume(
-    boxes: NDArray[np.float64],
-    scores: NDArray[np.float64],
-    truth: NDArray[np.float64],
-    overlap: Overlap,
-    threshold: float,
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return for each prediction the lesions it is the first to hit, and whether it is a false positive."""
-    new_lesions = np.zeros(len(boxes), dtype=np.int64)
-    if len(truth) == 0 or len(boxes) == 0:
-        return new_lesions, np.ones(len(boxes), dtype=np.bool_)
-    with np.errstate(invalid="ignore"):
-        shares = overlaps(boxes, truth, overlap)
-    hits = (shares >= threshold) & ~np.isnan(shares).any(axis=1, keepdims=True)
-    order = _best_first(scores)
-    first = np.argmax(hits[order], axis=0)[np.any(hits, axis=0)]
-    np.add.at(new_lesions, order[first], 1)
-    return new_lesions, np.logical_not(np.any(hits, axis=1, keepdims=True)[:, 0])
-
-
 def _best_first(scores: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return the official order: ascending and stable, then reversed, so that later entries win ties."""
     return np.argsort(scores, kind="stable")[::-1]
 
 
-def _points_needed(
-    matches: Matches, moves: NDArray[np.intp], counts: NDArray[np.float64], limits: NDArray[np.float64]
-) -> int:
-    """Return how many of `moves` bring every round beyond its limit of false positives; what follows is never read."""
-    points = 256
-    while points < len(moves):
-        head = moves[:points]
-        per_volume = np.bincount(
-            matches.volume_index[head], weights=matches.is_false_positive[head], minlength=len(matches.names)
-        )
-        if (counts @ per_volume > limits * (1 + 1e-9)).all():
-            return points
-        points *= 2
-    return len(moves)
-
-
-def _patient_weights(
-    matches: Matches, patients: Sequence[str], generator: np.random.Generator, rounds: int
-) -> NDArray[np.int64]:
-    if len(patients) != len(matches.names):
-        raise BoxError(
-            f"{len(patients)} patients are named for {len(matches.names)} volumes",
-            "One patient for each volume is needed",
-            "Name them in the order of the truth",
-        )
-    return patient_resamples(patients, generator, rounds)
-
-
-def _average(sensitivities: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(sensitivities.mean(axis=1), dtype=np.float64)
-
-
-def _interval(value: float, samples: NDArray[np.float64], level: float) -> Interval:
-    known = samples[~np.isnan(samples)]
-    if known.size == 0:
-        return Interval(value, float("nan"), float("nan"), level)
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high), level)
+def _best_hit(hits: NDArray[np.bool_], rank: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the lowest rank among the predictions (rows) that hit each lesion (column); -1 for none."""
+    beyond = np.iinfo(np.int64).max
+    best = np.where(hits, rank[:, None], beyond).min(axis=0, initial=beyond)
+    return np.where(best == beyond, -1, best)

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lens_engine.errors import BoxError
-from lens_engine.froc import FALSE_POSITIVE_RATES, FrocCurve, Interval
+from lens_engine.evaluation.bootstrap import Interval
+from lens_engine.froc import FALSE_POSITIVE_RATES, FrocCurve
 
 BACKGROUND = "#1b1d21"
 TEXT = "#d7dade"
@@ -38,7 +39,8 @@ def figure(
     curves
         By the name to show. Curves without any lesion in their truth are named in the legend, and not drawn.
     intervals
-        Of the average sensitivity, by the same names; shown in the legend.
+        Of the average sensitivity, by the same names; shown in the legend in place of the average of the curve, which
+        may have been thinned out.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def figure(
     BoxError
         If the curves were measured with different matching rules.
     """
-    rules = {(curve.overlap, curve.threshold) for curve in curves.values()}
+    rules = {curve.rule for curve in curves.values()}
     if len(rules) > 1:
         raise BoxError(
             f"The curves use {len(rules)} different matching rules",
@@ -60,8 +62,8 @@ def figure(
     drawing = Figure(figsize=size_inches, layout="constrained", facecolor=BACKGROUND)
     axes = drawing.add_subplot()
     _style(axes, title)
-    for overlap, threshold in rules:
-        axes.set_ylabel(f"lesions found (%), {overlap.value} ≥ {threshold:g}", color=TEXT)
+    for rule in rules:
+        axes.set_ylabel(f"lesions found (%), {rule}", color=TEXT)
     for index, (name, curve) in enumerate(curves.items()):
         _draw(axes, index, _legend_entry(name, curve, (intervals or {}).get(name)), curve)
     if curves:
@@ -105,7 +107,9 @@ def _draw(axes: Axes, index: int, label: str, curve: FrocCurve) -> None:
 def _legend_entry(name: str, curve: FrocCurve, interval: Interval | None) -> str:
     if curve.lesions == 0:
         return f"{name}: not measurable, no lesion in the truth"
-    entry = f"{name}: {100 * curve.average_sensitivity:.1f}"
-    if interval is not None and np.isfinite([interval.low, interval.high]).all():
+    if interval is None:
+        return f"{name}: {100 * curve.average_sensitivity:.1f}"
+    entry = f"{name}: {100 * interval.value:.1f}"
+    if np.isfinite([interval.low, interval.high]).all():
         entry += f" ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
     return entry

@@ -1,32 +1,18 @@
-"""The official FROC, against a slow literal reading of its rules and against the published annotations."""
+"""The official FROC, against a slow literal reading of its rules."""
 
-import io
-import pickle
-import time
-from collections.abc import Mapping
-from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
+from froc_cases import Boxes, Volumes, box, evaluations, half_open, literal_froc, volumes
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from lens_engine.boxes import Overlap, from_inclusive
+from lens_engine.boxes import Overlap
 from lens_engine.errors import BoxError
-from lens_engine.froc import (
-    FALSE_POSITIVE_RATES,
-    bootstrap_interval,
-    evaluate,
-    match,
-    paired_difference_interval,
-    patient_resamples,
-    resampled_sensitivities,
-)
-
-Boxes = NDArray[np.float64]
-Volumes = Mapping[str, Boxes]
+from lens_engine.findings import FUSED, Finding
+from lens_engine.froc import FALSE_POSITIVE_RATES, FrocCurve, Matches, evaluate, match, prediction_rows
 
 PUBLISHED_ROWS = {  # spec R1: sensitivity in % at the seven rates, and their printed average
     "L2-base": ((11.2, 16.3, 24.3, 32.8, 41.6, 50.9, 60.1), 33.9),
@@ -41,39 +27,6 @@ PUBLISHED_ROWS = {  # spec R1: sensitivity in % at the seven rates, and their pr
 }
 
 
-def literal_froc(
-    predictions: Volumes, truths: Volumes, overlap: Overlap, threshold: float = 0.3
-) -> tuple[list[float], list[float]]:
-    """Read the published rules one by one: inclusive boxes, one prediction at a time, nothing vectorised."""
-    pooled = [(name, row) for name in truths for row in predictions.get(name, [])]
-    ascending = sorted(range(len(pooled)), key=lambda i: pooled[i][1][6])
-    hit_before: set[tuple[str, int]] = set()
-    lesions = sum(len(boxes) for boxes in truths.values())
-    false_positives, rates, sensitivities = 0, [], []
-    for i in reversed(ascending):
-        name, row = pooled[i]
-        shares = [literal_overlap(row, truth, overlap) for truth in truths[name]]
-        if not shares or any(np.isnan(share) for share in shares) or max(shares) < threshold:
-            false_positives += 1
-        else:
-            hit_before |= {(name, g) for g, share in enumerate(shares) if share >= threshold}
-        rates.append(false_positives / len(truths))
-        sensitivities.append(len(hit_before) / lesions if lesions else float("nan"))
-    return rates, sensitivities
-
-
-def literal_overlap(found: Boxes, truth: Boxes, overlap: Overlap) -> float:
-    shared = own = other = 1.0
-    for axis in range(3):
-        shared *= max(0.0, min(found[axis + 3], truth[axis + 3]) - max(found[axis], truth[axis]) + 1)
-        own *= found[axis + 3] - found[axis] + 1
-        other *= truth[axis + 3] - truth[axis] + 1
-    if np.isnan(found[:6]).any():
-        return float("nan")
-    shares = {Overlap.IOBB: shared / own, Overlap.IOGT: shared / other, Overlap.IOU: shared / (own + other - shared)}
-    return max(shares[Overlap.IOBB], shares[Overlap.IOGT]) if overlap is Overlap.IOBBGT else shares[overlap]
-
-
 def literal_sensitivity_at(rates: list[float], sensitivities: list[float], wanted: float) -> float:
     if not rates or wanted < rates[0]:
         return 0.0
@@ -84,32 +37,6 @@ def literal_sensitivity_at(rates: list[float], sensitivities: list[float], wante
         return sensitivities[last]
     step = (wanted - rates[last]) / (rates[last + 1] - rates[last])
     return sensitivities[last] + step * (sensitivities[last + 1] - sensitivities[last])
-
-
-@st.composite
-def inclusive_boxes(draw: st.DrawFn, largest: int) -> Boxes:
-    """Integer boxes with inclusive ends in a space small enough that many overlap."""
-    count = draw(st.integers(0, largest))
-    triples = st.lists(st.tuples(*[st.integers(0, 6)] * 3), min_size=count, max_size=count)
-    low, extent = (np.asarray(draw(triples), dtype=np.float64).reshape(-1, 3) for _ in range(2))
-    return np.column_stack([low, low + extent])
-
-
-@st.composite
-def evaluations(draw: st.DrawFn, distinct_scores: bool = False) -> tuple[Volumes, Volumes]:
-    """Predictions (inclusive, with scores) and truths of a few volumes; some are empty, some scores are equal."""
-    truths = {f"v{i}": draw(inclusive_boxes(4)) for i in range(draw(st.integers(1, 4)))}
-    predictions = {}
-    for index, name in enumerate(truths):
-        boxes = draw(inclusive_boxes(5))
-        tenths = st.lists(st.integers(0, 9), min_size=len(boxes), max_size=len(boxes), unique=distinct_scores)
-        scores = np.asarray(draw(tenths), dtype=np.float64) / 10 + (0.001 * index if distinct_scores else 0)
-        predictions[name] = np.column_stack([boxes, scores])
-    return predictions, truths
-
-
-def half_open(volumes: Volumes) -> dict[str, Boxes]:
-    return {name: np.column_stack([from_inclusive(rows[:, :6]), rows[:, 6:]]) for name, rows in volumes.items()}
 
 
 @given(evaluations(), st.sampled_from(Overlap))
@@ -131,25 +58,6 @@ def test_sensitivity_never_falls_when_more_false_positives_are_allowed(case: tup
     if curve.lesions:
         assert (np.diff(curve.sensitivity) >= 0).all()
         assert (np.diff(curve.sensitivity_at(np.linspace(0, 9, 50).tolist())) >= 0).all()
-
-
-@given(evaluations(distinct_scores=True), st.lists(st.integers(0, 3), min_size=4, max_size=4))
-def test_weighting_a_volume_equals_repeating_it(case: tuple[Volumes, Volumes], repeats: list[int]) -> None:
-    predictions, truths = half_open(case[0]), half_open(case[1])
-    weights = np.asarray([repeats[: len(truths)]])
-    copies = [(name, f"{name}-{k}") for name, count in zip(truths, weights[0], strict=True) for k in range(count)]
-    found, there = ({copy: content[name] for name, copy in copies} for content in (predictions, truths))
-    repeated = evaluate(found, there)
-    weighted = resampled_sensitivities(match(predictions, truths), weights)[0]
-    assert weighted.tolist() == pytest.approx(repeated.sensitivity_at().tolist(), nan_ok=True)
-
-
-def box(x: float, side: float = 10, score: float | None = None) -> list[float]:
-    return [x, 0, 0, x + side, side, side] + ([] if score is None else [score])
-
-
-def volumes(**rows: Any) -> dict[str, Boxes]:
-    return {name: np.asarray(values, dtype=np.float64) for name, values in rows.items()}
 
 
 def test_one_box_may_find_several_lesions() -> None:
@@ -224,8 +132,6 @@ def test_without_any_lesion_the_sensitivity_is_not_a_number() -> None:
     for predictions in ({}, volumes(a=[box(0, score=0.9)])):
         curve = evaluate(predictions, volumes(a=np.zeros((0, 6))))
         assert np.isnan(curve.sensitivity_at()).all()
-        interval = bootstrap_interval(match(predictions, volumes(a=[])), ["p"], np.random.default_rng(0), rounds=10)
-        assert np.isnan([interval.value, interval.low, interval.high]).all()
 
 
 def test_an_evaluation_of_no_volumes_is_not_a_number() -> None:
@@ -280,145 +186,93 @@ def test_the_published_averages_come_out_of_synthetic_predictions(row: str) -> N
     assert 100 * curve.average_sensitivity == pytest.approx(average, abs=0.1)  # both sides printed rounded
 
 
-def random_evaluation(volume_count: int, predictions_each: int, quality: float, seed: int) -> tuple[Volumes, Volumes]:
-    generator = np.random.default_rng(seed)
-    truths, predictions = {}, {}
-    for index in range(volume_count):
-        low = np.random.default_rng(1000 + index).uniform(0, 400, (4, 3))
-        truths[f"v{index}"] = np.column_stack([low, low + 20])
-        noise = generator.uniform(0, 400, (predictions_each, 3))
-        wrong = np.column_stack([noise, noise + 20, generator.uniform(0, 0.8, predictions_each)])
-        seen = truths[f"v{index}"][generator.random(4) < quality]
-        right = np.column_stack([seen, generator.uniform(0.4, 1, len(seen))])
-        predictions[f"v{index}"] = np.concatenate([wrong, right])
-    return predictions, truths
+@pytest.mark.parametrize("row", PUBLISHED_ROWS)
+def test_the_average_of_a_published_row_is_the_printed_one(row: str) -> None:
+    percent, average = PUBLISHED_ROWS[row]
+    rates, shares = np.asarray(FALSE_POSITIVE_RATES), np.asarray(percent) / 100
+    curve = FrocCurve(rates, shares, np.linspace(1, 0, 7), volumes=800, lesions=4155, rule="3D IoBB ≥ 0.3")
+    assert 100 * curve.average_sensitivity == pytest.approx(average, abs=0.06)  # all eight are printed rounded
 
 
-def test_intervals_hold_the_value_and_shrink_with_more_patients() -> None:
-    few, many = (
-        bootstrap_interval(
-            match(*random_evaluation(n, 20, 0.6, 0)), [str(i) for i in range(n)], np.random.default_rng(0)
-        )
-        for n in (8, 80)
-    )
-    assert few.low <= few.value <= few.high
-    assert many.high - many.low < few.high - few.low
+@given(evaluations(distinct_scores=True), st.randoms(use_true_random=False))
+def test_the_order_of_the_volumes_changes_nothing(case: tuple[Volumes, Volumes], random: Random) -> None:
+    predictions, truths = half_open(case[0]), half_open(case[1])
+    names = random.sample(list(truths), len(truths))
+    shuffled = match(predictions, {name: truths[name] for name in names}).curve()
+    curve = match(predictions, truths).curve()
+    assert np.array_equal(shuffled.sensitivity, curve.sensitivity, equal_nan=True)
+    assert shuffled.false_positives_per_volume.tolist() == curve.false_positives_per_volume.tolist()
 
 
-def test_the_interval_is_reproducible_and_over_patients_not_volumes() -> None:
-    matches = match(*random_evaluation(30, 20, 0.6, 0))
-    one_patient = bootstrap_interval(matches, ["p"] * 30, np.random.default_rng(0))
-    assert one_patient.low == one_patient.high == pytest.approx(one_patient.value)
-    patients = [f"p{i // 3}" for i in range(30)]
-    first, second = (bootstrap_interval(matches, patients, np.random.default_rng(7)) for _ in range(2))
-    assert first == second
-
-
-def test_volumes_of_one_patient_are_drawn_together() -> None:
-    weights = patient_resamples(["p", "q", "p", "r"], np.random.default_rng(0), rounds=50)
-    assert (weights[:, 0] == weights[:, 2]).all()
-    assert (weights[:, [0, 1, 3]].sum(axis=1) == 3).all()
-
-
-def test_a_paired_difference_is_surer_than_two_intervals() -> None:
-    patients = [f"p{i}" for i in range(40)]
-    before, after = (match(*random_evaluation(40, 20, quality, 0)) for quality in (0.5, 0.6))
-    difference = paired_difference_interval(before, after, patients, np.random.default_rng(0))
-    separate = [bootstrap_interval(m, patients, np.random.default_rng(0)) for m in (before, after)]
-    assert difference.value == pytest.approx(separate[1].value - separate[0].value)
-    assert difference.high - difference.low < sum(interval.high - interval.low for interval in separate)
-    same = paired_difference_interval(before, before, patients, np.random.default_rng(0))
-    assert (same.value, same.low, same.high) == (0, 0, 0)
-
-
-def test_differences_need_the_same_truth_and_one_patient_for_each_volume() -> None:
-    one, other = match(*random_evaluation(3, 2, 0.5, 0)), match(*random_evaluation(4, 2, 0.5, 0))
-    with pytest.raises(BoxError, match="3 and 4 volumes"):
-        paired_difference_interval(one, other, ["p"] * 3, np.random.default_rng(0))
-    with pytest.raises(BoxError, match="2 patients are named for 3 volumes"):
-        bootstrap_interval(one, ["p", "q"], np.random.default_rng(0))
-
-
-def test_a_thousand_bootstraps_of_a_demo_take_less_than_a_second() -> None:
-    matches = match(*random_evaluation(40, 400, 0.6, 0))
-    start = time.perf_counter()
-    bootstrap_interval(matches, [f"p{i // 2}" for i in range(40)], np.random.default_rng(0), rounds=1000)
-    assert time.perf_counter() - start < 1
-
-
-class AnnotationUnpickler(pickle.Unpickler):
-    """Build arrays only."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        allowed = {
-            "ndarray": np.ndarray,
-            "dtype": np.dtype,
-            "_reconstruct": np._core.multiarray._reconstruct,  # type: ignore[attr-defined]  # how pickles name arrays
-        }
-        if not module.startswith("numpy"):
-            raise pickle.UnpicklingError(f"{module}.{name}")
-        return allowed[name]
-
-
-@pytest.fixture(scope="module")
-def manual_test_set(real_data: Path) -> dict[str, dict[str, Boxes]]:
-    content = (real_data / "deeplesion_manual" / "DeepLesion_manual_1K_test_release.pkl").read_bytes()
-    parts: dict[str, dict[str, Boxes]] = AnnotationUnpickler(io.BytesIO(content)).load()
-    return parts
-
-
-@pytest.mark.real_data
-def test_the_published_test_set_has_the_published_counts(manual_test_set: dict[str, dict[str, Boxes]]) -> None:
-    counts = {}
-    for part, content in manual_test_set.items():
-        first_last = [name.rsplit("_", 1)[1].split("-") for name in content]
-        counts[part] = (
-            len(content),
-            sum(len(boxes) for boxes in content.values()),
-            sum(int(last) - int(first) + 1 for first, last in first_last),
-            len({name.split("_")[0] for name in content}),
-            sum(len(boxes) == 0 for boxes in content.values()),
-        )
-    assert counts == {"val": (200, 1292, 9181, 99, 0), "test": (800, 4155, 34114, 519, 31)}
-
-
-@pytest.mark.real_data
-@pytest.mark.parametrize("overlap", Overlap)
-def test_the_published_truth_as_prediction_finds_all(
-    manual_test_set: dict[str, dict[str, Boxes]], overlap: Overlap
+@given(evaluations(distinct_scores=True), st.sampled_from(Overlap))
+def test_a_duplicate_with_a_lower_score_is_neither_found_nor_false(
+    case: tuple[Volumes, Volumes], overlap: Overlap
 ) -> None:
-    truths = {name: from_inclusive(boxes) for part in manual_test_set.values() for name, boxes in part.items()}
-    predictions = {name: np.column_stack([boxes, np.ones(len(boxes))]) for name, boxes in truths.items()}
-    curve = evaluate(predictions, truths, overlap)
-    assert curve.sensitivity_at().tolist() == [1.0] * 7
-    assert curve.false_positives_per_volume[-1] == 0
-    assert (curve.volumes, curve.lesions) == (1000, 5447)
+    predictions, truths = half_open(case[0]), half_open(case[1])
+    plain = match(predictions, truths, overlap)
+    hit = {name: rows[_rows_that_hit(plain, name)] for name, rows in predictions.items()}
+    lower = {name: np.column_stack([rows[:, :6], rows[:, 6] - 1]) for name, rows in hit.items()}
+    both = {name: np.concatenate([rows, lower[name]]) for name, rows in predictions.items()}
+    doubled = match(both, truths, overlap)
+    assert doubled.is_false_positive.sum() == plain.is_false_positive.sum()
+    assert doubled.new_lesions.sum() == plain.new_lesions.sum()
+    assert np.array_equal(doubled.curve().sensitivity_at(), plain.curve().sensitivity_at(), equal_nan=True)
 
 
-@pytest.mark.real_data
-def test_centre_voxels_satisfy_iobb_and_not_iou(manual_test_set: dict[str, dict[str, Boxes]]) -> None:
-    truths = {name: from_inclusive(boxes) for name, boxes in manual_test_set["test"].items()}
-    predictions = {}
-    for name, boxes in truths.items():
-        centre = np.floor((boxes[:, :3] + boxes[:, 3:]) / 2)
-        predictions[name] = np.column_stack([centre, centre + 1, np.ones(len(boxes))])
-    assert evaluate(predictions, truths, Overlap.IOBB).average_sensitivity == 1.0
-    assert evaluate(predictions, truths, Overlap.IOBBGT).average_sensitivity == 1.0
-    assert evaluate(predictions, truths, Overlap.IOU).average_sensitivity == 0.0
+def _rows_that_hit(matches: Matches, name: str) -> Boxes:
+    return matches.rows[(matches.volume_index == matches.names.index(name)) & ~matches.is_false_positive]
 
 
-@pytest.mark.real_data
-def test_shifted_truth_scores_the_same_as_by_the_literal_rules(manual_test_set: dict[str, dict[str, Boxes]]) -> None:
-    generator = np.random.default_rng(0)
-    truths = dict(list(manual_test_set["test"].items())[:150])
-    predictions = {
-        name: np.column_stack(
-            [boxes + np.tile(generator.integers(-8, 9, (len(boxes), 3)), 2), generator.integers(0, 50, len(boxes)) / 50]
-        )
-        for name, boxes in truths.items()
-    }
+@given(evaluations(distinct_scores=True))
+def test_the_larger_share_of_both_boxes_finds_at_least_as_much(case: tuple[Volumes, Volumes]) -> None:
+    predictions, truths = half_open(case[0]), half_open(case[1])
+    loose = evaluate(predictions, truths, Overlap.IOBBGT)
+    for overlap in (Overlap.IOBB, Overlap.IOGT, Overlap.IOU):
+        strict = evaluate(predictions, truths, overlap)
+        if strict.lesions:
+            assert (loose.sensitivity_at() >= strict.sensitivity_at()).all()
+
+
+@given(evaluations(distinct_scores=True), st.integers(0, 3))
+def test_boxes_on_one_slice_are_measured_alike_in_two_and_three_dimensions(
+    case: tuple[Volumes, Volumes], slice_index: int
+) -> None:
+    def flat(rows: Boxes) -> Boxes:
+        return np.delete(rows, [2, 5], axis=1)
+
+    def thin(rows: Boxes) -> Boxes:
+        rows = np.array(rows)
+        rows[:, 2], rows[:, 5] = slice_index, slice_index + 1
+        return rows
+
+    predictions, truths = half_open(case[0]), half_open(case[1])
     for overlap in Overlap:
-        rates, sensitivities = literal_froc(predictions, truths, overlap)
-        curve = evaluate(half_open(predictions), half_open(truths), overlap)
-        assert curve.sensitivity.tolist() == sensitivities
-        assert curve.false_positives_per_volume.tolist() == rates
+        solid = match({n: thin(r) for n, r in predictions.items()}, {n: thin(r) for n, r in truths.items()}, overlap)
+        plane = match(
+            {n: flat(r) for n, r in predictions.items()}, {n: flat(r) for n, r in truths.items()}, overlap, dimensions=2
+        )
+        assert solid.found_by.tolist() == plane.found_by.tolist()
+        assert solid.is_false_positive.tolist() == plane.is_false_positive.tolist()
+
+
+def test_a_strict_rule_wants_more_than_the_threshold() -> None:
+    half = volumes(a=[[0, 0, 0, 10, 10, 5, 0.9]])
+    for is_strict, found in ((False, 1.0), (True, 0.0)):
+        matches = match(half, volumes(a=[box(0)]), Overlap.IOU, 0.5, is_strict=is_strict)
+        assert matches.curve().average_sensitivity == found
+    assert matches.rule == "3D IoU > 0.5"
+
+
+def test_of_lesions_measures_a_part_at_the_false_positives_of_the_whole() -> None:
+    truths = volumes(a=[box(0), box(50)], b=[box(0)])
+    matches = match(volumes(a=[box(50, score=0.9), box(200, score=0.8)], b=[box(0, score=0.7)]), truths)
+    part = matches.of_lesions(np.asarray([True, False, True])).curve()
+    assert part.false_positives_per_volume.tolist() == matches.curve().false_positives_per_volume.tolist()
+    assert part.sensitivity.tolist() == [0.0, 0.0, 0.5]
+    assert part.lesions == 2
+
+
+def test_findings_of_one_expert_become_rows() -> None:
+    found = [Finding(expert, (0, 1, 2, 3, 4, 5), (), 0.5) for expert in ("lung", FUSED)]
+    assert prediction_rows(found, "lung").tolist() == [[0, 1, 2, 3, 4, 5, 0.5]]
+    assert prediction_rows(found, "liver").shape == (0, 7)

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lens_engine.boxes import Overlap
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.predict import detect
+from lens_engine.evaluation.bootstrap import bootstrap_interval
 from lens_engine.findings import FUSED, Finding
-from lens_engine.froc import bootstrap_interval, match
+from lens_engine.froc import match, prediction_rows
 from lens_training.datasets.case import Case
 from lens_training.progress import ProgressLog, Stage
 from lens_training.stopping import StopSignal
@@ -35,7 +35,7 @@ def measure(model: LensDetector, cases: Sequence[Case], log: ProgressLog, stop: 
     metrics = {"scans": float(len(cases)), "lesions": float(sum(len(truth) for truth in truths.values()))}
     for overlap in (Overlap.IOBB, Overlap.IOU):
         for expert in (FUSED, *model.config.experts):
-            predictions = {name: _rows(findings, expert) for name, findings in found.items()}
+            predictions = {name: prediction_rows(findings, expert) for name, findings in found.items()}
             matches = match(predictions, truths, overlap)
             name = f"{expert} average sensitivity {overlap} 0.3"
             metrics[name] = round(matches.curve().average_sensitivity, 4)
@@ -44,8 +44,3 @@ def measure(model: LensDetector, cases: Sequence[Case], log: ProgressLog, stop: 
                 interval = bootstrap_interval(matches, patients, np.random.default_rng(0))
                 metrics[f"{name} low"], metrics[f"{name} high"] = round(interval.low, 4), round(interval.high, 4)
     return metrics
-
-
-def _rows(findings: Sequence[Finding], expert: str) -> NDArray[np.float64]:
-    rows = [(*finding.box, finding.score) for finding in findings if finding.expert == expert]
-    return np.asarray(rows, dtype=np.float64).reshape(-1, 7)

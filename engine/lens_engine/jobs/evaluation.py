@@ -20,17 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.boxes import Overlap
-from lens_engine.findings import FUSED, Finding, Split
-from lens_engine.froc import (
-    FALSE_POSITIVE_RATES,
-    HIT_THRESHOLD,
-    FrocCurve,
-    Interval,
-    Matches,
-    bootstrap_interval,
-    match,
-    paired_difference_interval,
-)
+from lens_engine.evaluation.bootstrap import Interval, bootstrap_interval, paired_difference_interval
+from lens_engine.findings import FUSED, Split
+from lens_engine.froc import FALSE_POSITIVE_RATES, HIT_THRESHOLD, FrocCurve, Matches, match, prediction_rows
 from lens_engine.jobs.messages import EvaluateModels
 from lens_engine.jobs.results import EvaluateResult, MeasuredValue
 from lens_engine.store.annotations import AnnotationRole, Annotations
@@ -99,7 +91,7 @@ def _truth(database: Database, series_ids: Sequence[int]) -> _Truth:
     catalog, annotations = Catalog(database), Annotations(database)
     series = tuple(catalog.series(series_id) for series_id in series_ids)
     boxes = {
-        item.name: _array([note.box for note in annotations.of_series(item.id, AnnotationRole.REFERENCE)], 6)
+        item.name: _boxes([note.box for note in annotations.of_series(item.id, AnnotationRole.REFERENCE)])
         for item in series
     }
     return _Truth(series, boxes)
@@ -112,19 +104,15 @@ def _matches(database: Database, version: str, truth: _Truth) -> dict[str, dict[
     experts = (*Models(database).get(version).experts, FUSED)
     return {
         expert: {
-            rule: match({name: _predictions(found, expert) for name, found in findings.items()}, truth.boxes, rule)
+            rule: match({name: prediction_rows(found, expert) for name, found in findings.items()}, truth.boxes, rule)
             for rule in RULES
         }
         for expert in experts
     }
 
 
-def _predictions(findings: Sequence[Finding], expert: str) -> NDArray[np.float64]:
-    return _array([(*finding.box, finding.score) for finding in findings if finding.expert == expert], 7)
-
-
-def _array(rows: Sequence[Sequence[float]], columns: int) -> NDArray[np.float64]:
-    return np.asarray(rows, dtype=np.float64).reshape(-1, columns)
+def _boxes(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    return np.asarray(rows, dtype=np.float64).reshape(-1, 6)
 
 
 def _stored(
