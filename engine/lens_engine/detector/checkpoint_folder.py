@@ -48,7 +48,7 @@ def write_folder(
     broken = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         raise CheckpointError(
-            f"The weights {_listed(broken)} are not finite as {dtype}", "Finite weights are needed", "Train again"
+            f"The weights {listed(broken)} are not finite as {dtype}", "Finite weights are needed", "Train again"
         )
     content = save(tensors)
     complete = card.model_copy(
@@ -138,10 +138,10 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> Non
     CheckpointError
         If names or shapes differ; the message lists them.
     """
-    differences = _differences(tensors, _weights(network))
-    if differences:
+    found = differences(tensors, _weights(network))
+    if found:
         raise CheckpointError(
-            f"The weights {folder / WEIGHTS_NAME} do not fit their card: {_listed(differences)}",
+            f"The weights {folder / WEIGHTS_NAME} do not fit their card: {listed(found)}",
             "Every parameter of the configuration must be there with its shape",
             "Use the checkpoint with the version that wrote it, or train again",
         )
@@ -154,16 +154,8 @@ def parameters_digest(tensors: Mapping[str, Tensor]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _weights(network: nn.Module) -> dict[str, Tensor]:
-    """Return everything inference needs: parameters and running statistics, without batch counters."""
-    return {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(_COUNTER)}
-
-
-def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return tensor.detach().to("cpu", dtype).contiguous()
-
-
-def _differences(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+def differences(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """Return what is missing, unknown or of another shape, in words."""
     missing = [f"{name} is missing" for name in sorted(wanted.keys() - found.keys())]
     surplus = [f"{name} is unknown" for name in sorted(found.keys() - wanted.keys())]
     shapes = [
@@ -174,6 +166,16 @@ def _differences(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> l
     return missing + surplus + shapes
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Return the first few names, and how many more there are."""
     more = len(names) - _SHOWN_DIFFERENCES
     return ", ".join(names[:_SHOWN_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _weights(network: nn.Module) -> dict[str, Tensor]:
+    """Return everything inference needs: parameters and running statistics, without batch counters."""
+    return {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(_COUNTER)}
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.detach().to("cpu", dtype).contiguous()
