@@ -62,7 +62,7 @@ def train(scans: Path, name: str, stream: io.StringIO, *, resume: bool = False) 
     series = training_set(Snapshot.load(scans / "snapshot.json"), {"scans": scans})
     model, stop = tiny_model(), StopSignal()
     stop.listen()
-    run = Run(series, RECIPE, STEPS, seed=0, fingerprint="same", folder=scans / name)
+    run = Run(series, RECIPE.with_length(steps=STEPS), seed=0, fingerprint="same", folder=scans / name)
     fit(model, run, ProgressLog(stream, None, interval_seconds=0), stop, resume=resume)
     return model
 

@@ -40,7 +40,6 @@ class _Start:
 
     snapshot: Snapshot
     recipe: Recipe
-    steps: int
     seed: int
     parent: CheckpointCard | None
 
@@ -48,7 +47,7 @@ class _Start:
     def fingerprint(self) -> str:
         """Equal for runs that give the same result."""
         weights = None if self.parent is None else self.parent.weights_digest
-        parts = [self.snapshot.digest, self.recipe.model_dump_json(), self.steps, self.seed, weights]
+        parts = [self.snapshot.digest, self.recipe.deciding_fields, self.seed, weights]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -67,10 +66,10 @@ def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     stop = StopSignal()
     stop.listen()
     with _errors_as_exit_codes(out):
-        chosen = load_recipe(recipe)
+        chosen = load_recipe(recipe).with_length(steps=steps)
         labels = Snapshot.load(snapshot)
         parent = None if init == FROM_SCRATCH else read_card(Path(init))
-        start = _Start(labels, chosen, steps or chosen.steps, seed, parent)
+        start = _Start(labels, chosen, seed, parent)
         if not resume:
             (out / LOG_FILE).unlink(missing_ok=True)
         log = ProgressLog(sys.stdout, out / LOG_FILE)
@@ -78,10 +77,10 @@ def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
             model = new_model(labels.experts, chosen.detector, seed)
         else:
             model, _ = model_from_checkpoint(Path(init), labels.experts)
-        run = Run(training_set(labels, _roots(root or [])), chosen, start.steps, seed, start.fingerprint, out)
-        fit(model, run, log, stop, resume=resume)
+        run = Run(training_set(labels, _roots(root or [])), chosen, seed, start.fingerprint, out)
+        trained_steps = fit(model, run, log, stop, resume=resume)
         log.report(Stage.SAVE, 0, 1)
-        save_checkpoint(model, _card(start, None if parent is None else Path(init).resolve().name), out)
+        save_checkpoint(model, _card(start, trained_steps, None if parent is None else Path(init).resolve().name), out)
         log.report(Stage.SAVE, 1, 1)
 
 
@@ -99,13 +98,13 @@ def recipe_command(
     with _errors_as_exit_codes(out):
         recipe = load_recipe(name)
         if steps is not None:
-            recipe = recipe.model_copy(update={"steps": steps})
+            recipe = recipe.with_length(steps=steps)
         if not resume:
             (out / LOG_FILE).unlink(missing_ok=True)
         make_demo_model(recipe, seed, out, ProgressLog(sys.stdout, out / LOG_FILE), stop, resume=resume)
 
 
-def _card(start: _Start, parent_name: str | None) -> CheckpointCard:
+def _card(start: _Start, steps: int, parent_name: str | None) -> CheckpointCard:
     trained_on, notice = origin_of(start.parent)
     return CheckpointCard(
         trained_on=trained_on,
@@ -113,7 +112,7 @@ def _card(start: _Start, parent_name: str | None) -> CheckpointCard:
         parent=parent_name,
         snapshot=start.snapshot.digest,
         recipe=start.recipe.name,
-        steps=start.steps,
+        steps=steps,
         seed=start.seed,
     )
 

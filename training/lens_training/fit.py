@@ -42,14 +42,13 @@ class Run:
 
     training_set: TrainingSet
     recipe: Recipe
-    steps: int
     seed: int
     fingerprint: str
     folder: Path
 
 
 def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, resume: bool = False) -> int:
-    """Train the model in place and return how many steps this process did.
+    """Train the model in place and return how many steps the whole run has.
 
     Parameters
     ----------
@@ -70,23 +69,24 @@ def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, re
     keep_freed_memory()
     if run.recipe.threads is not None:
         torch.set_num_threads(run.recipe.threads)
+    plan = BatchPlan(run.training_set, run.recipe.sampling, run.seed)
+    steps = run.recipe.steps_in(plan.batches_per_epoch)
     last = run.folder / LAST_CHECKPOINT
     first_step = _step_of(last, run.fingerprint) if resume and last.exists() else 0
-    if first_step >= run.steps:
+    if first_step >= steps:
         state = torch.load(last, weights_only=True, map_location="cpu")["state_dict"]
         model.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
         model.eval()
-        return 0
-    plan = BatchPlan(run.training_set, run.recipe.sampling, run.seed)
+        return steps
     cache = PlaneCache(run.training_set.cases, model.config, int(run.recipe.sampling.cache_gib * _GIB))
     _prepare(cache, plan, log, stop)
     maker = BatchMaker(run.training_set, cache, plan, model.config, run.recipe.augmentation, run.seed)
-    watch = _Watch(run, log, stop)
+    watch = _Watch(run, steps, log, stop)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     trainer = Trainer(
         accelerator="auto",
         devices=1,
-        max_steps=run.steps,
+        max_steps=steps,
         max_epochs=-1,
         gradient_clip_val=run.recipe.schedule.gradient_clip,
         callbacks=[watch],
@@ -97,21 +97,22 @@ def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, re
         default_root_dir=run.folder,
     )
     trainer.fit(
-        DetectorTraining(model, run.recipe, run.steps, run.seed).train(),
-        DataLoader(BatchStream(maker, first_step, run.steps), batch_size=None),
+        DetectorTraining(model, run.recipe, steps, run.seed).train(),
+        DataLoader(BatchStream(maker, first_step, steps), batch_size=None),
         ckpt_path=last if first_step else None,
         weights_only=True,
     )
     stop.check()
     model.eval()
-    return run.steps - first_step
+    return steps
 
 
 class _Watch(Callback):
     """Reports progress, writes `last.ckpt`, and ends the training when asked to."""
 
-    def __init__(self, run: Run, log: ProgressLog, stop: StopSignal) -> None:
+    def __init__(self, run: Run, steps: int, log: ProgressLog, stop: StopSignal) -> None:
         self._run = run
+        self._steps = steps
         self._log = log
         self._stop = stop
         self._sums: dict[str, float] = {}
@@ -139,11 +140,11 @@ class _Watch(Callback):
                 self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
         recipe = self._run.recipe
-        if step % recipe.log_every == 0 or step == self._run.steps:
+        if step % recipe.log_every == 0 or step == self._steps:
             means = {name: round(value / self._count, 5) for name, value in self._sums.items()}
-            self._log.report(Stage.TRAIN, step, self._run.steps, means)
+            self._log.report(Stage.TRAIN, step, self._steps, means)
             self._sums, self._count = {}, 0
-        if self._stop.is_set or step % recipe.checkpoint_every == 0 or step == self._run.steps:
+        if self._stop.is_set or step % recipe.checkpoint_every == 0 or step == self._steps:
             _save(trainer, self._run.folder / LAST_CHECKPOINT)
         if self._stop.is_set:
             trainer.should_stop = True

@@ -38,11 +38,9 @@ def make_demo_model(
         )
     model = new_model(DATASETS, recipe.detector, seed)
     training = TrainingSet(_made(recipe.phantoms, log, stop), SCOPES, uses_unlabelled=False)
-    fingerprint = hashlib.sha256(json.dumps([GENERATOR_VERSION, recipe.model_dump_json(), seed]).encode()).hexdigest()
-    fit(model, Run(training, recipe, recipe.steps, seed, fingerprint, folder), log, stop, resume=resume)
-    card = CheckpointCard(
-        trained_on=TrainedOn.PHANTOMS, notice=DEMO_NOTICE, recipe=recipe.name, steps=recipe.steps, seed=seed
-    )
+    fingerprint = hashlib.sha256(json.dumps([GENERATOR_VERSION, recipe.deciding_fields, seed]).encode()).hexdigest()
+    steps = fit(model, Run(training, recipe, seed, fingerprint, folder), log, stop, resume=resume)
+    card = CheckpointCard(trained_on=TrainedOn.PHANTOMS, notice=DEMO_NOTICE, recipe=recipe.name, steps=steps, seed=seed)
     # Measured after rounding to what is stored, so that the card tells the truth about the file.
     save_checkpoint(model, card, folder, dtype=torch.float16)
     stored, _ = load_checkpoint(folder)

@@ -177,7 +177,10 @@ class Recipe(BaseModel):
     """One line for people."""
     row: PublishedRow | None = None
     """Set for recipes of a row in a published table."""
-    steps: int = Field(ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    """Length of the run; either this or `epochs`."""
+    epochs: int | None = Field(default=None, ge=1)
+    """Length of the run; an epoch shows every 3D lesion once."""
     schedule: ScheduleRecipe
     sampling: SamplingRecipe = SamplingRecipe()
     augmentation: AugmentationRecipe = AugmentationRecipe()
@@ -195,6 +198,33 @@ class Recipe(BaseModel):
     log_every: int = Field(default=10, ge=1)
     checkpoint_every: int = Field(default=50, ge=1)
     """Steps between two files from which a killed run goes on."""
+    tensorboard: bool = False
+    """Whether losses, learning rate and speed also go to event files for TensorBoard."""
     phantoms: PhantomRecipe | None = None
     """Patients to make where the data are phantoms."""
     evaluation: EvaluationRecipe = EvaluationRecipe()
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> "Recipe":
+        if (self.steps is None) == (self.epochs is None):
+            given = f"steps is {self.steps} and epochs is {self.epochs}"
+            raise ValueError(f"{given}; exactly one of them is needed, the other one null")
+        return self
+
+    @property
+    def deciding_fields(self) -> str:
+        """Everything that decides the weights, as JSON; how fast and how loud the run is does not."""
+        indifferent = ("workers", "log_every", "checkpoint_every", "tensorboard", "title", "row", "evaluation")
+        return self.model_dump_json(exclude=dict.fromkeys(indifferent, True) | {"sampling": {"cache_gib": True}})
+
+    def steps_in(self, batches_per_epoch: int, processes: int = 1) -> int:
+        """Return how many steps the run has, when every process takes a batch of its own in each step."""
+        if self.epochs is not None:
+            return -(-self.epochs * batches_per_epoch // processes)
+        return self.steps or 0  # never 0: one of both is set
+
+    def with_length(self, *, steps: int | None = None, epochs: int | None = None) -> "Recipe":
+        """Return the recipe with another length; the same where neither is given."""
+        if steps is None and epochs is None:
+            return self
+        return self.model_validate(self.model_dump() | {"steps": steps, "epochs": epochs})
