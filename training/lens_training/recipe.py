@@ -8,6 +8,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lens_engine.detector.config import DetectorConfig, narrow_lens, published_lens
+from lens_training.schedule import Precision, ScheduleRecipe
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,14 +31,6 @@ class InitialWeights(StrEnum):
     """Trunk of the published DenseNet-121; the user says where its weights are."""
     NONE = "none"
     """Random."""
-
-
-class Precision(StrEnum):
-    """Numbers that the network computes with in training; weights are always kept in 32 bits."""
-
-    FP32 = "32-true"
-    BF16_MIXED = "bf16-mixed"
-    FP16_MIXED = "16-mixed"
 
 
 class EvaluatedOutput(StrEnum):
@@ -67,29 +60,6 @@ class EvaluationRecipe(BaseModel):
     model_config = _FROZEN
 
     output: EvaluatedOutput = EvaluatedOutput.FUSED
-
-
-class ScheduleRecipe(BaseModel):
-    """RAdam and its learning rate (spec 8)."""
-
-    model_config = _FROZEN
-
-    learning_rate: float = Field(gt=0)
-    warmup_steps: int = Field(default=0, ge=0)
-    """Steps over which the rate rises linearly."""
-    drops: tuple[float, ...] = (0.5, 0.75)
-    """Shares of all steps after which the rate is multiplied by `drop_factor`; LENS: after 4 and 6 of 8 epochs."""
-    drop_factor: float = Field(default=0.1, gt=0, le=1)
-    weight_decay: float = Field(default=5e-4, ge=0)
-    """On weights; biases and normalisation have none and twice the rate, as in MULAN."""
-    gradient_clip: float = Field(default=10.0, gt=0)
-    """Largest norm of the whole gradient."""
-
-    def factor(self, step: int, steps: int) -> float:
-        """Return what the learning rate is multiplied by before step `step` of `steps`."""
-        warm = min(1.0, (step + 1) / (self.warmup_steps + 1))
-        passed = sum(step >= share * steps for share in self.drops)
-        return warm * self.drop_factor**passed
 
 
 class SamplingRecipe(BaseModel):
