@@ -104,11 +104,18 @@ class LensDetector(nn.Module):
             Default: those of inference.
         """
         limits = limits or self.test_limits
+        by_image = self.expert_proposals(features, image_sizes, limits.pre_nms)
+        return [self._pooled(experts, limits.post_nms) for experts in by_image]
+
+    @torch.no_grad()
+    def expert_proposals(
+        self, features: Tensor, image_sizes: Sequence[tuple[int, int]], limit: int
+    ) -> list[tuple[BoxSet, ...]]:
+        """Return for each image the at most `limit` proposals of each expert, best first, before any NMS."""
         by_expert = [
-            self._proposals_of_expert(network, features, image_sizes, limits.pre_nms)
-            for network in self.proposal_networks()
+            self._proposals_of_expert(network, features, image_sizes, limit) for network in self.proposal_networks()
         ]
-        return [self._pooled(on_image, limits.post_nms) for on_image in zip(*by_expert, strict=True)]
+        return list(zip(*by_expert, strict=True))
 
     def roi_features(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         """Pool boxes (n_i, 4) of each image to (sum of n_i, channels, pooled, pooled)."""

@@ -130,13 +130,28 @@ class DetectorConfig(InputConfig):
         return experts
 
 
-def published_lens(experts: tuple[str, ...]) -> DetectorConfig:
-    """Return the configuration of the LENS paper, with our choices where it is silent (spec 2 to 4)."""
-    return DetectorConfig(experts=experts)
+def published_lens(
+    experts: tuple[str, ...], kind: ProposalKind = ProposalKind.AFP, *, two_stages: bool = True
+) -> DetectorConfig:
+    """Return the configuration of the LENS paper, with our choices where it is silent (spec 2 to 4).
+
+    The RPN has MULAN's 512 hidden channels. FCOS and CenterNet, whose widths are not published, have the AFP's 256 in
+    each branch, so that the rows of LENS Table III differ by their principle and not by their size.
+    """
+    return DetectorConfig(
+        experts=experts,
+        proposal=ProposalConfig(kind=kind, width=512 if kind is ProposalKind.RPN else 256),
+        head=HeadConfig() if two_stages else None,
+    )
 
 
-def narrow_lens(experts: tuple[str, ...]) -> DetectorConfig:
-    """Return the same assembly, narrow enough for a CPU and for a checkpoint of less than 2 MB."""
+def narrow_lens(
+    experts: tuple[str, ...], kind: ProposalKind = ProposalKind.AFP, *, two_stages: bool = True
+) -> DetectorConfig:
+    """Return the same assembly, narrow enough for a CPU and for a checkpoint of less than 2 MB.
+
+    An RPN is twice as wide as the other networks, as in `published_lens`, and its anchors are as large in millimetres.
+    """
     return DetectorConfig(
         experts=experts,
         pixel_mm=1.6,
@@ -145,9 +160,16 @@ def narrow_lens(experts: tuple[str, ...]) -> DetectorConfig:
         intensity=NARROW_INTENSITY,
         antialias=True,
         backbone=BackboneConfig(stem=32, growth=16, blocks=(4, 6, 8), fpn_channels=64),
-        proposal=ProposalConfig(
-            width=32, min_side=4.0, pre_nms=200, post_nms=64, train_pre_nms=500, train_post_nms=128
-        ),
-        head=HeadConfig(fc_width=96),
+        proposal=_narrow_proposals(kind),
+        head=HeadConfig(fc_width=96) if two_stages else None,
         post=PostConfig(per_slice=20),
     )
+
+
+def _narrow_proposals(kind: ProposalKind) -> ProposalConfig:
+    limits = ProposalConfig(
+        kind=kind, width=32, min_side=4.0, pre_nms=200, post_nms=64, train_pre_nms=500, train_post_nms=128
+    )
+    if kind is not ProposalKind.RPN:
+        return limits
+    return limits.model_copy(update={"width": 64, "anchors": AnchorConfig(sizes=(8.0, 12.0, 16.0, 24.0, 48.0))})

@@ -1,5 +1,6 @@
 """From every expert's scored boxes on a slice to its detections, and to the fusion of all (spec 4.4)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -38,7 +39,12 @@ def fuse_experts(boxes: Tensor, scores: Tensor, size: tuple[int, int], post: Pos
         Height and width of the image without padding, for clipping.
     """
     clipped = ops.clip_boxes(boxes, size)
-    experts = tuple(_select(clipped[:, i], scores[:, i], post) for i in range(scores.shape[1]))
+    return fuse_boxes([BoxSet(clipped[:, i], scores[:, i]) for i in range(scores.shape[1])], post)
+
+
+def fuse_boxes(found: Sequence[BoxSet], post: PostConfig) -> SliceDetections:
+    """Select each expert's detections among boxes of its own, already clipped, and fuse them."""
+    experts = tuple(_select(own.boxes, own.scores, post) for own in found)
     pooled = torch.cat([expert.boxes for expert in experts])
     pooled_scores = torch.cat([expert.scores for expert in experts])
     kept = ops.non_maximum_suppression(pooled, pooled_scores, post.nms)

@@ -1,15 +1,16 @@
 """Run a detector on a whole series: boxes of every expert on every grid slice, their fusion, and 3D findings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lens_engine.detector.assembly import BoxSet, LensDetector
 from lens_engine.detector.config import PostConfig
 from lens_engine.detector.embedding import embed
-from lens_engine.detector.fusion import SliceDetections, fuse_experts
+from lens_engine.detector.fusion import SliceDetections, fuse_boxes, fuse_experts
 from lens_engine.detector.preprocess import NetworkGrid, prepare
 from lens_engine.detector.shared import FeatureChunk, SharedBackbone
 from lens_engine.findings import FUSED
@@ -53,17 +54,32 @@ def detect(
     return SeriesDetections(proposals, tuple(findings))
 
 
-def _detect_on_chunk(model: LensDetector, chunk: FeatureChunk, post: PostConfig, columns: "_Columns") -> None:
-    size = columns.grid.size
-    features = chunk.features
-    pooled = [found.boxes for found in model.proposals(features, [size] * len(features))]
+def slice_detections(
+    model: LensDetector, features: Tensor, sizes: Sequence[tuple[int, int]], post: PostConfig
+) -> list[SliceDetections]:
+    """Return the detections on slices from their features (n, channels, h, w), by one stage or two.
+
+    Parameters
+    ----------
+    sizes
+        Height and width of each slice without padding, in network pixels.
+    """
+    if model.head is None:
+        found = model.expert_proposals(features, sizes, model.test_limits.pre_nms)
+        return [fuse_boxes(experts, post) for experts in found]
+    pooled = [found.boxes for found in model.proposals(features, sizes)]
     shared = model.head_features(features, pooled)
     boxes, scores = model.expert_boxes(shared, torch.cat(pooled)), model.expert_scores(shared)
     counts = [len(found) for found in pooled]
-    detections = [
+    return [
         fuse_experts(on_slice, scored, size, post)
-        for on_slice, scored in zip(torch.split(boxes, counts), torch.split(scores, counts), strict=True)
+        for on_slice, scored, size in zip(torch.split(boxes, counts), torch.split(scores, counts), sizes, strict=True)
     ]
+
+
+def _detect_on_chunk(model: LensDetector, chunk: FeatureChunk, post: PostConfig, columns: "_Columns") -> None:
+    features = chunk.features
+    detections = slice_detections(model, features, [columns.grid.size] * len(features), post)
     fused = [found.fused.boxes for found in detections]
     embeddings = torch.split(embed(model, features, fused), [len(found) for found in fused])
     for index, (found, embedding) in enumerate(zip(detections, embeddings, strict=True)):

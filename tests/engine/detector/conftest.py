@@ -74,8 +74,8 @@ def _loud_detector(config: DetectorConfig, seed: int = 0) -> LensDetector:
                 if module.bias is not None:
                     module.bias.normal_(0, 0.1, generator=generator)
         model.backbone.trunk.features.get_submodule("conv0").weight /= 50
-        for network in model.proposers:
-            network.sizes[2].bias.fill_(2.5)
+        for network in model.proposal_networks():
+            network.start_with_sides(5.0)
         for layer in model.regressors:
             layer.weight.mul_(0.1)
     return model

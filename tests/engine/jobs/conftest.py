@@ -50,8 +50,8 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for module in model.modules():
             if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
                 module.weight.normal_(0, module.weight[0].numel() ** -0.5)
-        for network in model.proposers:
-            network.sizes[2].bias.fill_(2.5)
+        for network in model.proposal_networks():
+            network.start_with_sides(5.0)
     save_checkpoint(model, CheckpointCard(trained_on=TrainedOn.NOTHING), folder)
     return folder
 
