@@ -8,8 +8,8 @@ from lens_engine.detector.checkpoint import save_checkpoint
 from lens_engine.errors import ConfigError
 from lens_training.initial import model_from_checkpoint, new_model, with_more_experts
 from lens_training.recipe import DetectorSize, Recipe
-from lens_training.schedule import ScheduleRecipe
 from lens_training.recipe_files import load_recipe
+from lens_training.schedule import ScheduleRecipe
 from training.scenes import EXPERTS, tiny_model
 
 
