@@ -1,0 +1,91 @@
+"""New scores for findings: how likely the network thinks each is a lesion, alone or averaged with the detector's."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import StrEnum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lens_engine.detector.false_positive_reduction.network import FprNetwork
+from lens_engine.detector.false_positive_reduction.patches import PatchCutter, by_depth
+from lens_engine.findings import Finding
+from lens_engine.volume import Volume
+
+PATCHES_AT_ONCE = 32
+
+
+class ScoreRule(StrEnum):
+    """What becomes the score of a finding."""
+
+    AVERAGE = "average"
+    """Mean of the detector's and the network's (LENS Eq. 4)."""
+    ALONE = "alone"
+    """The network's only."""
+
+
+def reduce_false_positives(
+    network: FprNetwork,
+    volume: Volume,
+    findings: Sequence[Finding],
+    *,
+    rule: ScoreRule = ScoreRule.AVERAGE,
+    batch: int = PATCHES_AT_ONCE,
+) -> tuple[Finding, ...]:
+    """Return the findings with new scores, in their order; see `lesion_probabilities` and `rescored`."""
+    return rescored(findings, lesion_probabilities(network, volume, findings, batch=batch), rule)
+
+
+@torch.inference_mode()
+def lesion_probabilities(
+    network: FprNetwork,
+    volume: Volume,
+    findings: Sequence[Finding],
+    *,
+    batch: int = PATCHES_AT_ONCE,
+    dtype: torch.dtype = torch.float32,
+) -> NDArray[np.float64]:
+    """Return how likely each finding is a lesion, in [0, 1], (n,).
+
+    Memory grows with `batch`, not with the number of findings or slices.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode; the work is done on its device.
+    dtype
+        Of the convolutions: `torch.bfloat16` is faster where the device is made for it.
+    """
+    device = next(network.parameters()).device
+    boxes = [finding.box for finding in findings]
+    order = by_depth(boxes)
+    cutter = PatchCutter(volume, network.config)
+    probabilities = np.zeros(len(findings))
+    for start in range(0, len(order), batch):
+        numbers = order[start : start + batch]
+        patches = [cutter.cut(boxes[number]) for number in numbers]
+        voxels = torch.from_numpy(np.stack([patch.voxels for patch in patches]))[:, None].to(device)
+        places = torch.from_numpy(np.stack([patch.box for patch in patches])).to(device)
+        with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
+            maps = network.trunk(voxels)
+        probabilities[numbers] = network.judge(maps, places).double().sigmoid().cpu().numpy()
+    return probabilities
+
+
+def rescored(
+    findings: Sequence[Finding], probabilities: NDArray[np.float64], rule: ScoreRule = ScoreRule.AVERAGE
+) -> tuple[Finding, ...]:
+    """Return the findings with scores by the rule, in their order.
+
+    The 3D score alone changes. The scores of the cross-sections and of the experts stay what the detector said: nobody
+    has looked at them again.
+    """
+    return tuple(
+        replace(finding, score=_score(finding.score, float(probability), rule))
+        for finding, probability in zip(findings, probabilities, strict=True)
+    )
+
+
+def _score(detector: float, network: float, rule: ScoreRule) -> float:
+    return network if rule is ScoreRule.ALONE else (detector + network) / 2

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+
+from lens_engine.detector.false_positive_reduction.rescoring import (
+    ScoreRule,
+    lesion_probabilities,
+    reduce_false_positives,
+    rescored,
+)
+from lens_engine.findings import FUSED, Finding, SliceBox
+
+
+@pytest.fixture
+def findings() -> tuple[Finding, ...]:
+    """Return findings in no order of depth."""
+    found = []
+    for number, z in enumerate((6, 1, 4, 3, 7)):
+        x, y = 20.0 + 4 * number, 40.0 - 3 * number
+        part = SliceBox(z, (x, y, x + 8, y + 10), 0.3)
+        found.append(Finding(FUSED, (x, y, z, x + 8, y + 10, z + 1), (part,), 0.1 * (number + 1), {"universal": 0.3}))
+    return tuple(found)
+
+
+def test_the_score_is_the_mean_of_both_and_nothing_else_changes(tiny_network, make_volume, findings):
+    volume = make_volume(9)
+    probabilities = lesion_probabilities(tiny_network, volume, findings)
+    new = reduce_false_positives(tiny_network, volume, findings)
+    assert [finding.score for finding in new] == pytest.approx(
+        [(finding.score + value) / 2 for finding, value in zip(findings, probabilities, strict=True)]
+    )
+    for before, after in zip(findings, new, strict=True):
+        assert (after.box, after.slices, after.expert_scores) == (before.box, before.slices, before.expert_scores)
+
+
+def test_the_network_alone_can_score(findings):
+    alone = rescored(findings, np.array([0.1, 0.9, 0.5, 0.3, 0.7]), ScoreRule.ALONE)
+    assert [finding.score for finding in alone] == [0.1, 0.9, 0.5, 0.3, 0.7]
+
+
+def test_every_finding_gets_its_own_probability_whatever_the_batch(tiny_network, make_volume, findings):
+    volume = make_volume(9)
+    together = lesion_probabilities(tiny_network, volume, findings)
+    assert len(np.unique(together)) == len(findings)
+    assert ((together > 0) & (together < 1)).all()
+    for batch in (1, 2):
+        np.testing.assert_allclose(
+            lesion_probabilities(tiny_network, volume, findings, batch=batch), together, rtol=1e-5
+        )
+    backwards = lesion_probabilities(tiny_network, volume, findings[::-1])
+    np.testing.assert_allclose(backwards[::-1], together, rtol=1e-5)
+
+
+def test_half_precision_stays_close(tiny_network, make_volume, findings):
+    volume = make_volume(9)
+    exact = lesion_probabilities(tiny_network, volume, findings)
+    rough = lesion_probabilities(tiny_network, volume, findings, dtype=torch.bfloat16)
+    np.testing.assert_allclose(rough, exact, atol=0.02)
+
+
+def test_no_findings_stay_none(tiny_network, make_volume):
+    assert reduce_false_positives(tiny_network, make_volume(9), ()) == ()
