@@ -1,14 +1,11 @@
 from pathlib import Path
 
-import pytest
 import torch
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.detector.checkpoint import save_checkpoint
-from lens_engine.errors import ConfigError
 from lens_training.initial import model_from_checkpoint, new_model, with_more_experts
-from lens_training.recipe import DetectorSize, Recipe
-from lens_training.recipe_files import load_recipe
+from lens_training.recipe import DetectorRecipe, Recipe
 from lens_training.schedule import ScheduleRecipe
 from training.scenes import EXPERTS, tiny_model
 
@@ -32,34 +29,8 @@ def test_a_project_with_fewer_data_sets_keeps_all_experts_of_the_checkpoint(tmp_
 
 
 def test_equal_seeds_give_equal_new_models():
-    first, second = (new_model(EXPERTS, DetectorSize.NARROW, seed=2).state_dict() for _ in range(2))
+    first, second = (new_model(EXPERTS, DetectorRecipe(), seed=2).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-@pytest.mark.parametrize("name", ["finetune", "phantom-demo"])
-def test_a_shipped_recipe_is_valid_and_named_like_its_file(name: str):
-    assert load_recipe(name).name == name
-
-
-def test_an_unknown_recipe_is_named_with_those_that_exist():
-    with pytest.raises(ConfigError, match=r"'slow'.*finetune, phantom-demo"):
-        load_recipe("slow")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("name: x\nsteps: 0\nschedule: {learning_rate: 1}", "steps"),
-        ("name: x\nsteps: 1\nschedule: {learning_rate: 1}\nspeed: 3", "speed"),
-        ("name: x\nsteps: 1\nschedule: {learning_rate: 1}\naugmentation: {scale: [2, 1]}", "scale"),
-        ("a: [", "YAML"),
-    ],
-)
-def test_a_wrong_recipe_names_its_field(tmp_path: Path, text: str, message: str):
-    path = tmp_path / "mine.yaml"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=message):
-        load_recipe(str(path))
 
 
 def test_the_learning_rate_drops_after_four_and_six_of_eight_epochs():

@@ -7,7 +7,7 @@ import torch
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoint import load_checkpoint
-from lens_training.recipe import DetectorSize
+from lens_training.recipe import DetectorRecipe
 
 _EXPERT_PARTS = ("proposers", "classifiers", "regressors")
 
@@ -21,14 +21,14 @@ DEMO_PARENT_NOTICE = (
 RESEARCH_NOTICE = "Research use only."
 
 
-def new_model(experts: tuple[str, ...], size: DetectorSize, seed: int) -> LensDetector:
+def new_model(experts: tuple[str, ...], detector: DetectorRecipe, seed: int) -> LensDetector:
     """Return an untrained detector; equal seeds give equal weights.
 
     Its proposal networks begin with boxes of a common size instead of none, which saves a short training many steps.
     """
     with torch.random.fork_rng(devices=[]):  # layers initialise themselves from the global generator
         torch.manual_seed(seed)
-        model = LensDetector(size.config(experts))
+        model = LensDetector(detector.config(experts))
     for network in model.proposal_networks():
         network.start_with_sides(INITIAL_SIDE_CELLS)
     return model

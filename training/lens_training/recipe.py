@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from lens_engine.detector.config import DetectorConfig, narrow_lens, published_lens
+from lens_engine.detector.config import DetectorConfig, ProposalKind, narrow_lens, published_lens
+from lens_training.datasets.reading import DatasetName
 from lens_training.schedule import Precision, ScheduleRecipe
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -19,9 +20,21 @@ class DetectorSize(StrEnum):
     PUBLISHED = "published"
     NARROW = "narrow"
 
+
+class DetectorRecipe(BaseModel):
+    """Which member of the detector family is trained from scratch."""
+
+    model_config = _FROZEN
+
+    size: DetectorSize = DetectorSize.NARROW
+    proposal: ProposalKind = ProposalKind.AFP
+    two_stages: bool = True
+    """False takes the proposals themselves as detections."""
+
     def config(self, experts: tuple[str, ...]) -> DetectorConfig:
         """Return the configuration for these experts."""
-        return narrow_lens(experts) if self is DetectorSize.NARROW else published_lens(experts)
+        build = narrow_lens if self.size is DetectorSize.NARROW else published_lens
+        return build(experts, self.proposal, two_stages=self.two_stages)
 
 
 class InitialWeights(StrEnum):
@@ -147,6 +160,8 @@ class Recipe(BaseModel):
     """One line for people."""
     row: PublishedRow | None = None
     """Set for recipes of a row in a published table."""
+    datasets: tuple[DatasetName, ...] = tuple(DatasetName)
+    """Data sets to learn from, the universal one first; phantoms take the place of each."""
     steps: int | None = Field(default=None, ge=1)
     """Length of the run; either this or `epochs`."""
     epochs: int | None = Field(default=None, ge=1)
@@ -157,7 +172,7 @@ class Recipe(BaseModel):
     losses: LossRecipe = LossRecipe()
     freezes_batch_norm: bool = False
     """Keep the statistics of batch normalisation as they are, for very small or very one-sided sets."""
-    detector: DetectorSize = DetectorSize.NARROW
+    detector: DetectorRecipe = DetectorRecipe()
     """For training from scratch; otherwise the initial weights decide."""
     initial_weights: InitialWeights = InitialWeights.NONE
     precision: Precision = Precision.FP32

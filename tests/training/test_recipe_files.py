@@ -1,0 +1,114 @@
+"""Recipes as files: found by name, resolved through what they inherit, validated."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from lens_engine.errors import ConfigError
+from lens_training.recipe_files import RECIPES_FOLDER, Scale, find_recipe, load_recipe, merged, recipe_names
+from lens_training.recipe_listing import recipe_table, recipe_text
+
+ROWS = ("L2-a", "L2-b", "L2-c", "L3-1", "L3-2", "L3-3", "L3-4", "L3-5")
+
+
+@pytest.mark.parametrize("scale", Scale)
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_is_valid_at_every_scale_and_named_like_its_file(name: str, scale: Scale):
+    assert load_recipe(name, scale).name == name
+
+
+def test_every_row_of_lens_without_mining_has_its_recipe():
+    assert set(ROWS) <= set(recipe_names())
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_published_average_of_a_row_is_the_mean_of_its_sensitivities(name: str):
+    row = load_recipe(name).row
+    assert row is not None
+    assert row.average is not None
+    if row.sensitivity is not None:
+        assert np.mean(row.sensitivity) == pytest.approx(row.average, abs=0.06)
+
+
+def test_a_row_shows_only_its_difference():
+    values = yaml.safe_load((RECIPES_FOLDER / "lens-table-3" / "L3-1.yaml").read_text())
+    assert values["detector"] == {"proposal": "rpn"}
+    assert find_recipe("L3-1").chain == ("L3-1", "L3-5", "L2-c", "lens")
+
+
+def test_what_systems_share_is_no_recipe_of_its_own():
+    assert "lens" not in recipe_names()
+
+
+def test_mappings_are_merged_and_everything_else_is_replaced():
+    parent = {"a": {"x": 1, "y": [1, 2]}, "b": 1, "c": {"z": 1}}
+    assert merged(parent, {"a": {"y": [3]}, "c": None}) == {"a": {"x": 1, "y": [3]}, "b": 1, "c": None}
+
+
+def test_a_recipe_of_ones_own_inherits_from_one_of_the_package(tmp_path: Path):
+    path = tmp_path / "patient.yaml"
+    path.write_text("inherits: L2-a\nschedule: {learning_rate: 3.0e-4}")
+    mine, parent = load_recipe(str(path)), load_recipe("L2-a")
+    assert mine.name == "patient"
+    assert mine.schedule.learning_rate == 3e-4
+    assert mine.schedule.weight_decay == parent.schedule.weight_decay
+    assert mine.datasets == parent.datasets
+
+
+def test_a_recipe_that_inherits_from_itself_is_refused_with_the_circle(tmp_path: Path):
+    first, second = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    first.write_text(f"inherits: {second}")
+    second.write_text(f"inherits: {first}")
+    with pytest.raises(ConfigError, match="one <- two <- one"):
+        load_recipe(str(first))
+
+
+def test_an_unknown_recipe_is_named_with_those_that_exist():
+    with pytest.raises(ConfigError, match=r"'slow'.*L2-a.*finetune"):
+        load_recipe("slow")
+
+
+def test_an_unknown_parent_is_named(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("inherits: L9-x")
+    with pytest.raises(ConfigError, match="'L9-x'"):
+        load_recipe(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps: 0\nschedule: {learning_rate: 1}", "steps"),
+        ("steps: 1\nschedule: {learning_rate: 1}\nspeed: 3", "speed"),
+        ("steps: 1\nschedule: {learning_rate: 1}\naugmentation: {scale: [2, 1]}", "scale"),
+        ("steps: 1\nepochs: 1\nschedule: {learning_rate: 1}", "exactly one"),
+        ("a: [", "YAML"),
+        ("- steps", "list"),
+    ],
+)
+def test_a_wrong_recipe_names_its_field(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(str(path))
+
+
+def test_the_tiny_scale_keeps_what_makes_the_row():
+    tiny, published = load_recipe("L3-3", Scale.TINY), load_recipe("L3-3")
+    assert tiny.detector.model_dump(exclude={"size"}) == published.detector.model_dump(exclude={"size"})
+    assert tiny.datasets == published.datasets
+    assert tiny.evaluation == published.evaluation
+
+
+def test_a_shown_recipe_is_a_recipe_file_that_says_where_it_comes_from(tmp_path: Path):
+    text = recipe_text("L3-1", load_recipe("L3-1"))
+    assert "inherits: L3-1 <- L3-5 <- L2-c <- lens" in text
+    path = tmp_path / "L3-1.yaml"
+    path.write_text(text)
+    assert load_recipe(str(path)) == load_recipe("L3-1")
+
+
+def test_the_list_has_a_line_for_every_recipe():
+    assert recipe_table().row_count == len(recipe_names())
