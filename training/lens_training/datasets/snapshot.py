@@ -1,14 +1,14 @@
 """The training patients of a label snapshot."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-from lens_engine.errors import SeriesError
 from lens_engine.findings import Split
-from lens_engine.io.series import SeriesFormat, SeriesSource, read_volume
+from lens_engine.io.series import SeriesFormat, SeriesSource
 from lens_engine.snapshot import LabelSet, Snapshot, SnapshotSeries
-from lens_engine.volume import Volume
 from lens_training.datasets.case import Case, TrainingSet
+from lens_training.datasets.listing import load_scan
 
 
 def training_set(snapshot: Snapshot, roots: Mapping[str, Path]) -> TrainingSet:
@@ -29,17 +29,6 @@ def training_set(snapshot: Snapshot, roots: Mapping[str, Path]) -> TrainingSet:
 def _case(series: SnapshotSeries, roots: Mapping[str, Path]) -> Case:
     source = SeriesSource(SeriesFormat(series.source.format), series.source.resolve(roots), series.source.series_uid)
     geometry = series.volume_geometry
-
-    def load() -> Volume:
-        volume = read_volume(source)
-        if volume.geometry.shape != geometry.shape:
-            raise SeriesError(
-                f"Series {series.name} has the shape {volume.geometry.shape}",
-                f"The labels were made for {geometry.shape}",
-                "Restore the scan, or add it again and freeze the labels anew",
-            )
-        return volume
-
     return Case(
         name=series.name,
         patient=series.patient,
@@ -47,5 +36,5 @@ def _case(series: SnapshotSeries, roots: Mapping[str, Path]) -> Case:
         split=series.split,
         geometry=geometry,
         lesions=series.lesions,
-        load=load,
+        load=partial(load_scan, series.name, source, geometry),
     )

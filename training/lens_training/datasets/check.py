@@ -1,0 +1,238 @@
+"""Does a folder hold a data set as published? Counts beside the published ones, and every file and row that is odd."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from lens_engine.errors import LensError
+from lens_engine.io.atomic_files import write_text_atomically
+from lens_engine.volume import Volume
+from lens_training.datasets.case import Case
+from lens_training.datasets.catalogue import PUBLISHED_COUNTS, read_dataset
+from lens_training.datasets.manual_test import PUBLISHED as PUBLISHED_MANUAL
+from lens_training.datasets.manual_test import find_manual_file, manual_test_cases
+from lens_training.datasets.reading import (
+    DEFAULT_OPTIONS,
+    DatasetName,
+    Effect,
+    OddFile,
+    Oddity,
+    ProgressCallback,
+    Reading,
+    ReadingOptions,
+)
+from lens_training.errors import DatasetError
+
+MANUAL_TITLE = "manual test set"
+BONE_ABOVE_HU = 300
+BODY_ABOVE_HU = -300
+
+_ROUNDING = 1000
+"""A published count that is a multiple of this was rounded to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountLine:
+    """One count beside the published one; None where nothing was published, or where it was not found."""
+
+    what: str
+    found: float | None
+    published: float | None
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether both are the same, as far as the published one is exact; None where one of them is missing."""
+        if self.found is None or self.published is None:
+            return None
+        tolerance = _ROUNDING / 2 if self.published >= _ROUNDING and self.published % _ROUNDING == 0 else 0
+        return abs(self.found - self.published) <= tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A data set, or the manual test set that lies in its folder."""
+
+    title: str
+    reading: Reading
+    published: Mapping[str, float]
+
+    @property
+    def lines(self) -> tuple[CountLine, ...]:
+        """Every count, the published ones first."""
+        found = self.reading.counts
+        names = [*self.published, *(name for name in found if name not in self.published)]
+        return tuple(CountLine(name, found.get(name), self.published.get(name)) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """All that was found in a folder."""
+
+    dataset: DatasetName
+    folder: Path
+    sections: tuple[Section, ...]
+
+    @property
+    def odd(self) -> tuple[OddFile, ...]:
+        """Every odd file and row."""
+        return tuple(item for section in self.sections for item in section.reading.odd)
+
+    @property
+    def usable_cases(self) -> int:
+        """How many scans can be used."""
+        return sum(len(section.reading.cases) for section in self.sections)
+
+    @property
+    def exit_code(self) -> int:
+        """0 if anything can be used, 1 if nothing can."""
+        return 0 if self.usable_cases else 1
+
+
+def check_dataset(
+    name: DatasetName,
+    folder: Path,
+    options: ReadingOptions = DEFAULT_OPTIONS,
+    on_progress: ProgressCallback | None = None,
+    *,
+    reads_voxels: bool = False,
+) -> CheckReport:
+    """Read a data set and, where it lies with DeepLesion, the manual test set.
+
+    Parameters
+    ----------
+    reads_voxels
+        Load every scan as training would, which finds every damaged file and takes hours for a whole data set.
+
+    Raises
+    ------
+    DatasetError
+        If the folder does not hold the data set.
+    AnnotationFileError
+        If a table is broken.
+    """
+    sections = []
+    has_manual = name is DatasetName.DEEPLESION and folder.is_dir() and find_manual_file(folder) is not None
+    try:
+        reading = read_dataset(name, folder, options, on_progress)
+        sections.append(Section(name.value, reading, PUBLISHED_COUNTS[name]))
+    except DatasetError:
+        if not has_manual:
+            raise
+    if has_manual:
+        sections.append(Section(MANUAL_TITLE, manual_test_cases(folder, on_progress), PUBLISHED_MANUAL))
+    if reads_voxels:
+        sections = [replace(section, reading=_loaded(section.reading, on_progress)) for section in sections]
+    return CheckReport(name, folder, tuple(sections))
+
+
+def render(report: CheckReport, odd_limit: int = 20) -> str:
+    """Return the report as text, with at most `odd_limit` odd files and rows of each kind."""
+    lines = [f"{report.dataset.value} in {report.folder}"]
+    for section in report.sections:
+        lines += ["", f"{section.title}: {len(section.reading.cases)} usable scans", *_count_table(section)]
+        lines += [f"left out: {count} x {reason}" for reason, count in section.reading.skipped.items()]
+    lines += ["", *_odd_list(report.odd, odd_limit)]
+    return "\n".join(lines) + "\n"
+
+
+def write_odd(report: CheckReport, path: Path) -> None:
+    """Write every odd file and row, as JSON or (any other extension) as CSV.
+
+    Raises
+    ------
+    ExportError
+        If the file cannot be written.
+    """
+    rows = [asdict(item) for item in report.odd]
+    if path.suffix.lower() == ".json":
+        write_text_atomically(path, json.dumps(rows, indent=1) + "\n")
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(OddFile)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text_atomically(path, text.getvalue())
+
+
+def _loaded(reading: Reading, on_progress: ProgressCallback | None) -> Reading:
+    """Return the reading with what loading every case has shown; a case that cannot be loaded is dropped."""
+    odd: list[OddFile] = []
+    broken: set[str] = set()
+    for done, case in enumerate(reading.cases, start=1):
+        for item in _look_at(case):
+            odd.append(item)
+            if item.effect is Effect.SKIPPED:
+                broken.add(case.name)
+        if on_progress is not None:
+            on_progress(done, len(reading.cases))
+    skipped = Counter(reading.skipped)
+    skipped.update(item.oddity.value for item in odd if item.effect is Effect.SKIPPED)
+    return replace(
+        reading,
+        cases=tuple(case for case in reading.cases if case.name not in broken),
+        odd=(*reading.odd, *odd),
+        skipped=dict(skipped),
+    )
+
+
+def _look_at(case: Case) -> Iterator[OddFile]:
+    try:
+        volume = case.load()
+    except LensError as error:
+        yield OddFile(case.name, Oddity.BROKEN_FILE, error.happened, Effect.SKIPPED)
+        return
+    depths = _middle_of_body_and_bones(volume)
+    if depths is None:
+        yield OddFile(case.name, Oddity.ODD_VALUES, "it shows no body, only air", Effect.KEPT)
+    elif depths[1] < depths[0]:
+        what = "the bones lie in front of the middle of the body: the patient lies prone, or the header is wrong"
+        yield OddFile(case.name, Oddity.ODD_ORIENTATION, what, Effect.KEPT)
+
+
+def _middle_of_body_and_bones(volume: Volume) -> tuple[float, float] | None:
+    """Return how far back the body and its bones lie on average, in voxels; None without a body."""
+    body = np.zeros(volume.voxels.shape[1], dtype=np.int64)
+    bones = np.zeros_like(body)
+    for plane in volume.voxels:
+        body += np.count_nonzero(plane > BODY_ABOVE_HU, axis=1)
+        bones += np.count_nonzero(plane > BONE_ABOVE_HU, axis=1)
+    if not body.any():
+        return None
+    places = np.arange(len(body))
+    middle = float(np.average(places, weights=body))
+    return middle, float(np.average(places, weights=bones)) if bones.any() else middle
+
+
+def _count_table(section: Section) -> list[str]:
+    lines = section.lines
+    width = max(len(line.what) for line in lines)
+    table = [f"  {'':{width}}  {'found':>10}  {'published':>10}"]
+    for line in lines:
+        mark = {True: "", False: "  differs", None: ""}[line.agrees]
+        table.append(f"  {line.what:{width}}  {_number(line.found):>10}  {_number(line.published):>10}{mark}")
+    return table
+
+
+def _number(count: float | None) -> str:
+    return "" if count is None else f"{count:,.0f}"
+
+
+def _odd_list(odd: tuple[OddFile, ...], limit: int) -> list[str]:
+    if not odd:
+        return ["Nothing is odd."]
+    by_kind: dict[tuple[Oddity, Effect], list[OddFile]] = {}
+    for item in odd:
+        by_kind.setdefault((item.oddity, item.effect), []).append(item)
+    lines = [f"{len(odd)} files and rows are odd."]
+    for (oddity, effect), items in by_kind.items():
+        lines += ["", f"{len(items)} x {oddity} ({effect}):"]
+        lines += [f"  {item.place}: {item.detail}" for item in items[:limit]]
+        if len(items) > limit:
+            lines.append(f"  ... and {len(items) - limit} more")
+    return lines
