@@ -1,9 +1,10 @@
+import pytest
 import torch
 
 from lens_engine.boxes import non_maximum_suppression
 from lens_engine.detector import ops
-from lens_engine.detector.assembly import ProposalLimits
-from lens_engine.detector.config import narrow_lens
+from lens_engine.detector.assembly import LensDetector, ProposalLimits
+from lens_engine.detector.config import ProposalKind, narrow_lens, published_lens
 from lens_engine.detector.proposal_networks.base import boxes_around
 
 
@@ -59,3 +60,40 @@ def test_proposals_with_a_short_side_are_dropped(tiny_detector):
 def test_the_narrow_detector_proposes_lesions_of_eight_millimetres():
     config = narrow_lens(("universal",))
     assert config.proposal.min_side * config.pixel_mm < 8
+
+
+def test_places_without_any_score_propose_nothing(loud_detector, tiny_config):
+    """CenterNet gives cells that are no peaks a score of exactly 0."""
+    proposal = tiny_config.proposal.model_copy(update={"kind": ProposalKind.CENTERNET, "pre_nms": 80})
+    model = loud_detector(tiny_config.model_copy(update={"proposal": proposal}))
+    for experts in model.expert_proposals(features_of(model), [(32, 40)] * 2, 80):
+        for found in experts:
+            assert 0 < len(found.scores) < 80
+            assert found.scores.min() > 0
+
+
+def test_one_stage_has_no_head_and_says_so(tiny_config):
+    model = LensDetector(tiny_config.model_copy(update={"head": None}))
+    assert not any(name.startswith(("head", "classifiers", "regressors")) for name in model.state_dict())
+    with pytest.raises(ValueError, match="one stage"):
+        model.head_features(features_of(model), [torch.zeros(0, 4)] * 2)
+
+
+def test_one_stage_describes_a_box_by_the_mean_over_its_bins(tiny_config):
+    model = LensDetector(tiny_config.model_copy(update={"head": None}))
+    features, boxes = features_of(model), [torch.tensor([[4.0, 4, 25, 20]]), torch.zeros(0, 4)]
+    described = model.embedding_features(features, boxes)
+    assert described.shape == (1, model.embedding_width)
+    torch.testing.assert_close(described, model.roi_features(features, boxes).flatten(2).mean(dim=2))
+
+
+@pytest.mark.parametrize("kind", list(ProposalKind))
+def test_published_and_narrow_assemblies_have_as_large_anchors_and_an_equal_share_of_hidden_channels(kind):
+    published, narrow = published_lens(("universal",), kind), narrow_lens(("universal",), kind)
+    share = [config.proposal.width / config.backbone.fpn_channels for config in (published, narrow)]
+    assert share == [1, 1] if kind is ProposalKind.RPN else [0.5, 0.5]
+    if kind is ProposalKind.RPN:
+        sides_mm = [
+            [size * config.pixel_mm for size in config.proposal.anchors.sizes] for config in (published, narrow)
+        ]
+        assert sides_mm[0] == pytest.approx(sides_mm[1])

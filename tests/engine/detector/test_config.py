@@ -4,12 +4,21 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from lens_engine.detector.config import DetectorConfig, narrow_lens, published_lens
+from lens_engine.detector.config import (
+    AnchorConfig,
+    DetectorConfig,
+    ProposalConfig,
+    ProposalKind,
+    narrow_lens,
+    published_lens,
+)
 
 
 @pytest.mark.parametrize("make", [published_lens, narrow_lens])
-def test_a_configuration_survives_json(make):
-    config = make(("universal", "lung"))
+@pytest.mark.parametrize("kind", list(ProposalKind))
+@pytest.mark.parametrize("two_stages", [True, False])
+def test_a_configuration_survives_json(make, kind, two_stages):
+    config = make(("universal", "lung"), kind, two_stages=two_stages)
     assert DetectorConfig.model_validate_json(config.model_dump_json()) == config
 
 
@@ -33,3 +42,14 @@ def test_an_unknown_setting_is_refused():
 def test_configurations_and_cards_are_read_without_torch():
     code = "import sys, lens_engine.detector.config, lens_engine.checkpoint_card; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("anchors", [{"sizes": ()}, {"ratios": (1.0, 0.0)}, {"sizes": (-8.0,)}])
+def test_anchors_need_a_size_and_a_ratio_above_zero(anchors):
+    with pytest.raises(ValidationError, match=next(iter(anchors))):
+        AnchorConfig(**anchors)
+
+
+def test_an_unknown_kind_is_named_with_those_that_exist():
+    with pytest.raises(ValidationError, match=r"'afp', 'rpn', 'fcos' or 'centernet'"):
+        ProposalConfig.model_validate({"kind": "retinanet"})

@@ -2,13 +2,21 @@ import numpy as np
 import pytest
 import torch
 
-from lens_engine.detector.config import PostConfig, narrow_lens
+from lens_engine.boxes import non_maximum_suppression
+from lens_engine.detector.config import AnchorConfig, PostConfig, ProposalKind, narrow_lens
 from lens_engine.detector.fusion import fuse_experts
-from lens_engine.detector.predict import detect
+from lens_engine.detector.predict import detect, slice_detections
 from lens_engine.detector.preprocess import prepare
 from lens_engine.findings import FUSED
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
+
+ASSEMBLIES = [(kind, stages) for kind in ProposalKind for stages in (1, 2)]
+
+
+def assembly(config, kind, stages):
+    proposal = config.proposal.model_copy(update={"kind": kind, "anchors": AnchorConfig(sizes=(12.0, 30.0))})
+    return config.model_copy(update={"proposal": proposal, "head": config.head if stages == 2 else None})
 
 
 def same_boxes(first, second) -> bool:
@@ -34,6 +42,42 @@ def test_a_series_gets_the_boxes_of_the_slice_by_slice_reference(tiny_detector, 
             assert len(rows.scores) == len(on_slice.scores)
             np.testing.assert_allclose(rows.scores, on_slice.scores.numpy(), atol=1e-5)
             np.testing.assert_allclose(rows.boxes, prepared.grid.to_series(on_slice.boxes.numpy()), atol=1e-3)
+
+
+@pytest.mark.parametrize(("kind", "stages"), ASSEMBLIES)
+def test_every_assembly_detects_and_embeds(loud_detector, tiny_config, make_volume, kind, stages):
+    model = loud_detector(assembly(tiny_config, kind, stages))
+    found = detect(model, make_volume(4))
+    rows = found.proposals.of(FUSED)
+    assert found.findings
+    assert {finding.expert for finding in found.findings} == {*tiny_config.experts, FUSED}
+    assert rows.embeddings.shape[1] == model.embedding_width
+    np.testing.assert_allclose(np.linalg.norm(rows.embeddings, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", list(ProposalKind))
+def test_one_stage_keeps_the_best_proposals_of_every_expert(loud_detector, tiny_config, kind):
+    """Spec 4.3b written plainly: all proposals of an expert, threshold, NMS 0.5, the best few; then fused."""
+    model = loud_detector(assembly(tiny_config, kind, 1))
+    features = torch.randn(2, 8, 8, 10, generator=torch.Generator().manual_seed(0))
+    post = PostConfig(score_threshold=0.02, per_slice=4)
+    sizes = [(30, 37), (32, 40)]
+    with torch.inference_mode():
+        detections = slice_detections(model, features, sizes, post)
+        by_image = model.expert_proposals(features, sizes, model.test_limits.pre_nms)
+    for on_slice, experts in zip(detections, by_image, strict=True):
+        assert len(experts) == 2
+        kept = []
+        for found, own in zip(on_slice.experts, experts, strict=True):
+            boxes, scores = own.boxes[own.scores >= 0.02].numpy(), own.scores[own.scores >= 0.02].numpy()
+            best = non_maximum_suppression(boxes, scores, 0.5)[:4]
+            assert len(best)
+            np.testing.assert_array_equal(found.boxes.numpy(), boxes[best])
+            np.testing.assert_array_equal(found.scores.numpy(), scores[best])
+            kept.append((boxes[best], scores[best]))
+        boxes, scores = (np.concatenate(columns) for columns in zip(*kept, strict=True))
+        fused = non_maximum_suppression(boxes, scores, 0.5)
+        np.testing.assert_array_equal(on_slice.fused.boxes.numpy(), boxes[fused])
 
 
 def test_detecting_twice_gives_the_same_boxes(tiny_detector, make_volume):
