@@ -69,11 +69,11 @@ def test_batch_normalisation_keeps_its_statistics_where_the_recipe_freezes_them(
         assert kept is freezes
 
 
-def test_a_loss_that_is_not_finite_stops_with_its_step_and_values():
+def test_a_loss_that_is_not_finite_stops_with_its_step_data_set_and_values():
     model = tiny_model()
     with torch.no_grad():
         model.head.fc6.weight.fill_(math.nan)
-    with pytest.raises(TrainingError, match=r"loss of step 0 is .*nan"):
+    with pytest.raises(TrainingError, match=r"loss of step 0 on data set lung is .*nan"):
         training_of(model).training_step(batches()[0], 0)
 
 

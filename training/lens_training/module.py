@@ -4,8 +4,9 @@ Proposals of all experts are pooled, as at inference, but without gradient: only
 layers learn from it (spec 4.2).
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 import torch
@@ -14,14 +15,15 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 
 from lens_engine.detector.assembly import LensDetector
-from lens_engine.detector.box_coder import encode_boxes
-from lens_training import losses
+from lens_engine.errors import ConfigError
 from lens_training.batches import Batch
 from lens_training.errors import TrainingError
-from lens_training.recipe import Recipe
-from lens_training.targets import CentreTargets, RegionSampling, RegionTargets, centre_targets, sample_regions
+from lens_training.objectives.build import proposal_objective
+from lens_training.objectives.head import RegionSampling, RegionTargets, head_losses, sample_regions
+from lens_training.recipe import LossRecipe, Recipe
 
 _REGION_STREAM = 2
+_ANCHOR_STREAM = 3
 
 
 class DetectorTraining(LightningModule):
@@ -32,7 +34,19 @@ class DetectorTraining(LightningModule):
     steps
         Of the whole run; decides the learning rate.
     seed
-        With the step, decides which regions are sampled.
+        With the step, decides which regions and anchors are sampled.
+
+    Attributes
+    ----------
+    weights
+        Of each part of the loss.
+    latest
+        The loss of the latest step and its parts.
+
+    Raises
+    ------
+    ConfigError
+        If the recipe weighs a part that the proposal network's loss does not have.
     """
 
     def __init__(self, model: LensDetector, recipe: Recipe, steps: int, seed: int) -> None:
@@ -41,6 +55,8 @@ class DetectorTraining(LightningModule):
         self._recipe = recipe
         self._steps = steps
         self._seed = seed
+        self._objective = proposal_objective(model.proposal_networks()[0])
+        self.weights = _weights(self._objective.WEIGHTS, recipe.losses)
         self.latest: dict[str, float] = {}
 
     def train(self, mode: bool = True) -> "DetectorTraining":  # signature of nn.Module
@@ -61,43 +77,24 @@ class DetectorTraining(LightningModule):
             If the loss is not finite.
         """
         parts = self.loss_parts(batch)
-        weights = self._recipe.losses
-        proposal = {"centre": 1.0, "size": 0.1} | weights.proposal
-        loss = (
-            proposal["centre"] * parts["centre"]
-            + proposal["size"] * parts["size"]
-            + weights.classes * parts["classes"]
-            + weights.boxes * parts["boxes"]
-        )
+        loss = reduce(torch.add, [self.weights[name] * part for name, part in parts.items()])
         self.latest = {"loss": float(loss.detach()), **{name: float(part.detach()) for name, part in parts.items()}}
         if not np.isfinite(self.latest["loss"]):
+            dataset = self.model.config.experts[batch.expert]
             raise TrainingError(
-                f"The loss of step {batch.step} is {self.latest}",
+                f"The loss of step {batch.step} on data set {dataset} is {self.latest}",
                 "Finite numbers are needed",
                 "Lower the learning rate of the recipe, or look for broken scans in the data set",
             )
         return loss
 
     def loss_parts(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Return the four losses of a batch, unweighted: `centre`, `size`, `classes`, `boxes`."""
+        """Return the losses of a batch, unweighted, by the names of `weights`."""
         features = self.model.forward_features(batch.images)
-        logits, distances = self.model.proposers[batch.expert](features)
-        height, width = features.shape[2:]
-        targets = [centre_targets(labels, height, width) for labels in batch.labels]
-        labels = self._stacked(targets, "labels")
-        regions = self._sampled_regions(features, batch)
-        shared = self.model.head_features(features, [self._tensor(r.boxes) for r in regions])
-        boxes = self._tensor(np.concatenate([region.boxes for region in regions]))
-        lesions = self._tensor(np.concatenate([region.lesions for region in regions]))
-        is_lesion = torch.from_numpy(np.concatenate([region.is_lesion for region in regions])).to(self.device)
-        return {
-            "centre": losses.centre_loss(logits[:, 0], labels),
-            "size": losses.size_loss(distances, self._stacked(targets, "distances"), labels),
-            "classes": losses.class_loss(self.model.classifiers[batch.expert](shared), is_lesion),
-            "boxes": losses.box_loss(
-                self.model.regressors[batch.expert](shared), encode_boxes(lesions, boxes), is_lesion
-            ),
-        }
+        outputs = self.model.proposers[batch.expert](features)
+        generator = np.random.default_rng([self._seed, batch.step, _ANCHOR_STREAM])
+        parts = self._objective.losses(outputs, batch.labels, batch.sizes, generator)
+        return parts if self.model.head is None else parts | self._head_parts(features, batch)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """RAdam; biases and normalisation without decay and at twice the rate, as MULAN does (spec 8)."""
@@ -118,6 +115,13 @@ class DetectorTraining(LightningModule):
         del dataloader_idx
         return batch.to(device)
 
+    def _head_parts(self, features: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        regions = self._sampled_regions(features, batch)
+        boxes = [torch.from_numpy(region.boxes).to(features.device, torch.float32) for region in regions]
+        shared = self.model.head_features(features, boxes)
+        logits, deltas = self.model.classifiers[batch.expert](shared), self.model.regressors[batch.expert](shared)
+        return head_losses(logits, deltas, regions)
+
     def _sampled_regions(self, features: torch.Tensor, batch: Batch) -> list[RegionTargets]:
         generator = np.random.default_rng([self._seed, batch.step, _REGION_STREAM])
         sampling = RegionSampling(self._recipe.sampling.regions, self._recipe.sampling.lesion_region_share)
@@ -130,8 +134,13 @@ class DetectorTraining(LightningModule):
             for found, labels in zip(proposals, batch.labels, strict=True)
         ]
 
-    def _stacked(self, targets: Iterable[CentreTargets], name: str) -> torch.Tensor:
-        return torch.stack([getattr(target, name) for target in targets]).to(self.device)
 
-    def _tensor(self, boxes: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(boxes).to(self.device, torch.float32)
+def _weights(published: Mapping[str, float], losses: LossRecipe) -> dict[str, float]:
+    unknown = set(losses.proposal) - set(published)
+    if unknown:
+        raise ConfigError(
+            f"The recipe weighs {', '.join(sorted(unknown))} in losses.proposal",
+            f"The loss of this proposal network has {', '.join(published)}",
+            "Correct the recipe",
+        )
+    return {**published, **losses.proposal, "classes": losses.classes, "boxes": losses.boxes}
