@@ -1,11 +1,15 @@
 from pathlib import Path
 
+import pytest
 import torch
+from densenet121_weights import densenet121
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.detector.checkpoint import save_checkpoint
+from lens_engine.detector.config import ProposalKind
+from lens_engine.errors import CheckpointError
 from lens_training.initial import model_from_checkpoint, new_model, with_more_experts
-from lens_training.recipe import DetectorRecipe, Recipe
+from lens_training.recipe import DetectorRecipe, DetectorSize, Recipe
 from lens_training.schedule import ScheduleRecipe
 from training.scenes import EXPERTS, tiny_model
 
@@ -31,6 +35,30 @@ def test_a_project_with_fewer_data_sets_keeps_all_experts_of_the_checkpoint(tmp_
 def test_equal_seeds_give_equal_new_models():
     first, second = (new_model(EXPERTS, DetectorRecipe(), seed=2).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_new_model_begins_with_published_weights_in_its_trunk(tmp_path: Path):
+    state = densenet121()
+    torch.save(state, tmp_path / "densenet121.pth")
+    detector = DetectorRecipe(size=DetectorSize.PUBLISHED, two_stages=False)
+    model = new_model(("universal",), detector, seed=0, imagenet=tmp_path / "densenet121.pth")
+    own = model.backbone.trunk.state_dict()
+    for name in ("features.conv0.weight", "features.denseblock3.denselayer24.norm2.bias"):
+        assert torch.equal(own[name], state[name])
+
+
+def test_a_narrow_model_refuses_published_weights(tmp_path: Path):
+    torch.save(densenet121(), tmp_path / "densenet121.pth")
+    with pytest.raises(CheckpointError, match="published size of the detector"):
+        new_model(EXPERTS, DetectorRecipe(), seed=0, imagenet=tmp_path / "densenet121.pth")
+
+
+@pytest.mark.parametrize("kind", list(ProposalKind))
+def test_a_detector_of_one_stage_gets_more_experts_as_well(kind: ProposalKind):
+    model = new_model(EXPERTS, DetectorRecipe(proposal=kind, two_stages=False), seed=0)
+    larger = with_more_experts(model, ("kidney",))
+    first, copy = (larger.proposers[number].state_dict() for number in (0, 2))
+    assert all(torch.equal(first[name], copy[name]) for name in first)
 
 
 def test_the_learning_rate_drops_after_four_and_six_of_eight_epochs():

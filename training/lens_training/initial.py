@@ -7,6 +7,7 @@ import torch
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoint import load_checkpoint
+from lens_engine.detector.imagenet import load_imagenet_file
 from lens_training.recipe import DetectorRecipe
 
 _EXPERT_PARTS = ("proposers", "classifiers", "regressors")
@@ -21,16 +22,30 @@ DEMO_PARENT_NOTICE = (
 RESEARCH_NOTICE = "Research use only."
 
 
-def new_model(experts: tuple[str, ...], detector: DetectorRecipe, seed: int) -> LensDetector:
+def new_model(
+    experts: tuple[str, ...], detector: DetectorRecipe, seed: int, imagenet: Path | None = None
+) -> LensDetector:
     """Return an untrained detector; equal seeds give equal weights.
 
     Its proposal networks begin with boxes of a common size instead of none, which saves a short training many steps.
+
+    Parameters
+    ----------
+    imagenet
+        File with the published weights of DenseNet-121 for the trunk; None begins with random ones.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read or does not fit the trunk.
     """
     with torch.random.fork_rng(devices=[]):  # layers initialise themselves from the global generator
         torch.manual_seed(seed)
         model = LensDetector(detector.config(experts))
     for network in model.proposal_networks():
         network.start_with_sides(INITIAL_SIDE_CELLS)
+    if imagenet is not None:
+        load_imagenet_file(model.backbone.trunk, imagenet)
     return model
 
 

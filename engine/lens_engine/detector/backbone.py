@@ -64,6 +64,7 @@ class DenseTrunk(nn.Module):
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
+        self.config = config
         parts: OrderedDict[str, nn.Module] = OrderedDict()
         parts["conv0"] = nn.Conv2d(3, config.stem, 7, stride=2, padding=3, bias=False)
         parts["norm0"] = nn.BatchNorm2d(config.stem)
