@@ -4,17 +4,14 @@ A kernel is repeated along z and divided by its depth, so that a volume which is
 the 2D network gives its one slice; the stem for grey values is the sum over red, green and blue.
 """
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from lens_engine.detector.checkpoint_folder import differences, listed
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
+from lens_engine.detector.published_weights import read_state_dict
 from lens_engine.errors import CheckpointError
 
 _STEM = "conv1.weight"
@@ -30,17 +27,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     CheckpointError
         If the file is missing or of another kind.
     """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise CheckpointError(
-            f"The weights {path} cannot be read ({error})",
-            "A state dict of ResNet-18 as .safetensors or .pth is needed",
-            "Download it again, or export it with torch.save(model.state_dict(), file)",
-        ) from error
-    return dict(state)
+    return read_state_dict(path, "ResNet-18")
 
 
 def inflate(network: FprNetwork, weights: Mapping[str, Tensor]) -> None:
