@@ -20,9 +20,11 @@ from lens_engine.snapshot import Snapshot
 from lens_training.cli import app
 from lens_training.datasets.snapshot import training_set
 from lens_training.errors import TrainingStoppedError
-from lens_training.fit import LAST_CHECKPOINT, Run, fit
+from lens_training.fit import fit
 from lens_training.progress import ProgressLog
+from lens_training.run import Run
 from lens_training.stopping import EXIT_CODE, StopSignal
+from lens_training.watch import LAST_CHECKPOINT
 from training.scenes import EXPERTS, RECIPE, TINY, tiny_model, write_snapshot
 
 STEPS = 6
@@ -110,7 +112,7 @@ def test_fit_writes_a_checkpoint_with_its_card_and_tells_its_progress(scans: Pat
     assert last["loss"] > 0
     model, card = load_checkpoint(scans / "out")
     assert model.config == TINY
-    assert (card.steps, card.recipe, card.parent, card.trained_on) == (4, "test", "parent", TrainedOn.PHANTOMS)
+    assert (card.steps, card.recipe, card.parent, card.trained_on) == (4, "recipe", "parent", TrainedOn.PHANTOMS)
     assert "synthetic phantoms" in card.notice
     assert not torch.equal(model.head.fc6.weight, tiny_model().head.fc6.weight)
     assert len((scans / "out" / "log.jsonl").read_text().splitlines()) >= 4

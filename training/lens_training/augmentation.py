@@ -1,6 +1,6 @@
 """From a chosen slice to an input of the network: what varies is drawn first, then applied without further chance.
 
-Spec 2, steps 3, 5 and 6. Pixels here are those of a `PlaneStack` (before the scale factor) unless said otherwise.
+Spec 2, steps 3, 5 and 6. Pixels here are those of `Planes` (before the scale factor) unless said otherwise.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from lens_engine.detector.config import DetectorConfig
-from lens_training.datasets.planes import PlaneStack
+from lens_engine.detector.input_config import InputConfig
+from lens_training.datasets.planes import Planes
 from lens_training.labels import BoxArray
 from lens_training.recipe import AugmentationRecipe
 
@@ -35,7 +35,7 @@ class Variation:
     depth_offset: float
 
     def to_input(self, boxes: BoxArray) -> BoxArray:
-        """Map boxes (n, 4) from pixels of the stack to pixels of the network's input."""
+        """Map boxes (n, 4) from pixels of the planes to pixels of the network's input."""
         top, left, *_ = self.window
         return (boxes - np.array([left, top, left, top], dtype=np.float64)) * self.scale
 
@@ -71,13 +71,13 @@ def draw_variation(
     return Variation(scale, window, depth_offset)
 
 
-def apply_variation(planes: PlaneStack, slice_index: int, variation: Variation, config: DetectorConfig) -> torch.Tensor:
+def apply_variation(planes: Planes, slice_index: int, variation: Variation, config: InputConfig) -> torch.Tensor:
     """Return the nine slices of a sample, float32 (9, h, w), scaled and cut."""
     spacing_mm = planes.grid.geometry.spacing_mm[0]
     reach = min(1.0, config.grid_mm / spacing_mm)  # labels belong to grid slices at most half a step away
-    depth = np.clip(slice_index + variation.depth_offset * reach, 0, len(planes.pixels) - 1)
+    depth = np.clip(slice_index + variation.depth_offset * reach, 0, planes.grid.count - 1)
     top, left, bottom, right = variation.window
-    height, width = planes.pixels.shape[1:]
+    height, width = planes.grid.size
     inside = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))
     nine = torch.from_numpy(planes.nine_slices(float(depth) * spacing_mm, config.grid_mm, inside))
     margins = (inside[1].start - left, right - inside[1].stop, inside[0].start - top, bottom - inside[0].stop)

@@ -1,15 +1,21 @@
-"""From the plan to tensors: the batch of a step, and nothing but the step decides it."""
+"""From the plan to tensors: nothing but its number decides a batch, whoever makes it.
 
+The batches of a run are numbered. One process learns from one after another; of several, each takes its share of them.
+"""
+
+import multiprocessing
+import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch.nn import functional
-from torch.utils.data import IterableDataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lens_engine.detector.config import DetectorConfig
 from lens_engine.detector.preprocess import SIZE_DIVISOR
+from lens_engine.errors import ConfigError, LensError
 from lens_training.augmentation import apply_variation, draw_variation
 from lens_training.datasets.case import TrainingSet
 from lens_training.datasets.planes import PlaneCache
@@ -18,7 +24,7 @@ from lens_training.recipe import AugmentationRecipe
 from lens_training.sampling import BatchPlan, SliceChoice
 
 _AUGMENTATION_STREAM = 1
-"""Keeps the numbers drawn here apart from those of other parts with the same seed and step."""
+"""Keeps the numbers drawn here apart from those of other parts with the same seed and batch."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +42,7 @@ class Batch:
     expert
         Number of the expert that learns.
     step
-        The step that this batch belongs to.
+        Its place among all batches of the run.
     """
 
     images: torch.Tensor
@@ -47,12 +53,16 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with its images on a device."""
-        return Batch(self.images.to(device), self.sizes, self.labels, self.expert, self.step)
+        return replace(self, images=self.images.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """Return the batch with its images where a GPU can fetch them; data loaders ask for it by this name."""
+        return replace(self, images=self.images.pin_memory())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchMaker:
-    """Makes the batch of any step."""
+    """Makes the batch of any number."""
 
     training_set: TrainingSet
     cache: PlaneCache
@@ -61,10 +71,10 @@ class BatchMaker:
     augmentation: AugmentationRecipe
     seed: int
 
-    def batch(self, step: int) -> Batch:
-        """Return the batch of a step."""
-        choices = self.plan.batch(step)
-        generator = np.random.default_rng([self.seed, step, _AUGMENTATION_STREAM])
+    def batch(self, number: int) -> Batch:
+        """Return the batch of a number."""
+        choices = self.plan.batch(number)
+        generator = np.random.default_rng([self.seed, number, _AUGMENTATION_STREAM])
         samples = [self._sample(choice, generator) for choice in choices]
         images = [image for image, _ in samples]
         height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
@@ -75,7 +85,7 @@ class BatchMaker:
             sizes=tuple((image.shape[1], image.shape[2]) for image in images),
             labels=tuple(labels for _, labels in samples),
             expert=self.config.experts.index(dataset),
-            step=step,
+            step=number,
         )
 
     def _sample(self, choice: SliceChoice, generator: np.random.Generator) -> tuple[torch.Tensor, SliceLabels]:
@@ -96,17 +106,59 @@ class BatchMaker:
         return image, labels.transformed(to_image)
 
 
-class BatchStream(IterableDataset[Batch]):
-    """The batches from one step to another."""
+class BatchDataset(Dataset[Batch | LensError]):
+    """The batches by number; what is wrong with the data comes as a value, to survive the way out of a worker."""
 
-    def __init__(self, maker: BatchMaker, first_step: int, steps: int) -> None:
+    def __init__(self, maker: BatchMaker) -> None:
         self._maker = maker
-        self._first_step = first_step
-        self._steps = steps
 
-    def __iter__(self) -> Iterator[Batch]:
-        for step in range(self._first_step, self._steps):
-            yield self._maker.batch(step)
+    def __getitem__(self, number: int) -> Batch | LensError:
+        try:
+            return self._maker.batch(number)
+        except LensError as error:
+            return error
+
+
+class BatchNumbers(Sampler[int]):
+    """Numbers in order. Without a length: it would be that of an epoch to Lightning, which a resumed run has not."""
+
+    def __init__(self, numbers: range) -> None:
+        self._numbers = numbers
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._numbers)
+
+
+def batch_loader(maker: BatchMaker, numbers: range, workers: int) -> "DataLoader[Batch | LensError]":
+    """Return the batches of these numbers in their order, made ahead by `workers` processes.
+
+    Workers are forked when the first batch is asked for, and share what the maker's cache holds at that moment.
+
+    Raises
+    ------
+    ConfigError
+        If there are workers and the system cannot fork.
+    """
+    if workers and "fork" not in multiprocessing.get_all_start_methods():
+        raise ConfigError(
+            f"{workers} workers were asked for on a system that cannot fork processes",
+            "Workers need Linux or macOS",
+            "Set workers to 0",
+        )
+    return DataLoader(
+        BatchDataset(maker),
+        batch_size=None,
+        sampler=BatchNumbers(numbers),
+        num_workers=workers,
+        multiprocessing_context="fork" if workers else None,
+        worker_init_fn=_ignore_interrupts,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _ignore_interrupts(_worker: int) -> None:
+    """Leave Ctrl+C to the process that learns; it ends the workers once its step is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _round_up(length: int) -> int:

@@ -1,7 +1,8 @@
-"""The commands of `python -m lens_training`; progress goes to stdout as JSON lines, errors to stderr."""
+"""The commands of `python -m lens_training`; progress goes to stdout (see `progress`), errors to stderr."""
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,14 +17,17 @@ from lens_engine.detector.checkpoint import save_checkpoint
 from lens_engine.errors import ConfigError, LensError
 from lens_engine.snapshot import Snapshot
 from lens_training.datasets.snapshot import training_set
-from lens_training.errors import TrainingStoppedError
-from lens_training.fit import LOG_FILE, Run, fit
+from lens_training.errors import EndedElsewhereError, TrainingStoppedError
+from lens_training.fit import LOG_FILE, fit
 from lens_training.initial import model_from_checkpoint, new_model, origin_of
 from lens_training.phantom_demo import make_demo_model
 from lens_training.progress import ProgressLog, Stage
 from lens_training.recipe import Recipe
 from lens_training.recipe_files import load_recipe
+from lens_training.run import Run
+from lens_training.schedule import Precision
 from lens_training.stopping import EXIT_CODE, StopSignal
+from lens_training.world import ALONE, World, world_of
 
 FROM_SCRATCH = "none"
 ERROR_FILE = "error.json"
@@ -57,31 +61,39 @@ def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     out: Annotated[Path, typer.Option(help="Folder for weights, card, log and last.ckpt.")],
     init: Annotated[str, typer.Option(help="Checkpoint folder to start from, or 'none'.")] = FROM_SCRATCH,
     recipe: Annotated[str, typer.Option(help="Name of a recipe, or a YAML file.")] = "finetune",
-    steps: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Length of the run, instead of the recipe's.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Length of the run, instead of the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Decides batches and augmentation.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from last.ckpt in the folder.")] = False,
     root: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER for paths relative to a named root.")] = None,
+    devices: Annotated[int, typer.Option(min=1, help="GPUs (or processes of the CPU) on every node.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes on which srun starts the processes.")] = 1,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that prepare batches, per device.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Instead of the recipe's.")] = None,
+    tensorboard: Annotated[bool | None, typer.Option(help="Write event files to OUT/tensorboard.")] = None,
 ) -> None:
     """Train a detector on a label snapshot."""
     stop = StopSignal()
     stop.listen()
     with _errors_as_exit_codes(out):
-        chosen = load_recipe(recipe).with_length(steps=steps)
+        world = world_of(devices, nodes, os.environ)
+    with _errors_as_exit_codes(out, world), _log_of(world, out, resume=resume) as log:
+        options = {"workers": workers, "precision": precision, "tensorboard": tensorboard}
+        chosen = load_recipe(recipe).with_length(steps=steps, epochs=epochs).with_options(options)
         labels = Snapshot.load(snapshot)
         parent = None if init == FROM_SCRATCH else read_card(Path(init))
         start = _Start(labels, chosen, seed, parent)
-        if not resume:
-            (out / LOG_FILE).unlink(missing_ok=True)
-        log = ProgressLog(sys.stdout, out / LOG_FILE)
         if parent is None:
             model = new_model(labels.experts, chosen.detector, seed)
         else:
             model, _ = model_from_checkpoint(Path(init), labels.experts)
-        run = Run(training_set(labels, _roots(root or [])), chosen, seed, start.fingerprint, out)
+        run = Run(training_set(labels, _roots(root or [])), chosen, seed, start.fingerprint, out, world)
         trained_steps = fit(model, run, log, stop, resume=resume)
-        log.report(Stage.SAVE, 0, 1)
-        save_checkpoint(model, _card(start, trained_steps, None if parent is None else Path(init).resolve().name), out)
-        log.report(Stage.SAVE, 1, 1)
+        if world.is_first:
+            log.report(Stage.SAVE, 0, 1)
+            parent_name = None if parent is None else Path(init).resolve().name
+            save_checkpoint(model, _card(start, trained_steps, parent_name), out)
+            log.report(Stage.SAVE, 1, 1)
 
 
 @recipe_app.command("run")
@@ -96,12 +108,9 @@ def recipe_command(
     stop = StopSignal()
     stop.listen()
     with _errors_as_exit_codes(out):
-        recipe = load_recipe(name)
-        if steps is not None:
-            recipe = recipe.with_length(steps=steps)
-        if not resume:
-            (out / LOG_FILE).unlink(missing_ok=True)
-        make_demo_model(recipe, seed, out, ProgressLog(sys.stdout, out / LOG_FILE), stop, resume=resume)
+        recipe = load_recipe(name).with_length(steps=steps)
+        with _log_of(ALONE, out, resume=resume) as log:
+            make_demo_model(recipe, seed, out, log, stop, resume=resume)
 
 
 def _card(start: _Start, steps: int, parent_name: str | None) -> CheckpointCard:
@@ -115,6 +124,15 @@ def _card(start: _Start, steps: int, parent_name: str | None) -> CheckpointCard:
         steps=steps,
         seed=start.seed,
     )
+
+
+def _log_of(world: World, out: Path, *, resume: bool) -> ProgressLog:
+    """Return where progress goes to: of several processes only the first one speaks."""
+    if not world.is_first:
+        return ProgressLog(None, None)
+    if not resume:
+        (out / LOG_FILE).unlink(missing_ok=True)
+    return ProgressLog(sys.stdout, out / LOG_FILE)
 
 
 def _make_folder(folder: Path) -> None:
@@ -137,19 +155,22 @@ def _roots(assignments: list[str]) -> dict[str, Path]:
 
 
 @contextmanager
-def _errors_as_exit_codes(folder: Path) -> Iterator[None]:
+def _errors_as_exit_codes(folder: Path, world: World = ALONE) -> Iterator[None]:
     """Make the output folder, and end with an exit code and a message instead of a stack trace."""
     error_file = folder / ERROR_FILE
     try:
         _make_folder(folder)
-        error_file.unlink(missing_ok=True)
+        if world.is_first:
+            error_file.unlink(missing_ok=True)
         yield
+    except EndedElsewhereError as ended:
+        raise typer.Exit(0) from ended  # the first process has the message and the exit code of all
     except TrainingStoppedError as stopped:
         typer.echo(str(stopped), err=True)
         raise typer.Exit(EXIT_CODE) from stopped
     except LensError as error:
         typer.echo(str(error), err=True)
-        if folder.is_dir():
+        if folder.is_dir() and world.is_first:
             parts = {"happened": error.happened, "expected": error.expected, "remedy": error.remedy}
             error_file.write_text(json.dumps(parts), encoding="utf-8")
         raise typer.Exit(1) from error

@@ -13,3 +13,7 @@ class TrainingError(LensError):
 
 class TrainingStoppedError(LensError):
     """Somebody asked the training to stop; what was learnt is in the last checkpoint."""
+
+
+class EndedElsewhereError(TrainingStoppedError):
+    """The run of several processes has ended for a reason that the first one tells."""

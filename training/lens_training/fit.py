@@ -1,54 +1,43 @@
 """The run: prepares the cases, trains, writes a checkpoint every few steps, and goes on where it was stopped."""
 
 import logging
-import signal
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch.utils.data import DataLoader
+from lightning.pytorch.plugins import MixedPrecision
+from lightning.pytorch.strategies import DDPStrategy
 
 from lens_engine.detector.assembly import LensDetector
-from lens_engine.errors import CheckpointError
+from lens_engine.errors import CheckpointError, ConfigError, LensError
+from lens_training.agreement import Agreement
 from lens_training.allocator import keep_freed_memory
-from lens_training.batches import BatchMaker, BatchStream
-from lens_training.datasets.case import TrainingSet
+from lens_training.batches import BatchMaker, batch_loader
 from lens_training.datasets.planes import PlaneCache
-from lens_training.module import DetectorTraining
+from lens_training.errors import EndedElsewhereError, TrainingError, TrainingStoppedError
+from lens_training.joint import JointTraining
 from lens_training.progress import ProgressLog, Stage
-from lens_training.recipe import Recipe
+from lens_training.run import Run
 from lens_training.sampling import BatchPlan
+from lens_training.schedule import Precision
 from lens_training.stopping import StopSignal
+from lens_training.watch import FINGERPRINT, LAST_CHECKPOINT, Watch
 
-LAST_CHECKPOINT = "last.ckpt"
 LOG_FILE = "log.jsonl"
-_FINGERPRINT = "lens_fingerprint"
 _GIB = 2**30
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Run:
-    """What is trained, how, and where.
-
-    Attributes
-    ----------
-    fingerprint
-        Of everything that decides the result; a run resumes only what has the same.
-    folder
-        Holds `last.ckpt` and the log; must exist.
-    """
-
-    training_set: TrainingSet
-    recipe: Recipe
-    seed: int
-    fingerprint: str
-    folder: Path
 
 
 def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, resume: bool = False) -> int:
     """Train the model in place and return how many steps the whole run has.
+
+    With several processes each of them calls this with the same arguments, and all get the same weights.
 
     Parameters
     ----------
@@ -58,123 +47,179 @@ def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, re
     Raises
     ------
     TrainingStoppedError
-        If the process was asked to end; `last.ckpt` has the state then.
+        If a process was asked to end; `last.ckpt` has the state then.
+    EndedElsewhereError
+        In all processes but the first, if one of the errors here ended the run.
     TrainingError
-        If the loss is not finite.
+        If the loss is not finite, or a process was lost.
     CheckpointError
         If `last.ckpt` belongs to another run.
+    ConfigError
+        If there are fewer GPUs than were asked for.
     ProjectError
         If the training set holds nothing to learn from.
     """
     keep_freed_memory()
-    if run.recipe.threads is not None:
-        torch.set_num_threads(run.recipe.threads)
     plan = BatchPlan(run.training_set, run.recipe.sampling, run.seed)
-    steps = run.recipe.steps_in(plan.batches_per_epoch)
+    steps = run.recipe.steps_in(plan.batches_per_epoch, run.world.size)
     last = run.folder / LAST_CHECKPOINT
-    first_step = _step_of(last, run.fingerprint) if resume and last.exists() else 0
-    if first_step >= steps:
+    first_step = _step_of(last, run.full_fingerprint) if resume and last.exists() else 0
+    if first_step < steps:
+        _train(model, run, plan, range(first_step, steps), _Reports(log, stop))
+    else:
         state = torch.load(last, weights_only=True, map_location="cpu")["state_dict"]
         model.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
-        model.eval()
-        return steps
-    cache = PlaneCache(run.training_set.cases, model.config, int(run.recipe.sampling.cache_gib * _GIB))
-    _prepare(cache, plan, log, stop)
-    maker = BatchMaker(run.training_set, cache, plan, model.config, run.recipe.augmentation, run.seed)
-    watch = _Watch(run, steps, log, stop)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    trainer = Trainer(
-        accelerator="auto",
-        devices=1,
+    model.eval()
+    return steps
+
+
+@dataclass(frozen=True, slots=True)
+class _Reports:
+    """Where progress goes to, and where the wish to stop comes from."""
+
+    log: ProgressLog
+    stop: StopSignal
+
+
+class _Preparation(Callback):
+    """What every process does once all are connected, and before the first step."""
+
+    def __init__(self, run: Run, first_step: int, agreement: Agreement, prepare: Callable[[], None]) -> None:
+        self._run = run
+        self._first_step = first_step
+        self._agreement = agreement
+        self._prepare = prepare
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Connect the processes, compare what they are about to do, and read cases ahead."""
+        del trainer, pl_module, stage
+        if self._run.recipe.threads is not None:
+            torch.set_num_threads(self._run.recipe.threads)  # Lightning has just set another number
+        self._agreement.open()
+        self._agreement.require_same(self._run.fingerprint, "labels, recipe, seed or initial weights")
+        self._agreement.require_same(self._first_step, "step to go on from")
+        failure: LensError | None = None
+        try:
+            self._prepare()
+        except LensError as error:
+            failure = error
+        self._agreement.raise_first(failure)
+
+
+def _train(model: LensDetector, run: Run, plan: BatchPlan, steps: range, reports: _Reports) -> None:
+    """Train from the first to the last of `steps`."""
+    world, recipe = run.world, run.recipe
+    cache = PlaneCache(run.training_set.cases, model.config, int(recipe.sampling.cache_gib * _GIB))
+    maker = BatchMaker(run.training_set, cache, plan, model.config, recipe.augmentation, run.seed)
+    agreement = Agreement()
+    preparation = _Preparation(run, steps.start, agreement, partial(_prepare, cache, plan, reports))
+    watch = Watch(run, steps.stop, reports.log, reports.stop, agreement)
+    trainer = _trainer(run, steps.stop, [preparation, watch])
+    training = JointTraining(model, recipe, steps.stop, run.seed, agreement)
+    numbers = range(steps.start * world.size + world.rank, steps.stop * world.size, world.size)
+    try:
+        trainer.fit(
+            training.train(),
+            batch_loader(maker, numbers, recipe.workers),
+            ckpt_path=run.folder / LAST_CHECKPOINT if steps.start else None,
+            weights_only=True,
+        )
+    except RuntimeError as error:
+        explained = _explanation(error)
+        if explained is None:
+            raise
+        raise explained from error
+    if watch.has_stopped:
+        kind = TrainingStoppedError if world.is_first else EndedElsewhereError
+        raise kind("The training was stopped", "", "Start it again with --resume to go on")
+
+
+def _trainer(run: Run, steps: int, callbacks: list[Callback]) -> Trainer:
+    _quieten_lightning()
+    world, precision = run.world, run.recipe.precision
+    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if accelerator == "cuda" and world.devices > torch.cuda.device_count():
+        raise ConfigError(
+            f"{world.devices} GPUs of a node were asked for, and it has {torch.cuda.device_count()}",
+            "One GPU for each process is needed",
+            "Lower --devices, or the number of processes that torchrun or srun start",
+        )
+    plugins: list[Any] = [world.environment()]
+    if precision is not Precision.FP32:
+        plugins.append(MixedPrecision("bf16-mixed" if precision is Precision.BF16_MIXED else "16-mixed", accelerator))
+    # A step uses the layers of one expert only, and in another process of another one: without the search for unused
+    # parameters every process would wait for gradients that never come.
+    strategy = DDPStrategy(find_unused_parameters=True) if world.size > 1 else "auto"
+    return Trainer(
+        accelerator=accelerator,
+        devices=world.devices,
+        num_nodes=world.nodes,
+        strategy=strategy,
+        plugins=plugins,
+        use_distributed_sampler=False,
         max_steps=steps,
         max_epochs=-1,
         gradient_clip_val=run.recipe.schedule.gradient_clip,
-        callbacks=[watch],
+        callbacks=callbacks,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=run.folder,
     )
-    trainer.fit(
-        DetectorTraining(model, run.recipe, steps, run.seed).train(),
-        DataLoader(BatchStream(maker, first_step, steps), batch_size=None),
-        ckpt_path=last if first_step else None,
-        weights_only=True,
-    )
-    stop.check()
-    model.eval()
-    return steps
 
 
-class _Watch(Callback):
-    """Reports progress, writes `last.ckpt`, and ends the training when asked to."""
-
-    def __init__(self, run: Run, steps: int, log: ProgressLog, stop: StopSignal) -> None:
-        self._run = run
-        self._steps = steps
-        self._log = log
-        self._stop = stop
-        self._sums: dict[str, float] = {}
-        self._count = 0
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take SIGTERM back from Lightning, which would end without our checkpoint."""
-        del trainer, pl_module
-        if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-            self._stop.listen()
-
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Mark the checkpoint as one of this run."""
-        del trainer, pl_module
-        checkpoint[_FINGERPRINT] = self._run.fingerprint
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Count, log, save."""
-        del outputs, batch, batch_idx
-        step = trainer.global_step
-        if isinstance(pl_module, DetectorTraining):
-            for name, value in pl_module.latest.items():
-                self._sums[name] = self._sums.get(name, 0.0) + value
-        self._count += 1
-        recipe = self._run.recipe
-        if step % recipe.log_every == 0 or step == self._steps:
-            means = {name: round(value / self._count, 5) for name, value in self._sums.items()}
-            self._log.report(Stage.TRAIN, step, self._steps, means)
-            self._sums, self._count = {}, 0
-        if self._stop.is_set or step % recipe.checkpoint_every == 0 or step == self._steps:
-            _save(trainer, self._run.folder / LAST_CHECKPOINT)
-        if self._stop.is_set:
-            trainer.should_stop = True
-
-
-def _save(trainer: Trainer, path: Path) -> None:
-    """Write the state so that the file is always a complete one."""
-    temporary = path.with_name(f".{path.name}.part")
-    trainer.save_checkpoint(temporary)
-    temporary.replace(path)
+def _quieten_lightning() -> None:
+    """Keep what Lightning says to its developers from people and from the logs of jobs."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Batches are numbered without an end, on purpose, and workers are the user's choice.
+    warnings.filterwarnings("ignore", category=PossibleUserWarning)
 
 
 def _step_of(path: Path, fingerprint: str) -> int:
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    if state.get(_FINGERPRINT) != fingerprint:
+    """Return how many steps are done in a checkpoint of this run."""
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+    except (RuntimeError, UnpicklingError, EOFError, OSError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({str(error).splitlines()[0]})",
+            "The file of an earlier run, whole",
+            "Start without --resume",
+        ) from error
+    if state.get(FINGERPRINT) != fingerprint:
         raise CheckpointError(
             f"{path} belongs to another run",
-            "The labels, recipe, steps, seed and initial weights must be those it was started with",
+            "The labels, recipe, steps, seed, initial weights and number of devices must be those it was started with",
             "Start without --resume, or in another folder",
         )
     return int(state["global_step"])
 
 
-def _prepare(cache: PlaneCache, plan: BatchPlan, log: ProgressLog, stop: StopSignal) -> None:
-    """Read the cases ahead, as many as the cache holds."""
+def _prepare(cache: PlaneCache, plan: BatchPlan, reports: _Reports) -> None:
+    """Read the cases ahead, as many as the cache keeps."""
     numbers = plan.cases_in_use
     for done, number in enumerate(numbers):
-        stop.check()
-        log.report(Stage.PREPARE, done, len(numbers))
-        if cache.is_full:
-            break
-        cache.planes(number)
-    log.report(Stage.PREPARE, len(numbers), len(numbers))
+        reports.stop.check()
+        reports.log.report(Stage.PREPARE, done, len(numbers))
+        if cache.has_room_for(number):
+            cache.planes(number)
+    reports.log.report(Stage.PREPARE, len(numbers), len(numbers))
+
+
+def _explanation(error: RuntimeError) -> LensError | None:
+    """Return what an error of torch means where it is the system's or another process's doing."""
+    text = str(error)
+    if "DataLoader worker" in text:
+        return TrainingError(
+            f"A process that prepares batches has ended ({text.splitlines()[0]})",
+            "Memory and shared memory (/dev/shm) for all of them are needed",
+            "Lower workers, or give the machine or container more of both, and start again with --resume",
+        )
+    if any(sign in text for sign in ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")):
+        return TrainingError(
+            f"The connection to another process of the run was lost ({text.splitlines()[0]})",
+            "All processes must run to the end",
+            "Look for what ended the other process, and start again with --resume",
+        )
+    return None

@@ -12,11 +12,12 @@ from lens_engine.errors import ConfigError
 from lens_engine.phantom.patient import DATASETS, GENERATOR_VERSION, UNIVERSAL
 from lens_training.datasets.case import Case, TrainingSet
 from lens_training.datasets.phantoms import SCOPES, training_cases, validation_cases
-from lens_training.fit import Run, fit
+from lens_training.fit import fit
 from lens_training.initial import new_model
 from lens_training.measuring import measure
 from lens_training.progress import ProgressLog, Stage
 from lens_training.recipe import PhantomRecipe, Recipe
+from lens_training.run import Run
 from lens_training.stopping import StopSignal
 
 

@@ -3,6 +3,7 @@
 `recipe_files` finds recipes, resolves what they inherit, and validates them as the models below.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -213,3 +214,7 @@ class Recipe(BaseModel):
         if steps is None and epochs is None:
             return self
         return self.model_validate(self.model_dump() | {"steps": steps, "epochs": epochs})
+
+    def with_options(self, options: Mapping[str, object]) -> "Recipe":
+        """Return the recipe with some fields replaced; None keeps what the recipe says."""
+        return self.model_validate(self.model_dump() | {name: v for name, v in options.items() if v is not None})
