@@ -1,0 +1,155 @@
+"""The detector's findings on the training scans, turned into samples; each scan is kept in a file once it is done."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lens_engine.detector.assembly import LensDetector
+from lens_engine.detector.predict import detect
+from lens_engine.errors import CheckpointError
+from lens_engine.findings import FUSED, Box3D, Finding, Scope
+from lens_engine.io.atomic_files import replace_bytes
+from lens_training.datasets.case import Case, TrainingSet
+from lens_training.false_positive_reduction.samples import Meaning, Sample, samples_of
+from lens_training.progress import ProgressLog, Stage
+from lens_training.stopping import StopSignal
+
+SAMPLES_FILE = "samples.jsonl"
+
+Find = Callable[[Case], Sequence[Finding]]
+"""Returns the findings of a case that are judged: those of the fusion, in voxels of the case."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Collection:
+    """All that can be learnt from the findings.
+
+    Attributes
+    ----------
+    samples
+        By case, from head to feet.
+    counts
+        Findings of each meaning, samples of each that teaches, and scans that were used or left out.
+    """
+
+    samples: tuple[Sample, ...]
+    counts: Mapping[str, int]
+
+
+class _Header(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fingerprint: str
+
+
+class _CaseLine(BaseModel):
+    """What one case contributes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    case: int
+    samples: tuple[tuple[Meaning, Box3D], ...]
+    findings: dict[Meaning, int]
+
+
+def detector_findings(model: LensDetector, min_score: float) -> Find:
+    """Return a function that runs the detector on a case and keeps the fused findings.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode, on the device where it shall run.
+    min_score
+        Instead of the detector's own threshold, so that its doubtful findings are learnt from as well.
+    """
+    post = model.config.post.model_copy(update={"score_threshold": min_score})
+
+    def find(case: Case) -> Sequence[Finding]:
+        return [finding for finding in detect(model, case.load(), post=post).findings if finding.expert == FUSED]
+
+    return find
+
+
+def collect(
+    training_set: TrainingSet, find: Find, file: Path, fingerprint: str, log: ProgressLog, stop: StopSignal
+) -> Collection:
+    """Sort the findings on all scans of universal data sets; scans that `file` has already are not looked at again.
+
+    Findings on single-type data sets teach nothing: lesions of other types are not labelled there.
+
+    Raises
+    ------
+    TrainingStoppedError
+        If the process was asked to end; the scans that are done stay in `file`.
+    CheckpointError
+        If `file` belongs to another run.
+    """
+    used = [
+        number for number, case in enumerate(training_set.cases) if training_set.scopes[case.dataset] is Scope.UNIVERSAL
+    ]
+    done = _read(file, fingerprint)
+    _rewrite(file, fingerprint, done)
+    for place, number in enumerate(used):
+        stop.check()
+        log.report(Stage.PREPARE, place, len(used))
+        if number not in done:
+            case = training_set.cases[number]
+            samples, meanings = samples_of(number, find(case), case.labels)
+            line = _CaseLine(
+                case=number, samples=tuple((sample.meaning, sample.box) for sample in samples), findings=meanings
+            )
+            done[number] = line
+            with file.open("a", encoding="utf-8") as lines:
+                lines.write(line.model_dump_json() + "\n")
+    found = [done[number] for number in used]
+    collected = tuple(Sample(line.case, box, meaning) for line in found for meaning, box in line.samples)
+    counts = _counts(found, collected, len(training_set.cases))
+    log.report(Stage.PREPARE, len(used), len(used), counts)
+    return Collection(collected, counts)
+
+
+def _read(file: Path, fingerprint: str) -> dict[int, _CaseLine]:
+    """Return the complete lines of the file; a process that was killed may have left half a line at its end."""
+    if not file.exists():
+        return {}
+    first, *others = file.read_text(encoding="utf-8").splitlines() or [""]
+    try:
+        header = _Header.model_validate_json(first)
+    except ValidationError:
+        return {}
+    if header.fingerprint != fingerprint:
+        raise CheckpointError(
+            f"{file} belongs to another run",
+            "The detector, labels, recipe and seed must be those it was started with",
+            "Start without --resume, or in another folder",
+        )
+    found: dict[int, _CaseLine] = {}
+    for text in others:
+        try:
+            line = _CaseLine.model_validate_json(text)
+        except ValidationError:
+            break
+        found[line.case] = line
+    return found
+
+
+def _rewrite(file: Path, fingerprint: str, done: Mapping[int, _CaseLine]) -> None:
+    lines = [json.dumps({"fingerprint": fingerprint}), *(line.model_dump_json() for line in done.values())]
+    replace_bytes(file, ("\n".join(lines) + "\n").encode())
+
+
+def _counts(lines: Sequence[_CaseLine], samples: Sequence[Sample], cases: int) -> dict[str, int]:
+    findings: Counter[Meaning] = Counter()
+    for line in lines:
+        findings.update(line.findings)
+    taught = Counter(sample.meaning for sample in samples)
+    return {
+        **{f"findings: {meaning}": findings[meaning] for meaning in Meaning},
+        **{f"samples: {meaning}": taught[meaning] for meaning in Meaning if meaning.teaches},
+        "scans": len(lines),
+        "scans of single-type data sets left out": cases - len(lines),
+    }
