@@ -21,10 +21,10 @@ from lens_training.cli import app
 from lens_training.datasets.snapshot import training_set
 from lens_training.errors import TrainingStoppedError
 from lens_training.fit import fit
+from lens_training.last_checkpoint import LAST_CHECKPOINT
 from lens_training.progress import ProgressLog
 from lens_training.run import Run
 from lens_training.stopping import EXIT_CODE, StopSignal
-from lens_training.watch import LAST_CHECKPOINT
 from training.scenes import EXPERTS, RECIPE, TINY, tiny_model, write_snapshot
 
 STEPS = 6

@@ -5,8 +5,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -16,19 +14,20 @@ from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.strategies import DDPStrategy
 
 from lens_engine.detector.assembly import LensDetector
-from lens_engine.errors import CheckpointError, ConfigError, LensError
+from lens_engine.errors import ConfigError, LensError
 from lens_training.agreement import Agreement
 from lens_training.allocator import keep_freed_memory
 from lens_training.batches import BatchMaker, batch_loader
 from lens_training.datasets.planes import PlaneCache
 from lens_training.errors import EndedElsewhereError, TrainingError, TrainingStoppedError
 from lens_training.joint import JointTraining
+from lens_training.last_checkpoint import LAST_CHECKPOINT, step_of, weights_of
 from lens_training.progress import ProgressLog, Stage
 from lens_training.run import Run
 from lens_training.sampling import BatchPlan
 from lens_training.schedule import Precision
 from lens_training.stopping import StopSignal
-from lens_training.watch import FINGERPRINT, LAST_CHECKPOINT, Watch
+from lens_training.watch import Watch
 
 LOG_FILE = "log.jsonl"
 _GIB = 2**30
@@ -63,12 +62,11 @@ def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, re
     plan = BatchPlan(run.training_set, run.recipe.sampling, run.seed)
     steps = run.recipe.steps_in(plan.batches_per_epoch, run.world.size)
     last = run.folder / LAST_CHECKPOINT
-    first_step = _step_of(last, run.full_fingerprint) if resume and last.exists() else 0
+    first_step = step_of(last, run.full_fingerprint) if resume and last.exists() else 0
     if first_step < steps:
         _train(model, run, plan, range(first_step, steps), _Reports(log, stop))
     else:
-        state = torch.load(last, weights_only=True, map_location="cpu")["state_dict"]
-        model.load_state_dict({name.removeprefix("model."): value for name, value in state.items()})
+        model.load_state_dict(weights_of(last, "model"))
     model.eval()
     return steps
 
@@ -175,25 +173,7 @@ def _quieten_lightning() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Batches are numbered without an end, on purpose, and workers are the user's choice.
     warnings.filterwarnings("ignore", category=PossibleUserWarning)
-
-
-def _step_of(path: Path, fingerprint: str) -> int:
-    """Return how many steps are done in a checkpoint of this run."""
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-    except (RuntimeError, UnpicklingError, EOFError, OSError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({str(error).splitlines()[0]})",
-            "The file of an earlier run, whole",
-            "Start without --resume",
-        ) from error
-    if state.get(FINGERPRINT) != fingerprint:
-        raise CheckpointError(
-            f"{path} belongs to another run",
-            "The labels, recipe, steps, seed, initial weights and number of devices must be those it was started with",
-            "Start without --resume, or in another folder",
-        )
-    return int(state["global_step"])
+    warnings.filterwarnings("ignore", category=FutureWarning, module="lightning")
 
 
 def _prepare(cache: PlaneCache, plan: BatchPlan, reports: _Reports) -> None:

@@ -20,6 +20,7 @@ from lens_training.batches import Batch
 from lens_training.errors import TrainingError
 from lens_training.objectives.build import proposal_objective
 from lens_training.objectives.head import RegionSampling, RegionTargets, head_losses, sample_regions
+from lens_training.optimiser import radam
 from lens_training.recipe import LossRecipe, Recipe
 
 _REGION_STREAM = 2
@@ -98,17 +99,7 @@ class DetectorTraining(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """RAdam; biases and normalisation without decay and at twice the rate, as MULAN does (spec 8)."""
-        schedule = self._recipe.schedule
-        weights = [p for p in self.model.parameters() if p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.ndim <= 1]
-        optimiser = torch.optim.RAdam(
-            [
-                {"params": weights, "lr": schedule.learning_rate, "weight_decay": schedule.weight_decay},
-                {"params": others, "lr": 2 * schedule.learning_rate, "weight_decay": 0.0},
-            ]
-        )
-        rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: schedule.factor(step, self._steps))
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
+        return radam(self.model, self._recipe.schedule, self._steps)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move the images; labels stay on the CPU."""

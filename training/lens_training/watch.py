@@ -1,9 +1,7 @@
 """What happens around the steps of a run: progress, event files, `last.ckpt`, and the end when somebody asks for it."""
 
-import os
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -11,16 +9,14 @@ from torch.utils.tensorboard import SummaryWriter
 
 from lens_training.agreement import Agreement
 from lens_training.batches import Batch
-from lens_training.errors import TrainingError
 from lens_training.joint import JointTraining
+from lens_training.last_checkpoint import LAST_CHECKPOINT, mark, save_state
 from lens_training.progress import ProgressLog, Stage
 from lens_training.run import Run
 from lens_training.stopping import StopSignal
 
-LAST_CHECKPOINT = "last.ckpt"
 EVENTS_FOLDER = "tensorboard"
 """In the output folder: event files for TensorBoard."""
-FINGERPRINT = "lens_fingerprint"
 
 
 class Watch(Callback):
@@ -76,13 +72,13 @@ class Watch(Callback):
             self._report(step)
         self.has_stopped = self._agreement.any_of(self._stop.is_set)
         if step % self._run.recipe.checkpoint_every == 0 or step == self._steps or self.has_stopped:
-            _save(trainer, self._run.folder / LAST_CHECKPOINT)
+            save_state(trainer, self._run.folder / LAST_CHECKPOINT)
         trainer.should_stop |= self.has_stopped
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Mark the checkpoint as one of this run."""
         del trainer, pl_module
-        checkpoint[FINGERPRINT] = self._run.full_fingerprint
+        mark(checkpoint, self._run.full_fingerprint)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the event file."""
@@ -99,7 +95,7 @@ class Watch(Callback):
         means = {name: value / self._count for name, value in self._sums.items()}
         speed = self._images / max(time.monotonic() - self._started, 1e-6)
         details = {name: round(value, 5) for name, value in means.items()}
-        details |= {"learning_rate": self._learning_rate, "images_per_second": round(speed, 2)}
+        details |= {"learning_rate": float(f"{self._learning_rate:.6g}"), "images_per_second": round(speed, 2)}
         self._log.report(Stage.TRAIN, step, self._steps, details)
         if self._events is not None:
             for name, value in means.items():
@@ -118,21 +114,3 @@ class Watch(Callback):
     def _close(self) -> None:
         if self._events is not None:
             self._events.close()
-
-
-def _save(trainer: Trainer, path: Path) -> None:
-    """Write the state so that the file is always a complete one; all processes come here, the first one writes."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise TrainingError(
-            f"{path} cannot be written: {error.strerror or error}",
-            "A folder with write permission and enough free space is needed",
-            "Free space, and start again with --resume: the last checkpoint that was written is whole",
-        ) from error

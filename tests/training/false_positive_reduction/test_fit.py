@@ -21,7 +21,6 @@ from lens_training.datasets.case import Case, TrainingSet
 from lens_training.errors import TrainingError, TrainingStoppedError
 from lens_training.false_positive_reduction.collecting import SAMPLES_FILE, collect, detector_findings
 from lens_training.false_positive_reduction.fit import (
-    LAST_CHECKPOINT,
     FprOutcome,
     FprRun,
     fit_network,
@@ -29,6 +28,7 @@ from lens_training.false_positive_reduction.fit import (
 )
 from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, open_patches, write_patches
 from lens_training.false_positive_reduction.samples import Meaning, Sample
+from lens_training.last_checkpoint import LAST_CHECKPOINT
 from lens_training.progress import ProgressLog
 from lens_training.stopping import StopSignal
 from training.false_positive_reduction.findings import CONFIG, RECIPE, finding_of

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
 from lens_engine.detector.false_positive_reduction.config import FprConfig
-from lens_engine.detector.false_positive_reduction.inflation import inflate, read_weights
+from lens_engine.detector.false_positive_reduction.inflation import inflate
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
+from lens_engine.detector.published_weights import read_state_dict
 from lens_engine.errors import CheckpointError
 from lens_training.allocator import keep_freed_memory
 from lens_training.datasets.case import TrainingSet
@@ -25,12 +26,10 @@ from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, open
 from lens_training.false_positive_reduction.recipe import FprRecipe
 from lens_training.false_positive_reduction.samples import Meaning, Sample
 from lens_training.false_positive_reduction.sampling import PatchPlan, require_both_classes, without_surplus
+from lens_training.last_checkpoint import LAST_CHECKPOINT, mark, save_state, step_of, weights_of
 from lens_training.progress import ProgressLog, Stage
 from lens_training.stopping import StopSignal
 
-LAST_CHECKPOINT = "last.ckpt"
-
-_FINGERPRINT = "lens_fingerprint"
 _GIB = 2**30
 
 
@@ -86,7 +85,7 @@ def new_network(config: FprConfig, seed: int, resnet18: Path | None = None) -> F
         torch.manual_seed(seed)
         network = FprNetwork(config)
     if resnet18 is not None:
-        inflate(network, read_weights(resnet18))
+        inflate(network, read_state_dict(resnet18, "ResNet-18"))
     return network
 
 
@@ -121,14 +120,13 @@ def fit_network(
     samples = without_surplus(collection.samples, run.recipe, most, run.seed)
     plan = PatchPlan([sample.meaning for sample in samples], run.recipe, run.seed)
     last = run.folder / LAST_CHECKPOINT
-    first_step = _step_of(last, run.fingerprint) if last.exists() else 0
+    first_step = step_of(last, run.fingerprint) if last.exists() else 0
     if first_step < plan.steps:
         batches = _Batches(_patches(run, samples, network.config, log, stop), samples, plan, first_step)
         _train(network, run, batches, _Watch(run, plan.steps, log, stop))
         stop.check()
     else:
-        state = torch.load(last, weights_only=True, map_location="cpu")["state_dict"]
-        network.load_state_dict({name.removeprefix("network."): value for name, value in state.items()})
+        network.load_state_dict(weights_of(last, "network"))
     network.eval()
     return FprOutcome(plan.steps, collection.counts)
 
@@ -173,7 +171,7 @@ class _Watch(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Mark the checkpoint as one of this run."""
         del trainer, pl_module
-        checkpoint[_FINGERPRINT] = self._run.fingerprint
+        mark(checkpoint, self._run.fingerprint)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -188,7 +186,7 @@ class _Watch(Callback):
             self._log.report(Stage.TRAIN, step, self._steps, {name: round(value, 5) for name, value in means.items()})
             self._reports = []
         if self._stop.is_set or step % self._run.recipe.checkpoint_every == 0 or step == self._steps:
-            _save(trainer, self._run.folder / LAST_CHECKPOINT)
+            save_state(trainer, self._run.folder / LAST_CHECKPOINT)
         if self._stop.is_set:
             trainer.should_stop = True
 
@@ -230,21 +228,3 @@ def _train(network: FprNetwork, run: FprRun, batches: _Batches, watch: _Watch) -
         ckpt_path=run.folder / LAST_CHECKPOINT if batches.first_step else None,
         weights_only=True,
     )
-
-
-def _save(trainer: Trainer, path: Path) -> None:
-    """Write the state so that the file is always a complete one."""
-    temporary = path.with_name(f".{path.name}.part")
-    trainer.save_checkpoint(temporary)
-    temporary.replace(path)
-
-
-def _step_of(path: Path, fingerprint: str) -> int:
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    if state.get(_FINGERPRINT) != fingerprint:
-        raise CheckpointError(
-            f"{path} belongs to another run",
-            "The detector, labels, recipe and seed must be those it was started with",
-            "Start without --resume, or in another folder",
-        )
-    return int(state["global_step"])

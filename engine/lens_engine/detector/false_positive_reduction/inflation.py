@@ -5,29 +5,16 @@ the 2D network gives its one slice; the stem for grey values is the sum over red
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from torch import Tensor
 
 from lens_engine.detector.checkpoint_folder import differences, listed
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
-from lens_engine.detector.published_weights import read_state_dict
 from lens_engine.errors import CheckpointError
 
 _STEM = "conv1.weight"
 _COUNTER = "num_batches_tracked"
 _CLASSIFIER = "fc."
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dict (safetensors, or a torch file that holds tensors only); nothing is unpickled but tensors.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is missing or of another kind.
-    """
-    return read_state_dict(path, "ResNet-18")
 
 
 def inflate(network: FprNetwork, weights: Mapping[str, Tensor]) -> None:

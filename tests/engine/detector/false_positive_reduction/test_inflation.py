@@ -1,12 +1,9 @@
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch.nn import functional
 
 from lens_engine.detector.false_positive_reduction.config import FprConfig
-from lens_engine.detector.false_positive_reduction.inflation import inflate, read_weights
+from lens_engine.detector.false_positive_reduction.inflation import inflate
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.errors import CheckpointError
 
@@ -92,24 +89,6 @@ def test_inflation_leaves_the_head_and_the_given_weights_alone(resnet18):
     assert torch.equal(network.scales[3].weight, before)
     assert torch.equal(resnet18["layer4.1.conv2.weight"], kernel)
     torch.testing.assert_close(network.trunk.layer4[1].conv2.weight.sum(dim=2), kernel)
-
-
-def test_both_kinds_of_file_are_read(resnet18, tmp_path: Path):
-    torch.save(resnet18, tmp_path / "resnet18.pth")
-    save_file(resnet18, tmp_path / "resnet18.safetensors")
-    for name in ("resnet18.pth", "resnet18.safetensors"):
-        state = read_weights(tmp_path / name)
-        assert state.keys() == resnet18.keys()
-        assert torch.equal(state["layer3.0.conv1.weight"], resnet18["layer3.0.conv1.weight"])
-
-
-@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
-def test_a_file_that_holds_no_weights_is_refused(name: str, tmp_path: Path):
-    (tmp_path / name).write_bytes(b"no weights at all")
-    with pytest.raises(CheckpointError, match=name):
-        read_weights(tmp_path / name)
-    with pytest.raises(CheckpointError, match="missing"):
-        read_weights(tmp_path / f"missing-{name}")
 
 
 def test_weights_of_another_network_are_refused_by_name(resnet18):
