@@ -61,7 +61,8 @@ class CenterNetProposals(ProposalNetwork):
     def boxes_at(self, context: Tensor, places: Tensor) -> Tensor:
         """Return the boxes of some cells."""
         map_width = context.shape[2]
-        corners = torch.stack([places % map_width, torch.div(places, map_width, rounding_mode="floor")], dim=1)
+        rows = torch.div(places, map_width, rounding_mode="floor")
+        corners = torch.stack([places % map_width, rows], dim=1).float()  # half precision would round them
         centres = (corners + self.offsets.at(context, places)) * STRIDE
         halves = self.sizes.at(context, places).clamp(min=0) * (STRIDE / 2)
         return torch.cat([centres - halves, centres + halves], dim=1)

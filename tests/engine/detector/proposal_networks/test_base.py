@@ -91,6 +91,16 @@ def test_every_parameter_learns_from_the_raw_maps(kind, loud, features):
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters())
 
 
+@KINDS
+@torch.no_grad()
+def test_half_precision_does_not_round_where_boxes_are(kind, untrained):
+    network, places = untrained(kind), torch.arange(150, 200)
+    context = network.score(torch.zeros(1, 5, 1, 200)).context[0]
+    expected = network.boxes_at(context, places)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(network.boxes_at(context, places), expected)
+
+
 @torch.no_grad()
 def test_outputs_at_chosen_cells_equal_the_dense_map(features):
     branch = Branch(5, 7, 3).double()
