@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lens_engine.detector.config import BackboneConfig
+from lens_engine.detector.preprocess import SIZE_DIVISOR
 
 STRIDE = 4
 """Network pixels per cell of the feature map."""
@@ -87,7 +88,14 @@ class DenseTrunk(nn.Module):
         self.transition2_channels = widths[1] // 2
 
     def triplet_maps(self, triplets: Tensor) -> TripletMaps:
-        """Map triplets (n, 3, h, w) to everything before the third block."""
+        """Map triplets (n, 3, h, w) to everything before the third block.
+
+        Raises
+        ------
+        ValueError
+            If a side is no multiple of 16.
+        """
+        check_padded(*triplets.shape[2:])
         maps = triplets
         for name in ("conv0", "norm0", "relu0", "pool0", "denseblock1"):
             maps = self.features.get_submodule(name)(maps)
@@ -141,6 +149,21 @@ class DenseBackbone(nn.Module):
         replaced = torch.stack([inner[:, 0], fused, inner[:, 2]], dim=1).flatten(0, 1)
         finest = self.pyramid(maps.block1, maps.block2, self.trunk.block3(replaced))
         return _tensor(self.last_fusion(finest.reshape(batch, -1, *finest.shape[2:])))
+
+
+def check_padded(height: int, width: int) -> None:
+    """Refuse images whose maps of different strides would not fit each other.
+
+    Raises
+    ------
+    ValueError
+        If a side is no multiple of 16.
+    """
+    if height % SIZE_DIVISOR or width % SIZE_DIVISOR:
+        raise ValueError(
+            f"Images are {height} x {width} pixels; both sides must be multiples of {SIZE_DIVISOR}. "
+            "Pad them with zeros at the bottom and on the right, as `prepare` does."
+        )
 
 
 def _transition(width: int) -> nn.Sequential:

@@ -5,7 +5,7 @@ from torch import nn
 
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.backbone import DenseTrunk
-from lens_engine.detector.config import narrow_lens, published_lens
+from lens_engine.detector.config import ProposalKind, narrow_lens, published_lens
 from lens_engine.detector.preprocess import prepare
 from lens_engine.detector.shared import SharedBackbone
 
@@ -36,6 +36,23 @@ def test_published_detector_has_the_derived_number_of_parameters():
     with torch.device("meta"):
         model = LensDetector(published_lens(FOUR))
     assert sum(parameter.numel() for parameter in model.parameters()) == pytest.approx(71.3e6, rel=0.002)
+
+
+@pytest.mark.parametrize(
+    ("kind", "two_stages", "millions"),
+    [
+        # Trunk 4.27, pyramid and fusions 1.90, head and outputs 55.66 (spec 3, 4.1), and the networks by their layers:
+        (ProposalKind.AFP, True, 4.27 + 1.90 + 55.66 + 4 * 2.361),
+        (ProposalKind.RPN, True, 4.27 + 1.90 + 55.66 + 4 * 2.398),  # 512 * 512 * 9 + 512 * 75
+        (ProposalKind.FCOS, True, 4.27 + 1.90 + 55.66 + 4 * 2.361),
+        (ProposalKind.CENTERNET, True, 4.27 + 1.90 + 55.66 + 4 * 3.541),  # a third branch
+        (ProposalKind.FCOS, False, 4.27 + 1.90 + 4 * 2.361),
+    ],
+)
+def test_published_variants_have_the_parameters_of_their_layers(kind, two_stages, millions):
+    with torch.device("meta"):
+        model = LensDetector(published_lens(FOUR, kind, two_stages=two_stages))
+    assert sum(parameter.numel() for parameter in model.parameters()) / 1e6 == pytest.approx(millions, rel=1e-3)
 
 
 def test_narrow_detector_fits_two_megabytes_in_half_precision():
@@ -88,6 +105,12 @@ def test_every_slice_is_made_once_and_in_order(tiny_detector, make_volume):
 def test_sharing_is_refused_in_training_mode(tiny_detector):
     with pytest.raises(ValueError, match="training mode"):
         SharedBackbone(tiny_detector.train().backbone)
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 32), (32, 24), (8, 16)])
+def test_images_that_are_not_padded_are_refused_with_their_size(tiny_detector, height, width):
+    with pytest.raises(ValueError, match=rf"{height} x {width} pixels; both sides must be multiples of 16"):
+        tiny_detector.forward_features(torch.zeros(1, 9, height, width))
 
 
 def test_features_depend_on_all_nine_slices(tiny_detector):
