@@ -62,7 +62,7 @@ def proposals(lesions: list[Seen], slice_mm: float = 2.0) -> Proposals:
         np.asarray([row[1] for row in rows], dtype=np.int32),
         np.asarray([row[2] for row in rows], dtype=np.float32).reshape(-1, 4),
         np.asarray([row[3] for row in rows], dtype=np.float32),
-        np.asarray([look_alike(row[4]) for row in rows], dtype=np.float32).reshape(-1, 2),
+        np.asarray([look_alike(row[4]) for row in rows if row[0] == len(EXPERTS) - 1], dtype=np.float32).reshape(-1, 2),
     )
 
 

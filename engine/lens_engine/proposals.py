@@ -33,7 +33,7 @@ class Proposals:
     scores
         float32 (n,), in [0, 1].
     embeddings
-        float32 (n, d) of unit length for fused boxes, all zero for the others.
+        float32 (m, d) of unit length, one for each of the m fused boxes in their order; other boxes have none.
     """
 
     experts: tuple[str, ...]
@@ -47,18 +47,30 @@ class Proposals:
 
     def __post_init__(self) -> None:
         count = len(self.scores)
-        lengths = {len(self.expert_index), len(self.grid_index), len(self.boxes), len(self.embeddings), count}
+        lengths = {len(self.expert_index), len(self.grid_index), len(self.boxes), count}
         if lengths != {count}:
             raise BoxError(f"The columns have lengths {sorted(lengths)}", "One value per box is needed", "")
         if not self.experts or self.experts[-1] != FUSED:
             raise BoxError(f"The experts are {self.experts}", f"The last one must be {FUSED!r}", "")
+        fused = int(np.count_nonzero(self.is_fused))
+        if len(self.embeddings) != fused:
+            raise BoxError(
+                f"There are {len(self.embeddings)} embeddings for {fused} fused boxes", "One for each is needed", ""
+            )
+
+    @property
+    def is_fused(self) -> NDArray[np.bool_]:
+        """Which boxes belong to the fusion, (n,)."""
+        return np.asarray(self.expert_index == len(self.experts) - 1)
 
     def of(self, expert: str) -> "Proposals":
         """Return the rows of one expert (or of `FUSED`), in the same order."""
         return self.take(np.flatnonzero(self.expert_index == self.experts.index(expert)))
 
     def take(self, rows: NDArray[np.intp]) -> "Proposals":
-        """Return the given rows."""
+        """Return the given rows, in the given order."""
+        is_fused = self.is_fused
+        embedding_of_row = np.cumsum(is_fused) - 1
         return Proposals(
             self.experts,
             self.grid_spacing_mm,
@@ -67,7 +79,7 @@ class Proposals:
             self.grid_index[rows],
             self.boxes[rows],
             self.scores[rows],
-            self.embeddings[rows],
+            self.embeddings[embedding_of_row[rows[is_fused[rows]]]],
         )
 
 

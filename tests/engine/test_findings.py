@@ -33,7 +33,7 @@ def proposals(count: int = 4, experts: tuple[str, ...] = ("universal", FUSED)) -
         grid_index=np.arange(count, dtype=np.int32),
         boxes=np.tile(np.asarray([[0, 0, 9, 9]], dtype=np.float32), (count, 1)),
         scores=np.linspace(0.1, 0.9, count, dtype=np.float32),
-        embeddings=np.zeros((count, 3), dtype=np.float32),
+        embeddings=np.zeros((count // 2, 3), dtype=np.float32),
     )
 
 
@@ -81,6 +81,21 @@ def test_proposals_with_columns_of_different_length_are_refused() -> None:
             np.zeros(1, dtype=np.int16),
             *(getattr(proposals(), column) for column in ("grid_index", "boxes", "scores", "embeddings")),
         )
+
+
+def test_rows_are_taken_with_their_embeddings() -> None:
+    whole = proposals(6)
+    whole.embeddings[:] = np.arange(3)[:, None]
+    assert whole.is_fused.tolist() == [False, True] * 3
+    assert whole.take(np.array([5, 0, 1])).embeddings[:, 0].tolist() == [2, 0]
+    assert whole.of("universal").embeddings.shape == (0, 3)
+    np.testing.assert_array_equal(whole.of(FUSED).embeddings, whole.embeddings)
+
+
+def test_an_embedding_for_every_box_is_refused() -> None:
+    columns = {name: getattr(proposals(), name) for name in ("expert_index", "grid_index", "boxes", "scores")}
+    with pytest.raises(BoxError, match="4 embeddings for 2 fused boxes"):
+        Proposals(("universal", FUSED), 2.0, 1.0, **columns, embeddings=np.zeros((4, 3), dtype=np.float32))
 
 
 def test_the_fusion_is_the_last_expert() -> None:

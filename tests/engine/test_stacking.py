@@ -27,7 +27,7 @@ def proposals(rows: list[Row], grid_mm: float = 2.0, slice_mm: float = 1.0) -> P
         np.asarray([row[1] for row in rows], dtype=np.int32),
         np.asarray([row[2] for row in rows], dtype=np.float32).reshape(-1, 4),
         np.asarray([row[3] for row in rows], dtype=np.float32),
-        np.zeros((len(rows), 2), dtype=np.float32),
+        np.zeros((sum(row[0] == FUSED for row in rows), 2), dtype=np.float32),
     )
 
 

@@ -92,18 +92,18 @@ class _Columns:
     def __init__(self, experts: tuple[str, ...], width: int, grid: NetworkGrid) -> None:
         self.grid = grid
         self._experts = (*experts, FUSED)
-        self._width = width
-        self._rows: list[tuple[int, int, NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]] = []
+        self._rows: list[tuple[int, int, NDArray[np.float32], NDArray[np.float32]]] = []
+        self._embeddings = [np.zeros((0, width), dtype=np.float32)]
 
     def add(self, grid_index: int, found: SliceDetections, embeddings: NDArray[np.float32]) -> None:
-        for number, boxes in enumerate(found.experts):
-            self._append(number, grid_index, boxes, np.zeros((len(boxes.scores), self._width), dtype=np.float32))
-        self._append(len(found.experts), grid_index, found.fused, embeddings)
+        for number, boxes in enumerate((*found.experts, found.fused)):
+            self._append(number, grid_index, boxes)
+        self._embeddings.append(embeddings)
 
     def proposals(self) -> Proposals:
         """Return everything as columns, ordered by expert and grid slice."""
         rows = sorted(self._rows, key=lambda row: row[:2])
-        counts = [len(scores) for _, _, _, scores, _ in rows]
+        counts = [len(scores) for _, _, _, scores in rows]
         empty = np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.float32)
         return Proposals(
             experts=self._experts,
@@ -113,10 +113,10 @@ class _Columns:
             grid_index=np.repeat(np.array([row[1] for row in rows], dtype=np.int32), counts),
             boxes=np.concatenate([empty[0], *(row[2] for row in rows)]),
             scores=np.concatenate([empty[1], *(row[3] for row in rows)]),
-            embeddings=np.concatenate([np.zeros((0, self._width), dtype=np.float32), *(row[4] for row in rows)]),
+            embeddings=np.concatenate(self._embeddings),
         )
 
-    def _append(self, number: int, grid_index: int, found: BoxSet, embeddings: NDArray[np.float32]) -> None:
+    def _append(self, number: int, grid_index: int, found: BoxSet) -> None:
         if len(found.scores):
             boxes = self.grid.to_series(found.boxes.cpu().numpy()).astype(np.float32)
-            self._rows.append((number, grid_index, boxes, found.scores.float().cpu().numpy(), embeddings))
+            self._rows.append((number, grid_index, boxes, found.scores.float().cpu().numpy()))

@@ -1,9 +1,9 @@
 """What model versions say about series: one Parquet file each, and a row that points to it.
 
 Columns of a file: `expert` (int16 index), `grid_index` (int32), `x1 y1 x2 y2 score` (float32) and `embedding`
-(fixed-size list of float32), one row per 2D box in the order of `Proposals`. The file's metadata holds the experts, the
-spacings and the 3D findings as JSON. A file is written under a temporary name, flushed, renamed, and only then known to
-the database.
+(list of float32, null but for fused boxes), one row per 2D box in the order of `Proposals`. The file's metadata holds
+the experts, the spacings and the 3D findings as JSON. A file is written under a temporary name, flushed, renamed, and
+only then known to the database.
 """
 
 import json
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from sqlalchemy import delete, select
 
 from lens_engine.errors import StoreError
@@ -27,7 +28,9 @@ from lens_engine.proposals import Proposals, SeriesDetections
 from lens_engine.store.database import Database, sync_folder
 from lens_engine.store.schema import DetectionRow
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_READABLE_FORMATS = (1, FORMAT_VERSION)
+"""Format 1 has an embedding in every row, all zero but for fused boxes."""
 _METADATA = b"lens"
 _BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 _SAFE_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -79,10 +82,6 @@ class Detections:
         """
         table = _read_file(self._known_path(series_id, model_version))
         header = _header(table.schema)
-        count, width = table.num_rows, header["embedding_width"]
-        embeddings = np.zeros((count, 0), dtype=np.float32)
-        if width:
-            embeddings = np.array(_values_of(table, "embedding").flatten()).reshape(count, width)
         proposals = Proposals(
             experts=tuple(header["experts"]),
             grid_spacing_mm=header["grid_spacing_mm"],
@@ -91,7 +90,7 @@ class Detections:
             grid_index=_column(table, "grid_index"),
             boxes=np.stack([_column(table, name) for name in _BOX_COLUMNS], axis=1),
             scores=_column(table, "score"),
-            embeddings=embeddings,
+            embeddings=_embeddings(table, header),
         )
         return SeriesDetections(proposals, _findings(header))
 
@@ -171,7 +170,7 @@ def _row_query(series_id: int, model_version: str) -> Any:
 
 def _table(detections: SeriesDetections) -> pa.Table:
     proposals = detections.proposals
-    width = int(proposals.embeddings.shape[1]) if proposals.embeddings.ndim == 2 else 0
+    width = proposals.embeddings.shape[1]
     columns = {
         "expert": pa.array(np.asarray(proposals.expert_index, dtype=np.int16)),
         "grid_index": pa.array(np.asarray(proposals.grid_index, dtype=np.int32)),
@@ -181,7 +180,9 @@ def _table(detections: SeriesDetections) -> pa.Table:
     columns["score"] = pa.array(np.asarray(proposals.scores, dtype=np.float32))
     if width:
         flat = pa.array(np.ascontiguousarray(proposals.embeddings, dtype=np.float32).reshape(-1))
-        columns["embedding"] = pa.FixedSizeListArray.from_arrays(flat, width)
+        ends = np.cumsum(proposals.is_fused, dtype=np.int64) * width
+        offsets = pa.array(np.concatenate([np.zeros(1, dtype=np.int64), ends]))
+        columns["embedding"] = pa.LargeListArray.from_arrays(offsets, flat, mask=pa.array(~proposals.is_fused))
     header = {
         "format_version": FORMAT_VERSION,
         "experts": list(proposals.experts),
@@ -222,10 +223,10 @@ def _read_file(path: Path) -> pa.Table:
 
 def _header(schema: pa.Schema) -> dict[str, Any]:
     header: dict[str, Any] = json.loads((schema.metadata or {}).get(_METADATA, b"{}"))
-    if header.get("format_version") != FORMAT_VERSION:
+    if header.get("format_version") not in _READABLE_FORMATS:
         raise StoreError(
             f"A detections file has format {header.get('format_version')}",
-            f"This version of LENS-napari reads {FORMAT_VERSION}",
+            f"This version of LENS-napari reads {' and '.join(map(str, _READABLE_FORMATS))}",
             "Run detect again with this version",
         )
     return header
@@ -237,6 +238,16 @@ def _values_of(table: pa.Table, name: str) -> Any:
 
 def _column(table: pa.Table, name: str) -> Any:
     return np.array(_values_of(table, name))
+
+
+def _embeddings(table: pa.Table, header: dict[str, Any]) -> NDArray[np.float32]:
+    """Return the embeddings of the fused boxes, (m, width)."""
+    is_fused = _column(table, "expert") == len(header["experts"]) - 1
+    width = header["embedding_width"]
+    if not width:
+        return np.zeros((int(is_fused.sum()), 0), dtype=np.float32)
+    stored: NDArray[np.float32] = np.array(_values_of(table, "embedding").flatten()).reshape(-1, width)
+    return stored[is_fused] if header["format_version"] == 1 else stored
 
 
 def _box_counts(proposals: Proposals) -> dict[str, int]:

@@ -38,18 +38,20 @@ def mining_inputs(patient: PhantomPatient) -> list[SeriesMiningInput]:
     looks = {key: unit(generator.normal(size=LENGTH)) for key in keys}
     inputs = []
     for number, series in enumerate(patient.series):
-        rows = []
+        rows, embeddings = [], []
         for lesion in series.lesions:
             scores = {"universal": 0.45} | ({lesion.lesion_type: 0.8} if lesion.lesion_type in EXPERTS else {})
             for section in lesion.slices:
                 box = padded(section.box) + generator.normal(0, 0.2, 4)
                 look = unit(looks[lesion.key] + generator.normal(0, 0.008, LENGTH))
                 for name, score in scores.items():
-                    rows.append((EXPERTS.index(name), section.slice_index, box, score, 0 * look))
-                rows.append((EXPERTS.index(FUSED), section.slice_index, box, max(scores.values()), look))
+                    rows.append((EXPERTS.index(name), section.slice_index, box, score))
+                rows.append((EXPERTS.index(FUSED), section.slice_index, box, max(scores.values())))
+                embeddings.append((section.slice_index, look))
         rows.sort(key=lambda row: row[:2])
+        embeddings.sort(key=lambda row: row[0])
         columns = list(zip(*rows, strict=True))
-        types = (np.int16, np.int32, np.float32, np.float32, np.float32)
+        types = (np.int16, np.int32, np.float32, np.float32)
         arrays = [np.asarray(column, dtype=kind) for column, kind in zip(columns, types, strict=True)]
         spacing = series.volume.geometry.spacing_mm[0]
         notes = tuple(
@@ -57,7 +59,8 @@ def mining_inputs(patient: PhantomPatient) -> list[SeriesMiningInput]:
             for index, lesion in enumerate(series.lesions)
             if lesion.is_labelled
         )
-        proposals = Proposals(EXPERTS, spacing, spacing, *arrays)
+        looks_of_fused = np.asarray([look for _, look in embeddings], dtype=np.float32)
+        proposals = Proposals(EXPERTS, spacing, spacing, *arrays, looks_of_fused)
         inputs.append(SeriesMiningInput(number, 1, number, series.volume.geometry.shape[0], proposals, (), notes))
     return inputs
 

@@ -1,7 +1,10 @@
+import json
 import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,15 +19,16 @@ from lens_engine.store.detections import Detections
 
 def detections_of(count: int, width: int = 8, seed: int = 0) -> SeriesDetections:
     random = np.random.default_rng(seed)
+    expert_index = np.sort(random.integers(0, 3, count)).astype(np.int16)
     proposals = Proposals(
         experts=("universal", "lung", FUSED),
         grid_spacing_mm=2.0,
         slice_spacing_mm=1.25,
-        expert_index=np.sort(random.integers(0, 3, count)).astype(np.int16),
+        expert_index=expert_index,
         grid_index=random.integers(0, 90, count).astype(np.int32),
         boxes=random.random((count, 4)).astype(np.float32),
         scores=random.random(count).astype(np.float32),
-        embeddings=random.random((count, width)).astype(np.float32),
+        embeddings=random.random((np.count_nonzero(expert_index == 2), width)).astype(np.float32),
     )
     finding = Finding(FUSED, BOX, sections(BOX), 0.1 + 0.2, {"lung": 0.7})
     return SeriesDetections(proposals, (finding,) * min(count, 3))
@@ -47,6 +51,21 @@ def test_detections_come_back_to_the_bit(database: Database, add_series: AddSeri
     Detections(database).write(series.id, "v1", written)
     assert_equal(Detections(database).read(series.id, "v1"), written)
     assert Detections(database).read_findings(series.id, "v1") == written.findings
+
+
+def test_detections_of_the_first_format_are_read(database: Database, add_series: AddSeries) -> None:
+    """It had an embedding in every row, zeros where there was none."""
+    series, written = add_series("a"), detections_of(20)
+    Detections(database).write(series.id, "v1", written)
+    path = database.project.detections_folder / "v1" / f"{series.id}.parquet"
+    table = pq.read_table(path)
+    every = np.zeros((20, 8), dtype=np.float32)
+    every[written.proposals.is_fused] = written.proposals.embeddings
+    column = pa.FixedSizeListArray.from_arrays(pa.array(every.reshape(-1)), 8)
+    old = table.set_column(table.schema.get_field_index("embedding"), "embedding", column)
+    header = json.loads(table.schema.metadata[b"lens"]) | {"format_version": 1}
+    pq.write_table(old.replace_schema_metadata({b"lens": json.dumps(header).encode()}), path)
+    assert_equal(Detections(database).read(series.id, "v1"), written)
 
 
 def test_counts_are_of_all_series_of_one_model(database: Database, add_series: AddSeries) -> None:

@@ -47,7 +47,7 @@ WRITE_DETECTIONS = """
     count = 100_000
     random = np.random.default_rng(0)
     Detections(database).write(series, "v1", SeriesDetections(Proposals(
-        ("universal", FUSED), 2.0, 1.0, np.zeros(count, np.int16), np.zeros(count, np.int32),
+        ("universal", FUSED), 2.0, 1.0, np.ones(count, np.int16), np.zeros(count, np.int32),
         random.random((count, 4)).astype(np.float32), random.random(count).astype(np.float32),
         random.random((count, 4)).astype(np.float32)), ()))
 """
