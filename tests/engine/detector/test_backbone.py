@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from lens_engine.detector.assembly import LensDetector
-from lens_engine.detector.backbone import DenseTrunk
+from lens_engine.detector.backbone import DenseBackbone, DenseTrunk
 from lens_engine.detector.config import ProposalKind, narrow_lens, published_lens
 from lens_engine.detector.preprocess import prepare
 from lens_engine.detector.shared import SharedBackbone
@@ -59,6 +59,19 @@ def test_narrow_detector_fits_two_megabytes_in_half_precision():
     with torch.device("meta"):
         model = LensDetector(narrow_lens(FOUR))
     assert 0.5e6 < sum(tensor.numel() for tensor in model.state_dict().values()) < 0.95e6
+
+
+def test_linear_layers_begin_uniform_without_bias_and_the_inner_fusion_as_torch_makes_it():
+    """Spec 3.1: Kaiming-uniform with a = 1 for laterals and last fusion."""
+    torch.manual_seed(0)
+    backbone = DenseBackbone(narrow_lens(FOUR).backbone)
+    for layer in (*backbone.pyramid.laterals, backbone.last_fusion):
+        bound = (3 / layer.in_channels) ** 0.5
+        assert 0.98 * bound < layer.weight.abs().max() <= bound
+        assert not layer.bias.any()
+    bound = backbone.inner_fusion.in_channels**-0.5
+    assert 0.98 * bound < backbone.inner_fusion.weight.abs().max() <= bound
+    assert backbone.inner_fusion.bias.any()
 
 
 @pytest.mark.parametrize("slices", [1, 2, 3, 7, 11])

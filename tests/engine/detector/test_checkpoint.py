@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from lens_engine.checkpoint_card import CARD_NAME, WEIGHTS_NAME, CheckpointCard, TrainedOn, read_card
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoint import load_checkpoint, save_checkpoint
-from lens_engine.detector.config import narrow_lens
+from lens_engine.detector.config import ProposalKind, narrow_lens
 from lens_engine.detector.predict import detect
 from lens_engine.errors import CheckpointError
 
@@ -83,6 +83,47 @@ def test_a_card_of_another_configuration_is_refused(checkpoint, tiny_config):
     config = tiny_config.model_copy(update={"experts": ("universal", "lung", "liver")})
     rewrite_card(checkpoint, config=config.model_dump(mode="json"), experts=config.experts)
     with pytest.raises(CheckpointError, match=r"proposers\.2.* is missing and .* more"):
+        load_checkpoint(checkpoint)
+
+
+ASSEMBLIES = [(kind, has_head) for kind in ProposalKind for has_head in (True, False)]
+
+
+def config_with(config, kind, has_head):
+    proposal = config.proposal.model_copy(update={"kind": kind})
+    return config.model_copy(update={"proposal": proposal, "head": config.head if has_head else None})
+
+
+@pytest.mark.parametrize(("kind", "has_head"), ASSEMBLIES)
+def test_every_assembly_is_kept_with_its_configuration(tmp_path, tiny_config, kind, has_head):
+    model = LensDetector(config_with(tiny_config, kind, has_head))
+    save_checkpoint(model, CARD, tmp_path)
+    loaded, _ = load_checkpoint(tmp_path)
+    assert loaded.config == model.config
+    state = loaded.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("kind", "has_head", "difference"),
+    [
+        (ProposalKind.RPN, True, r"proposers\.0\.deltas\.bias is missing"),
+        (ProposalKind.FCOS, True, r"proposers\.0\.classes\.0\.bias is missing"),
+        (ProposalKind.CENTERNET, True, r"proposers\.0\.heat\.0\.bias is missing"),
+        (ProposalKind.AFP, False, r"classifiers\.0\.bias is unknown"),
+    ],
+)
+def test_weights_of_another_kind_of_network_are_refused(checkpoint, tiny_config, kind, has_head, difference):
+    config = config_with(tiny_config, kind, has_head)
+    rewrite_card(checkpoint, config=config.model_dump(mode="json"))
+    with pytest.raises(CheckpointError, match=rf"{difference}.* more"):
+        load_checkpoint(checkpoint)
+
+
+def test_an_unknown_kind_of_network_is_named_with_those_that_exist(checkpoint, tiny_config):
+    config = tiny_config.model_dump(mode="json")
+    rewrite_card(checkpoint, config=config | {"proposal": {"kind": "retinanet"}})
+    with pytest.raises(CheckpointError, match=r"proposal\.kind.*'afp', 'rpn', 'fcos' or 'centernet'"):
         load_checkpoint(checkpoint)
 
 

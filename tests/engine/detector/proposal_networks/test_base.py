@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from lens_engine.detector.box_coder import decode_boxes
-from lens_engine.detector.config import ProposalKind
+from lens_engine.detector.config import ProposalConfig, ProposalKind
 from lens_engine.detector.proposal_networks.base import Branch, boxes_around
+from lens_engine.detector.proposal_networks.build import build_proposal_network
 
 KINDS = pytest.mark.parametrize("kind", list(ProposalKind))
 
@@ -113,3 +114,12 @@ def test_a_cell_stands_for_the_middle_of_its_four_pixels():
     sides = torch.tensor([[1.0, 2, 3, 4], [-1, 0, 0.5, 0]])  # top, bottom, left, right in cells
     boxes = boxes_around(torch.tensor([0, 11]), sides, map_width=10)
     assert boxes.tolist() == [[-10, -2, 18, 10], [4, 6, 6, 6]]
+
+
+@KINDS
+def test_convolutions_begin_with_the_published_spread(kind):
+    torch.manual_seed(0)
+    network = build_proposal_network(64, ProposalConfig(kind=kind, width=500))
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            assert float(module.weight.std()) == pytest.approx(0.01, rel=0.1)
