@@ -18,6 +18,7 @@ from lens_engine.detector.assembly import LensDetector
 from lens_engine.errors import ConfigError
 from lens_training.batches import Batch
 from lens_training.errors import TrainingError
+from lens_training.objectives.base import full_precision
 from lens_training.objectives.build import proposal_objective
 from lens_training.objectives.head import RegionSampling, RegionTargets, head_losses, sample_regions
 from lens_training.optimiser import radam
@@ -109,7 +110,8 @@ class DetectorTraining(LightningModule):
     def _head_parts(self, features: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         regions = self._sampled_regions(features, batch)
         boxes = [torch.from_numpy(region.boxes).to(features.device, torch.float32) for region in regions]
-        shared = self.model.head_features(features, boxes)
+        # ROIAlign counts places in the numbers of its features: in 16 bits a box would move by up to a pixel.
+        shared = self.model.head_features(full_precision(features), boxes)
         logits, deltas = self.model.classifiers[batch.expert](shared), self.model.regressors[batch.expert](shared)
         return head_losses(logits, deltas, regions)
 
