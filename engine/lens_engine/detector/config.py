@@ -79,7 +79,7 @@ class ProposalConfig(BaseModel):
     min_side: float = Field(default=8.0, ge=0)
     """A proposal with a shorter side is dropped."""
     pre_nms: int = Field(default=6000, ge=1)
-    """Best cells of each expert that become boxes, at inference."""
+    """Best places of each expert that become boxes, at inference."""
     post_nms: int = Field(default=300, ge=1)
     """Pooled proposals of a slice after NMS, at inference."""
     train_pre_nms: int = Field(default=12000, ge=1)
