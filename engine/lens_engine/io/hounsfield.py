@@ -1,6 +1,6 @@
 """Turn what a file holds into int16 Hounsfield units, and say where that looks wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,20 @@ WATER_HU = 0
 """... and voxels above this."""
 
 
-def canonical_hounsfield(values: NDArray[Any], geometry: VolumeGeometry) -> tuple[NDArray[np.int16], tuple[str, ...]]:
-    """Return values `[k, j, i]` of a file as canonical HU `[z, y, x]`, contiguous, with notes; see `to_hounsfield`."""
+def canonical_hounsfield(
+    planes: Iterable[NDArray[Any]], geometry: VolumeGeometry
+) -> tuple[NDArray[np.int16], tuple[str, ...]]:
+    """Return values `[k, j, i]` of a file as canonical HU `[z, y, x]`, contiguous, with notes; see `to_hounsfield`.
+
+    Parameters
+    ----------
+    planes
+        The planes `[j, i]` in the order of k; an array of all of them, or an iterator that reads one after the other.
+    geometry
+        Of the canonical volume.
+    """
     canonical = np.empty(geometry.shape, dtype=np.int16)
-    notes = _convert(values, geometry.to_source(canonical))
+    notes = _convert(planes, geometry.to_source(canonical))
     return canonical, notes
 
 
@@ -33,11 +43,11 @@ def to_hounsfield(values: NDArray[Any]) -> tuple[NDArray[np.int16], tuple[str, .
     return hounsfield, _convert(values, hounsfield)
 
 
-def _convert(values: NDArray[Any], hounsfield: NDArray[np.int16]) -> tuple[str, ...]:
+def _convert(planes: Iterable[NDArray[Any]], hounsfield: NDArray[np.int16]) -> tuple[str, ...]:
     """Fill `hounsfield`, of the same shape, slice by slice: a volume passes through the cache only once."""
     lowest, highest = np.inf, -np.inf
     missing = padding = 0
-    for one_slice, target in zip(values, hounsfield, strict=True):
+    for one_slice, target in zip(planes, hounsfield, strict=True):
         if one_slice.dtype.kind == "f":
             absent = ~np.isfinite(one_slice)
             missing += int(np.count_nonzero(absent))

@@ -4,6 +4,9 @@ SimpleITK turns every header into LPS, so no other module knows that NIfTI is RA
 """
 
 import hashlib
+import struct
+import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,8 @@ from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.hounsfield import canonical_hounsfield
 from lens_engine.io.metaimage_length import is_complete_metaimage
 from lens_engine.io.nifti_length import is_complete_nifti
+from lens_engine.io.nifti_voxels import nifti_planes
+from lens_engine.io.read_ahead import one_ahead
 from lens_engine.io.series_source import (
     FoundSeries,
     GivenName,
@@ -83,10 +88,9 @@ def read_image_volume(source: SeriesSource) -> tuple[Volume, tuple[str, ...]]:
         As `describe_image_file`.
     """
     path = source.paths[0]
-    values, geometry = read_image(path)
-    given = leading_series_name(file_stem(path))
-    geometry = _numbered(geometry, given)
-    voxels, notes = canonical_hounsfield(values, geometry)
+    reader = _reader_of(path)
+    geometry = _numbered(_geometry(reader), leading_series_name(file_stem(path)))
+    voxels, notes = canonical_hounsfield(one_ahead(_planes(path, reader)), geometry)
     return Volume(voxels, geometry), notes
 
 
@@ -156,14 +160,31 @@ def _reader_of(path: Path) -> sitk.ImageFileReader:
 
 
 def _values(path: Path, reader: sitk.ImageFileReader) -> NDArray[Any]:
+    return np.stack(tuple(_planes(path, reader)))
+
+
+def _planes(path: Path, reader: sitk.ImageFileReader) -> Iterator[NDArray[Any]]:
+    """Yield the planes `[j, i]` in the order of k."""
+    if _FORMATS[_extension(path)][0] is SeriesFormat.NIFTI:
+        yield from _planes_of_nifti(path, reader)
+        return
     try:
         image = reader.Execute()
     except RuntimeError as error:
         raise _unreadable(path, str(error)) from error
     if not _is_complete(path):
         raise _unreadable(path, "")
-    values: NDArray[Any] = sitk.GetArrayFromImage(image)
-    return values[0] if values.ndim == 4 else values
+    values = sitk.GetArrayViewFromImage(image)
+    for plane in values[0] if values.ndim == 4 else values:
+        yield plane.copy()  # the memory goes with the image, that is, with this generator
+
+
+def _planes_of_nifti(path: Path, reader: sitk.ImageFileReader) -> Iterator[NDArray[Any]]:
+    columns, rows, slices = reader.GetSize()[:3]
+    try:
+        yield from nifti_planes(path, (slices, rows, columns))
+    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
+        raise _unreadable(path, "") from error
 
 
 def _geometry(reader: sitk.ImageFileReader) -> VolumeGeometry:

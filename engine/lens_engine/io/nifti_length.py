@@ -1,4 +1,4 @@
-"""Tell a truncated NIfTI file from a complete one: ITK fills what is missing with zeros and says nothing."""
+"""Tell a truncated NIfTI file from a complete one without reading its voxels."""
 
 import gzip
 import struct
@@ -6,9 +6,8 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-_HEADER_BYTES = 540
-_NIFTI_1 = 348
-_NIFTI_2 = 540
+from lens_engine.io.nifti_header import HEADER_BYTES, parse_nifti_header
+
 _CHUNK_BYTES = 1 << 22
 
 
@@ -17,41 +16,16 @@ def is_complete_nifti(path: Path) -> bool:
     try:
         if not path.name.lower().endswith(".gz"):
             with path.open("rb") as file:
-                announced = _announced_bytes(file.read(_HEADER_BYTES))
-            return announced is not None and path.stat().st_size >= announced
+                header = parse_nifti_header(file.read(HEADER_BYTES))
+            return header is not None and path.stat().st_size >= header.end_bytes
         with gzip.open(path, "rb") as unpacked:
-            announced = _announced_bytes(unpacked.read(_HEADER_BYTES))
-        if announced is None:
+            header = parse_nifti_header(unpacked.read(HEADER_BYTES))
+        if header is None:
             return False
         with path.open("rb") as file:
-            return _size_in_trailer(file) == announced % 2**32 or _unpacked_size(path) >= announced
+            return _size_in_trailer(file) == header.end_bytes % 2**32 or _unpacked_size(path) >= header.end_bytes
     except (EOFError, gzip.BadGzipFile, zlib.error, struct.error):
         return False
-
-
-def _announced_bytes(header: bytes) -> int | None:
-    """Return the bytes up to the end of the voxels, or None if the header is not one of NIfTI 1 or 2."""
-    for order in ("<", ">"):
-        size = struct.unpack_from(f"{order}i", header)[0]
-        if size == _NIFTI_1:
-            dimensions = struct.unpack_from(f"{order}8h", header, 40)
-            bits, offset = (
-                struct.unpack_from(f"{order}h", header, 72)[0],
-                struct.unpack_from(f"{order}f", header, 108)[0],
-            )
-        elif size == _NIFTI_2:
-            bits, dimensions = (
-                struct.unpack_from(f"{order}h", header, 14)[0],
-                struct.unpack_from(f"{order}8q", header, 16),
-            )
-            offset = struct.unpack_from(f"{order}q", header, 168)[0]
-        else:
-            continue
-        voxels: int = 1
-        for count in dimensions[1 : 1 + dimensions[0]]:
-            voxels *= count
-        return int(offset) + int(voxels) * int(bits) // 8
-    return None
 
 
 def _size_in_trailer(file: BinaryIO) -> int:

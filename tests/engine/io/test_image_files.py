@@ -196,3 +196,43 @@ def test_compressed_voxels_of_a_metaimage_are_trusted_until_they_are_read(tmp_pa
     path = tmp_path / "scan.mhd"
     sitk.WriteImage(sitk.GetImageFromArray(phantom.voxels), str(path), useCompression=True)
     assert read_image_geometry(path).shape == phantom.voxels.shape
+
+
+def test_a_packed_file_is_not_confused_with_an_unpacked_one_beside_it(tmp_path, phantom, write_image):
+    other = Volume(phantom.voxels[::-1].copy(), phantom.geometry)
+    write_image(tmp_path / "scan.nii", other)
+    write_image(tmp_path / "scan.nii.gz")
+    found = {series.source.paths[0].name: read_volume(series.source) for series in scan([tmp_path]).found}
+    np.testing.assert_array_equal(found["scan.nii.gz"].voxels, phantom.voxels)
+    np.testing.assert_array_equal(found["scan.nii"].voxels, other.voxels)
+
+
+@pytest.mark.parametrize("number_type", ["<i2", ">i2", "<i4", ">f4", "<f8", "<i8", ">u2", "u1"])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_nifti_of_every_number_type_and_byte_order_is_read(number_type, suffix, tmp_path, phantom):
+    values = (phantom.voxels // 16 + 64 if "u" in number_type else phantom.voxels).astype(number_type)
+    header = nibabel.Nifti1Header(endianness=">" if number_type[0] == ">" else "<")
+    header.set_data_dtype(number_type)
+    nibabel.Nifti1Image(values, np.eye(4), header).to_filename(tmp_path / f"scan{suffix}")
+    np.testing.assert_array_equal(read_stored_values(tmp_path / f"scan{suffix}"), values.transpose())
+
+
+def test_a_packed_nifti_with_one_changed_byte_is_refused(tmp_path, write_image):
+    path = write_image(tmp_path / "scan.nii.gz")
+    content = bytearray(path.read_bytes())
+    content[-6] ^= 1  # of the checksum
+    path.write_bytes(content)
+    assert "scan.nii.gz cannot be read" in only_problem(scan([tmp_path]))
+
+
+def test_a_packed_nifti_filled_up_with_zeros_is_read(tmp_path, write_image, phantom):
+    path = write_image(tmp_path / "scan.nii.gz")
+    path.write_bytes(path.read_bytes() + bytes(100_000))
+    np.testing.assert_array_equal(read_volume(scan([tmp_path]).found[0].source).voxels, phantom.voxels)
+
+
+def test_a_nifti_whose_voxels_begin_late_is_read(tmp_path, phantom):
+    image = nibabel.Nifti1Image(phantom.voxels, np.eye(4))
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"x" * 5000))
+    image.to_filename(tmp_path / "scan.nii.gz")
+    np.testing.assert_array_equal(read_stored_values(tmp_path / "scan.nii.gz"), phantom.voxels.transpose())
