@@ -5,7 +5,7 @@ Each file becomes a `CtHeader`, a reason to skip it, or an error that names what
 
 import struct
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +13,7 @@ from typing import BinaryIO
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     CTImageStorage,
@@ -23,6 +24,7 @@ from pydicom.uid import (
 )
 
 from lens_engine.errors import SeriesError
+from lens_engine.io.dicom_pixels import PIXEL_TAGS, PlainPixels, plain_pixels
 from lens_engine.io.series_source import SkipReason
 
 Vector = tuple[float, float, float]
@@ -31,12 +33,14 @@ _CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCT
 _SECONDARY_CAPTURE_PREFIX = "1.2.840.10008.5.1.4.1.1.7"
 _REPORT_PREFIX = "1.2.840.10008.5.1.4.1.1.88."
 _DOSE_REPORTS = ("1.2.840.10008.5.1.4.1.1.88.67", "1.2.840.10008.5.1.4.1.1.88.68")
-_TAGS = [
+_KEYWORDS = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "StudyInstanceUID", "SeriesInstanceUID",
-    "StudyDate", "SeriesDescription", "Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "NumberOfFrames",
+    "StudyDate", "SeriesDescription", "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *PIXEL_TAGS,
 ]  # fmt: skip
+_TAGS = [Tag(keyword) for keyword in _KEYWORDS]
+_PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _ITEM = b"\xfe\xff\x00\xe0"
 _DELIMITER = b"\xfe\xff\xdd\xe0"
@@ -70,7 +74,13 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class CtHeader:
-    """What the header of one DICOM file of a CT series says; one plane, or one for each frame."""
+    """What the header of one DICOM file of a CT series says; one plane, or one for each frame.
+
+    Attributes
+    ----------
+    pixels
+        Where uncompressed pixels of a single plane lie; None where they take a decoder.
+    """
 
     path: Path
     series_uid: str
@@ -82,6 +92,7 @@ class CtHeader:
     planes: tuple[Plane, ...]
     is_multi_frame: bool
     has_rescale: bool
+    pixels: PlainPixels | None = None
 
 
 class DamagedSliceError(SeriesError):
@@ -124,7 +135,10 @@ def read_header(path: Path) -> CtHeader | str:
                 return reason
             series_uid = str(dataset.SeriesInstanceUID)
             header = _parse(path, dataset)
-            lack = _lack_of_pixels(file, dataset)
+            element = _pixel_element(file, dataset)
+            lack = None if element is None else _lack_of_pixels(file, dataset, element)
+            if element is not None and element.tag == _PIXEL_DATA and not header.is_multi_frame:
+                header = replace(header, pixels=plain_pixels(dataset, element.offset_bytes))
     except (InvalidDicomError, EOFError, struct.error, NotImplementedError) as error:
         raise DamagedSliceError(path, str(error), series_uid) from error
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
@@ -247,17 +261,33 @@ def _plane(label: str, image: Dataset, position: Dataset, orientation: Dataset, 
     )
 
 
-def _lack_of_pixels(file: BinaryIO, dataset: Dataset) -> str | None:
-    """Return what is missing of the pixel data, in front of which pydicom has stopped, or None."""
+@dataclass(frozen=True, slots=True)
+class _PixelElement:
+    """The element in front of which pydicom has stopped; an empty tag if the file ends there."""
+
+    tag: bytes
+    length: int
+    offset_bytes: int
+
+
+def _pixel_element(file: BinaryIO, dataset: Dataset) -> _PixelElement | None:
+    """Return the tag and the length of the pixel data, or None where they are packed with the whole data set."""
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     if syntax.is_deflated:
-        return None  # the whole data set is compressed; the decoder will notice
+        return None
     order = "<" if syntax.is_little_endian else ">"
     head = file.read(8 if syntax.is_implicit_VR else 12)
     if len(head) < 8:
+        return _PixelElement(b"", 0, file.tell())
+    length: int = struct.unpack(f"{order}L", head[-4:])[0]
+    return _PixelElement(head[:4], length, file.tell())
+
+
+def _lack_of_pixels(file: BinaryIO, dataset: Dataset, element: _PixelElement) -> str | None:
+    """Return what is missing of the pixel data, or None."""
+    if not element.tag:
         return "it ends before its pixels"
-    length = struct.unpack(f"{order}L", head[-4:])[0]
-    start = file.tell()
+    start, length = element.offset_bytes, element.length
     size = file.seek(0, 2)
     if length == _UNDEFINED_LENGTH:
         return None if _fragments_are_complete(file, start, size) else "its compressed pixels end early"

@@ -1,7 +1,8 @@
 """CT series in DICOM files: single slices, and enhanced multi-frame."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -11,6 +12,7 @@ from lens_engine.errors import SeriesError
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.dicom_geometry import MAX_POSITION_ERROR, regular_grid
 from lens_engine.io.dicom_headers import CtHeader, read_header
+from lens_engine.io.dicom_pixels import read_plain_pixels
 from lens_engine.io.hounsfield import canonical_hounsfield, to_hounsfield
 from lens_engine.io.series_source import (
     FoundSeries,
@@ -35,8 +37,8 @@ def describe_series(headers: Sequence[CtHeader]) -> FoundSeries | str:
         return SkipReason.SINGLE_IMAGE
     first = headers[0]
     given = parse_series_name(first.path.parent.name)
-    paths, geometry = _arrange(headers, given)
-    notes = _check_middle_slice(headers, paths, geometry)
+    ordered, geometry = _arrange(headers, given)
+    notes = _check_middle_slice(ordered, geometry)
     if not all(header.has_rescale for header in headers):
         notes = (*notes, "The headers give no rescale slope and intercept; the stored values were taken as HU")
     if (
@@ -46,7 +48,7 @@ def describe_series(headers: Sequence[CtHeader]) -> FoundSeries | str:
     ):
         notes = (*notes, f"The folder is named {given.name} but holds {geometry.shape[0]} slices")
     return FoundSeries(
-        source=SeriesSource(SeriesFormat.DICOM, paths, first.series_uid),
+        source=SeriesSource(SeriesFormat.DICOM, tuple(header.path for header in ordered), first.series_uid),
         patient_key=given.patient_key if given else f"dicom:{first.patient_id or first.study_uid}",
         study_key=given.study_key if given else f"dicom:{first.study_uid}",
         series_key=f"dicom:{first.series_uid}",
@@ -67,12 +69,8 @@ def read_dicom_volume(source: SeriesSource) -> tuple[Volume, tuple[str, ...]]:
         If a file is gone, broken, of another series, or cannot be decoded.
     """
     headers = [_header_again(path, source) for path in source.paths]
-    paths, geometry = _arrange(headers, parse_series_name(source.paths[0].parent.name))
-    if headers[0].is_multi_frame:
-        voxels, notes = canonical_hounsfield(_read_multi_frame(headers[0], geometry), geometry)
-    else:
-        image = _read_slices(paths, geometry)  # owns the memory that its view shows
-        voxels, notes = canonical_hounsfield(_checked(image, geometry), geometry)
+    ordered, geometry = _arrange(headers, parse_series_name(source.paths[0].parent.name))
+    voxels, notes = canonical_hounsfield(_planes(ordered, geometry), geometry)
     return Volume(voxels, geometry), notes
 
 
@@ -87,8 +85,8 @@ def _header_again(path: Path, source: SeriesSource) -> CtHeader:
     return header
 
 
-def _arrange(headers: Sequence[CtHeader], given: GivenName | None) -> tuple[tuple[Path, ...], VolumeGeometry]:
-    """Return the files in the order of their slices, and the geometry."""
+def _arrange(headers: Sequence[CtHeader], given: GivenName | None) -> tuple[tuple[CtHeader, ...], VolumeGeometry]:
+    """Return the headers in the order of their slices, and the geometry."""
     if any(header.is_multi_frame for header in headers) and len(headers) > 1:
         raise SeriesError(
             f"Series {headers[0].series_uid} is spread over {len(headers)} files with several frames",
@@ -99,19 +97,39 @@ def _arrange(headers: Sequence[CtHeader], given: GivenName | None) -> tuple[tupl
     first_number = given.first_slice if given and given.first_slice is not None else 1
     order, geometry = regular_grid(planes, first_number)
     if headers[0].is_multi_frame:
-        return (headers[0].path,), geometry
-    return tuple(headers[index].path for index in order), geometry
+        return (headers[0],), geometry
+    return tuple(headers[index] for index in order), geometry
 
 
-def _check_middle_slice(
-    headers: Sequence[CtHeader], paths: tuple[Path, ...], geometry: VolumeGeometry
-) -> tuple[str, ...]:
+def _check_middle_slice(ordered: Sequence[CtHeader], geometry: VolumeGeometry) -> tuple[str, ...]:
     """Decode one slice, so that an unknown compression or values that are not HU are found when the series is added."""
-    header = headers[0]
-    if header.is_multi_frame:
-        return to_hounsfield(_read_multi_frame(header, geometry))[1]
-    values = sitk.GetArrayFromImage(_decode(sitk.ReadImage, str(paths[len(paths) // 2]), header.compression))
+    middle = ordered[len(ordered) // 2]
+    if middle.is_multi_frame:
+        return to_hounsfield(_read_multi_frame(middle, geometry))[1]
+    values = sitk.GetArrayFromImage(_decode(sitk.ReadImage, str(middle.path), middle.compression))
     return tuple(f"Middle slice: {note}" for note in to_hounsfield(values)[1])
+
+
+def _planes(ordered: Sequence[CtHeader], geometry: VolumeGeometry) -> Iterator[NDArray[Any]]:
+    """Yield the rescaled planes `[j, i]` in the order of their position."""
+    if ordered[0].is_multi_frame:
+        yield from _read_multi_frame(ordered[0], geometry)
+    elif all(header.pixels is not None for header in ordered):
+        yield from _plain_planes(ordered)
+    else:
+        image = _read_slices([header.path for header in ordered], geometry)
+        for plane in _checked(image, geometry):
+            yield plane.copy()  # the memory goes with the image, that is, with this generator
+
+
+def _plain_planes(ordered: Sequence[CtHeader]) -> Iterator[NDArray[Any]]:
+    for header in ordered:
+        if header.pixels is None:
+            continue
+        try:
+            yield read_plain_pixels(header.path, header.pixels, header.planes[0].size)
+        except (OSError, ValueError) as error:
+            raise _undecodable(header.path, header.compression) from error
 
 
 def _read_slices(paths: Sequence[Path], geometry: VolumeGeometry) -> sitk.Image:
@@ -153,9 +171,12 @@ def _decode(read: Callable[[str], sitk.Image], path: str, compression: str) -> s
     try:
         return read(path)
     except RuntimeError as error:
-        name = Path(path).name
-        raise SeriesError(
-            f"The pixels of {name} cannot be decoded{f' ({compression})' if compression else ''}",
-            "Uncompressed, RLE, JPEG, JPEG-LS or JPEG 2000 pixels in complete files are needed",
-            "Copy the series again, or convert it to an uncompressed transfer syntax",
-        ) from error
+        raise _undecodable(Path(path), compression) from error
+
+
+def _undecodable(path: Path, compression: str) -> SeriesError:
+    return SeriesError(
+        f"The pixels of {path.name} cannot be decoded{f' ({compression})' if compression else ''}",
+        "Uncompressed, RLE, JPEG, JPEG-LS or JPEG 2000 pixels in complete files are needed",
+        "Copy the series again, or convert it to an uncompressed transfer syntax",
+    )
