@@ -161,13 +161,16 @@ class LensDetector(nn.Module):
     ) -> list[BoxSet]:
         """Return the best places of each image as boxes that are large enough, best first."""
         scored = network.score(features)
+        count = scored.scores.shape[1]
+        best, places = scored.scores.topk(min(limit, count))
+        first_places = torch.arange(len(features), device=places.device)[:, None] * count
+        boxes = network.boxes_at(scored.context, (first_places + places).flatten()).view(*places.shape, 4)
         found = []
-        for scores, context, size in zip(scored.scores, scored.context, image_sizes, strict=True):
-            best, places = scores.topk(min(limit, len(scores)))
-            boxes = ops.clip_boxes(network.boxes_at(context, places), size)
-            large = ((boxes[:, 2:] - boxes[:, :2]) >= self.config.proposal.min_side).all(dim=1)
-            kept = large & (best > 0)
-            found.append(BoxSet(boxes[kept], best[kept]))
+        for scores, own, size in zip(best, boxes, image_sizes, strict=True):
+            clipped = ops.clip_boxes(own, size)
+            large = ((clipped[:, 2:] - clipped[:, :2]) >= self.config.proposal.min_side).all(dim=1)
+            kept = large & (scores > 0)
+            found.append(BoxSet(clipped[kept], scores[kept]))
         return found
 
     def _pooled(self, experts: Sequence[BoxSet], limit: int) -> BoxSet:

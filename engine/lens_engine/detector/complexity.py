@@ -145,7 +145,7 @@ def _proposals(model: LensDetector, features: Tensor, places: int | None) -> Ite
     scores = count_macs(lambda: network.score(features))
     yield StageCost(Stage.SCORES, scores, experts, experts)
     yield StageCost(Stage.BOXES_EVERYWHERE, count_macs(lambda: network(features)) - scores, experts, 0)
-    yield StageCost(Stage.BOXES_KEPT, count_macs(lambda: network.boxes_at(scored.context[0], kept)), 0, experts)
+    yield StageCost(Stage.BOXES_KEPT, count_macs(lambda: network.boxes_at(scored.context, kept)), 0, experts)
 
 
 def _head(model: LensDetector) -> Iterator[StageCost]:

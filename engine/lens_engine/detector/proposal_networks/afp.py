@@ -10,8 +10,8 @@ from torch import Tensor
 from lens_engine.detector.proposal_networks.base import (
     PRIOR,
     Branch,
-    ProposalNetwork,
-    Scored,
+    BranchProposals,
+    at_least_single,
     boxes_around,
     logit,
 )
@@ -32,7 +32,7 @@ class AfpMaps(NamedTuple):
     sizes: Tensor
 
 
-class AnchorFreeProposals(ProposalNetwork):
+class AnchorFreeProposals(BranchProposals):
     """Two branches: centerness and sizes."""
 
     def __init__(self, channels: int, width: int) -> None:
@@ -45,13 +45,19 @@ class AnchorFreeProposals(ProposalNetwork):
         """Return the raw maps."""
         return AfpMaps(self.centerness(features), self.sizes(features))
 
-    def score(self, features: Tensor) -> Scored:
+    @property
+    def scoring_branch(self) -> Branch:
+        """The centerness."""
+        return self.centerness
+
+    def scores_of(self, outputs: Tensor) -> Tensor:
         """Return the centerness of every cell."""
-        return Scored(self.centerness(features).flatten(1).sigmoid(), features)
+        return at_least_single(outputs).flatten(1).sigmoid()
 
     def boxes_at(self, context: Tensor, places: Tensor) -> Tensor:
         """Return the boxes of some cells."""
-        return boxes_around(places, self.sizes.at(context, places), context.shape[2])
+        height, width = context.shape[2:]
+        return boxes_around(places % (height * width), self.sizes.at(context, places), width)
 
     def start_with_sides(self, cells: float) -> None:
         """Let every box begin with sides of so many cells."""

@@ -1,7 +1,9 @@
 """What every proposal network has in common, whatever it predicts (spec 4.1, 4.3, 4.3b).
 
 Cell (u, v) of the feature map stands for the image point `(4u + 2, 4v + 2)`. A *place* is where a network can propose
-one box: a cell `v * w + u`, or an anchor of a cell. Scores are computed at every place, boxes only where they are kept.
+one box: a cell `v * w + u`, or an anchor of a cell; in a batch, the places of an image follow those of the one before.
+Scores are computed at every place, boxes only where they are kept. Both have at least single precision, whatever the
+network computes in: half precision would round a position to two pixels.
 """
 
 import math
@@ -27,7 +29,7 @@ class Scored(NamedTuple):
     scores
         (b, places), in [0, 1]; a place of score 0 proposes nothing.
     context
-        (b, c, h, w), what `boxes_at` needs of each image.
+        (b, c, h, w), what `boxes_at` needs.
     """
 
     scores: Tensor
@@ -51,19 +53,36 @@ class ProposalNetwork(nn.Module, ABC):
 
     @abstractmethod
     def boxes_at(self, context: Tensor, places: Tensor) -> Tensor:
-        """Return the boxes (n, 4) in network pixels at some places of one image; equal to those of `forward` there.
+        """Return the boxes (n, 4) in network pixels at some places; equal to those of `forward` there.
 
         Parameters
         ----------
         context
-            (c, h, w), one image of `Scored.context`.
+            (b, c, h, w), `Scored.context` of a batch.
         places
-            int64 (n,).
+            int64 (n,), of the batch.
         """
 
     @abstractmethod
     def start_with_sides(self, cells: float) -> None:
         """Let a new network propose squares with sides of so many cells, where its boxes are free to begin with."""
+
+
+class BranchProposals(ProposalNetwork):
+    """A network that scores by one branch; inference merges these branches of all experts."""
+
+    @property
+    @abstractmethod
+    def scoring_branch(self) -> "Branch":
+        """The branch that scores."""
+
+    @abstractmethod
+    def scores_of(self, outputs: Tensor) -> Tensor:
+        """Return the score (b, places) of every place from outputs (b, outputs, h, w) of `scoring_branch`."""
+
+    def score(self, features: Tensor) -> Scored:
+        """Return the score of every place."""
+        return Scored(self.scores_of(self.scoring_branch(features)), features)
 
 
 class Branch(nn.Sequential):
@@ -92,24 +111,39 @@ class Branch(nn.Sequential):
             bias.copy_(bias.new_tensor(values).expand_as(bias))
 
     def at(self, features: Tensor, cells: Tensor) -> Tensor:
-        """Return the outputs (n, outputs) at some cells of one map only; equal to `forward` there.
+        """Return the outputs (n, outputs) at some cells only; equal to `forward` there.
 
         Parameters
         ----------
         features
-            (channels, h, w).
+            (b, channels, h, w).
         cells
-            int64 (n,), row-major indices `v * w + u`.
+            int64 (n,), indices `(image * h + v) * w + u`.
         """
-        channels, _, width = features.shape
-        table = functional.pad(features, (1, 1, 1, 1)).flatten(1).T  # a border of zeros, as the convolution sees it
-        corner = torch.div(cells, width, rounding_mode="floor") * (width + 2) + cells % width
-        steps = torch.arange(3, device=cells.device)
-        around = (steps[:, None] * (width + 2) + steps[None, :]).flatten()
-        patches = table[corner[:, None] + around[None, :]].reshape(len(cells), 9 * channels)
+        height, width = features.shape[2:]
+        steps = torch.arange(-1, 2, device=cells.device)
+        rows = (torch.div(cells, width, rounding_mode="floor") % height)[:, None] + steps
+        columns = (cells % width)[:, None] + steps
+        inside = _within(rows, height)[:, :, None] & _within(columns, width)[:, None, :]
+        around = cells[:, None, None] + steps[:, None] * width + steps
+        patches = functional.embedding(torch.where(inside, around, 0), cell_table(features))
+        patches = patches.masked_fill(~inside[..., None], 0)  # the border of zeros that the convolution sees
         kernel = self.first.weight.permute(0, 2, 3, 1).flatten(1)
-        hidden = functional.relu(functional.linear(patches, kernel, self.first.bias))
-        return functional.linear(hidden, self.last.weight.flatten(1), self.last.bias)
+        hidden = functional.relu(functional.linear(patches.flatten(1), kernel, self.first.bias))
+        weight, bias = self.last.weight.flatten(1), _bias(self.last)
+        return at_least_single(
+            functional.linear(at_least_single(hidden), at_least_single(weight), at_least_single(bias))
+        )
+
+
+def cell_table(maps: Tensor) -> Tensor:
+    """Return maps (b, c, h, w) with one row for each cell, (b * h * w, c); a view where they are channels-last."""
+    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+
+
+def at_least_single(values: Tensor) -> Tensor:
+    """Return half-precision values in single precision, and others as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def cell_points(cells: Tensor, map_width: int) -> tuple[Tensor, Tensor]:
@@ -137,6 +171,10 @@ def boxes_around(cells: Tensor, sides: Tensor, map_width: int) -> Tensor:
 def logit(probability: float) -> float:
     """Return the logarithm of the odds."""
     return math.log(probability / (1 - probability))
+
+
+def _within(indices: Tensor, length: int) -> Tensor:
+    return (indices >= 0) & (indices < length)
 
 
 def _convolution(module: nn.Module) -> nn.Conv2d:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lens_engine.detector.backbone import STRIDE
-from lens_engine.detector.proposal_networks.base import PRIOR, Branch, ProposalNetwork, Scored, logit
+from lens_engine.detector.proposal_networks.base import PRIOR, Branch, BranchProposals, at_least_single, logit
 
 PEAK_WINDOW = 3
 """Cells along each side of the neighbourhood that a peak dominates; the paper's substitute for NMS."""
@@ -34,7 +34,7 @@ class CenterNetMaps(NamedTuple):
     offsets: Tensor
 
 
-class CenterNetProposals(ProposalNetwork):
+class CenterNetProposals(BranchProposals):
     """Three branches as in the paper: heat-map, sizes and offsets.
 
     The prior of the heat-map is that of the other networks, where the paper has 0.1.
@@ -52,17 +52,22 @@ class CenterNetProposals(ProposalNetwork):
         """Return the raw maps."""
         return CenterNetMaps(self.heat(features), self.sizes(features), self.offsets(features))
 
-    def score(self, features: Tensor) -> Scored:
+    @property
+    def scoring_branch(self) -> Branch:
+        """The heat-map."""
+        return self.heat
+
+    def scores_of(self, outputs: Tensor) -> Tensor:
         """Return the heat of every peak, and 0 of every other cell."""
-        heat = self.heat(features)
+        heat = at_least_single(outputs)
         highest = functional.max_pool2d(heat, PEAK_WINDOW, stride=1, padding=PEAK_WINDOW // 2)
-        return Scored((heat.sigmoid() * (heat == highest)).flatten(1), features)
+        return (heat.sigmoid() * (heat == highest)).flatten(1)
 
     def boxes_at(self, context: Tensor, places: Tensor) -> Tensor:
         """Return the boxes of some cells."""
-        map_width = context.shape[2]
-        rows = torch.div(places, map_width, rounding_mode="floor")
-        corners = torch.stack([places % map_width, rows], dim=1).float()  # half precision would round them
+        height, width = context.shape[2:]
+        rows = torch.div(places, width, rounding_mode="floor") % height
+        corners = torch.stack([places % width, rows], dim=1)
         centres = (corners + self.offsets.at(context, places)) * STRIDE
         halves = self.sizes.at(context, places).clamp(min=0) * (STRIDE / 2)
         return torch.cat([centres - halves, centres + halves], dim=1)

@@ -11,8 +11,8 @@ from torch import Tensor
 from lens_engine.detector.proposal_networks.base import (
     PRIOR,
     Branch,
-    ProposalNetwork,
-    Scored,
+    BranchProposals,
+    at_least_single,
     boxes_around,
     logit,
 )
@@ -39,7 +39,7 @@ class FcosMaps(NamedTuple):
     distances: Tensor
 
 
-class FcosProposals(ProposalNetwork):
+class FcosProposals(BranchProposals):
     """Two branches: class and centre-ness, and the logarithms of the distances.
 
     The paper's branches have four convolutions; these have one, like the AFP's, so that only the principle differs.
@@ -56,14 +56,20 @@ class FcosProposals(ProposalNetwork):
         classes, centerness = self.classes(features).split(1, dim=1)
         return FcosMaps(classes, centerness, _distances(self.sides(features)))
 
-    def score(self, features: Tensor) -> Scored:
+    @property
+    def scoring_branch(self) -> Branch:
+        """Class and centre-ness."""
+        return self.classes
+
+    def scores_of(self, outputs: Tensor) -> Tensor:
         """Return the geometric mean of class probability and centre-ness of every cell."""
-        both = self.classes(features).flatten(2).sigmoid()
-        return Scored((both[:, 0] * both[:, 1]).sqrt(), features)
+        both = at_least_single(outputs).flatten(2).sigmoid()
+        return (both[:, 0] * both[:, 1]).sqrt()
 
     def boxes_at(self, context: Tensor, places: Tensor) -> Tensor:
         """Return the boxes of some cells."""
-        return boxes_around(places, _distances(self.sides.at(context, places)), context.shape[2])
+        height, width = context.shape[2:]
+        return boxes_around(places % (height * width), _distances(self.sides.at(context, places)), width)
 
     def start_with_sides(self, cells: float) -> None:
         """Let every box begin with sides of so many cells."""

@@ -8,7 +8,13 @@ from torch.nn import functional
 
 from lens_engine.detector.box_coder import decode_boxes
 from lens_engine.detector.config import AnchorConfig
-from lens_engine.detector.proposal_networks.base import ProposalNetwork, Scored, cell_points
+from lens_engine.detector.proposal_networks.base import (
+    ProposalNetwork,
+    Scored,
+    at_least_single,
+    cell_points,
+    cell_table,
+)
 
 
 class RpnMaps(NamedTuple):
@@ -55,16 +61,18 @@ class RegionProposals(ProposalNetwork):
     def score(self, features: Tensor) -> Scored:
         """Return the objectness of every anchor."""
         hidden = self._hidden(features)
-        return Scored(self.objectness(hidden).permute(0, 2, 3, 1).flatten(1).sigmoid(), hidden)
+        scores = at_least_single(self.objectness(hidden)).permute(0, 2, 3, 1).flatten(1).sigmoid()
+        return Scored(scores, hidden)
 
     def boxes_at(self, context: Tensor, places: Tensor) -> Tensor:
         """Return the boxes of some anchors."""
         count = len(self.cell_anchors)
+        height, width = context.shape[2:]
         cells = torch.div(places, count, rounding_mode="floor")
-        table = context.flatten(1).T
-        deltas = functional.linear(table[cells], self.deltas.weight.flatten(1), self.deltas.bias)
+        hidden = functional.embedding(cells, cell_table(context))
+        deltas = functional.linear(hidden, self.deltas.weight.flatten(1), self.deltas.bias)
         own = deltas.view(-1, 4)[torch.arange(len(places), device=places.device) * count + places % count]
-        return decode_boxes(own, self.anchors_at(places, context.shape[2]))
+        return decode_boxes(at_least_single(own), self.anchors_at(places % (height * width * count), width))
 
     def start_with_sides(self, cells: float) -> None:
         """Leave the boxes as they are: anchors have their sizes already."""

@@ -61,7 +61,7 @@ def test_sparse_proposals_equal_the_dense_maps_at_every_place(kind, loud, featur
         places = torch.randperm(len(scores), generator=torch.Generator().manual_seed(2))
         assert scores.std() > 0.01
         torch.testing.assert_close(scored.scores[image], scores)
-        torch.testing.assert_close(network.boxes_at(scored.context[image], places), boxes[places])
+        torch.testing.assert_close(network.boxes_at(scored.context, image * len(scores) + places), boxes[places])
 
 
 @KINDS
@@ -69,7 +69,7 @@ def test_sparse_proposals_equal_the_dense_maps_at_every_place(kind, loud, featur
 def test_no_place_gives_no_box(kind, loud, features):
     network = loud(kind)
     nothing = torch.zeros(0, dtype=torch.int64)
-    assert network.boxes_at(network.score(features).context[0], nothing).shape == (0, 4)
+    assert network.boxes_at(network.score(features).context, nothing).shape == (0, 4)
 
 
 @KINDS
@@ -77,7 +77,7 @@ def test_no_place_gives_no_box(kind, loud, features):
 def test_a_new_network_begins_with_the_sides_it_is_told_around_its_cells(kind, untrained):
     network = untrained(kind)
     network.start_with_sides(6.0)
-    context = network.score(torch.zeros(1, 5, 6, 9)).context[0]
+    context = network.score(torch.zeros(1, 5, 6, 9)).context
     places = torch.tensor([0, 10])
     expected = torch.tensor([[-10.0, -10, 14, 14], [-6, -6, 18, 18]])
     if kind is ProposalKind.RPN:
@@ -96,7 +96,7 @@ def test_every_parameter_learns_from_the_raw_maps(kind, loud, features):
 @torch.no_grad()
 def test_half_precision_does_not_round_where_boxes_are(kind, untrained):
     network, places = untrained(kind), torch.arange(150, 200)
-    context = network.score(torch.zeros(1, 5, 1, 200)).context[0]
+    context = network.score(torch.zeros(1, 5, 1, 200)).context
     expected = network.boxes_at(context, places)
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(network.boxes_at(context, places), expected)
@@ -105,9 +105,9 @@ def test_half_precision_does_not_round_where_boxes_are(kind, untrained):
 @torch.no_grad()
 def test_outputs_at_chosen_cells_equal_the_dense_map(features):
     branch = Branch(5, 7, 3).double()
-    dense = branch(features)[1].flatten(1).T
-    cells = torch.arange(6 * 9).flip(0)
-    torch.testing.assert_close(branch.at(features[1], cells), dense[cells])
+    dense = branch(features).permute(0, 2, 3, 1).flatten(0, 2)
+    cells = torch.arange(2 * 6 * 9).flip(0)
+    torch.testing.assert_close(branch.at(features, cells), dense[cells])
 
 
 def test_a_cell_stands_for_the_middle_of_its_four_pixels():
