@@ -136,7 +136,9 @@ def test_key_slices_of_an_unknown_interval_are_cases_of_one_slice(interval, tmp_
     spacing = f"0.5, 0.8, {interval}"
     rows = [deeplesion_row(key_slice=key, Spacing_mm_px_=spacing) for key in (45, 46)]
     reading = read_rows_about_slices_39_to_52(tmp_path, *rows)
-    assert "each key slice is a case of its own" in only_oddity(reading, Oddity.UNKNOWN_SPACING, Effect.KEPT)
+    message = only_oddity(reading, Oddity.UNKNOWN_SPACING, Effect.KEPT)
+    assert message.startswith("DL_info.csv line 2: (0.5, 0.8, ")
+    assert "each key slice of 000001_01_01_039-052 is a case of its own" in message
     assert [case.name for case in reading.cases] == ["000001_01_01_045-045", "000001_01_01_046-046"]
     volume = reading.cases[0].load()
     np.testing.assert_array_equal(volume.voxels[0], scene().voxels[6])

@@ -1,1 +1,1 @@
-"""Where training samples come from: series of a label snapshot, or phantom patients made in memory."""
+"""Where labelled scans come from: published data sets, label snapshots, or phantom patients made in memory."""

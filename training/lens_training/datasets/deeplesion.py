@@ -115,7 +115,7 @@ def geometry_of(part: SubVolume, spacing_mm: tuple[float, float, float], ledger:
     try:
         return slice_geometry(png_size(first), part.count, spacing_mm, part.first)
     except GeometryError as error:
-        ledger.skip(part.folder / part.name, Oddity.UNKNOWN_SPACING, error.happened)
+        ledger.skip(part.name, Oddity.UNKNOWN_SPACING, error.happened)
     except SeriesError as error:
         ledger.skip(first, Oddity.BROKEN_FILE, error.happened)
     return None
@@ -181,8 +181,8 @@ class _Reader:
         parts = [run]
         if not is_known:
             # Without an interval there are no neighbours: the key slice stands for all of them (spec 2, step 3).
-            what = f"{rows[0].spacing_mm} mm in line {rows[0].line}: each key slice is a case of its own"
-            self._ledger.keep(run.folder / run.name, Oddity.UNKNOWN_SPACING, what)
+            what = f"{rows[0].spacing_mm} mm: each key slice of {run.name} is a case of its own"
+            self._ledger.keep(line_of(FILE_NAME, rows[0].line), Oddity.UNKNOWN_SPACING, what)
             parts = [SubVolume(run.folder, key, key) for key in sorted({row.key_slice for row in lesions})]
         for part in parts:
             held = [row for row in lesions if part.holds(row.key_slice)]
