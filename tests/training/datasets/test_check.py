@@ -99,6 +99,7 @@ def test_the_manual_test_set_beside_deeplesion_is_checked_too(tmp_path):
     alone = check_dataset(DatasetName.DEEPLESION, tmp_path)
     assert [section.title for section in alone.sections] == ["manual test set"]
     assert alone.exit_code == 1
+    assert f"There is no DeepLesion in {tmp_path}." in render(alone)
 
 
 def test_reading_the_voxels_finds_a_damaged_slice_and_drops_its_scan(tmp_path):

@@ -72,11 +72,18 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """All that was found in a folder."""
+    """All that was found in a folder.
+
+    Attributes
+    ----------
+    absent
+        Why the data set itself has no section although the manual test set has one; empty otherwise.
+    """
 
     dataset: DatasetName
     folder: Path
     sections: tuple[Section, ...]
+    absent: str = ""
 
     @property
     def odd(self) -> tuple[OddFile, ...]:
@@ -116,24 +123,26 @@ def check_dataset(
     AnnotationFileError
         If a table is broken.
     """
-    sections = []
+    sections: list[Section] = []
+    absent = ""
     has_manual = name is DatasetName.DEEPLESION and folder.is_dir() and find_manual_file(folder) is not None
     try:
         reading = read_dataset(name, folder, options, on_progress)
         sections.append(Section(name.value, reading, PUBLISHED_COUNTS[name]))
-    except DatasetError:
+    except DatasetError as error:
         if not has_manual:
             raise
+        absent = str(error)
     if has_manual:
         sections.append(Section(MANUAL_TITLE, manual_test_cases(folder, on_progress), PUBLISHED_MANUAL))
     if reads_voxels:
         sections = [replace(section, reading=_loaded(section.reading, on_progress)) for section in sections]
-    return CheckReport(name, folder, tuple(sections))
+    return CheckReport(name, folder, tuple(sections), absent)
 
 
 def render(report: CheckReport, odd_limit: int = 20) -> str:
     """Return the report as text, with at most `odd_limit` odd files and rows of each kind."""
-    lines = [f"{report.dataset.value} in {report.folder}"]
+    lines = [f"{report.dataset.value} in {report.folder}", *([report.absent] if report.absent else [])]
     for section in report.sections:
         lines += ["", f"{section.title}: {len(section.reading.cases)} usable scans", *_count_table(section)]
         lines += [f"left out: {count} x {reason}" for reason, count in section.reading.skipped.items()]
