@@ -1,11 +1,14 @@
-"""NMS and ROIAlign in plain torch: no compiled extension, and no torchvision on the CPU path.
+"""NMS and ROIAlign in plain torch: no compiled extension, and no torchvision on the CPU path (see `cuda_kernels`).
 
-Boxes are (n, 4) `[x1, y1, x2, y2]`, half-open edges, on the device of the tensors they go with.
+Boxes are (n, 2 d) with d = 2 `[x1, y1, x2, y2]` or d = 3 `[x1, y1, z1, x2, y2, z2]`, half-open edges, on the device of
+the tensors they go with. ROIAlign and clipping are for boxes on slices.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from lens_engine.detector import cuda_kernels
 
 NMS_BLOCK = 256
 """Boxes that are compared at a time; bounds the memory of `non_maximum_suppression`."""
@@ -14,13 +17,14 @@ SAMPLES_PER_BIN = 2
 
 
 def box_iou(boxes: Tensor, others: Tensor) -> Tensor:
-    """Return the intersection over union of every pair, (n, m)."""
-    low = torch.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = torch.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    sides = (high - low).clamp(min=0)
-    shared = sides[..., 0] * sides[..., 1]
-    united = _areas(boxes)[:, None] + _areas(others)[None, :] - shared
-    return torch.where(united > 0, shared / united, torch.zeros_like(shared))
+    """Return the intersection over union of every pair, (..., n, m), of boxes (..., n, 2 d) and (..., m, 2 d)."""
+    dimensions = boxes.shape[-1] // 2
+    shared = _shared_side(boxes, others, 0)
+    for axis in range(1, dimensions):
+        shared.mul_(_shared_side(boxes, others, axis))
+    united = (_measures(boxes)[..., :, None] + _measures(others)[..., None, :]).sub_(shared)
+    # Where nothing is united nothing is shared, and any divisor gives 0.
+    return shared.div_(united.clamp_(min=torch.finfo(united.dtype).tiny))
 
 
 def clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -36,6 +40,9 @@ def non_maximum_suppression(boxes: Tensor, scores: Tensor, threshold: float, lim
     A box is suppressed when its IoU with a better surviving box is greater than `threshold`; equal scores are ranked by
     index. Works through blocks: each is first compared with all survivors, then within itself.
     """
+    by_kernel = cuda_kernels.suppress(boxes, scores, threshold)
+    if by_kernel is not None:
+        return by_kernel[:limit]
     order = scores.argsort(descending=True, stable=True)
     ranked = boxes[order]
     survivors = ranked[:0]
@@ -46,13 +53,28 @@ def non_maximum_suppression(boxes: Tensor, scores: Tensor, threshold: float, lim
         if len(survivors):
             free = ~(box_iou(survivors, block) > threshold).any(dim=0)
             block, rows = block[free], rows[free]
-        alive = _survivors_of_block(block, threshold)
+        alive = ranked_survivors(block, threshold)
         survivors = torch.cat([survivors, block[alive]])
         kept.append(rows[alive])
         if limit is not None and len(survivors) >= limit:
             break
     result = torch.cat(kept) if kept else order[:0]
     return order[result][:limit]
+
+
+def ranked_survivors(ranked: Tensor, threshold: float) -> Tensor:
+    """Return which boxes (..., n, 2 d), best first, survive NMS among each other, bool (..., n).
+
+    Suppression is resolved by repetition: after round r the verdict on every box with at most r better boxes in its
+    chain is final, so the first round that changes nothing is the sequential result. Boxes without extent touch none.
+    """
+    suppresses = torch.triu(box_iou(ranked, ranked) > threshold, diagonal=1).to(torch.float32)
+    alive = torch.ones(ranked.shape[:-1], device=ranked.device)
+    while True:
+        following = (torch.matmul(alive[..., None, :], suppresses)[..., 0, :] == 0).to(torch.float32)
+        if torch.equal(following, alive):
+            return alive.bool()
+        alive = following
 
 
 def roi_align(features: Tensor, boxes: list[Tensor], pooled: int, scale: float, *, aligned: bool = False) -> Tensor:
@@ -77,8 +99,12 @@ def roi_align(features: Tensor, boxes: list[Tensor], pooled: int, scale: float, 
     Tensor
         (sum of n_i, channels, pooled, pooled), in the order of `boxes`.
     """
+    by_kernel = cuda_kernels.roi_align(features, boxes, pooled, scale, SAMPLES_PER_BIN, aligned=aligned)
+    if by_kernel is not None:
+        return by_kernel
     batch, channels, height, width = features.shape
-    every = torch.cat(boxes).to(features.dtype)
+    exact = torch.promote_types(features.dtype, torch.float32)  # half precision would round a place to half a cell
+    every = torch.cat(boxes).to(exact)
     image = torch.repeat_interleave(
         torch.arange(batch, device=features.device), torch.tensor([len(b) for b in boxes], device=features.device)
     )
@@ -88,7 +114,7 @@ def roi_align(features: Tensor, boxes: list[Tensor], pooled: int, scale: float, 
     if not aligned:
         extent = extent.clamp(min=1)  # the published code makes every box at least one cell large
     count = pooled * SAMPLES_PER_BIN
-    steps = (torch.arange(count, device=features.device, dtype=features.dtype) + 0.5) / count
+    steps = (torch.arange(count, device=features.device, dtype=exact) + 0.5) / count
     points = low[:, None, :] + steps[None, :, None] * extent[:, None, :]  # (n, count, 2) as x, y
     x_index, x_weight = _linear_taps(points[..., 0], width)
     y_index, y_weight = _linear_taps(points[..., 1], height)
@@ -97,28 +123,23 @@ def roi_align(features: Tensor, boxes: list[Tensor], pooled: int, scale: float, 
     weight = y_weight[:, :, None, :, None] * x_weight[:, None, :, None, :] / SAMPLES_PER_BIN**2
     table = features.permute(0, 2, 3, 1).reshape(-1, channels)
     bins = functional.embedding_bag(
-        _as_bags(index, pooled), table, per_sample_weights=_as_bags(weight, pooled), mode="sum"
+        _as_bags(index, pooled), table, per_sample_weights=_as_bags(weight.to(table.dtype), pooled), mode="sum"
     )
     return bins.view(len(every), pooled, pooled, channels).permute(0, 3, 1, 2)
 
 
-def _areas(boxes: Tensor) -> Tensor:
-    return (boxes[:, 2] - boxes[:, 0]).clamp(min=0) * (boxes[:, 3] - boxes[:, 1]).clamp(min=0)
+def _shared_side(boxes: Tensor, others: Tensor, axis: int) -> Tensor:
+    """Return the length along one axis that every pair shares, (..., n, m)."""
+    dimensions = boxes.shape[-1] // 2
+    low = torch.maximum(boxes[..., :, None, axis], others[..., None, :, axis])
+    high = torch.minimum(boxes[..., :, None, axis + dimensions], others[..., None, :, axis + dimensions])
+    return high.sub_(low).clamp_(min=0)
 
 
-def _survivors_of_block(ranked: Tensor, threshold: float) -> Tensor:
-    """Return which boxes of one ranked block survive each other, bool (n,).
-
-    Suppression is resolved by repetition: after round r the verdict on every box with at most r better boxes in its
-    chain is final, so the first round that changes nothing is the sequential result.
-    """
-    suppresses = torch.triu(box_iou(ranked, ranked) > threshold, diagonal=1).to(torch.float32)
-    alive = torch.ones(len(ranked), device=ranked.device)
-    while True:
-        following = (alive @ suppresses == 0).to(torch.float32)
-        if torch.equal(following, alive):
-            return alive.bool()
-        alive = following
+def _measures(boxes: Tensor) -> Tensor:
+    """Return the area or volume of every box (..., n)."""
+    dimensions = boxes.shape[-1] // 2
+    return (boxes[..., dimensions:] - boxes[..., :dimensions]).clamp(min=0).prod(dim=-1)
 
 
 def _linear_taps(points: Tensor, length: int) -> tuple[Tensor, Tensor]:
