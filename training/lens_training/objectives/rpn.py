@@ -97,18 +97,18 @@ class RpnObjective(ProposalObjective):
     ) -> dict[str, Tensor]:
         """Return `objectness` and `anchor_boxes`."""
         logits, deltas = map(full_precision, outputs)
-        anchors = self._anchors(*logits.shape[2:]).cpu().double().numpy()
+        anchors = self._anchors(*logits.shape[2:]).T.contiguous().double().cpu().numpy().T  # columns are contiguous
         sample = sample_anchors(anchors, labels, sizes, generator)
-        image, anchor = (torch.from_numpy(index).to(logits.device) for index in (sample.image, sample.anchor))
+        count, _, width = logits.shape[1:]
+        cell, of_cell = np.divmod(sample.anchor, count)
+        image, number, row, column = (
+            torch.from_numpy(index).to(logits.device) for index in (sample.image, of_cell, cell // width, cell % width)
+        )
         is_lesion = torch.from_numpy(sample.is_lesion).to(logits.device)
         wanted = encode_boxes(*(torch.from_numpy(boxes) for boxes in (sample.lesions, anchors[sample.anchor])))
         return {
-            "objectness": objectness_loss(logits.permute(0, 2, 3, 1).flatten(1)[image, anchor], is_lesion),
-            "anchor_boxes": anchor_box_loss(
-                deltas.permute(0, 3, 4, 1, 2).flatten(1, 3)[image, anchor],
-                wanted.to(logits.device, logits.dtype),
-                is_lesion,
-            ),
+            "objectness": objectness_loss(logits[image, number, row, column], is_lesion),
+            "anchor_boxes": anchor_box_loss(deltas[image, number, :, row, column], wanted.to(deltas), is_lesion),
         }
 
 
@@ -125,8 +125,10 @@ def anchor_targets(anchors: BoxArray, labels: SliceLabels, size: tuple[int, int]
         (height, width) of the image; anchors that cross its border are ignored.
     """
     height, width = size
-    visible = np.flatnonzero((anchors[:, :2] >= 0).all(axis=1) & (anchors[:, 2:] <= (width, height)).all(axis=1))
-    own = anchors[visible]
+    x1, y1, x2, y2 = anchors.T
+    visible = (x1 >= 0) & (y1 >= 0) & (x2 <= width) & (y2 <= height)
+    near = np.flatnonzero(visible & _overlap_any(anchors, labels))  # the others are background or cross the border
+    own = anchors[near]
     unsure, uncertain, rejected, lesions = (
         _claims(own, boxes) for boxes in (labels.unsure, labels.uncertain, labels.rejected, labels.lesions)
     )
@@ -138,11 +140,13 @@ def anchor_targets(anchors: BoxArray, labels: SliceLabels, size: tuple[int, int]
     roles[lesions.matches] = POSITIVE
 
     every = AnchorTargets(
-        np.full(len(anchors), IGNORED, dtype=np.int8), np.zeros(len(anchors), dtype=bool), np.zeros(len(anchors), int)
+        roles=np.where(visible, np.int8(NEGATIVE), np.int8(IGNORED)),
+        is_rejected=np.zeros(len(anchors), dtype=bool),
+        match=np.zeros(len(anchors), dtype=np.intp),
     )
-    every.roles[visible] = roles
-    every.is_rejected[visible] = rejected.matches & (roles == NEGATIVE)
-    every.match[visible] = lesions.match
+    every.roles[near] = roles
+    every.is_rejected[near] = rejected.matches & (roles == NEGATIVE)
+    every.match[near] = lesions.match
     return every
 
 
@@ -184,6 +188,17 @@ def anchor_box_loss(deltas: Tensor, targets: Tensor, is_lesion: Tensor) -> Tenso
     """
     error = functional.smooth_l1_loss(deltas, targets, reduction="none", beta=SMOOTH_L1_BETA).sum(dim=1) * is_lesion
     return error.sum() / max(len(deltas), 1)
+
+
+def _overlap_any(anchors: BoxArray, labels: SliceLabels) -> NDArray[np.bool_]:
+    """Return which anchors overlap a labelled box at all."""
+    x1, y1, x2, y2 = anchors.T
+    result = np.zeros(len(anchors), dtype=bool)
+    for low_x, low_y, high_x, high_y in np.concatenate(
+        [labels.lesions, labels.unsure, labels.uncertain, labels.rejected]
+    ):
+        result |= (x1 < high_x) & (x2 > low_x) & (y1 < high_y) & (y2 > low_y)
+    return result
 
 
 @dataclass(frozen=True, slots=True, eq=False)
