@@ -8,7 +8,7 @@ from lens_engine.errors import LensError, SeriesError
 from lens_engine.io.series import read_volume, scan
 from lens_engine.phantom.patient import PhantomSettings, make_patient
 from lens_engine.volume import Volume
-from lens_napari.window_presets import Preset
+from lens_engine.window_presets import Preset
 
 LayerData = tuple[Any, dict[str, Any], str]
 

@@ -18,6 +18,7 @@ from lens_engine.findings import ReasonCode, Rule, Verdict
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.decisions import DecisionRecord
+from lens_engine.window_presets import Preset, Window, preset_for
 from lens_napari.background import Lane
 from lens_napari.box_table import BoxTable, Shown, resolve
 from lens_napari.cards import KnownRows, box_table, lesion_card, worklist_rows
@@ -32,7 +33,7 @@ from lens_napari.project_store import LoadedSeries, ProjectStore, ThenAndNow, me
 from lens_napari.session import ReviewSession, Write
 from lens_napari.settings import KeySettings, ViewerSettings, save_settings
 from lens_napari.thumbnails import middle_section
-from lens_napari.window_presets import Preset, Window, WindowChoice, preset_for
+from lens_napari.window_choice import WindowChoice
 from lens_napari.wording import DEMO_NOTICE, RESEARCH_NOTICE
 
 REDRAW_DELAY_MS = 40

@@ -7,7 +7,7 @@ import numpy as np
 from napari.components.overlays import TextOverlay
 
 from lens_engine.volume import Volume
-from lens_napari.window_presets import Window
+from lens_engine.window_presets import Window
 
 LETTERS = {"top_center": "A", "bottom_center": "P", "middle_left": "R", "middle_right": "L"}
 """Radiological convention of an axial slice: the patient's right is on the left of the screen."""

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
+from lens_engine.window_presets import Window
 from lens_napari.box_table import ANNOTATIONS, CANDIDATES, BoxState, Rectangle
 from lens_napari.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, UNDECIDED
-from lens_napari.window_presets import Window
 
 AXIS_LABELS = ("z", "y", "x")
 UNITS = ("mm", "mm", "mm")

@@ -22,9 +22,9 @@ from lens_engine.store.detections import Detections
 from lens_engine.store.models import ModelRecord, Models
 from lens_engine.store.snapshots import Snapshots
 from lens_engine.volume import Volume
+from lens_engine.window_presets import Window, preset_for
 from lens_napari.learning import LearningPlan
 from lens_napari.thumbnails import Thumbnail, common_side_mm, crop, middle_section
-from lens_napari.window_presets import Window, preset_for
 from lens_napari.wording import Partner
 
 CACHE_BYTES = 1_500_000_000

@@ -8,7 +8,7 @@ from scipy.ndimage import map_coordinates
 
 from lens_engine.findings import Box3D, SliceBox
 from lens_engine.volume import Volume
-from lens_napari.window_presets import Window
+from lens_engine.window_presets import Window
 
 THUMBNAIL_SIDE = 140
 """Pixels of the screen."""

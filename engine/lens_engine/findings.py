@@ -4,7 +4,7 @@ Finding -> Candidate -> Decision, all frozen. Boxes are those of `lens_engine.bo
 series in the canonical frame.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -176,3 +176,21 @@ class Decision:
     reason_code: ReasonCode | None = None
     scores_hidden: bool = False
     previous_id: int | None = None
+
+
+def box_from_slices(slices: Sequence[SliceBox]) -> Box3D:
+    """Return the hull of cross-sections, half-open in every axis."""
+    return (
+        min(item.box[0] for item in slices),
+        min(item.box[1] for item in slices),
+        float(min(item.slice_index for item in slices)),
+        max(item.box[2] for item in slices),
+        max(item.box[3] for item in slices),
+        float(max(item.slice_index for item in slices) + 1),
+    )
+
+
+def slices_of_box(box: Box3D) -> tuple[SliceBox, ...]:
+    """Return the same cross-section for every slice that a box of whole slices covers."""
+    x1, y1, z1, x2, y2, z2 = box
+    return tuple(SliceBox(index, (x1, y1, x2, y2)) for index in range(round(z1), round(z2)))

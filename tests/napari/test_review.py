@@ -18,12 +18,12 @@ from lens_engine.findings import FUSED, ReasonCode, Verdict
 from lens_engine.project import Project
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.database import Database
+from lens_engine.window_presets import Preset
 from lens_napari import commands
 from lens_napari.application import open_project, open_review
 from lens_napari.box_table import ANNOTATIONS, CANDIDATES
 from lens_napari.controller import ReviewController
 from lens_napari.layers import ASKED_PIXELS, OTHER_PIXELS
-from lens_napari.window_presets import Preset
 
 PATIENCE_SECONDS = 30.0
 CONTROL = Qt.KeyboardModifier.ControlModifier

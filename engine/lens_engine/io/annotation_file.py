@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lens_engine.errors import AnnotationFileError
-from lens_engine.findings import Box3D, SliceBox
+from lens_engine.findings import Box3D, SliceBox, box_from_slices
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.deeplesion_csv import DeepLesionRow, read_rows
 from lens_engine.io.image_files import is_image_file
@@ -17,7 +17,6 @@ from lens_engine.io.imported import (
     ImportedLesion,
     ImportedSubVolume,
     KnownSeries,
-    box_from_slices,
 )
 from lens_engine.io.instance_mask import LesionSlices, read_instance_mask
 from lens_engine.io.manual_test_set import import_manual_test_set

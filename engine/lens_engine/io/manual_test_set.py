@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lens_engine.boxes import from_inclusive, to_inclusive
 from lens_engine.errors import AnnotationFileError, LensError
-from lens_engine.findings import Box3D
+from lens_engine.findings import Box3D, slices_of_box
 from lens_engine.io.atomic_files import write_atomically, write_text_atomically
 from lens_engine.io.imported import (
     AnnotationFormat,
@@ -29,7 +29,6 @@ from lens_engine.io.imported import (
     ImportedLesion,
     ImportedSubVolume,
     TestSetPart,
-    slices_of_box,
 )
 from lens_engine.io.series_source import GivenName, parse_series_name
 

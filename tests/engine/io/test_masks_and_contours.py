@@ -7,9 +7,10 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
 
 from lens_engine.errors import AnnotationFileError
+from lens_engine.findings import box_from_slices
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.annotation_file import is_same_grid, read_annotations
-from lens_engine.io.imported import AnnotationFormat, KnownSeries, box_from_slices
+from lens_engine.io.imported import AnnotationFormat, KnownSeries
 from lens_engine.io.instance_mask import lesions_of_labels
 from lens_engine.io.rtstruct import Region, rasterise
 

@@ -1,7 +1,4 @@
-"""Grey-value windows for CT: presets, the one that fits a region, and dragging.
-
-A window is the reader's: one is chosen only on arrival in a new region, and a manual one sticks until reset.
-"""
+"""Grey-value windows for CT: presets, the one that fits a region, and dragging."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -79,32 +76,3 @@ def preset_for(voxels: NDArray[np.int16], box: Box3D) -> Preset:
     if AIR_HU < median < LUNG_LIMIT_HU:
         return Preset.LUNG
     return Preset.BONE if median > BONE_LIMIT_HU else Preset.SOFT_TISSUE
-
-
-class WindowChoice:
-    """Decides when the window changes by itself."""
-
-    def __init__(self) -> None:
-        self._region: Preset | None = None
-        self._is_manual = False
-
-    @property
-    def is_manual(self) -> bool:
-        """Whether the reader chose the window; it then stays."""
-        return self._is_manual
-
-    def by_hand(self) -> None:
-        """Note that the reader chose a window."""
-        self._is_manual = True
-
-    def reset(self) -> None:
-        """Let the regions choose again."""
-        self._is_manual = False
-        self._region = None
-
-    def on_arrival(self, region: Preset) -> Window | None:
-        """Return the window to set on arrival at a lesion, or None to leave it alone."""
-        if self._is_manual or region is self._region:
-            return None
-        self._region = region
-        return region.value
