@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from lens_engine.errors import AnnotationFileError
+from lens_engine.errors import AnnotationFileError, SeriesError
 from lens_engine.findings import Split
 from lens_engine.io.annotation_file import read_annotations
 from lens_engine.io.deeplesion_csv import COLUMNS, read_rows, read_table
@@ -70,6 +70,18 @@ def test_a_truncated_png_is_named(tmp_path, write_png_series, write_csv):
     path = tmp_path / "000001_01_02" / "003.png"
     path.write_bytes(path.read_bytes()[:-30])
     assert "003.png in 000001_01_02 is truncated" in only_problem(scan([tmp_path]))
+
+
+def test_a_png_with_a_changed_byte_is_named_when_it_is_read(tmp_path, write_png_series, write_csv):
+    write_csv(tmp_path)
+    write_png_series(tmp_path / "000001_01_02", (1, 2, 3))
+    (found,) = scan([tmp_path]).found
+    path = tmp_path / "000001_01_02" / "003.png"
+    content = bytearray(path.read_bytes())
+    content[-14] ^= 1  # of the checksum of the pixels
+    path.write_bytes(content)
+    with pytest.raises(SeriesError, match=r"003\.png in 000001_01_02 cannot be decoded"):
+        read_volume(found.source)
 
 
 def test_slices_of_two_sizes_are_refused(tmp_path, write_png_series, write_csv):
