@@ -25,9 +25,11 @@ from pydicom.uid import (
 
 from lens_engine.errors import SeriesError
 from lens_engine.io.dicom_pixels import PIXEL_TAGS, PlainPixels, plain_pixels
+from lens_engine.io.dicom_values import HeaderValues
 from lens_engine.io.series_source import SkipReason
 
 Vector = tuple[float, float, float]
+_Values = Dataset | HeaderValues
 
 _CT_CLASSES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 _SECONDARY_CAPTURE_PREFIX = "1.2.840.10008.5.1.4.1.1.7"
@@ -129,7 +131,7 @@ def read_header(path: Path) -> CtHeader | str:
             if not _is_dicom(file):
                 return SkipReason.OTHER_FILE
             with warnings.catch_warnings(action="ignore"):  # odd values in tags nobody needs are no news to the user
-                dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+                dataset = HeaderValues(pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS))
             reason = _reason_to_skip(dataset)
             if reason is not None:
                 return reason
@@ -161,9 +163,8 @@ def _is_dicom(file: BinaryIO) -> bool:
     return preamble[128:] == b"DICM"
 
 
-def _reason_to_skip(dataset: Dataset) -> str | None:
-    meta = getattr(dataset, "file_meta", Dataset())
-    sop_class = str(dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or "")
+def _reason_to_skip(dataset: HeaderValues) -> str | None:
+    sop_class = str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID") or "")
     if sop_class == MediaStorageDirectoryStorage:
         return SkipReason.DICOM_DIRECTORY
     if sop_class in _DOSE_REPORTS:
@@ -183,7 +184,7 @@ def _reason_to_skip(dataset: Dataset) -> str | None:
     return None
 
 
-def _parse(path: Path, dataset: Dataset) -> CtHeader:
+def _parse(path: Path, dataset: HeaderValues) -> CtHeader:
     if int(dataset.get("SamplesPerPixel") or 1) != 1:
         raise SeriesError(
             f"{path.name} is a colour image with {dataset.SamplesPerPixel} values per pixel",
@@ -206,7 +207,7 @@ def _parse(path: Path, dataset: Dataset) -> CtHeader:
     )
 
 
-def _frames(path: Path, dataset: Dataset) -> tuple[Plane, ...]:
+def _frames(path: Path, dataset: HeaderValues) -> tuple[Plane, ...]:
     if "PerFrameFunctionalGroupsSequence" not in dataset:
         raise SeriesError(
             f"{path.name} is a multi-frame image that does not say where its frames lie",
@@ -247,7 +248,7 @@ def _group(name: str, frame: Dataset, shared: Dataset) -> Dataset:
     return item
 
 
-def _plane(label: str, image: Dataset, position: Dataset, orientation: Dataset, measures: Dataset) -> Plane:
+def _plane(label: str, image: HeaderValues, position: _Values, orientation: _Values, measures: _Values) -> Plane:
     directions = [float(value) for value in orientation.ImageOrientationPatient]
     row_spacing, column_spacing = (float(value) for value in measures.PixelSpacing)
     x, y, z = (float(value) for value in position.ImagePositionPatient)
@@ -270,7 +271,7 @@ class _PixelElement:
     offset_bytes: int
 
 
-def _pixel_element(file: BinaryIO, dataset: Dataset) -> _PixelElement | None:
+def _pixel_element(file: BinaryIO, dataset: HeaderValues) -> _PixelElement | None:
     """Return the tag and the length of the pixel data, or None where they are packed with the whole data set."""
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     if syntax.is_deflated:
@@ -283,7 +284,7 @@ def _pixel_element(file: BinaryIO, dataset: Dataset) -> _PixelElement | None:
     return _PixelElement(head[:4], length, file.tell())
 
 
-def _lack_of_pixels(file: BinaryIO, dataset: Dataset, element: _PixelElement) -> str | None:
+def _lack_of_pixels(file: BinaryIO, dataset: HeaderValues, element: _PixelElement) -> str | None:
     """Return what is missing of the pixel data, or None."""
     if not element.tag:
         return "it ends before its pixels"

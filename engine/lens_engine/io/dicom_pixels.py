@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from lens_engine.io.dicom_values import HeaderValues
 
 PIXEL_TAGS = ["PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"]
 """What `plain_pixels` looks at beside size and rescale."""
@@ -39,7 +40,7 @@ class PlainPixels:
     intercept: float
 
 
-def plain_pixels(dataset: Dataset, offset_bytes: int) -> PlainPixels | None:
+def plain_pixels(dataset: HeaderValues, offset_bytes: int) -> PlainPixels | None:
     """Return how to read the one frame that begins at `offset_bytes`, or None if that takes a decoder."""
     bits_stored = dataset.get("BitsStored")
     slope, intercept = dataset.get("RescaleSlope", 1), dataset.get("RescaleIntercept", 0)
@@ -88,4 +89,5 @@ def _shifted(stored: NDArray[Any], by: int) -> NDArray[Any]:
     if _INT16.min <= min(lowest, by) and max(highest, by) <= _INT16.max:
         shifted: NDArray[Any] = stored.view("<i2") + np.int16(by)  # modulo 2**16, so unsigned values come out right too
         return shifted
-    return np.add(stored, by, dtype=np.int32)
+    wider: NDArray[np.int32] = np.add(stored, by, dtype=np.int32)
+    return wider
