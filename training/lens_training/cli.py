@@ -4,8 +4,6 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,28 +12,28 @@ import typer
 
 from lens_engine.checkpoint_card import CheckpointCard, read_card
 from lens_engine.detector.checkpoint import save_checkpoint
-from lens_engine.errors import ConfigError, LensError
+from lens_engine.errors import ConfigError
 from lens_engine.snapshot import Snapshot
+from lens_training.command import errors_as_exit_codes, log_of
+from lens_training.data_commands import data_app
 from lens_training.datasets.snapshot import training_set
-from lens_training.errors import EndedElsewhereError, TrainingStoppedError
-from lens_training.fit import LOG_FILE, fit
+from lens_training.fit import fit
 from lens_training.initial import model_from_checkpoint, new_model, origin_of
-from lens_training.phantom_demo import make_demo_model
-from lens_training.progress import ProgressLog, Stage
+from lens_training.launching import run_processes
+from lens_training.progress import Stage
 from lens_training.recipe import Recipe
+from lens_training.recipe_commands import recipe_app
 from lens_training.recipe_files import load_recipe
 from lens_training.run import Run
 from lens_training.schedule import Precision
-from lens_training.stopping import EXIT_CODE, StopSignal
-from lens_training.world import ALONE, World, world_of
+from lens_training.stopping import StopSignal
+from lens_training.world import world_of
 
 FROM_SCRATCH = "none"
-ERROR_FILE = "error.json"
-"""In the output folder: what ended the run, for the job that started it."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train LENS detectors.")
-recipe_app = typer.Typer(no_args_is_help=True, help="Run a recipe that brings its own data.")
 app.add_typer(recipe_app, name="recipe")
+app.add_typer(data_app, name="data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +73,11 @@ def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     """Train a detector on a label snapshot."""
     stop = StopSignal()
     stop.listen()
-    with _errors_as_exit_codes(out):
+    with errors_as_exit_codes(out):
         world = world_of(devices, nodes, os.environ)
-    with _errors_as_exit_codes(out, world), _log_of(world, out, resume=resume) as log:
+        if not world.is_started:
+            raise typer.Exit(run_processes(sys.argv[1:], devices, stop))
+    with errors_as_exit_codes(out, world), log_of(world, out, resume=resume) as log:
         options = {"workers": workers, "precision": precision, "tensorboard": tensorboard}
         chosen = load_recipe(recipe).with_length(steps=steps, epochs=epochs).with_options(options)
         labels = Snapshot.load(snapshot)
@@ -96,23 +96,6 @@ def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
             log.report(Stage.SAVE, 1, 1)
 
 
-@recipe_app.command("run")
-def recipe_command(
-    name: Annotated[str, typer.Argument(help="Name of a recipe with phantoms, or a YAML file.")],
-    out: Annotated[Path, typer.Option(help="Folder for weights, card, log and last.ckpt.")],
-    seed: Annotated[int, typer.Option(help="Decides initial weights, batches and augmentation.")] = 0,
-    steps: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from last.ckpt in the folder.")] = False,
-) -> None:
-    """Make phantom patients, train on them, measure on others, and write the checkpoint."""
-    stop = StopSignal()
-    stop.listen()
-    with _errors_as_exit_codes(out):
-        recipe = load_recipe(name).with_length(steps=steps)
-        with _log_of(ALONE, out, resume=resume) as log:
-            make_demo_model(recipe, seed, out, log, stop, resume=resume)
-
-
 def _card(start: _Start, steps: int, parent_name: str | None) -> CheckpointCard:
     trained_on, notice = origin_of(start.parent)
     return CheckpointCard(
@@ -126,24 +109,6 @@ def _card(start: _Start, steps: int, parent_name: str | None) -> CheckpointCard:
     )
 
 
-def _log_of(world: World, out: Path, *, resume: bool) -> ProgressLog:
-    """Return where progress goes to: of several processes only the first one speaks."""
-    if not world.is_first:
-        return ProgressLog(None, None)
-    if not resume:
-        (out / LOG_FILE).unlink(missing_ok=True)
-    return ProgressLog(sys.stdout, out / LOG_FILE)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"The folder {folder} cannot be made ({error.strerror})", "A writable place", "Choose another folder"
-        ) from error
-
-
 def _roots(assignments: list[str]) -> dict[str, Path]:
     roots: dict[str, Path] = {}
     for assignment in assignments:
@@ -152,25 +117,3 @@ def _roots(assignments: list[str]) -> dict[str, Path]:
             raise ConfigError(f"--root got {assignment!r}", "NAME=FOLDER is needed", "Give the name of the root first")
         roots[name] = Path(folder)
     return roots
-
-
-@contextmanager
-def _errors_as_exit_codes(folder: Path, world: World = ALONE) -> Iterator[None]:
-    """Make the output folder, and end with an exit code and a message instead of a stack trace."""
-    error_file = folder / ERROR_FILE
-    try:
-        _make_folder(folder)
-        if world.is_first:
-            error_file.unlink(missing_ok=True)
-        yield
-    except EndedElsewhereError as ended:
-        raise typer.Exit(0) from ended  # the first process has the message and the exit code of all
-    except TrainingStoppedError as stopped:
-        typer.echo(str(stopped), err=True)
-        raise typer.Exit(EXIT_CODE) from stopped
-    except LensError as error:
-        typer.echo(str(error), err=True)
-        if folder.is_dir() and world.is_first:
-            parts = {"happened": error.happened, "expected": error.expected, "remedy": error.remedy}
-            error_file.write_text(json.dumps(parts), encoding="utf-8")
-        raise typer.Exit(1) from error

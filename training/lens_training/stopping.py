@@ -1,4 +1,4 @@
-"""A polite end: SIGTERM is remembered, and the training stops at the next step with its checkpoint written."""
+"""A polite end: SIGTERM or Ctrl+C is remembered, and the training stops after its step with its checkpoint written."""
 
 import signal
 from types import FrameType
@@ -6,7 +6,7 @@ from types import FrameType
 from lens_training.errors import TrainingStoppedError
 
 EXIT_CODE = 128 + signal.SIGTERM
-"""What a process that ended on SIGTERM returns."""
+"""What a process that was asked to end returns."""
 
 
 class StopSignal:
@@ -17,12 +17,14 @@ class StopSignal:
 
     @property
     def is_set(self) -> bool:
-        """Whether SIGTERM arrived since `listen`."""
+        """Whether SIGTERM or Ctrl+C arrived since `listen`."""
         return self._is_set
 
     def listen(self) -> None:
-        """Take over SIGTERM for this process; only in the main thread."""
+        """Take over SIGTERM and the first Ctrl+C for this process; only in the main thread."""
         signal.signal(signal.SIGTERM, self._remember)
+        if not self._is_set:
+            signal.signal(signal.SIGINT, self._remember)
 
     def check(self) -> None:
         """Raise if the process was asked to end.
@@ -35,5 +37,7 @@ class StopSignal:
         if self._is_set:
             raise TrainingStoppedError("The training was stopped", "", "Start it again with --resume to go on")
 
-    def _remember(self, _signal: int, _frame: FrameType | None) -> None:
+    def _remember(self, number: int, _frame: FrameType | None) -> None:
         self._is_set = True
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # the second Ctrl+C is for the impatient

@@ -34,12 +34,15 @@ class World:
         Processes on every node, each with a device of its own.
     rank
         Number of this process among all of them.
+    is_started
+        False where this process has still to start those of the run and is none of them.
     """
 
     devices: int = 1
     nodes: int = 1
     rank: int = 0
     launcher: Launcher = Launcher.SELF
+    is_started: bool = True
 
     @property
     def size(self) -> int:
@@ -89,8 +92,10 @@ def world_of(devices: int, nodes: int, environment: Mapping[str, str]) -> World:
             "Only the processes of one node are started from here",
             "Start it with torchrun or srun",
         )
-    # The processes that Lightning starts repeat our command line, and know their number from this variable.
-    return World(devices, rank=int(environment.get("LOCAL_RANK", 0)) if devices > 1 else 0)
+    if devices == 1:
+        return ALONE
+    # The processes that we start repeat our command line, and know their number from this variable.
+    return World(devices, rank=int(environment.get("LOCAL_RANK", 0)), is_started="LOCAL_RANK" in environment)
 
 
 def _torchrun_world(environment: Mapping[str, str]) -> World:
