@@ -30,6 +30,7 @@ from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, open
 from lens_training.false_positive_reduction.samples import Meaning, Sample
 from lens_training.last_checkpoint import LAST_CHECKPOINT
 from lens_training.progress import ProgressLog
+from lens_training.schedule import Precision
 from lens_training.stopping import StopSignal
 from training.false_positive_reduction.findings import CONFIG, RECIPE, finding_of
 from training.scenes import BALLS, Ball, case_of, key_slice_lesion, lesion_of, set_of, volume_with
@@ -85,12 +86,17 @@ def new_log(stream: io.StringIO | None = None) -> ProgressLog:
 
 
 def train(
-    folder: Path, stream: io.StringIO | None = None, *, resume: bool = False, fingerprint: str = "same"
+    folder: Path,
+    stream: io.StringIO | None = None,
+    *,
+    resume: bool = False,
+    fingerprint: str = "same",
+    **changes: object,
 ) -> tuple[FprNetwork, FprOutcome]:
     folder.mkdir(exist_ok=True)
     network, stop = new_network(CONFIG, 0), StopSignal()
     stop.listen()
-    run = FprRun(scans(), RECIPE, 0, fingerprint, folder)
+    run = FprRun(scans(), RECIPE.model_copy(update=changes), 0, fingerprint, folder)
     return network, fit_network(network, run, found, new_log(stream), stop, resume=resume)
 
 
@@ -118,6 +124,13 @@ def test_a_run_counts_what_it_saw_and_changes_the_network(tmp_path: Path):
     assert [message["done"] for message in messages if message["stage"] == "train"] == [1, 2, 3, 4]
     assert not network.training
     assert not same_weights(network, new_network(CONFIG, 0))
+
+
+def test_half_precision_learns_about_the_same(tmp_path: Path):
+    exact, _ = train(tmp_path / "exact")
+    rough, _ = train(tmp_path / "rough", precision=Precision.BF16_MIXED)
+    assert not same_weights(exact, rough)
+    torch.testing.assert_close(exact.classifier.weight, rough.classifier.weight, rtol=0, atol=0.01)
 
 
 def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(tmp_path: Path):

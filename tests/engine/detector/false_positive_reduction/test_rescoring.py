@@ -51,6 +51,13 @@ def test_every_finding_gets_its_own_probability_whatever_the_batch(tiny_network,
     np.testing.assert_allclose(backwards[::-1], together, rtol=1e-5)
 
 
+def test_no_more_patches_are_held_than_a_batch_has(tiny_network, make_volume, findings):
+    counts: list[int] = []
+    tiny_network.trunk.register_forward_hook(lambda _trunk, inputs, _maps: counts.append(len(inputs[0])))
+    lesion_probabilities(tiny_network, make_volume(9), findings, batch=2)
+    assert counts == [2, 2, 1]
+
+
 def test_half_precision_stays_close(tiny_network, make_volume, findings):
     volume = make_volume(9)
     exact = lesion_probabilities(tiny_network, volume, findings)
