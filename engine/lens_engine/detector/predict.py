@@ -44,7 +44,7 @@ def detect(
     post = post or model.config.post
     columns = _Columns(model.config.experts, model.embedding_width, prepared.grid)
     backbone = SharedBackbone(model.backbone)
-    for chunk in backbone.stream(prepared.network_slice, prepared.grid.count, _CHUNK.get(device.type, 8)):
+    for chunk in backbone.stream(prepared.network_slices(device), prepared.grid.count, _CHUNK.get(device.type, 8)):
         _detect_on_chunk(model, chunk, post, columns)
         if on_progress is not None:
             on_progress(chunk.first + len(chunk.features), prepared.grid.count)

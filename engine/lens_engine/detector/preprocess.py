@@ -6,14 +6,19 @@ of the scaled crop: box edge `x` of the series lies at `(x - left) * scale_x`.
 """
 
 import math
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lens_engine.detector.input_config import InputConfig
+from lens_engine.detector.read_ahead import read_ahead
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
 
@@ -25,6 +30,9 @@ SIZE_DIVISOR = 16
 """Network inputs are padded to a multiple of this, the stride of the deepest map."""
 SAMPLE_REACH = 4
 """Grid slices on either side of the central one in a nine-slice sample."""
+
+READ_AHEAD = 8
+"""Grid slices that are read before they are needed."""
 
 _SAME_MM = 1e-4
 
@@ -131,6 +139,21 @@ class NetworkGrid:
         return np.array([self.scale[1], self.scale[0]] * 2, dtype=np.float64)
 
 
+class SliceSource(NamedTuple):
+    """What a series holds of one grid slice.
+
+    Attributes
+    ----------
+    planes
+        int16 HU (1 or 2, height, width), cropped: the slice there, or the two around it.
+    share
+        Of the second one, in [0, 1).
+    """
+
+    planes: NDArray[np.int16]
+    share: float
+
+
 @dataclass(frozen=True)
 class PreparedVolume:
     """A volume with everything that is needed to make network slices of it.
@@ -141,22 +164,42 @@ class PreparedVolume:
     voxels: NDArray[np.int16]
     grid: NetworkGrid
     config: InputConfig
+    _resampling_of: dict[torch.device, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False, compare=False)
 
     def network_slice(self, grid_index: int) -> NDArray[np.float32]:
         """Return grid slice `grid_index`, (height, width) as padded; beyond the ends the last slice repeats."""
+        return self.compute(self.read(grid_index), torch.device("cpu")).numpy()
+
+    def network_slices(self, device: torch.device) -> Generator[Tensor, None, None]:
+        """Yield every grid slice as a tensor on a device, the next ones being read meanwhile; close it when done."""
+        sources = read_ahead(self.read, self.grid.count, READ_AHEAD)
+        with closing(sources):
+            for source in sources:
+                yield self.compute(source, device)
+
+    def read(self, grid_index: int) -> SliceSource:
+        """Return what the series holds of grid slice `grid_index`; beyond the ends that of the last slice."""
         index = min(max(grid_index, 0), self.grid.count - 1)
         steps = self.grid.depth_mm(index) / self.grid.geometry.spacing_mm[0]
         upper = min(math.floor(steps + 1e-6), len(self.voxels) - 1)
         share = max(steps - upper, 0.0)
-        image = self._intensities(upper)
-        if share > 1e-5 and upper + 1 < len(self.voxels):
-            image = image * np.float32(1 - share) + self._intensities(upper + 1) * np.float32(share)
-        rows, columns = self._resampling
+        is_between = share > 1e-5 and upper + 1 < len(self.voxels)
+        crop = self.grid.crop
+        planes = self.voxels[upper : upper + 1 + is_between, crop.top : crop.bottom, crop.left : crop.right]
+        return SliceSource(np.ascontiguousarray(planes), share if is_between else 0.0)
+
+    def compute(self, source: SliceSource, device: torch.device) -> Tensor:
+        """Return the grid slice of a source, float32 (height, width) as padded, on a device.
+
+        In torch, not numpy: two thread pools (BLAS and OpenMP) would take the cores from each other.
+        """
+        rows, columns = self._resampling(device)
+        places = torch.from_numpy(source.planes).to(device, torch.int32, non_blocking=True) + 32768
+        planes = _intensity_tensor(self.config.intensity, device).index_select(0, places.view(-1)).view(places.shape)
+        image = planes[0] if len(planes) == 1 else torch.lerp(planes[0], planes[1], source.share)
         height, width = self.grid.size
-        padded = np.zeros(self.grid.padded, dtype=np.float32)
-        # In torch, not numpy: two thread pools (BLAS and OpenMP) would take the cores from each other.
-        scaled = rows @ torch.from_numpy(image) @ columns
-        padded[:height, :width] = scaled.numpy() - np.float32(self.config.mean)
+        padded = torch.zeros(self.grid.padded, device=device)
+        padded[:height, :width] = rows @ image @ columns - self.config.mean
         return padded
 
     def sample(self, grid_index: int) -> NDArray[np.float32]:
@@ -167,19 +210,15 @@ class PreparedVolume:
             slices[index] = self.network_slice(index)
         return np.stack([slices[min(max(index, 0), self.grid.count - 1)] for index in indices])
 
-    def _intensities(self, slice_index: int) -> NDArray[np.float32]:
-        crop = self.grid.crop
-        voxels = self.voxels[slice_index, crop.top : crop.bottom, crop.left : crop.right]
-        values: NDArray[np.float32] = _intensity_table(self.config.intensity)[voxels.astype(np.int32) + 32768]
-        return values
-
-    @cached_property
-    def _resampling(self) -> tuple[torch.Tensor, torch.Tensor]:
-        height, width = self.grid.crop.size
-        antialias = self.config.antialias
-        rows = resampling_matrix(height, self.grid.size[0], self.grid.scale[0], antialias=antialias)
-        columns = resampling_matrix(width, self.grid.size[1], self.grid.scale[1], antialias=antialias)
-        return torch.from_numpy(rows), torch.from_numpy(np.ascontiguousarray(columns.T))
+    def _resampling(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        if device not in self._resampling_of:
+            height, width = self.grid.crop.size
+            antialias = self.config.antialias
+            rows = resampling_matrix(height, self.grid.size[0], self.grid.scale[0], antialias=antialias)
+            columns = resampling_matrix(width, self.grid.size[1], self.grid.scale[1], antialias=antialias)
+            transposed = np.ascontiguousarray(columns.T)
+            self._resampling_of[device] = torch.from_numpy(rows).to(device), torch.from_numpy(transposed).to(device)
+        return self._resampling_of[device]
 
 
 def prepare(
@@ -234,17 +273,21 @@ def make_grid(
 
 
 def body_rectangle(voxels: NDArray[np.int16]) -> Rectangle:
-    """Return the union of the tight rectangles around the body on every slice; the whole slice where there is none.
+    """Return the union of the tight rectangles around the body on every slice; the whole slice where there is none."""
+    return find_body(voxels) or Rectangle(0, 0, *voxels.shape[1:])
+
+
+def find_body(voxels: NDArray[np.int16]) -> Rectangle | None:
+    """Return the union of the tight rectangles around the body on every slice, if there is one on any.
 
     The body of a slice is what is above `BODY_ABOVE_HU` after opening with a square of `OPENING_SIDE` (spec 2, step 4).
     """
-    height, width = voxels.shape[1:]
     found: Rectangle | None = None
     for image in voxels:
         rectangle = _opened_rectangle(image > BODY_ABOVE_HU)
         if rectangle is not None:
             found = rectangle if found is None else found.joined(rectangle)
-    return found or Rectangle(0, 0, height, width)
+    return found
 
 
 def resampling_matrix(source: int, target: int, scale: float, *, antialias: bool) -> NDArray[np.float32]:
@@ -263,12 +306,11 @@ def resampling_matrix(source: int, target: int, scale: float, *, antialias: bool
 
 
 @lru_cache(maxsize=8)
-def _intensity_table(points: tuple[tuple[float, float], ...]) -> NDArray[np.float32]:
+def _intensity_tensor(points: tuple[tuple[float, float], ...], device: torch.device) -> Tensor:
     """Return the intensity of every int16 value, from -32768."""
     hu, value = np.asarray(points).T
-    table: NDArray[np.float32] = np.interp(np.arange(-32768, 32768), hu, value).astype(np.float32)
-    table.setflags(write=False)
-    return table
+    table = np.interp(np.arange(-32768, 32768), hu, value).astype(np.float32)
+    return torch.from_numpy(table).to(device)
 
 
 def _opened_rectangle(mask: NDArray[np.bool_]) -> Rectangle | None:

@@ -12,6 +12,10 @@ from lens_engine.detector.shared import SharedBackbone
 FOUR = ("universal", "lung", "liver", "lymph node")
 
 
+def slices_of(prepared):
+    return prepared.network_slices(torch.device("cpu"))
+
+
 def test_published_trunk_has_the_published_layers_and_size():
     trunk = DenseTrunk(published_lens(FOUR).backbone)
     assert sum(isinstance(module, nn.Conv2d) for module in trunk.modules()) == 87
@@ -83,7 +87,7 @@ def test_shared_features_equal_those_of_every_sample_alone(tiny_detector, make_v
     count = prepared.grid.count
     samples = torch.from_numpy(np.stack([prepared.sample(index) for index in range(count)])).double()
     with torch.inference_mode():
-        chunks = list(SharedBackbone(model.backbone).stream(prepared.network_slice, count, chunk))
+        chunks = list(SharedBackbone(model.backbone).stream(slices_of(prepared), count, chunk))
         expected = model.forward_features(samples)
     found = torch.cat([part.features for part in chunks])
     assert [part.first for part in chunks] == np.cumsum([0, *(len(part.features) for part in chunks)])[:-1].tolist()
@@ -96,23 +100,25 @@ def test_shared_features_equal_the_reference_in_single_precision(tiny_detector, 
     samples = torch.from_numpy(np.stack([prepared.sample(index) for index in range(count)]))
     with torch.inference_mode():
         found = torch.cat(
-            [c.features for c in SharedBackbone(tiny_detector.backbone).stream(prepared.network_slice, count, 4)]
+            [c.features for c in SharedBackbone(tiny_detector.backbone).stream(slices_of(prepared), count, 4)]
         )
         expected = tiny_detector.forward_features(samples)
     assert ((found - expected).abs().max() / expected.abs().max()).item() < 1e-5
 
 
-def test_every_slice_is_made_once_and_in_order(tiny_detector, make_volume):
-    prepared = prepare(make_volume(8), tiny_detector.config)
-    asked = []
+def test_slices_are_asked_for_only_as_they_are_needed(tiny_detector, make_volume):
+    prepared = prepare(make_volume(20), tiny_detector.config)
+    count, asked = prepared.grid.count, []
 
-    def network_slice(index):
-        asked.append(index)
-        return prepared.network_slice(index)
+    def slices():
+        for index, image in enumerate(slices_of(prepared)):
+            asked.append(index)
+            yield image
 
     with torch.inference_mode():
-        list(SharedBackbone(tiny_detector.backbone).stream(network_slice, prepared.grid.count, 3))
-    assert asked == list(range(prepared.grid.count))
+        for chunk in SharedBackbone(tiny_detector.backbone).stream(slices(), count, 3):
+            assert len(asked) <= chunk.first + len(chunk.features) + 3 + 3 + 1
+    assert asked == list(range(count))
 
 
 def test_sharing_is_refused_in_training_mode(tiny_detector):
