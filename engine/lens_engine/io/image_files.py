@@ -90,7 +90,7 @@ def read_image_volume(source: SeriesSource) -> tuple[Volume, tuple[str, ...]]:
     path = source.paths[0]
     reader = _reader_of(path)
     geometry = _numbered(_geometry(reader), leading_series_name(file_stem(path)))
-    voxels, notes = canonical_hounsfield(one_ahead(_planes(path, reader)), geometry)
+    voxels, notes = canonical_hounsfield(_planes(path, reader), geometry)
     return Volume(voxels, geometry), notes
 
 
@@ -160,23 +160,34 @@ def _reader_of(path: Path) -> sitk.ImageFileReader:
 
 
 def _values(path: Path, reader: sitk.ImageFileReader) -> NDArray[Any]:
-    return np.stack(tuple(_planes(path, reader)))
+    if _is_nifti(path):
+        return np.stack(tuple(_planes_of_nifti(path, reader)))
+    values: NDArray[Any] = sitk.GetArrayFromImage(_image(path, reader))
+    return values[0] if values.ndim == 4 else values
 
 
 def _planes(path: Path, reader: sitk.ImageFileReader) -> Iterator[NDArray[Any]]:
-    """Yield the planes `[j, i]` in the order of k."""
-    if _FORMATS[_extension(path)][0] is SeriesFormat.NIFTI:
-        yield from _planes_of_nifti(path, reader)
+    """Yield the planes `[j, i]` in the order of k, each valid until the next one is asked for."""
+    if _is_nifti(path):
+        yield from one_ahead(_planes_of_nifti(path, reader))
         return
+    image = _image(path, reader)  # owns the memory that its view shows
+    values = sitk.GetArrayViewFromImage(image)
+    yield from values[0] if values.ndim == 4 else values
+
+
+def _is_nifti(path: Path) -> bool:
+    return _FORMATS[_extension(path)][0] is SeriesFormat.NIFTI
+
+
+def _image(path: Path, reader: sitk.ImageFileReader) -> sitk.Image:
     try:
-        image = reader.Execute()
+        image: sitk.Image = reader.Execute()
     except RuntimeError as error:
         raise _unreadable(path, str(error)) from error
     if not _is_complete(path):
         raise _unreadable(path, "")
-    values = sitk.GetArrayViewFromImage(image)
-    for plane in values[0] if values.ndim == 4 else values:
-        yield plane.copy()  # the memory goes with the image, that is, with this generator
+    return image
 
 
 def _planes_of_nifti(path: Path, reader: sitk.ImageFileReader) -> Iterator[NDArray[Any]]:
