@@ -103,7 +103,7 @@ def test_the_tiny_scale_keeps_what_makes_the_row():
 
 
 def test_a_shown_recipe_is_a_recipe_file_that_says_where_it_comes_from(tmp_path: Path):
-    text = recipe_text("L3-1", load_recipe("L3-1"))
+    text = recipe_text(load_recipe("L3-1"), find_recipe("L3-1").chain)
     assert "inherits: L3-1 <- L3-5 <- L2-c <- lens" in text
     path = tmp_path / "L3-1.yaml"
     path.write_text(text)

@@ -198,7 +198,7 @@ def _explanation(error: RuntimeError) -> LensError | None:
         )
     if any(sign in text for sign in ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")):
         return TrainingError(
-            f"The connection to another process of the run was lost ({text.splitlines()[0]})",
+            "The connection to another process of the run was lost",
             "All processes must run to the end",
             "Look for what ended the other process, and start again with --resume",
         )

@@ -65,11 +65,13 @@ def _watch(processes: Sequence[subprocess.Popen[bytes]], stop: StopSignal) -> in
             deadline = time.monotonic() + PATIENCE_SECONDS
         time.sleep(_POLL_SECONDS)
     crashed = crashed or _crashed(processes)
-    if not crashed or processes[0].returncode in (1, EXIT_CODE):
-        return int(processes[0].returncode)
+    first = processes[0].returncode
+    code = processes[crashed[0]].returncode if crashed else 0
+    if code >= 0 and first in (0, 1, EXIT_CODE):  # the first process has told
+        return int(first)
     stop.check()  # told to end before they could listen
     raise TrainingError(
-        f"Process {crashed[0]} of {len(processes)} has ended {_in_words(processes[crashed[0]].returncode)}",
+        f"Process {crashed[0]} of {len(processes)} has ended {_in_words(code)}",
         "All processes must run to the end",
         "Look at what it said last, or for lack of memory, and start again with --resume",
     )

@@ -1,46 +1,119 @@
-"""How good a detector is on completely annotated scans: FROC by the official rules (spec 9.1)."""
+"""What a detector finds on labelled cases, as the measures of `lens_engine.evaluation` want it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lens_engine.boxes import Overlap
 from lens_engine.detector.assembly import LensDetector
+from lens_engine.detector.false_positive_reduction.network import FprNetwork
+from lens_engine.detector.false_positive_reduction.rescoring import ScoreRule, lesion_probabilities, rescored
 from lens_engine.detector.predict import detect
-from lens_engine.evaluation.bootstrap import bootstrap_interval
-from lens_engine.findings import FUSED, Finding
-from lens_engine.froc import match, prediction_rows
+from lens_engine.evaluation.key_slices import boxes_on_slice, image_name
+from lens_engine.evaluation.truth import CaseTruth
+from lens_engine.findings import FUSED, Finding, SliceBox
+from lens_engine.proposals import SeriesDetections
+from lens_engine.snapshot import LesionRole
+from lens_engine.volume import Volume
 from lens_training.datasets.case import Case
 from lens_training.progress import ProgressLog, Stage
 from lens_training.stopping import StopSignal
 
 EVALUATION_SCORE = 0.01
 """Score threshold of FROC curves (spec 4.4)."""
+WITH_FPR = f"{FUSED} + FPR"
+"""Output whose scores are averaged with those of false-positive reduction."""
+FPR_ALONE = "FPR alone"
+
+T = TypeVar("T")
+
+_SCORE_RULES = {WITH_FPR: ScoreRule.AVERAGE, FPR_ALONE: ScoreRule.ALONE}
 
 
-def measure(model: LensDetector, cases: Sequence[Case], log: ProgressLog, stop: StopSignal) -> dict[str, float]:
-    """Return the average sensitivity at 1/8 to 8 false positives per scan, by expert and overlap rule.
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurer:
+    """What is measured, and where progress goes.
 
-    Names are such as `fused average sensitivity IoBB 0.3`; for the fused output the 95 % interval over patients and the
-    numbers of scans and lesions come along.
+    Attributes
+    ----------
+    model
+        In evaluation mode, on the device where it shall run.
+    network
+        Judges the fused findings again; None leaves them as they are.
     """
-    post = model.config.post.model_copy(update={"score_threshold": EVALUATION_SCORE})
-    found: dict[str, tuple[Finding, ...]] = {}
-    for done, case in enumerate(cases):
-        stop.check()
-        log.report(Stage.EVALUATE, done, len(cases))
-        found[case.name] = detect(model, case.load(), post=post).findings
-    log.report(Stage.EVALUATE, len(cases), len(cases))
-    truths = {case.name: case.truth for case in cases}
-    metrics = {"scans": float(len(cases)), "lesions": float(sum(len(truth) for truth in truths.values()))}
-    for overlap in (Overlap.IOBB, Overlap.IOU):
-        for expert in (FUSED, *model.config.experts):
-            predictions = {name: prediction_rows(findings, expert) for name, findings in found.items()}
-            matches = match(predictions, truths, overlap)
-            name = f"{expert} average sensitivity {overlap} 0.3"
-            metrics[name] = round(matches.curve().average_sensitivity, 4)
-            if expert == FUSED:
-                patients = [case.patient for case in cases]
-                interval = bootstrap_interval(matches, patients, np.random.default_rng(0))
-                metrics[f"{name} low"], metrics[f"{name} high"] = round(interval.low, 4), round(interval.high, 4)
-    return metrics
+
+    model: LensDetector
+    log: ProgressLog
+    stop: StopSignal
+    network: FprNetwork | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of everything that is measured but the fusion itself."""
+        return (*self.model.config.experts, *(() if self.network is None else _SCORE_RULES))
+
+    def findings(self, cases: Sequence[Case]) -> dict[str, tuple[Finding, ...]]:
+        """Return the findings of all outputs on each case, by its name."""
+
+        def judged(volume: Volume, found: SeriesDetections) -> tuple[Finding, ...]:
+            return (*found.findings, *self._judged_again(volume, found.findings))
+
+        return dict(self._over(cases, judged))
+
+    def boxes_on_key_slices(self, cases: Sequence[Case]) -> dict[str, dict[str, NDArray[np.float64]]]:
+        """Return the 2D boxes of each expert and the fusion on every key slice, (n, 5) by output and image."""
+        drawn = {case.name: sorted({part.slice_index for part in key_sections(case)}) for case in cases}
+        found = dict(self._over(cases, lambda _volume, detections: detections.proposals))
+        return {
+            output: {
+                image_name(name, index): boxes_on_slice(proposals, output, index)
+                for name, proposals in found.items()
+                for index in drawn[name]
+            }
+            for output in (*self.model.config.experts, FUSED)
+        }
+
+    def _over(self, cases: Sequence[Case], use: Callable[[Volume, SeriesDetections], T]) -> Iterator[tuple[str, T]]:
+        """Detect on every case, and keep only what `use` makes of it."""
+        post = self.model.config.post.model_copy(update={"score_threshold": EVALUATION_SCORE})
+        for done, case in enumerate(cases):
+            self.stop.check()
+            self.log.report(Stage.EVALUATE, done, len(cases))
+            volume = case.load()
+            yield case.name, use(volume, detect(self.model, volume, post=post))
+        self.log.report(Stage.EVALUATE, len(cases), len(cases))
+
+    def _judged_again(self, volume: Volume, findings: Sequence[Finding]) -> list[Finding]:
+        if self.network is None:
+            return []
+        fused = [finding for finding in findings if finding.expert == FUSED]
+        chances = lesion_probabilities(self.network, volume, fused)
+        return [
+            replace(finding, expert=output)
+            for output, rule in _SCORE_RULES.items()
+            for finding in rescored(fused, chances, rule)
+        ]
+
+
+def truth_of(case: Case) -> CaseTruth:
+    """Return the complete truth of a case, with what is known of its lesions."""
+    facts = [fact for fact, lesion in zip(case.facts, case.lesions, strict=False) if lesion.role is LesionRole.POSITIVE]
+    return CaseTruth(
+        patient=case.patient,
+        boxes=case.truth,
+        lesion_types=tuple(fact.lesion_type for fact in facts),
+        diameters_mm=tuple(fact.diameter_mm for fact in facts),
+    )
+
+
+def key_sections(case: Case) -> tuple[SliceBox, ...]:
+    """Return the boxes that were drawn on the key slices of a case."""
+    return tuple(
+        SliceBox(index, (x1, y1, x2, y2))
+        for lesion in case.lesions
+        if lesion.role is LesionRole.POSITIVE and lesion.key_slice is not None
+        for index, x1, y1, x2, y2 in lesion.slices
+        if index == lesion.key_slice
+    )

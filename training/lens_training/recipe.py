@@ -9,7 +9,9 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lens_engine.detector.config import DetectorConfig, ProposalKind, narrow_lens, published_lens
+from lens_engine.errors import ConfigError
 from lens_training.datasets.reading import DatasetName
+from lens_training.false_positive_reduction.recipe import FprRecipe
 from lens_training.schedule import Precision, ScheduleRecipe
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -189,6 +191,10 @@ class Recipe(BaseModel):
     phantoms: PhantomRecipe | None = None
     """Patients to make where the data are phantoms."""
     evaluation: EvaluationRecipe = EvaluationRecipe()
+    false_positive_reduction: FprRecipe | None = None
+    """Train a second network on the detector's own findings, and average the scores (spec 4.6)."""
+    stores_half: bool = False
+    """Store the weights in 16 bits: half the file, for a model that is shipped."""
 
     @model_validator(mode="after")
     def _has_one_length(self) -> "Recipe":
@@ -210,7 +216,19 @@ class Recipe(BaseModel):
         return self.steps or 0  # never 0: one of both is set
 
     def with_length(self, *, steps: int | None = None, epochs: int | None = None) -> "Recipe":
-        """Return the recipe with another length; the same where neither is given."""
+        """Return the recipe with another length; the same where neither is given.
+
+        Raises
+        ------
+        ConfigError
+            If both are given.
+        """
+        if steps is not None and epochs is not None:
+            raise ConfigError(
+                f"The length of the run is given as {steps} steps and as {epochs} epochs",
+                "One of them",
+                "Leave one out",
+            )
         if steps is None and epochs is None:
             return self
         return self.model_validate(self.model_dump() | {"steps": steps, "epochs": epochs})

@@ -1,10 +1,12 @@
 """Recipes as tables and text for people."""
 
+from collections.abc import Sequence
+
 import yaml
 from rich.table import Table
 
 from lens_training.recipe import PublishedRow, Recipe
-from lens_training.recipe_files import find_recipe, load_recipe, recipe_names
+from lens_training.recipe_files import load_recipe, recipe_names
 
 
 def recipe_table() -> Table:
@@ -23,10 +25,9 @@ def recipe_table() -> Table:
     return table
 
 
-def recipe_text(name: str, recipe: Recipe) -> str:
-    """Return a resolved recipe as YAML, headed by what it inherits from."""
-    chain = find_recipe(name).chain
-    heading = f"# {recipe.title or chain[0]}\n"
+def recipe_text(recipe: Recipe, chain: Sequence[str] = ()) -> str:
+    """Return a resolved recipe as YAML, headed by its title and by the names it inherits from, its own first."""
+    heading = f"# {recipe.title or recipe.name}\n"
     if len(chain) > 1:
         heading += f"# inherits: {' <- '.join(chain)}\n"
     return heading + yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)

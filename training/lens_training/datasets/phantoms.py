@@ -1,10 +1,11 @@
 """Phantom patients made in memory, labelled the way their data sets are (nothing touches the disk)."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
-from lens_engine.findings import Scope, Split
+from lens_engine.findings import Split
 from lens_engine.phantom.patient import (
     DATASETS,
     TRAIN_SEEDS,
@@ -22,12 +23,10 @@ from lens_training.datasets.case import Case, LesionFacts
 from lens_training.labels import TIGHT_BOX_MARGIN_VOXELS
 from lens_training.recipe import PhantomRecipe
 
-SCOPES = {name: Scope.UNIVERSAL if name == UNIVERSAL else Scope.SINGLE_TYPE for name in DATASETS}
 
-
-def training_cases(recipe: PhantomRecipe) -> Iterator[Case]:
+def training_cases(recipe: PhantomRecipe, datasets: Sequence[str] = DATASETS) -> Iterator[Case]:
     """Make the scans of the training patients, those of one patient after another, with the labels they have."""
-    for dataset in DATASETS:
+    for dataset in datasets:
         for number in range(recipe.patients(is_universal=dataset == UNIVERSAL)):
             patient = make_patient(TRAIN_SEEDS[number], dataset, _settings(recipe, number))
             label = _marked_on_key_slice if dataset == UNIVERSAL else _drawn_completely
@@ -71,9 +70,13 @@ def _case(
         split=split,
         geometry=volume.geometry,
         lesions=tuple(label(name, lesion) for lesion in lesions),
-        load=lambda: volume,
+        load=partial(_same, volume),  # a lambda could not be sent to a worker process
         facts=tuple(LesionFacts(lesion.lesion_type, _mean_diameter_mm(lesion, volume)) for lesion in lesions),
     )
+
+
+def _same(volume: Volume) -> Volume:
+    return volume
 
 
 def _mean_diameter_mm(lesion: PhantomLesion, volume: Volume) -> float:

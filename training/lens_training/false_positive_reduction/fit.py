@@ -30,6 +30,8 @@ from lens_training.last_checkpoint import LAST_CHECKPOINT, mark, save_state, ste
 from lens_training.progress import ProgressLog, Stage
 from lens_training.stopping import StopSignal
 
+_AUGMENTATION_STREAM = 5
+"""Keeps the numbers drawn here apart from those of other parts with the same seed and step."""
 _GIB = 2**30
 
 
@@ -132,24 +134,30 @@ def fit_network(
 
 
 class _Batches(IterableDataset[PatchBatch]):
-    """The batches from one step to the end of the run."""
+    """The batches from one step to the end of the run; seed and step decide each."""
 
-    def __init__(self, patches: NDArray[np.void], samples: Sequence[Sample], plan: PatchPlan, first_step: int) -> None:
-        self.plan = plan
-        self.first_step = first_step
+    def __init__(self, patches: NDArray[np.void], samples: Sequence[Sample], run: FprRun, plan: PatchPlan) -> None:
         self._patches = patches
         self._is_lesion = np.array([sample.meaning is Meaning.LESION for sample in samples])
+        self._run = run
+        self._plan = plan
+        self.first_step = 0
 
     def __iter__(self) -> Iterator[PatchBatch]:
-        for step in range(self.first_step, self.plan.steps):
-            rows = self.plan.batch(step)
-            records = self._patches[rows]
-            yield PatchBatch(
-                voxels=torch.from_numpy(records["voxels"][:, None].copy()),
-                boxes=torch.from_numpy(records["box"].copy()),
-                is_lesion=torch.from_numpy(self._is_lesion[rows]),
-                step=step,
-            )
+        for step in range(self.first_step, self._plan.steps):
+            yield self._batch(step)
+
+    def _batch(self, step: int) -> PatchBatch:
+        rows = self._plan.batch(step)
+        generator = np.random.default_rng([self._run.seed, step, _AUGMENTATION_STREAM])
+        records = [Patch(record["voxels"], record["box"]) for record in self._patches[rows]]
+        patches = [varied(patch, self._run.recipe, generator) for patch in records]
+        return PatchBatch(
+            voxels=torch.from_numpy(np.stack([patch.voxels for patch in patches])[:, None]),
+            boxes=torch.from_numpy(np.stack([patch.box for patch in patches])),
+            is_lesion=torch.from_numpy(self._is_lesion[rows]),
+            step=step,
+        )
 
 
 class _Watch(Callback):

@@ -34,6 +34,10 @@ class FprRecipe(BaseModel):
     negatives_per_positive: float = Field(default=2.0, gt=0)
     min_score: float = Field(default=0.01, ge=0, lt=1)
     """Findings that the detector scores lower teach nothing."""
+    flips: bool = False
+    """Mirror patches at random along every axis; LENS does not."""
+    shift: int = Field(default=0, ge=0)
+    """Voxels by which a patch may lie beside its finding in the plane; LENS moves nothing."""
     focal_alpha: float = Field(default=0.5, gt=0, lt=1)
     """Weight of a lesion; a false positive has the rest."""
     focal_gamma: float = Field(default=2.0, ge=0)

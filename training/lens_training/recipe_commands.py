@@ -1,0 +1,89 @@
+"""The commands about recipes: `python -m lens_training recipe`, from a shell `lens recipe`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lens_engine.errors import LensError
+from lens_training.command import errors_as_exit_codes, log_of
+from lens_training.launching import run_processes
+from lens_training.recipe import Recipe
+from lens_training.recipe_data import PHANTOM
+from lens_training.recipe_files import Scale, find_recipe, load_recipe
+from lens_training.recipe_listing import recipe_table, recipe_text
+from lens_training.recipe_run import RecipeRun, run_recipe
+from lens_training.schedule import Precision
+from lens_training.stopping import StopSignal
+from lens_training.world import world_of
+
+RUNS_FOLDER = Path("runs")
+
+recipe_app = typer.Typer(no_args_is_help=True, help="List, show and run the recipes, one for each published row.")
+
+NameArgument = Annotated[str, typer.Argument(help="Name of a recipe (see 'recipe list'), or a YAML file.")]
+ScaleOption = Annotated[
+    Scale | None, typer.Option(help="By default published rows are run tiny on phantoms, and as published on data.")
+]
+
+
+@recipe_app.command("list")
+def list_command() -> None:
+    """List all recipes with what the papers report."""
+    Console(width=None if sys.stdout.isatty() else 140).print(recipe_table())
+
+
+@recipe_app.command("show")
+def show_command(name: NameArgument, scale: ScaleOption = None) -> None:
+    """Print a recipe with everything that it inherits."""
+    try:
+        text = recipe_text(load_recipe(name, scale or Scale.PUBLISHED), find_recipe(name).chain)
+    except LensError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    typer.echo(text, nl=False)
+
+
+@recipe_app.command("run")
+def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its function
+    name: NameArgument,
+    data: Annotated[str, typer.Option(help="'phantom', or the folder of the data sets.")] = PHANTOM,
+    scale: ScaleOption = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder; by default runs/NAME.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides initial weights, batches and augmentation.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Length of the run, instead of the recipe's.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Length of the run, instead of the recipe's.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="ImageNet weights of DenseNet-121: a file, 'hub' to download, or 'none'.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from last.ckpt in the folder.")] = False,
+    devices: Annotated[int, typer.Option(min=1, help="GPUs (or processes of the CPU) on every node.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes on which srun starts the processes.")] = 1,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that prepare batches, per device.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Instead of the recipe's.")] = None,
+    tensorboard: Annotated[bool | None, typer.Option(help="Write event files to OUT/tensorboard.")] = None,
+) -> None:
+    """Train and measure a recipe, on phantom patients or on the published data sets."""
+    stop = StopSignal()
+    stop.listen()
+    folder = out or RUNS_FOLDER / Path(name).stem
+    with errors_as_exit_codes(folder):
+        world = world_of(devices, nodes, os.environ)
+        if not world.is_started:
+            raise typer.Exit(run_processes(sys.argv[1:], devices, stop))
+    with errors_as_exit_codes(folder, world), log_of(world, folder, resume=resume) as log:
+        options = {"workers": workers, "precision": precision, "tensorboard": tensorboard}
+        recipe = _scaled(name, scale, data).with_length(steps=steps, epochs=epochs).with_options(options)
+        results = run_recipe(RecipeRun(recipe, data, folder, seed, weights, world), log, stop, resume=resume)
+    if results is not None:
+        typer.echo(results.text)
+
+
+def _scaled(name: str, scale: Scale | None, data: str) -> Recipe:
+    """Return the recipe at the scale that was asked for, or at the one that makes sense for the data."""
+    recipe = load_recipe(name, scale or Scale.PUBLISHED)
+    is_row_on_phantoms = recipe.row is not None and data == PHANTOM
+    return load_recipe(name, Scale.TINY) if scale is None and is_row_on_phantoms else recipe
