@@ -133,15 +133,17 @@ def test_half_precision_learns_about_the_same(tmp_path: Path):
     torch.testing.assert_close(exact.classifier.weight, rough.classifier.weight, rtol=0, atol=0.01)
 
 
-def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(tmp_path: Path):
-    whole, _ = train(tmp_path / "whole")
+@pytest.mark.parametrize("varies", [False, True])
+def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(tmp_path: Path, varies: bool):
+    varied = {"flips": varies, "shift": 2 * varies}
+    whole, _ = train(tmp_path / "whole", **varied)
     with pytest.raises(TrainingStoppedError):
-        train(tmp_path / "parts", TerminatingStream("train", 3))
+        train(tmp_path / "parts", TerminatingStream("train", 3), **varied)
     assert torch.load(tmp_path / "parts" / LAST_CHECKPOINT, weights_only=True)["global_step"] == 3
-    resumed, outcome = train(tmp_path / "parts", resume=True)
+    resumed, outcome = train(tmp_path / "parts", resume=True, **varied)
     assert outcome.steps == 4
     assert same_weights(whole, resumed)
-    finished, _ = train(tmp_path / "parts", resume=True)
+    finished, _ = train(tmp_path / "parts", resume=True, **varied)
     assert same_weights(whole, finished)
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from lens_engine.detector.false_positive_reduction.config import FprConfig
 from lens_engine.detector.false_positive_reduction.inflation import inflate
@@ -19,19 +19,19 @@ from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.published_weights import read_state_dict
 from lens_engine.errors import CheckpointError
 from lens_training.allocator import keep_freed_memory
+from lens_training.batches import BatchNumbers
 from lens_training.datasets.case import TrainingSet
+from lens_training.false_positive_reduction.batches import PatchBatches
 from lens_training.false_positive_reduction.collecting import SAMPLES_FILE, Find, collect
-from lens_training.false_positive_reduction.module import FprTraining, PatchBatch
+from lens_training.false_positive_reduction.module import FprTraining
 from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, open_patches, record_type, write_patches
 from lens_training.false_positive_reduction.recipe import FprRecipe
-from lens_training.false_positive_reduction.samples import Meaning, Sample
+from lens_training.false_positive_reduction.samples import Sample
 from lens_training.false_positive_reduction.sampling import PatchPlan, require_both_classes, without_surplus
 from lens_training.last_checkpoint import LAST_CHECKPOINT, mark, save_state, step_of, weights_of
 from lens_training.progress import ProgressLog, Stage
 from lens_training.stopping import StopSignal
 
-_AUGMENTATION_STREAM = 5
-"""Keeps the numbers drawn here apart from those of other parts with the same seed and step."""
 _GIB = 2**30
 
 
@@ -124,40 +124,14 @@ def fit_network(
     last = run.folder / LAST_CHECKPOINT
     first_step = step_of(last, run.fingerprint) if last.exists() else 0
     if first_step < plan.steps:
-        batches = _Batches(_patches(run, samples, network.config, log, stop), samples, plan, first_step)
-        _train(network, run, batches, _Watch(run, plan.steps, log, stop))
+        records = _patches(run, samples, network.config, log, stop)
+        batches = PatchBatches(records, samples, plan)
+        _train(network, run, batches, range(first_step, plan.steps), _Watch(run, plan.steps, log, stop))
         stop.check()
     else:
         network.load_state_dict(weights_of(last, "network"))
     network.eval()
     return FprOutcome(plan.steps, collection.counts)
-
-
-class _Batches(IterableDataset[PatchBatch]):
-    """The batches from one step to the end of the run; seed and step decide each."""
-
-    def __init__(self, patches: NDArray[np.void], samples: Sequence[Sample], run: FprRun, plan: PatchPlan) -> None:
-        self._patches = patches
-        self._is_lesion = np.array([sample.meaning is Meaning.LESION for sample in samples])
-        self._run = run
-        self._plan = plan
-        self.first_step = 0
-
-    def __iter__(self) -> Iterator[PatchBatch]:
-        for step in range(self.first_step, self._plan.steps):
-            yield self._batch(step)
-
-    def _batch(self, step: int) -> PatchBatch:
-        rows = self._plan.batch(step)
-        generator = np.random.default_rng([self._run.seed, step, _AUGMENTATION_STREAM])
-        records = [Patch(record["voxels"], record["box"]) for record in self._patches[rows]]
-        patches = [varied(patch, self._run.recipe, generator) for patch in records]
-        return PatchBatch(
-            voxels=torch.from_numpy(np.stack([patch.voxels for patch in patches])[:, None]),
-            boxes=torch.from_numpy(np.stack([patch.box for patch in patches])),
-            is_lesion=torch.from_numpy(self._is_lesion[rows]),
-            step=step,
-        )
 
 
 class _Watch(Callback):
@@ -214,13 +188,14 @@ def _patches(
     return patches
 
 
-def _train(network: FprNetwork, run: FprRun, batches: _Batches, watch: _Watch) -> None:
+def _train(network: FprNetwork, run: FprRun, batches: PatchBatches, steps: range, watch: _Watch) -> None:
+    """Train from the first to the last of `steps`."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     trainer = Trainer(
         accelerator="auto",
         devices=1,
         precision=run.recipe.precision.value,
-        max_steps=batches.plan.steps,
+        max_steps=steps.stop,
         max_epochs=-1,
         gradient_clip_val=run.recipe.schedule.gradient_clip,
         callbacks=[watch],
@@ -231,8 +206,8 @@ def _train(network: FprNetwork, run: FprRun, batches: _Batches, watch: _Watch) -
         default_root_dir=run.folder,
     )
     trainer.fit(
-        FprTraining(network, run.recipe, batches.plan.steps).train(),
-        DataLoader(batches, batch_size=None),
-        ckpt_path=run.folder / LAST_CHECKPOINT if batches.first_step else None,
+        FprTraining(network, run.recipe, steps.stop).train(),
+        DataLoader(batches, batch_size=None, sampler=BatchNumbers(steps)),
+        ckpt_path=run.folder / LAST_CHECKPOINT if steps.start else None,
         weights_only=True,
     )

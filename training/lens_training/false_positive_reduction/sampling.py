@@ -35,8 +35,8 @@ class PatchPlan:
     """
 
     def __init__(self, meanings: Sequence[Meaning], recipe: FprRecipe, seed: int) -> None:
-        self._recipe = recipe
-        self._seed = seed
+        self.recipe = recipe
+        self.seed = seed
         kinds = np.asarray(meanings, dtype=object)
         self._lesions = np.flatnonzero(kinds == Meaning.LESION)
         self._rejected = np.flatnonzero(kinds == Meaning.REJECTED)
@@ -52,7 +52,7 @@ class PatchPlan:
     @property
     def steps(self) -> int:
         """Of the whole run."""
-        return self._recipe.epochs * self.batches_per_epoch
+        return self.recipe.epochs * self.batches_per_epoch
 
     def batch(self, step: int) -> NDArray[np.intp]:
         """Return the numbers of the samples of a step, (batch_size,)."""
@@ -62,14 +62,14 @@ class PatchPlan:
 
     def _plan_epoch(self, epoch: int) -> NDArray[np.intp]:
         """Return all batches of an epoch, (batches, batch_size); the last one is filled up with samples seen before."""
-        generator = np.random.default_rng([self._seed, epoch])
+        generator = np.random.default_rng([self.seed, epoch])
         negatives = self._draw_negatives(generator)
         drawn = generator.permutation(np.concatenate([self._lesions, negatives]))
-        missing = -len(drawn) % self._recipe.batch_size
-        return np.concatenate([drawn, generator.choice(drawn, missing)]).reshape(-1, self._recipe.batch_size)
+        missing = -len(drawn) % self.recipe.batch_size
+        return np.concatenate([drawn, generator.choice(drawn, missing)]).reshape(-1, self.recipe.batch_size)
 
     def _draw_negatives(self, generator: np.random.Generator) -> NDArray[np.intp]:
-        wanted = max(wanted_negatives(len(self._lesions), self._recipe) - len(self._rejected), 0)
+        wanted = max(wanted_negatives(len(self._lesions), self.recipe) - len(self._rejected), 0)
         others = generator.permutation(self._others)[:wanted]
         negatives = np.concatenate([self._rejected, others])
         again = wanted - len(others)

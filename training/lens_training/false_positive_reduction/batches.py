@@ -1,0 +1,46 @@
+"""From the plan to tensors: the batch of a step, and nothing but the step decides it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from lens_engine.detector.false_positive_reduction.patches import Patch
+from lens_training.false_positive_reduction.augmentation import varied
+from lens_training.false_positive_reduction.module import PatchBatch
+from lens_training.false_positive_reduction.samples import Meaning, Sample
+from lens_training.false_positive_reduction.sampling import PatchPlan
+
+_AUGMENTATION_STREAM = 5
+"""Keeps the numbers drawn here apart from those of other parts with the same seed and step."""
+
+
+class PatchBatches(Dataset[PatchBatch]):
+    """The batches of a run, by step.
+
+    Parameters
+    ----------
+    records
+        As `open_patches` returns them, one for each sample.
+    plan
+        Of the same samples.
+    """
+
+    def __init__(self, records: NDArray[np.void], samples: Sequence[Sample], plan: PatchPlan) -> None:
+        self._records = records
+        self._is_lesion = np.array([sample.meaning is Meaning.LESION for sample in samples])
+        self._plan = plan
+
+    def __getitem__(self, step: int) -> PatchBatch:
+        rows = self._plan.batch(step)
+        generator = np.random.default_rng([self._plan.seed, step, _AUGMENTATION_STREAM])
+        found = (Patch(record["voxels"], record["box"]) for record in self._records[rows])
+        patches = [varied(patch, self._plan.recipe, generator) for patch in found]
+        return PatchBatch(
+            voxels=torch.from_numpy(np.stack([patch.voxels for patch in patches])[:, None]),
+            boxes=torch.from_numpy(np.stack([patch.box for patch in patches])),
+            is_lesion=torch.from_numpy(self._is_lesion[rows]),
+            step=step,
+        )
