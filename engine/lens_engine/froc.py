@@ -346,6 +346,11 @@ def checked_predictions(
     return rows[:, :-1], rows[:, -1]
 
 
+def ends_of_ties(scores: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the last index of each run of equal scores."""
+    return np.flatnonzero(scores != np.append(scores[1:], np.nan))
+
+
 def _best_first(scores: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return the official order: ascending and stable, then reversed, so that later entries win ties."""
     return np.argsort(scores, kind="stable")[::-1]

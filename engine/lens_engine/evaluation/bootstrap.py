@@ -139,7 +139,7 @@ def resampled_sensitivities(
     volumes, lesions = np.maximum(counts.sum(axis=1), 1), counts @ matches.lesions_per_volume
     new_lesions = matches.new_lesions
     moves = np.flatnonzero(matches.is_false_positive | (new_lesions > 0))
-    moves = moves[: _points_needed(matches, moves, counts, volumes * max(rates))]
+    moves = moves[: points_needed(matches, moves, counts, volumes * max(rates))]
     found = np.zeros((len(counts), len(rates)))
     chunk = max(1, CHUNK_VALUES // max(1, len(moves)))
     for start in range(0, len(counts) if len(moves) else 0, chunk):
@@ -163,7 +163,7 @@ def percentile_interval(value: float, samples: NDArray[np.float64], level: float
     return Interval(value, float(low), float(high), level)
 
 
-def _points_needed(
+def points_needed(
     matches: Matches, moves: NDArray[np.intp], counts: NDArray[np.float64], limits: NDArray[np.float64]
 ) -> int:
     """Return how many of `moves` bring every round beyond its limit of false positives; what follows is never read."""

@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.boxes import Overlap
-from lens_engine.evaluation.bootstrap import Interval, bootstrap_interval, paired_difference_interval
+from lens_engine.evaluation.bootstrap import bootstrap_interval, paired_difference_interval
+from lens_engine.evaluation.report import CurvePoints, MeasuredValue
 from lens_engine.findings import FUSED, Split
-from lens_engine.froc import FALSE_POSITIVE_RATES, HIT_THRESHOLD, FrocCurve, Matches, match, prediction_rows
+from lens_engine.froc import FALSE_POSITIVE_RATES, HIT_THRESHOLD, Matches, match, prediction_rows
 from lens_engine.jobs.messages import EvaluateModels
-from lens_engine.jobs.results import EvaluateResult, MeasuredValue
+from lens_engine.jobs.results import EvaluateResult
 from lens_engine.store.annotations import AnnotationRole, Annotations
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
@@ -34,7 +35,6 @@ from lens_engine.store.models import Models
 RULES = (Overlap.IOBB, Overlap.IOU)
 SEED = 20180
 """Of the bootstrap: the same evaluation gives the same interval."""
-CURVE_POINTS = 200
 
 logger = logging.getLogger("lens_engine.jobs.evaluation")
 
@@ -142,34 +142,16 @@ def _curve(matches: Matches, truth: _Truth) -> dict[str, object]:
     return {
         "average_sensitivity": _average(matches, truth).model_dump(),
         "sensitivity_at": {f"{rate:g}": _number(value) for rate, value in at_rates},
-        "points": _points(curve),
-    }
-
-
-def _points(curve: FrocCurve) -> dict[str, list[float]]:
-    """Return the corners of the curve as far as it is reported, thinned out for drawing."""
-    shown = np.flatnonzero(curve.false_positives_per_volume <= max(FALSE_POSITIVE_RATES))
-    if curve.lesions == 0 or len(shown) == 0:
-        return {"false_positives": [], "sensitivity": []}
-    chosen = shown[np.unique(np.linspace(0, len(shown) - 1, CURVE_POINTS).astype(np.intp))]
-    return {
-        "false_positives": curve.false_positives_per_volume[chosen].round(4).tolist(),
-        "sensitivity": curve.sensitivity[chosen].round(4).tolist(),
+        "points": CurvePoints.of(curve).model_dump(mode="json"),
     }
 
 
 def _average(matches: Matches, truth: _Truth) -> MeasuredValue:
-    return _measured(bootstrap_interval(matches, truth.patients, np.random.default_rng(SEED)))
+    return MeasuredValue.of(bootstrap_interval(matches, truth.patients, np.random.default_rng(SEED)))
 
 
 def _difference(before: Matches, after: Matches, truth: _Truth) -> MeasuredValue:
-    return _measured(paired_difference_interval(before, after, truth.patients, np.random.default_rng(SEED)))
-
-
-def _measured(interval: Interval) -> MeasuredValue:
-    return MeasuredValue(
-        value=_number(interval.value), low=_number(interval.low), high=_number(interval.high), level=interval.level
-    )
+    return MeasuredValue.of(paired_difference_interval(before, after, truth.patients, np.random.default_rng(SEED)))
 
 
 def _number(value: float) -> float | None:

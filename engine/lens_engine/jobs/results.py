@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from lens_engine.evaluation.report import MeasuredValue
 from lens_engine.findings import Split
 
 
@@ -63,22 +64,6 @@ class TrainResult(_Result):
     snapshot_id: str
     steps: int
     promoted: bool
-
-
-class MeasuredValue(_Result):
-    """A value with its bootstrap interval over patients; null where no lesion was there to find."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    level: float
-
-    @property
-    def in_percent(self) -> str:
-        """The value and its interval for people; empty where there is none."""
-        if self.value is None or self.low is None or self.high is None:
-            return ""
-        return f"{100 * self.value:.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
 
 
 class EvaluateResult(_Result):

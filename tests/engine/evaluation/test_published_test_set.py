@@ -7,8 +7,12 @@ import pytest
 from froc_cases import Boxes, half_open, literal_froc
 
 from lens_engine.boxes import Overlap, from_inclusive
+from lens_engine.evaluation.report import EvaluationSettings, evaluate_findings
+from lens_engine.evaluation.single_slices import match_single_slices
+from lens_engine.evaluation.truth import CaseTruth
+from lens_engine.findings import FUSED, Finding
 from lens_engine.froc import evaluate
-from lens_engine.io.manual_test_set import read_pickle
+from lens_engine.io.manual_test_set import boxes_from_rows, read_pickle, sub_volume_name
 
 Parts = dict[str, dict[str, Boxes]]
 
@@ -74,3 +78,37 @@ def test_shifted_truth_scores_the_same_as_by_the_literal_rules(manual_test_set: 
         curve = evaluate(half_open(predictions), half_open(truths), overlap)
         assert curve.sensitivity.tolist() == sensitivities
         assert curve.false_positives_per_volume.tolist() == rates
+
+
+@pytest.mark.real_data
+def test_the_truth_as_findings_is_perfect_by_every_rule_of_the_report(manual_test_set: Parts) -> None:
+    truths, findings = {}, {}
+    for name, rows in manual_test_set["test"].items():
+        given = sub_volume_name(name)
+        truth = CaseTruth(str(given.patient), boxes_from_rows(rows, given.first_slice or 0))
+        truths[name] = truth
+        findings[name] = [
+            Finding(FUSED, (x1, y1, z1, x2, y2, z2), sections, 1.0)
+            for (x1, y1, z1, x2, y2, z2), sections in zip(truth.boxes.tolist(), truth.known_sections, strict=True)
+        ]
+    report = evaluate_findings(findings, truths, [], EvaluationSettings(rounds=20, overlap_thresholds=(0.3, 1.0)))
+    assert (report.volumes, report.patients, report.lesions) == (800, 519, 4155)
+    for part in report.output().rules:
+        assert part.sensitivities == (1.0,) * 7
+        assert (part.average.low, part.average.high) == (1, 1)
+    assert all(set(row.average.values()) == {1.0} for row in report.output().overlaps)
+    assert report.output().at_rates[0].false_positives_per_volume == 0
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("overlap", Overlap)
+def test_the_complete_truth_finds_its_own_middle_slices(manual_test_set: Parts, overlap: Overlap) -> None:
+    truths, predictions = {}, {}
+    for name, rows in manual_test_set["val"].items():
+        boxes = from_inclusive(rows)
+        middle = np.floor((boxes[:, 2] + boxes[:, 5]) / 2)
+        truths[name] = np.column_stack([boxes[:, :2], middle, boxes[:, 3:5], middle + 1])
+        predictions[name] = np.column_stack([boxes, np.ones(len(boxes))])
+    curve = match_single_slices(predictions, truths, overlap).curve()
+    assert curve.sensitivity_at().tolist() == [1.0] * 7
+    assert (curve.volumes, curve.lesions) == (200, 1292)

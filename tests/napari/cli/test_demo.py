@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from lens_engine.errors import ProjectError
+from lens_engine.evaluation.report import MeasuredValue
 from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, Rule, SliceBox, Split, Verdict
-from lens_engine.jobs.results import EvaluateResult, MeasuredValue
+from lens_engine.jobs.results import EvaluateResult
 from lens_engine.store.candidates import CandidateRecord
 from lens_napari.demo.demo_project import build_demo_project
 from lens_napari.demo.reader import SimulatedReader
