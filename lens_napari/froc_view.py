@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from lens_engine.boxes import Overlap
 from lens_engine.evaluation.bootstrap import Interval
+from lens_engine.evaluation.report import CurvePoints, MeasuredValue
 from lens_engine.findings import FUSED
 from lens_engine.froc import FrocCurve, rule_name
 from lens_engine.froc_figure import figure
@@ -70,33 +70,13 @@ def froc_view(records: Sequence[ModelRecord], evaluations: Mapping[str, Sequence
 
 
 def _curve(evaluation: Evaluation) -> FrocCurve:
-    points = evaluation["experts"][FUSED][SHOWN_RULE.value]["points"]
-    sensitivity = np.asarray(
-        [math.nan if value is None else value for value in points["sensitivity"]], dtype=np.float64
-    )
-    return FrocCurve(
-        false_positives_per_volume=np.asarray(points["false_positives"], dtype=np.float64),
-        sensitivity=sensitivity,
-        scores=np.zeros(len(sensitivity)),
-        volumes=int(evaluation["series"]),
-        lesions=int(evaluation["lesions"]),
-        rule=rule_name("3D", SHOWN_RULE, float(evaluation["threshold"])),
-    )
+    points = CurvePoints.model_validate(evaluation["experts"][FUSED][SHOWN_RULE.value]["points"])
+    rule = rule_name("3D", SHOWN_RULE, float(evaluation["threshold"]))
+    return points.as_curve(int(evaluation["series"]), int(evaluation["lesions"]), rule)
 
 
 def _average(evaluation: Evaluation, rule: Overlap) -> Interval:
-    return _interval(evaluation["experts"][FUSED][rule.value]["average_sensitivity"])
-
-
-def _interval(values: Mapping[str, float | None]) -> Interval:
-    value, low, high, level = (values[key] for key in ("value", "low", "high", "level"))
-    unknown = math.nan
-    return Interval(
-        unknown if value is None else value,
-        unknown if low is None else low,
-        unknown if high is None else high,
-        unknown if level is None else level,
-    )
+    return MeasuredValue.model_validate(evaluation["experts"][FUSED][rule.value]["average_sensitivity"]).interval
 
 
 def _words(version: str, before: str, latest: Mapping[str, Evaluation]) -> str:
@@ -108,7 +88,8 @@ def _words(version: str, before: str, latest: Mapping[str, Evaluation]) -> str:
             continue
         sentence = f"{rule}: {_percent(_average(latest[before], rule))} → {_percent(now)}"
         difference = latest[version].get("difference", {}).get(rule.value)
-        sentences.append(f"{sentence}{_certainty(_interval(difference)) if difference else ''}")
+        certainty = _certainty(MeasuredValue.model_validate(difference).interval) if difference else ""
+        sentences.append(f"{sentence}{certainty}")
     return "Average sensitivity, percent. " + "; ".join(sentences) + "."
 
 

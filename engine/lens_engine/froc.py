@@ -19,6 +19,9 @@ from lens_engine.findings import Finding
 FALSE_POSITIVE_RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """False positives per volume at which the sensitivity is reported and averaged."""
 
+DRAWN_RATES = (1 / 16, 16.0)
+"""Ends of the axis of false positives in pictures; a factor of two beyond the seven reported rates."""
+
 HIT_THRESHOLD = 0.3
 """Smallest overlap that counts as a hit; the official script uses >= where the paper says "larger"."""
 

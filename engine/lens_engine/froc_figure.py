@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from lens_engine.errors import BoxError
 from lens_engine.evaluation.bootstrap import Interval
-from lens_engine.froc import FALSE_POSITIVE_RATES, FrocCurve
+from lens_engine.froc import DRAWN_RATES, FALSE_POSITIVE_RATES, FrocCurve
 
 BACKGROUND = "#1b1d21"
 TEXT = "#d7dade"
@@ -21,9 +21,6 @@ COLOURS = ("#56B4E9", "#E69F00", "#2FBF8F", "#CC79A7", "#F0E442", "#FFFFFF")
 """In the order of the curves; distinguishable with red-green blindness. Line styles repeat the distinction."""
 
 LINE_STYLES = ("-", "--", "-.", ":")
-
-FIRST_RATE, LAST_RATE = 1 / 16, 16.0
-"""Ends of the axis of false positives; a factor of two beyond the seven reported rates."""
 
 
 def figure(
@@ -82,7 +79,7 @@ def figure(
 def _style(axes: Axes, title: str) -> None:
     axes.set_facecolor(BACKGROUND)
     axes.set_xscale("log", base=2)
-    axes.set_xlim(FIRST_RATE, LAST_RATE)
+    axes.set_xlim(*DRAWN_RATES)
     axes.set_ylim(0, 100)
     axes.set_xticks(FALSE_POSITIVE_RATES, ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
     axes.minorticks_off()
@@ -97,7 +94,7 @@ def _style(axes: Axes, title: str) -> None:
 
 def _draw(axes: Axes, index: int, label: str, curve: FrocCurve) -> None:
     colour, style = COLOURS[index % len(COLOURS)], LINE_STYLES[index % len(LINE_STYLES)]
-    rates = np.geomspace(FIRST_RATE, LAST_RATE, 800)
+    rates = np.geomspace(*DRAWN_RATES, 800)
     axes.plot(
         rates, 100 * curve.sensitivity_at(rates.tolist()), color=colour, linestyle=style, linewidth=1.8, label=label
     )

@@ -21,7 +21,7 @@ from lens_engine.evaluation.sweeps import OVERLAP_THRESHOLDS, SCORE_THRESHOLDS, 
 from lens_engine.evaluation.sweeps import overlap_sweep as sweep
 from lens_engine.evaluation.truth import CaseTruth
 from lens_engine.findings import FUSED, Finding
-from lens_engine.froc import FALSE_POSITIVE_RATES, FrocCurve, Matches, match, prediction_rows
+from lens_engine.froc import DRAWN_RATES, FALSE_POSITIVE_RATES, FrocCurve, Matches, match, prediction_rows
 
 RULES = (Overlap.IOBB, Overlap.IOU, Overlap.IOBBGT)
 """The official rule and its companions."""
@@ -49,6 +49,12 @@ class MeasuredValue(_Report):
         return cls(value=value, low=low, high=high, level=interval.level)
 
     @property
+    def interval(self) -> Interval:
+        """The same with NaN for what is null; inverse of `of`."""
+        value, low, high = (math.nan if part is None else part for part in (self.value, self.low, self.high))
+        return Interval(value, low, high, self.level)
+
+    @property
     def in_percent(self) -> str:
         """The value and its interval for people; empty where there is none."""
         if self.value is None or self.low is None or self.high is None:
@@ -57,21 +63,32 @@ class MeasuredValue(_Report):
 
 
 class CurvePoints(_Report):
-    """A FROC curve as far as it is reported, thinned out for drawing; empty where the truth holds no lesion."""
+    """A FROC curve as far as it is drawn, thinned out; empty where the truth holds no lesion."""
 
     false_positives: tuple[float, ...]
     sensitivity: tuple[float, ...]
 
     @classmethod
     def of(cls, curve: FrocCurve) -> "CurvePoints":
-        """Return at most `CURVE_POINTS` points up to the last reported rate, rounded."""
-        shown = np.flatnonzero(curve.false_positives_per_volume <= max(FALSE_POSITIVE_RATES))
+        """Return at most `CURVE_POINTS` points up to the last rate that is drawn, rounded."""
+        shown = np.flatnonzero(curve.false_positives_per_volume <= DRAWN_RATES[1])
         if curve.lesions == 0 or len(shown) == 0:
             return cls(false_positives=(), sensitivity=())
         chosen = shown[np.unique(np.linspace(0, len(shown) - 1, CURVE_POINTS).astype(np.intp))]
         return cls(
             false_positives=tuple(curve.false_positives_per_volume[chosen].round(4).tolist()),
             sensitivity=tuple(curve.sensitivity[chosen].round(4).tolist()),
+        )
+
+    def as_curve(self, volumes: int, lesions: int, rule: str) -> FrocCurve:
+        """Return the points as a curve to draw; what is read from it is as exact as they are, and has no scores."""
+        return FrocCurve(
+            false_positives_per_volume=np.asarray(self.false_positives, dtype=np.float64),
+            sensitivity=np.asarray(self.sensitivity, dtype=np.float64),
+            scores=np.full(len(self.sensitivity), np.nan),
+            volumes=volumes,
+            lesions=lesions,
+            rule=rule,
         )
 
 

@@ -134,16 +134,26 @@ def test_what_cannot_be_measured_is_refused() -> None:
         CaseTruth("p", np.asarray([LUNG]), lesion_types=("lung", "liver"))
 
 
-def test_a_curve_is_thinned_and_ends_at_the_last_reported_rate() -> None:
-    rates = np.arange(10_000) / 1000
-    points = CurvePoints.of(FrocCurve(rates, rates / 10, rates[::-1], 1, 1, ""))
+def test_a_curve_is_thinned_and_ends_where_pictures_do() -> None:
+    rates = np.arange(20_000) / 1000
+    points = CurvePoints.of(FrocCurve(rates, rates / 20, rates[::-1], 1, 1, ""))
     assert len(points.sensitivity) == CURVE_POINTS
-    assert (points.false_positives[0], points.false_positives[-1]) == (0, 8)
+    assert (points.false_positives[0], points.false_positives[-1]) == (0, 16)
+
+
+@pytest.mark.parametrize("lesions", [0, 10])
+def test_a_thinned_curve_can_be_drawn_again(lesions: int) -> None:
+    rates = np.arange(17, dtype=np.float64)
+    curve = FrocCurve(rates, np.linspace(0, 1, 17) if lesions else np.full(17, np.nan), rates[::-1], 4, lesions, "3D")
+    again = CurvePoints.of(curve).as_curve(4, lesions, "3D")
+    assert again.sensitivity_at() == pytest.approx(curve.sensitivity_at(), abs=1e-3, nan_ok=True)
 
 
 def test_measured_values_are_written_in_percent() -> None:
     assert MeasuredValue.of(Interval(0.476, 0.46, 0.4912, 0.95)).in_percent == "47.6 (46.0 to 49.1)"
-    assert MeasuredValue.of(Interval(float("nan"), float("nan"), float("nan"), 0.95)).in_percent == ""
+    unknown = MeasuredValue.of(Interval(float("nan"), float("nan"), float("nan"), 0.95))
+    assert unknown.in_percent == ""
+    assert np.isnan([unknown.interval.value, unknown.interval.low, unknown.interval.high]).all()
 
 
 def cells(text: str, start: str) -> Sequence[str]:
