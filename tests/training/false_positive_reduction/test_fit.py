@@ -124,6 +124,7 @@ def test_a_run_counts_what_it_saw_and_changes_the_network(tmp_path: Path):
     assert [message["done"] for message in messages if message["stage"] == "train"] == [1, 2, 3, 4]
     assert not network.training
     assert not same_weights(network, new_network(CONFIG, 0))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LAST_CHECKPOINT, SAMPLES_FILE]
 
 
 def test_half_precision_learns_about_the_same(tmp_path: Path):

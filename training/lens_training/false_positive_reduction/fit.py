@@ -128,6 +128,8 @@ def fit_network(
         batches = PatchBatches(records, samples, plan)
         _train(network, run, batches, range(first_step, plan.steps), _Watch(run, plan.steps, log, stop))
         stop.check()
+        del records, batches
+        (run.folder / PATCHES_FILE).unlink()  # may be tens of gigabytes
     else:
         network.load_state_dict(weights_of(last, "network"))
     network.eval()
