@@ -13,7 +13,7 @@ from lens_training.command import errors_as_exit_codes, log_of
 from lens_training.launching import run_processes
 from lens_training.recipe import Recipe
 from lens_training.recipe_data import PHANTOM
-from lens_training.recipe_files import Scale, find_recipe, load_recipe
+from lens_training.recipe_files import Scale, find_recipe, load_recipe, recipe_names
 from lens_training.recipe_listing import recipe_table, recipe_text
 from lens_training.recipe_run import RecipeRun, run_recipe
 from lens_training.schedule import Precision
@@ -26,7 +26,8 @@ recipe_app = typer.Typer(no_args_is_help=True, help="List, show and run the reci
 
 NameArgument = Annotated[str, typer.Argument(help="Name of a recipe (see 'recipe list'), or a YAML file.")]
 ScaleOption = Annotated[
-    Scale | None, typer.Option(help="By default published rows are run tiny on phantoms, and as published on data.")
+    Scale | None,
+    typer.Option(help="By default 'tiny' for published rows on phantoms, 'published' for the rest."),
 ]
 
 
@@ -85,5 +86,5 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
 def _scaled(name: str, scale: Scale | None, data: str) -> Recipe:
     """Return the recipe at the scale that was asked for, or at the one that makes sense for the data."""
     recipe = load_recipe(name, scale or Scale.PUBLISHED)
-    is_row_on_phantoms = recipe.row is not None and data == PHANTOM
+    is_row_on_phantoms = name in recipe_names() and recipe.row is not None and data == PHANTOM
     return load_recipe(name, Scale.TINY) if scale is None and is_row_on_phantoms else recipe

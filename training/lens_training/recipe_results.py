@@ -15,7 +15,7 @@ from lens_engine.evaluation.key_slices import MULAN_RATES, match_key_slices, tru
 from lens_engine.evaluation.luna16 import candidates_of, evaluate_luna16
 from lens_engine.evaluation.outcomes import instructive_places, outcomes_of
 from lens_engine.evaluation.overlay_figure import overlay_figure
-from lens_engine.evaluation.report import RULES, EvaluationReport, OutputReport, evaluate_findings
+from lens_engine.evaluation.report import RULES, EvaluationReport, MeasuredValue, OutputReport, evaluate_findings
 from lens_engine.evaluation.report_text import report_text
 from lens_engine.evaluation.sweeps import at_rates
 from lens_engine.findings import FUSED, Finding
@@ -129,11 +129,10 @@ def _luna16(group: MeasuredGroup, findings: Mapping[str, Sequence[Finding]], exp
         candidates, _spheres(group.nodules, names), _spheres(group.excluded, names), np.random.default_rng(0)
     )
     values = {
-        "metric": [result.metric.value, result.metric.low, result.metric.high],
-        "sensitivities": [[part.value, part.low, part.high] for part in result.sensitivities],
+        "metric": MeasuredValue.of(result.metric).model_dump(mode="json"),
+        "sensitivities": [MeasuredValue.of(part).model_dump(mode="json") for part in result.sensitivities],
     }
-    low, high = 100 * result.metric.low, 100 * result.metric.high
-    return values, f"LUNA16 protocol: metric {100 * result.metric.value:.1f} ({low:.1f} to {high:.1f}), {expert}\n"
+    return values, f"LUNA16 protocol, {expert}: metric {MeasuredValue.of(result.metric).in_percent}\n"
 
 
 def _spheres(marks: Sequence[Mark], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -151,7 +150,8 @@ def _draw(
     for output in report.outputs:
         rows = {name: prediction_rows(found, output.output) for name, found in findings.items()}
         curves[output.output] = match(rows, truths).curve()
-    figure(curves, title=group.name).savefig(folder / CURVE_FILE, dpi=150)
+    intervals = {output.output: output.rules[0].average.interval for output in report.outputs}
+    figure(curves, intervals, title=group.name).savefig(folder / CURVE_FILE, dpi=150)
     fused = {name: prediction_rows(found, FUSED) for name, found in findings.items()}
     matches = match(fused, truths)
     (point,) = at_rates(matches, (DRAWN_FALSE_POSITIVES,))
