@@ -7,7 +7,7 @@ import torch
 from lens_engine.boxes import overlaps
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.config import AnchorConfig, ProposalKind
-from lens_engine.detector.predict import slice_detections
+from lens_engine.detector.reference import detect_on_slice
 from lens_engine.errors import ConfigError
 from lens_training.batches import Batch, BatchMaker
 from lens_training.errors import TrainingError
@@ -176,9 +176,7 @@ def test_a_tiny_network_finds_the_lesions_of_four_slices_that_it_learns_by_heart
         optimiser.step()
         rate.step()
     training.eval()
-    with torch.no_grad():
-        features = training.model.forward_features(batch.images)
-        detections = slice_detections(training.model, features, batch.sizes, training.model.config.post)
-    for found, labels in zip(detections, batch.labels, strict=True):
+    for image, size, labels in zip(batch.images, batch.sizes, batch.labels, strict=True):
+        found = detect_on_slice(training.model, image, size)
         best = found.experts[batch.expert].boxes[:1].double().numpy()
         assert overlaps(best, labels.lesions).max() >= 0.5

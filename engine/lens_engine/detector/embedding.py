@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.preprocess import prepare
+from lens_engine.detector.proposal_networks.base import at_least_single
 from lens_engine.findings import Box2D
 from lens_engine.volume import Volume
 
@@ -50,7 +51,7 @@ def embed_boxes(model: LensDetector, volume: Volume, boxes: Sequence[tuple[int, 
 
 def embed(model: LensDetector, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
     """Return the unit vectors (sum of n_i, embedding width) of boxes (n_i, 4), network pixels, on each of the maps."""
-    described = model.embedding_features(features, boxes)
+    described = at_least_single(model.embedding_features(features, boxes))
     # A head whose units are all silent has no direction; any fixed one keeps the length of 1.
     silent = described.norm(dim=1, keepdim=True) == 0
     return functional.normalize(described + silent.to(described.dtype), dim=1)

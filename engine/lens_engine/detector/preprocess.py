@@ -51,6 +51,11 @@ class Rectangle:
         """Height and width."""
         return self.bottom - self.top, self.right - self.left
 
+    @classmethod
+    def of(cls, voxels: NDArray[np.int16]) -> "Rectangle":
+        """Return all of a slice of a volume."""
+        return cls(0, 0, *voxels.shape[1:])
+
     def joined(self, other: "Rectangle") -> "Rectangle":
         """Return the smallest rectangle around both."""
         return Rectangle(
@@ -274,7 +279,7 @@ def make_grid(
 
 def body_rectangle(voxels: NDArray[np.int16]) -> Rectangle:
     """Return the union of the tight rectangles around the body on every slice; the whole slice where there is none."""
-    return find_body(voxels) or Rectangle(0, 0, *voxels.shape[1:])
+    return find_body(voxels) or Rectangle.of(voxels)
 
 
 def find_body(voxels: NDArray[np.int16]) -> Rectangle | None:

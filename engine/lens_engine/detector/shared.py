@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lens_engine.detector.backbone import ROLES, DenseBackbone, DenseLayer, DenseTrunk
-from lens_engine.detector.proposal_networks.base import cell_table
+from lens_engine.detector.proposal_networks.base import bias_of, cell_table
 
 PARTNER = 3
 """Grid slices between the central triplet of a sample and each of its neighbours."""
@@ -69,22 +69,26 @@ class SharedBackbone:
         self,
         backbone: DenseBackbone,
         dtype: torch.dtype | None = None,
-        compiled: Callable[[Compute], Compute] = lambda compute: compute,
+        compiled: Callable[[Compute], Compute] | None = None,
     ) -> None:
         if backbone.training:
             raise ValueError("The backbone is in training mode; features are shared exactly only in evaluation mode.")
         self._dtype = dtype or backbone.last_fusion.weight.dtype
         self._trunk = _merged_trunk(backbone.trunk, self._dtype)
         self._inner_weight = backbone.inner_fusion.weight.detach().to(self._dtype)
-        self._inner_bias = _bias(backbone.inner_fusion).to(self._dtype)
-        fusion = _matrix(backbone.last_fusion)
+        self._inner_bias = bias_of(backbone.inner_fusion).detach().to(self._dtype)
+        fusion, bias = _linear(backbone.last_fusion)
         by_role = fusion.reshape(fusion.shape[0], ROLES, -1).unbind(dim=1)
-        laterals = [_matrix(lateral) for lateral in reversed(backbone.pyramid.laterals)]
-        self._weights = [[(role @ lateral).T.contiguous().to(self._dtype) for role in by_role] for lateral in laterals]
-        lateral_bias = torch.stack([_bias(lateral).double() for lateral in backbone.pyramid.laterals]).sum(dim=0)
-        bias = _bias(backbone.last_fusion).double() + torch.stack(by_role).sum(dim=0) @ lateral_bias
-        self._last_bias = bias.to(self._dtype)
-        self._alone, self._central = compiled(self._maps_alone), compiled(self._central_block3)
+        laterals = [_linear(lateral) for lateral in reversed(backbone.pyramid.laterals)]
+        self._weights = [
+            [(role @ lateral).T.contiguous().to(self._dtype) for role in by_role] for lateral, _ in laterals
+        ]
+        lateral_bias = torch.stack([own for _, own in laterals]).sum(dim=0)
+        self._last_bias = (bias + torch.stack(by_role).sum(dim=0) @ lateral_bias).to(self._dtype)
+        self._alone: Compute = self._maps_alone
+        self._central: Compute = self._central_block3
+        if compiled is not None:
+            self._alone, self._central = compiled(self._alone), compiled(self._central)
 
     def stream(self, slices: Iterable[Tensor], count: int, chunk: int) -> Iterator[FeatureChunk]:
         """Yield the features of `count` grid slices in order, at most `chunk` at a time.
@@ -188,14 +192,8 @@ def _merge(parent: nn.Module, convolution: str, norm: str) -> None:
     setattr(parent, norm, nn.Identity())
 
 
-def _matrix(convolution: nn.Module) -> Tensor:
-    """Return the weight of a 1x1 convolution as a float64 matrix (out, in)."""
+def _linear(convolution: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return a 1x1 convolution as a float64 matrix (out, in) and its bias."""
     if not isinstance(convolution, nn.Conv2d):
         raise TypeError(f"{type(convolution).__name__} is not a convolution.")
-    return convolution.weight.detach().double().flatten(1)
-
-
-def _bias(convolution: nn.Module) -> Tensor:
-    if not isinstance(convolution, nn.Conv2d) or convolution.bias is None:
-        raise TypeError(f"{type(convolution).__name__} is not a convolution with a bias.")
-    return convolution.bias.detach()
+    return convolution.weight.detach().double().flatten(1), bias_of(convolution).detach().double()

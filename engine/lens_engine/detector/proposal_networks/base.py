@@ -92,7 +92,7 @@ class Branch(nn.Sequential):
         super().__init__(nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(width, outputs, 1))
         for convolution in (self.first, self.last):
             nn.init.normal_(convolution.weight, std=0.01)
-            nn.init.zeros_(_bias(convolution))
+            nn.init.zeros_(bias_of(convolution))
 
     @property
     def first(self) -> nn.Conv2d:
@@ -106,7 +106,7 @@ class Branch(nn.Sequential):
 
     def start_at(self, *values: float) -> None:
         """Let the outputs begin at one value for all, or one for each."""
-        bias = _bias(self.last)
+        bias = bias_of(self.last)
         with torch.no_grad():
             bias.copy_(bias.new_tensor(values).expand_as(bias))
 
@@ -130,7 +130,7 @@ class Branch(nn.Sequential):
         patches = patches.masked_fill(~inside[..., None], 0)  # the border of zeros that the convolution sees
         kernel = self.first.weight.permute(0, 2, 3, 1).flatten(1)
         hidden = functional.relu(functional.linear(patches.flatten(1), kernel, self.first.bias))
-        weight, bias = self.last.weight.flatten(1), _bias(self.last)
+        weight, bias = self.last.weight.flatten(1), bias_of(self.last)
         return at_least_single(
             functional.linear(at_least_single(hidden), at_least_single(weight), at_least_single(bias))
         )
@@ -168,6 +168,13 @@ def boxes_around(cells: Tensor, sides: Tensor, map_width: int) -> Tensor:
     return torch.stack([x - left, y - top, x + right, y + bottom], dim=1)
 
 
+def bias_of(convolution: nn.Conv2d) -> Tensor:
+    """Return the bias of a convolution that has one."""
+    if convolution.bias is None:
+        raise TypeError("A branch's convolution has no bias.")
+    return convolution.bias
+
+
 def logit(probability: float) -> float:
     """Return the logarithm of the odds."""
     return math.log(probability / (1 - probability))
@@ -181,9 +188,3 @@ def _convolution(module: nn.Module) -> nn.Conv2d:
     if not isinstance(module, nn.Conv2d):
         raise TypeError(f"{type(module).__name__} stands where a branch has a convolution.")
     return module
-
-
-def _bias(convolution: nn.Conv2d) -> Tensor:
-    if convolution.bias is None:
-        raise TypeError("A branch's convolution has no bias.")
-    return convolution.bias
