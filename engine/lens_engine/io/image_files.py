@@ -5,7 +5,6 @@ SimpleITK turns every header into LPS, so no other module knows that NIfTI is RA
 
 import hashlib
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -194,7 +193,7 @@ def _planes_of_nifti(path: Path, reader: sitk.ImageFileReader) -> Iterator[NDArr
     columns, rows, slices = reader.GetSize()[:3]
     try:
         yield from nifti_planes(path, (slices, rows, columns))
-    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
+    except (OSError, EOFError, ValueError, struct.error) as error:
         raise _unreadable(path, "") from error
 
 

@@ -5,12 +5,12 @@ packed file, and for `scan.nii.gz` it reads the voxels of a `scan.nii` that lies
 """
 
 import math
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from lens_engine.io.nifti_header import HEADER_BYTES, NiftiHeader, parse_nifti_header
@@ -25,7 +25,7 @@ def nifti_planes(path: Path, shape: tuple[int, int, int]) -> Iterator[NDArray[An
 
     Raises
     ------
-    EOFError, ValueError, struct.error, zlib.error
+    EOFError, ValueError, struct.error
         If the file is cut off or damaged, or its header is not one of a volume of that shape.
     """
     with path.open("rb") as file:
@@ -40,11 +40,11 @@ def nifti_planes(path: Path, shape: tuple[int, int, int]) -> Iterator[NDArray[An
 
 
 class _GzipFile:
-    """Unpacks a gzip file of one or several parts as `gzip.open` does, but in larger steps, which halves the time."""
+    """Unpacks a gzip file of one or several parts as `gzip.open` does, in larger steps and with ISA-L: twice as fast."""
 
     def __init__(self, packed: BinaryIO) -> None:
         self._packed = packed
-        self._part = zlib.decompressobj(_GZIP)
+        self._part = isal_zlib.decompressobj(_GZIP)
 
     def read(self, size: int) -> bytes:
         """Return at most `size` bytes, none at the end."""
@@ -54,12 +54,15 @@ class _GzipFile:
                 packed = self._next_part()
                 if not packed:
                     return b""
-                self._part = zlib.decompressobj(_GZIP)
+                self._part = isal_zlib.decompressobj(_GZIP)
             else:
                 packed = self._part.unconsumed_tail or self._packed.read(_CHUNK_BYTES)
                 if not packed:
                     raise EOFError("The file ends within its packed content")
-            content = self._part.decompress(packed, size)
+            try:
+                content = self._part.decompress(packed, size)
+            except isal_zlib.error as error:
+                raise ValueError(f"The packed content is damaged: {error}") from error
         return content
 
     def _next_part(self) -> bytes:

@@ -225,6 +225,17 @@ def test_a_packed_nifti_with_one_changed_byte_is_refused(tmp_path, write_image):
     assert "scan.nii.gz cannot be read" in only_problem(scan([tmp_path]))
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_packed_nifti_with_a_flipped_bit_is_refused(tmp_path, phantom, share):
+    path = tmp_path / "scan.nii.gz"
+    save_nifti(phantom, path, (0, 1, 2), (False, False, False))
+    content = bytearray(path.read_bytes())
+    content[round(share * len(content))] ^= 0x10
+    path.write_bytes(bytes(content))
+    with pytest.raises(SeriesError, match="damaged"):
+        read_volume(SeriesSource(SeriesFormat.NIFTI, (path,)))
+
+
 def test_a_packed_nifti_filled_up_with_zeros_is_read(tmp_path, write_image, phantom):
     path = write_image(tmp_path / "scan.nii.gz")
     path.write_bytes(path.read_bytes() + bytes(100_000))
