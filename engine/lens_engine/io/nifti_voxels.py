@@ -61,7 +61,7 @@ class _GzipFile:
                     raise EOFError("The file ends within its packed content")
             try:
                 content = self._part.decompress(packed, size)
-            except isal_zlib.IsalError as error:
+            except isal_zlib.error as error:  # type: ignore[misc]  # its stub declares an instance, not a class
                 raise ValueError(f"The packed content is damaged: {error}") from error
         return content
 
