@@ -102,6 +102,14 @@ def test_the_tiny_scale_keeps_what_makes_the_row():
     assert tiny.evaluation == published.evaluation
 
 
+def test_a_scale_adds_no_section_that_the_recipe_lacks():
+    assert load_recipe("L2-c", Scale.TINY).false_positive_reduction is None
+    assert load_recipe("finetune", Scale.TINY).phantoms is None
+    reduction = load_recipe("lens-fpr", Scale.TINY).false_positive_reduction
+    assert reduction is not None
+    assert reduction.size == "narrow"
+
+
 def test_a_shown_recipe_is_a_recipe_file_that_says_where_it_comes_from(tmp_path: Path):
     text = recipe_text(load_recipe("L3-1"), find_recipe("L3-1").chain)
     assert "inherits: L3-1 <- L3-5 <- L2-c <- lens" in text

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from lens_engine.checkpoint_card import TrainedOn, read_card
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoint import load_checkpoint
+from lens_engine.detector.false_positive_reduction.checkpoint import load_network
 from lens_engine.findings import Split
 from lens_training.batches import BatchMaker
 from lens_training.cli import app
@@ -125,6 +126,21 @@ def test_a_recipe_on_phantoms_leaves_a_measured_checkpoint_tables_and_pictures(t
     for name in ("froc.png", "results.txt", "recipe.yaml", "log.jsonl"):
         assert (out / name).stat().st_size > 0
     assert len(list((out / "overlays").glob("*.png"))) == 1
+
+
+@pytest.mark.slow
+def test_false_positive_reduction_is_trained_on_the_detectors_findings_and_measured_beside_it(tmp_path: Path):
+    path, out = quick(tmp_path, "lens-fpr"), tmp_path / "out"
+    more = "datasets: [deeplesion]\nfalse_positive_reduction: {size: narrow, epochs: 1, batch_size: 4}\n"
+    path.write_text(path.read_text().replace("1.0e-3", "2.0e-3") + more)
+    result = lens_training("recipe", "run", path, "--out", out, "--steps", "300")
+    assert result.exit_code == 0, result.output
+    results = json.loads((out / "results.json").read_text())["groups"]["phantoms"]["outputs"]
+    assert {"fused", "fused + FPR", "FPR alone"} <= {item["output"] for item in results}
+    assert "fused + FPR" in result.stdout
+    network, card = load_network(out / "false-positive-reduction")
+    assert card.parent == "quick"
+    assert not network.training
 
 
 @pytest.mark.slow

@@ -60,6 +60,9 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     weights: Annotated[
         str | None, typer.Option(help="ImageNet weights of DenseNet-121: a file, 'hub' to download, or 'none'.")
     ] = None,
+    fpr_weights: Annotated[
+        str | None, typer.Option(help="ImageNet weights of ResNet-18 for false-positive reduction: a file, or 'none'.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from last.ckpt in the folder.")] = False,
     devices: Annotated[int, typer.Option(min=1, help="GPUs (or processes of the CPU) on every node.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Nodes on which srun starts the processes.")] = 1,
@@ -78,7 +81,9 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     with errors_as_exit_codes(folder, world), log_of(world, folder, resume=resume) as log:
         options = {"workers": workers, "precision": precision, "tensorboard": tensorboard}
         recipe = _scaled(name, scale, data).with_length(steps=steps, epochs=epochs).with_options(options)
-        results = run_recipe(RecipeRun(recipe, data, folder, seed, weights, world), log, stop, resume=resume)
+        results = run_recipe(
+            RecipeRun(recipe, data, folder, seed, weights, fpr_weights, world), log, stop, resume=resume
+        )
     if results is not None:
         typer.echo(results.text)
 

@@ -1,7 +1,8 @@
 """Recipes on disk: found by name below `recipes/` or by path, resolved through what they inherit, and validated.
 
 A recipe file shows only its difference: `inherits: NAME` takes everything else from another one, mapping by mapping; a
-list or a plain value replaces the inherited one. A scale is one more such difference, laid over the resolved recipe.
+list or a plain value replaces the inherited one. A scale is one more such difference, laid over the resolved recipe; it
+changes sections that the recipe has, and adds none.
 """
 
 from collections.abc import Mapping
@@ -66,7 +67,7 @@ def load_recipe(name_or_path: str, scale: Scale = Scale.PUBLISHED) -> Recipe:
     found = find_recipe(name_or_path)
     values = dict(found.values)
     if scale is not Scale.PUBLISHED:
-        values = merged(values, _read(SCALES_FOLDER / f"{scale}.yaml"))
+        values = merged(values, _fitting(_read(SCALES_FOLDER / f"{scale}.yaml"), values))
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
@@ -116,6 +117,11 @@ def merged(values: Mapping[str, Any], difference: Mapping[str, Any]) -> dict[str
         below = result.get(key)
         result[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return result
+
+
+def _fitting(scale: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a scale says about the sections that a recipe has; it adds none."""
+    return {key: part for key, part in scale.items() if not isinstance(part, Mapping) or values.get(key) is not None}
 
 
 def _files() -> dict[str, Path]:

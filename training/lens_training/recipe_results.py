@@ -15,7 +15,7 @@ from lens_engine.evaluation.key_slices import MULAN_RATES, match_key_slices, tru
 from lens_engine.evaluation.luna16 import candidates_of, evaluate_luna16
 from lens_engine.evaluation.outcomes import instructive_places, outcomes_of
 from lens_engine.evaluation.overlay_figure import overlay_figure
-from lens_engine.evaluation.report import RULES, EvaluationReport, MeasuredValue, OutputReport, evaluate_findings
+from lens_engine.evaluation.report import RULES, EvaluationReport, MeasuredValue, evaluate_findings
 from lens_engine.evaluation.report_text import report_text
 from lens_engine.evaluation.sweeps import at_rates
 from lens_engine.findings import FUSED, Finding
@@ -23,7 +23,7 @@ from lens_engine.froc import FALSE_POSITIVE_RATES, HIT_THRESHOLD, match, predict
 from lens_engine.froc_figure import figure
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_training.datasets.luna16 import Mark
-from lens_training.measuring import Measurer, key_sections, truth_of
+from lens_training.measuring import FPR_ALONE, WITH_FPR, Measurer, key_sections, truth_of
 from lens_training.recipe import EvaluatedOutput, PublishedRow, Recipe
 from lens_training.recipe_data import MeasuredGroup, RecipeData
 
@@ -36,6 +36,7 @@ PLACES_PER_CASE = 6
 DRAWN_FALSE_POSITIVES = 1.0
 """Pictures show what a reader would see at this many false positives per volume."""
 
+_NAME_WIDTH = 36
 TOLD_RULES = (Overlap.IOBB, Overlap.IOU)
 """Matching rules that the card of a checkpoint tells."""
 
@@ -85,7 +86,7 @@ def measure_recipe(recipe: Recipe, data: RecipeData, measurer: Measurer, folder:
     write_text_atomically(folder / RESULTS_FILE, json.dumps(values, indent=1) + "\n")
     write_text_atomically(folder / TABLES_FILE, "\n\n".join(f"# {r.group.name}\n\n{r.text}" for r in measured))
     first = measured[0].report
-    text = measured[0].text if first is None else _comparison(recipe.row, first.output(output), data)
+    text = measured[0].text if first is None else _comparison(recipe.row, first, output, data)
     return RecipeResults({} if first is None else _metrics(first), f"{text}\nEverything measured is in {folder}.")
 
 
@@ -163,24 +164,27 @@ def _draw(
         drawing.savefig(folder / OVERLAYS_FOLDER / f"{case.name}.png", dpi=110)
 
 
-def _comparison(row: PublishedRow | None, measured: OutputReport, data: RecipeData) -> str:
-    """Return the published row above the measured one."""
-    lines = [
-        f"{'sensitivity in % at FP/volume':34}" + "".join(f"{rate:>7g}" for rate in FALSE_POSITIVE_RATES) + "    avg"
-    ]
+def _comparison(row: PublishedRow | None, report: EvaluationReport, output: str, data: RecipeData) -> str:
+    """Return the published row above the measured one, and what false-positive reduction makes of it."""
+    rates = "".join(f"{rate:>7g}" for rate in FALSE_POSITIVE_RATES)
+    lines = [f"{'sensitivity in % at FP/volume':{_NAME_WIDTH}}{rates}    avg"]
     if row is not None:
-        printed = row.sensitivity or [None] * len(FALSE_POSITIVE_RATES)
-        cells = ["" if value is None else f"{value:.1f}" for value in printed]
-        average = "" if row.average is None else f"{row.average:.1f}"
-        mined = ", with mining" if row.with_mining else ""
-        lines.append(f"{row.table + mined:34}" + "".join(f"{cell:>7}" for cell in cells) + f"{average:>7}")
-    for rule in measured.rules:
-        cells = ["" if value is None else f"{100 * value:.1f}" for value in rule.sensitivities]
-        average = "" if rule.average.value is None else f"{100 * rule.average.value:.1f}"
-        lines.append(f"{measured.output + ', ' + rule.name:34}" + "".join(f"{c:>7}" for c in cells) + f"{average:>7}")
+        shares = None if row.sensitivity is None else [value / 100 for value in row.sensitivity]
+        name = row.table + (", with mining" if row.with_mining else "")
+        lines.append(_line(name, shares, None if row.average is None else row.average / 100))
+    judged_again = [item for item in report.outputs if item.output in {WITH_FPR, FPR_ALONE}]
+    shown = [(report.output(output), rule) for rule in report.output(output).rules]
+    shown += [(item, item.rules[0]) for item in judged_again]
+    lines += [_line(f"{item.output}, {rule.name}", rule.sensitivities, rule.average.value) for item, rule in shown]
     if row is not None and data.trained_on is TrainedOn.PHANTOMS:
         lines.append("Phantoms are not patients: these numbers show that the recipe runs, and cannot be compared.")
     return "\n".join(lines)
+
+
+def _line(name: str, shares: Sequence[float | None] | None, average: float | None) -> str:
+    """Return a row of the table, in percent; empty where nothing is known."""
+    cells = [*(shares or [None] * len(FALSE_POSITIVE_RATES)), average]
+    return f"{name:{_NAME_WIDTH}}" + "".join(f"{'' if c is None else f'{100 * c:.1f}':>7}" for c in cells)
 
 
 def _metrics(report: EvaluationReport) -> dict[str, float]:

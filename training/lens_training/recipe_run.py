@@ -51,7 +51,9 @@ class RecipeRun:
     source
         See `recipe_data.recipe_data`.
     weights
-        File with the published ImageNet weights, `HUB` or `RANDOM`; None where the user said nothing.
+        File with the published ImageNet weights of DenseNet-121, `HUB` or `RANDOM`; None where the user said nothing.
+    fpr_weights
+        File with those of ResNet-18 for false-positive reduction, or `RANDOM`.
     """
 
     recipe: Recipe
@@ -59,6 +61,7 @@ class RecipeRun:
     folder: Path
     seed: int = 0
     weights: str | None = None
+    fpr_weights: str | None = None
     world: World = ALONE
 
 
@@ -97,12 +100,20 @@ def run_recipe(run: RecipeRun, log: ProgressLog, stop: StopSignal, *, resume: bo
 
 
 def _check_weights(run: RecipeRun) -> None:
-    if run.recipe.initial_weights is InitialWeights.IMAGENET and run.weights is None:
+    if run.recipe.initial_weights is not InitialWeights.IMAGENET:
+        return
+    if run.weights is None:
         raise ConfigError(
             f"Recipe {run.recipe.name} begins with the ImageNet weights of DenseNet-121",
             "Where they are has to be said",
             f"Give --weights FILE (a state dict with torchvision's names), --weights {HUB} to download them, or "
             f"--weights {RANDOM} to begin with random ones",
+        )
+    if run.recipe.false_positive_reduction is not None and run.fpr_weights is None:
+        raise ConfigError(
+            f"The false-positive reduction of recipe {run.recipe.name} begins with the ImageNet weights of ResNet-18",
+            "Where they are has to be said",
+            f"Give --fpr-weights FILE (a state dict with torchvision's names), or --fpr-weights {RANDOM}",
         )
 
 
@@ -146,9 +157,10 @@ def _train_network(
     """Train the second network on what the detector finds in its own training data, and write its checkpoint."""
     folder = run.folder / FPR_FOLDER
     folder.mkdir(exist_ok=True)
-    network = new_network(recipe.size.config(model.config), run.seed)
+    published = None if run.fpr_weights in {None, RANDOM} else Path(str(run.fpr_weights))
+    network = new_network(recipe.size.config(model.config), run.seed, published)
     card = read_card(run.folder)
-    parts = [card.weights_digest, data.digest, recipe.model_dump_json(), run.seed]
+    parts = [card.weights_digest, data.digest, recipe.model_dump_json(), run.seed, run.fpr_weights]
     fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     fitted = FprRun(data.training_set, recipe, run.seed, fingerprint, folder)
     outcome = fit_network(network, fitted, detector_findings(model, recipe.min_score), log, stop, resume=True)
