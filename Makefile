@@ -12,7 +12,7 @@ export MALLOC_TRIM_THRESHOLD_ := 17179869184
 # Threads that wait for each other sleep instead of spinning: spinning beside a busy process costs eight times as much.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo pictures test lint bench clean
+.PHONY: setup demo pictures test nightly lint bench clean
 
 setup: $(STAMP)
 
@@ -35,6 +35,10 @@ pictures:
 test: $(STAMP)
 	$(SCREEN) $(BIN)/python -m pytest $(TESTS)
 
+# Every recipe from data to FROC at the tiny scale, about three minutes each; leaves runs/NAME for each.
+nightly: $(STAMP)
+	for recipe in $$($(BIN)/lens recipe list --names); do $(BIN)/lens recipe run $$recipe || exit 1; done
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -48,4 +52,4 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo runs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -7,7 +7,15 @@ import pytest
 import yaml
 
 from lens_engine.errors import ConfigError
-from lens_training.recipe_files import RECIPES_FOLDER, Scale, find_recipe, load_recipe, merged, recipe_names
+from lens_training.recipe_files import (
+    RECIPES_FOLDER,
+    Scale,
+    find_recipe,
+    load_recipe,
+    merged,
+    recipe_names,
+    system_recipe_names,
+)
 from lens_training.recipe_listing import recipe_table, recipe_text
 
 ROWS = ("L2-a", "L2-b", "L2-c", "L3-1", "L3-2", "L3-3", "L3-4", "L3-5")
@@ -36,6 +44,10 @@ def test_a_row_shows_only_its_difference():
     values = yaml.safe_load((RECIPES_FOLDER / "lens-table-3" / "L3-1.yaml").read_text())
     assert values["detector"] == {"proposal": "rpn"}
     assert find_recipe("L3-1").chain == ("L3-1", "L3-5", "L2-c", "lens")
+
+
+def test_the_recipes_of_published_systems_are_the_rows_and_what_goes_beyond_them():
+    assert set(system_recipe_names()) == {*ROWS, "lens-fpr"}
 
 
 def test_what_systems_share_is_no_recipe_of_its_own():

@@ -13,7 +13,7 @@ from lens_training.command import errors_as_exit_codes, log_of
 from lens_training.launching import run_processes
 from lens_training.recipe import Recipe
 from lens_training.recipe_data import PHANTOM
-from lens_training.recipe_files import Scale, find_recipe, load_recipe, recipe_names
+from lens_training.recipe_files import Scale, find_recipe, load_recipe, recipe_names, system_recipe_names
 from lens_training.recipe_listing import recipe_table, recipe_text
 from lens_training.recipe_run import RecipeRun, run_recipe
 from lens_training.schedule import Precision
@@ -32,8 +32,13 @@ ScaleOption = Annotated[
 
 
 @recipe_app.command("list")
-def list_command() -> None:
+def list_command(
+    names: Annotated[bool, typer.Option("--names", help="Print the names of those of published systems only.")] = False,
+) -> None:
     """List all recipes with what the papers report."""
+    if names:
+        typer.echo("\n".join(system_recipe_names()))
+        return
     Console(width=None if sys.stdout.isatty() else 140).print(recipe_table())
 
 

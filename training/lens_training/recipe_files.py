@@ -56,6 +56,12 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(sorted(name for name, path in _files().items() if path.parent != SYSTEMS_FOLDER))
 
 
+def system_recipe_names() -> tuple[str, ...]:
+    """Return the names of the recipes of published systems: those that inherit from a file of `SYSTEMS_FOLDER`."""
+    systems = {path.stem for path in SYSTEMS_FOLDER.glob("*.yaml")}
+    return tuple(name for name in recipe_names() if systems.intersection(find_recipe(name).chain))
+
+
 def load_recipe(name_or_path: str, scale: Scale = Scale.PUBLISHED) -> Recipe:
     """Return the recipe of that name, or the one in that file.
 
