@@ -233,9 +233,10 @@ def _converted(model: LensDetector, dtype: torch.dtype) -> LensDetector:
         return model
     converted = copy.deepcopy(model).requires_grad_(requires_grad=False)
     exact = torch.promote_types(dtype, torch.float32)
-    # Parameters only: buffers hold the anchors, whose places half precision would round.
     for parameter in converted.parameters():
         parameter.data = parameter.data.to(dtype)
+    for buffer in converted.buffers():  # anchors, whose places half precision would round
+        buffer.data = buffer.data.to(torch.promote_types(buffer.dtype, exact)) if buffer.is_floating_point() else buffer
     for layer in (*converted.classifiers, *converted.regressors):
         layer.to(exact)
     return converted

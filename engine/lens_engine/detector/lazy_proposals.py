@@ -53,7 +53,7 @@ class Selected(NamedTuple):
     found
         (sets, limit).
     is_finite
-        Whether every box that was regressed is, bool (sets,).
+        Whether every score and every box that was regressed is, bool (sets,).
     """
 
     found: RankedBoxes
@@ -99,7 +99,7 @@ class Candidates:
         """Return what is selected among the best places of each set, and whether more places could change it."""
         ranked, places, known_above = _rank(scores, depth)
         possible = (ranked > known_above) & (ranked >= rule.min_score) & (ranked > 0)
-        survivors = _Survivors(len(scores), rule, self._size, ranked)
+        survivors = _Survivors(scores, rule, self._size)
         flat = torch.arange(len(scores), device=places.device)[:, None] * scores.shape[1] + places
         block = _BLOCK.get(scores.device.type, _LARGE_BLOCK)
         for start in range(0, int(possible.sum(dim=1).max()), block):
@@ -129,14 +129,14 @@ class Candidates:
 class _Survivors:
     """The survivors of each set so far, fed block by block with the next best boxes."""
 
-    def __init__(self, sets: int, rule: SelectionRule, size: tuple[int, int], like: Tensor) -> None:
+    def __init__(self, scores: Tensor, rule: SelectionRule, size: tuple[int, int]) -> None:
         self._rule = rule
         self._size = size
-        self._count = torch.zeros(sets, dtype=torch.int64, device=like.device)
+        self._count = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
         # One row more than there is room for, where everything goes that came too late.
-        self._boxes = like.new_zeros((sets, rule.limit + 1, 4))
-        self._scores = like.new_full((sets, rule.limit + 1), ABSENT)
-        self._is_finite = torch.ones(sets, dtype=torch.bool, device=like.device)
+        self._boxes = scores.new_zeros((len(scores), rule.limit + 1, 4))
+        self._scores = scores.new_full((len(scores), rule.limit + 1), ABSENT)
+        self._is_finite = scores.isfinite().all(dim=1)
 
     @property
     def is_full(self) -> Tensor:

@@ -121,7 +121,7 @@ def roi_align(features: Tensor, boxes: list[Tensor], pooled: int, scale: float, 
     index = image.view(-1, 1, 1, 1, 1) * height + y_index[:, :, None, :, None]
     index = index * width + x_index[:, None, :, None, :]  # (n, y, x, 2, 2)
     weight = y_weight[:, :, None, :, None] * x_weight[:, None, :, None, :] / SAMPLES_PER_BIN**2
-    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
+    table = features.permute(0, 2, 3, 1).reshape(-1, channels).contiguous()  # rows apart cost fifty times as much
     bins = functional.embedding_bag(
         _as_bags(index, pooled), table, per_sample_weights=_as_bags(weight.to(table.dtype), pooled), mode="sum"
     )

@@ -67,7 +67,9 @@ def detect_on_slice(
     size
         Height and width without padding.
     """
-    return detect_on_features(model, model.forward_features(sample[None]), size, post or model.config.post)
+    # Laid out once for all networks that read it: copying is no part of the published design.
+    features = model.forward_features(sample[None]).contiguous(memory_format=torch.channels_last)
+    return detect_on_features(model, features, size, post or model.config.post)
 
 
 @torch.inference_mode()

@@ -109,3 +109,12 @@ def test_a_box_that_is_no_box_is_reported_for_its_image(value):
     networks[0].boxes[50 + 7, 2] = value
     selected = Candidates(networks, [scores], scores, SIZE).pooled(SelectionRule(0.5, 50, 0.0), 50)
     assert selected.is_finite.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_is_reported_for_its_image(value):
+    networks, scores = random_candidates(3, 2, 50, seed=0, levels=10**6)
+    scores[2, 1, 20] = value
+    candidates = Candidates(networks, [scores] * 2, scores, SIZE)
+    assert candidates.pooled(SelectionRule(0.5, 50, 0.0), 50).is_finite.tolist() == [True, True, False]
+    assert candidates.by_expert(SelectionRule(0.5, 50, 0.0), 50).is_finite.tolist() == [True] * 5 + [False]

@@ -138,7 +138,7 @@ class Branch(nn.Sequential):
 
 def cell_table(maps: Tensor) -> Tensor:
     """Return maps (b, c, h, w) with one row for each cell, (b * h * w, c); a view where they are channels-last."""
-    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1]).contiguous()
 
 
 def at_least_single(values: Tensor) -> Tensor:
