@@ -1,12 +1,13 @@
-import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,27 +15,18 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, read_card
-from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoint import load_checkpoint, save_checkpoint
 from lens_engine.snapshot import Snapshot
 from lens_training.cli import app
 from lens_training.datasets.snapshot import training_set
-from lens_training.errors import TrainingStoppedError
-from lens_training.fit import fit
+from lens_training.errors import TrainingError, TrainingStoppedError
+from lens_training.joint import MOST_SKIPPED_STEPS
 from lens_training.last_checkpoint import LAST_CHECKPOINT
-from lens_training.progress import ProgressLog
-from lens_training.run import Run
-from lens_training.stopping import EXIT_CODE, StopSignal
+from lens_training.sampling import BatchPlan
+from lens_training.schedule import Precision
+from lens_training.stopping import EXIT_CODE
+from training.runs import StoppingStream, last_state, train
 from training.scenes import EXPERTS, RECIPE, TINY, tiny_model, write_snapshot
-
-STEPS = 6
-
-
-@pytest.fixture(autouse=True)
-def keep_signal_handler() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture
@@ -43,30 +35,6 @@ def scans(tmp_path: Path) -> Path:
     card = CheckpointCard(trained_on=TrainedOn.PHANTOMS)
     save_checkpoint(tiny_model(), card, tmp_path / "parent")
     return tmp_path
-
-
-class TerminatingStream(io.StringIO):
-    """Sends SIGTERM to this process when the training reports a step."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__()
-        self._step = step
-
-    def write(self, text: str) -> int:
-        message = json.loads(text)
-        if message["stage"] == "train" and message["done"] == self._step:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return super().write(text)
-
-
-def train(scans: Path, name: str, stream: io.StringIO, *, resume: bool = False) -> LensDetector:
-    (scans / name).mkdir(exist_ok=True)
-    series = training_set(Snapshot.load(scans / "snapshot.json"), {"scans": scans})
-    model, stop = tiny_model(), StopSignal()
-    stop.listen()
-    run = Run(series, RECIPE.with_length(steps=STEPS), seed=0, fingerprint="same", folder=scans / name)
-    fit(model, run, ProgressLog(stream, None, interval_seconds=0), stop, resume=resume)
-    return model
 
 
 def arguments(scans: Path, out: str, *more: str, **changes: object) -> list[str]:
@@ -118,15 +86,68 @@ def test_fit_writes_a_checkpoint_with_its_card_and_tells_its_progress(scans: Pat
     assert len((scans / "out" / "log.jsonl").read_text().splitlines()) >= 4
 
 
-def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(scans: Path):
-    whole = train(scans, "whole", io.StringIO()).state_dict()
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steps": 6},
+        {"steps": None, "epochs": 2},
+        {"steps": 6, "workers": 2},
+        {"steps": 6, "workers": 1, "precision": Precision.BF16_MIXED},
+        {"steps": 6, "precision": Precision.FP16_MIXED},
+    ],
+)
+def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(scans: Path, changes: Mapping[str, Any]):
+    recipe = RECIPE.model_validate(RECIPE.model_dump() | changes)
+    whole = train(scans / "whole", recipe)
     with pytest.raises(TrainingStoppedError):
-        train(scans, "parts", TerminatingStream(step=3))
-    assert torch.load(scans / "parts" / LAST_CHECKPOINT, weights_only=True)["global_step"] == 3
-    resumed = train(scans, "parts", io.StringIO(), resume=True).state_dict()
+        train(scans / "parts", recipe, StoppingStream(step=3))
+    assert last_state(scans / "parts")["global_step"] == 3
+    resumed = train(scans / "parts", recipe, resume=True)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    finished = train(scans, "parts", io.StringIO(), resume=True).state_dict()
+    finished = train(scans / "parts", recipe, resume=True)
     assert all(torch.equal(whole[name], finished[name]) for name in whole)
+
+
+def test_the_number_of_workers_may_change_when_a_run_is_resumed(scans: Path):
+    whole = train(scans / "whole")
+    with pytest.raises(TrainingStoppedError):
+        train(scans / "parts", RECIPE.with_options({"workers": 2}), StoppingStream(step=2))
+    resumed = train(scans / "parts", RECIPE, resume=True)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize("precision", [Precision.BF16_MIXED, Precision.FP16_MIXED])
+def test_mixed_precision_computes_in_fewer_bits_but_keeps_its_weights_in_32(scans: Path, precision: Precision):
+    full, mixed = train(scans / "full"), train(scans / "mixed", RECIPE.with_options({"precision": precision}))
+    assert {value.dtype for value in mixed.values()} <= {torch.float32, torch.int64}
+    assert not torch.equal(full["head.fc6.weight"], mixed["head.fc6.weight"])
+    torch.testing.assert_close(full["head.fc6.weight"], mixed["head.fc6.weight"], rtol=0, atol=5e-3)
+
+
+def test_a_step_with_infinite_gradients_is_skipped_in_half_precision_and_the_scale_saved(scans: Path):
+    heavy = {"precision": Precision.FP16_MIXED, "losses": {"proposal": {"centre": 3e3}}}
+    weights = train(scans / "out", RECIPE.with_options(heavy))
+    assert all(torch.isfinite(value).all() for value in weights.values())
+    assert 0 < last_state(scans / "out")["MixedPrecision"]["scale"] < 2**16
+
+
+def test_gradients_that_stay_infinite_in_half_precision_end_the_run(scans: Path):
+    hopeless = {"precision": Precision.FP16_MIXED, "losses": {"proposal": {"centre": 1e30}}, "checkpoint_every": 1000}
+    with pytest.raises(TrainingError, match=f"gradient of step {MOST_SKIPPED_STEPS} is"):
+        train(scans / "out", RECIPE.with_length(steps=100).with_options(hopeless))
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_before_it_spoils_the_weights(scans: Path):
+    with pytest.raises(TrainingError, match="gradient of step 0 is inf"):
+        train(scans / "out", RECIPE.with_options({"losses": {"proposal": {"centre": 1e38}}}))
+    assert not (scans / "out" / LAST_CHECKPOINT).exists()
+
+
+def test_epochs_show_every_batch_of_the_plan_that_often(scans: Path):
+    recipe = RECIPE.with_length(epochs=3)
+    train(scans / "out", recipe)
+    series = training_set(Snapshot.load(scans / "snapshot.json"), {"scans": scans})
+    assert last_state(scans / "out")["global_step"] == 3 * BatchPlan(series, recipe.sampling, 0).batches_per_epoch
 
 
 def test_the_network_is_trained_even_when_it_came_from_a_checkpoint_in_evaluation_mode(scans: Path):
@@ -165,6 +186,35 @@ def test_sigterm_saves_the_step_it_was_at_and_exits_with_143(scans: Path):
     assert not (scans / "out" / "card.json").exists()
 
 
+def test_a_person_at_a_terminal_sees_a_bar_and_may_stop_with_ctrl_c(scans: Path):
+    seen, written = pty.openpty()
+    command = [sys.executable, "-m", "lens_training", *arguments(scans, "out", "--steps", "100000")]
+    with subprocess.Popen(command, stdout=written, stderr=subprocess.PIPE, text=True) as process:
+        os.close(written)
+        shown = b""
+        while not (scans / "out" / LAST_CHECKPOINT).exists():
+            shown += read_terminal(seen)
+        process.send_signal(signal.SIGINT)
+        while part := read_terminal(seen):
+            shown += part
+        _, said = process.communicate(timeout=120)
+    os.close(seen)
+    assert process.returncode == EXIT_CODE
+    assert "Training" in shown.decode()
+    assert "/1000" in shown.decode()
+    assert "{" not in shown.decode()
+    assert "--resume" in said
+    assert "Traceback" not in said
+
+
+def read_terminal(descriptor: int) -> bytes:
+    """Return what was written to a terminal; nothing once nobody writes to it any more."""
+    try:
+        return os.read(descriptor, 2**16)
+    except OSError:  # Linux says so when the other end is closed
+        return b""
+
+
 def test_resuming_another_run_is_refused(scans: Path):
     assert invoke(arguments(scans, "out")).exit_code == 0
     other = invoke(arguments(scans, "out", "--resume", "--seed", "7"))
@@ -179,6 +229,16 @@ def test_a_missing_scan_ends_the_run_with_one_message_that_names_it(scans: Path)
     assert done.exit_code == 1
     assert "b.nii.gz" in done.output
     assert "Traceback" not in done.output
+
+
+def test_a_scan_that_a_worker_cannot_read_ends_the_run_with_the_same_message(scans: Path):
+    (scans / "b.nii.gz").unlink()
+    forgetful = RECIPE.sampling.model_copy(update={"cache_gib": 1e-9})
+    done = invoke(arguments(scans, "out", "--workers", "2", sampling=forgetful))
+    assert done.exit_code == 1
+    assert "b.nii.gz" in done.output
+    assert "Traceback" not in done.output
+    assert json.loads((scans / "out" / "error.json").read_text())["remedy"]
 
 
 def test_a_scan_that_no_longer_fits_its_labels_is_named(scans: Path):

@@ -129,7 +129,7 @@ class _Bars:
     def show(self, stage: Stage, done: int, total: int, details: Details, seconds: float) -> None:
         self._progress.start()
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(_WORDS[stage], details="")
+            self._tasks[stage] = self._progress.add_task(_WORDS[stage], total=total, details="")
         shown = [f"loss {details['loss']:.3f}"] if "loss" in details else []
         shown += [f"{details['images_per_second']:.1f} images/s"] if "images_per_second" in details else []
         self._progress.update(self._tasks[stage], completed=done, total=total, details=", ".join(shown))

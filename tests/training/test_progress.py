@@ -1,0 +1,61 @@
+import io
+import json
+import os
+import pty
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+from lens_training.progress import ProgressLog, Stage
+
+CURSOR_GIVEN_BACK = "\x1b[?25h"
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[TextIO, int]]:
+    """Return a stream to a terminal and the descriptor on which a person would see it."""
+    seen, written = pty.openpty()
+    with os.fdopen(seen, "rb", buffering=0), os.fdopen(written, "w", encoding="utf-8") as stream:
+        yield stream, seen
+
+
+def report_all(log: ProgressLog, steps: int) -> None:
+    with log:
+        for step in range(1, steps + 1):
+            log.report(Stage.TRAIN, step, steps, {"loss": 0.5, "images_per_second": 12.0})
+
+
+def test_a_process_gets_json_lines_and_the_last_one_always():
+    stream = io.StringIO()
+    report_all(ProgressLog(stream, None, interval_seconds=3600), 5)
+    messages = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [message["done"] for message in messages] == [1, 5]
+    assert messages[-1] | {"seconds": 0} == {
+        "stage": "train",
+        "done": 5,
+        "total": 5,
+        "loss": 0.5,
+        "images_per_second": 12.0,
+        "seconds": 0,
+    }
+
+
+def test_the_log_file_gets_every_message_even_if_nobody_watches(tmp_path: Path):
+    report_all(ProgressLog(None, tmp_path / "log.jsonl"), 5)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["done"] for line in lines] == [1, 2, 3, 4, 5]
+
+
+def test_a_person_at_a_terminal_gets_a_bar_and_no_json(terminal: tuple[TextIO, int]):
+    stream, seen = terminal
+    report_all(ProgressLog(stream, None), 5)
+    stream.flush()
+    shown = ""
+    while not shown.rstrip().endswith(CURSOR_GIVEN_BACK):
+        shown += os.read(seen, 2**16).decode()
+    assert "Training" in shown
+    assert "5/5" in shown
+    assert "loss 0.500" in shown
+    assert '{"stage"' not in shown
