@@ -14,6 +14,9 @@ from lens_engine.errors import BoxError
 
 FloatArray = NDArray[np.floating]
 
+_NMS_BLOCK = 48
+"""Boxes that suppress others at a time: enough to keep numpy busy, few enough to leave most others out early."""
+
 
 class Overlap(StrEnum):
     """How much two boxes overlap, as a share of one measure."""
@@ -69,12 +72,14 @@ def centres(boxes: FloatArray) -> NDArray[np.float64]:
 def intersections(boxes: FloatArray, others: FloatArray) -> NDArray[np.float64]:
     """Return the shared area or volume of every pair, (n, m)."""
     dimensions = boxes.shape[1] // 2
-    shared = np.ones((len(boxes), len(others)))
+    own, other = (np.ascontiguousarray(values.T, dtype=np.float64) for values in (boxes, others))
+    shared: NDArray[np.float64] | None = None
     for axis in range(dimensions):
-        low = np.maximum(boxes[:, None, axis], others[None, :, axis])
-        high = np.minimum(boxes[:, None, axis + dimensions], others[None, :, axis + dimensions])
-        shared *= np.maximum(high - low, 0)
-    return shared
+        side = np.minimum(own[axis + dimensions][:, None], other[axis + dimensions])
+        side -= np.maximum(own[axis][:, None], other[axis])
+        np.maximum(side, 0, out=side)
+        shared = side if shared is None else np.multiply(shared, side, out=shared)
+    return np.ones((len(boxes), len(others))) if shared is None else shared
 
 
 def overlaps(boxes: FloatArray, others: FloatArray, overlap: Overlap = Overlap.IOU) -> NDArray[np.float64]:
@@ -100,13 +105,19 @@ def non_maximum_suppression(boxes: FloatArray, scores: FloatArray, threshold: fl
     index, so the result does not depend on the sorting algorithm.
     """
     remaining = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
-    kept: list[int] = []
+    kept = [remaining[:0]]
     while remaining.size:
-        best, remaining = remaining[0], remaining[1:]
-        kept.append(int(best))
+        block, remaining = remaining[:_NMS_BLOCK], remaining[_NMS_BLOCK:]
+        suppresses = np.triu(overlaps(boxes[block], boxes[block]) > threshold, k=1)
+        is_kept = np.ones(len(block), dtype=np.bool_)
+        for i in range(len(block)):
+            if is_kept[i]:
+                is_kept &= ~suppresses[i]
+        survivors = block[is_kept]
+        kept.append(survivors)
         if remaining.size:
-            remaining = remaining[overlaps(boxes[best : best + 1], boxes[remaining])[0] <= threshold]
-    return np.asarray(kept, dtype=np.intp)
+            remaining = remaining[~(overlaps(boxes[survivors], boxes[remaining]) > threshold).any(axis=0)]
+    return np.concatenate(kept)
 
 
 def clip(boxes: FloatArray, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -141,4 +152,6 @@ def to_inclusive(boxes: FloatArray) -> NDArray[np.float64]:
 
 
 def _share(shared: NDArray[np.float64], measure: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.divide(shared, measure, out=np.zeros_like(shared), where=measure > 0)
+    """Return shared / measure; nothing is shared where the measure is 0, and any divisor gives 0."""
+    share: NDArray[np.float64] = shared / np.maximum(measure, np.finfo(np.float64).tiny)
+    return share

@@ -4,7 +4,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -113,6 +113,28 @@ def test_nms_keeps_what_is_apart_and_explains_what_is_gone(
     for gone in set(range(len(rows))) - set(kept.tolist()):
         better = kept[scores[kept] > scores[gone]]
         assert (overlaps(rows[better], rows[[gone]]) > threshold).any()
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.integers(0, 200),
+    st.sampled_from([2, 3]),
+    st.sampled_from([0.1, 0.5]),
+    st.sampled_from([5, 10_000]),
+    st.integers(0, 9999),
+)
+def test_nms_through_blocks_keeps_what_one_box_after_the_other_keeps(
+    count: int, dimensions: int, threshold: float, levels: int, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    low = random.uniform(0, 30, (count, dimensions))
+    rows = np.concatenate([low, low + random.uniform(0, 20, (count, dimensions))], axis=1).astype(np.float32)
+    scores = random.integers(0, levels, count) / levels
+    kept: list[int] = []
+    for row in np.argsort(-scores, kind="stable").tolist():
+        if not (overlaps(rows[kept], rows[[row]]) > threshold).any():
+            kept.append(row)
+    assert non_maximum_suppression(rows, scores, threshold).tolist() == kept
 
 
 def test_nms_at_exactly_the_threshold_keeps_both_and_ranks_ties_by_index() -> None:

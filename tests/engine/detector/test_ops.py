@@ -17,10 +17,10 @@ def as_boxes(values) -> torch.Tensor:
     return torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1)
 
 
-def random_boxes(count, seed, extent=60.0):
+def random_boxes(count, seed, extent=60.0, dimensions=2):
     generator = torch.Generator().manual_seed(seed)
-    centre = torch.rand(count, 2, generator=generator) * extent
-    half = torch.rand(count, 2, generator=generator) * 12 + 1
+    centre = torch.rand(count, dimensions, generator=generator) * extent
+    half = torch.rand(count, dimensions, generator=generator) * 12 + 1
     return torch.cat([centre - half, centre + half], dim=1), torch.rand(count, generator=generator)
 
 
@@ -58,9 +58,9 @@ def test_iou_is_that_of_the_domain(first, second):
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(0, 400), st.integers(0, 1000), st.sampled_from([0.3, 0.5, 0.7]))
-def test_blocked_nms_keeps_what_the_greedy_reference_keeps(count, seed, threshold):
-    boxes, scores = random_boxes(count, seed)
+@given(st.integers(0, 400), st.integers(0, 1000), st.sampled_from([0.3, 0.5, 0.7]), st.sampled_from([2, 3]))
+def test_blocked_nms_keeps_what_the_greedy_reference_keeps(count, seed, threshold, dimensions):
+    boxes, scores = random_boxes(count, seed, dimensions=dimensions)
     expected = reference.non_maximum_suppression(boxes.numpy(), scores.numpy(), threshold)
     np.testing.assert_array_equal(ops.non_maximum_suppression(boxes, scores, threshold).numpy(), expected)
 
@@ -105,6 +105,40 @@ def test_roi_align_equals_the_brute_force(aligned):
             plane = features[image, channel].numpy()
             expected = brute_force_roi_align(plane, box, 7, 0.25, aligned=aligned)
             np.testing.assert_allclose(found[row, channel].numpy(), expected, atol=1e-9)
+
+
+def test_roi_align_reads_half_precision_maps_at_exact_places():
+    """Eight bits cannot tell places of half a cell apart on a large map."""
+    columns = torch.arange(200.0).expand(1, 1, 8, 200) / 256  # a ramp that eight bits hold to 1/512
+    box = torch.tensor([[400.0, 8, 428, 16]])
+    exact = ops.roi_align(columns, [box], 7, 0.25)
+    found = ops.roi_align(columns.bfloat16(), [box], 7, 0.25)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), exact, rtol=0, atol=1 / 256)
+    assert (found[0, 0, 0].diff() > 0).all()
+
+
+def test_roi_align_does_not_depend_on_how_the_map_is_laid_out():
+    features = torch.randn(1, 5, 9, 11, generator=torch.Generator().manual_seed(0))
+    boxes = [torch.tensor([[4.0, 6, 30, 25], [-3, 0, 60, 9]])]
+    other = features.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(ops.roi_align(other, boxes, 7, 0.25), ops.roi_align(features, boxes, 7, 0.25))
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 4), st.integers(0, 60), st.integers(0, 1000))
+def test_many_ranked_sets_survive_as_each_alone(sets, count, seed):
+    ranked = torch.stack([random_boxes(count, seed + one, extent=30.0)[0] for one in range(sets)])
+    alive = ops.ranked_survivors(ranked, 0.4)
+    falling = torch.arange(count, 0, -1).float()
+    for one in range(sets):
+        expected = ops.non_maximum_suppression(ranked[one], falling, 0.4)
+        assert torch.nonzero(alive[one])[:, 0].tolist() == expected.tolist()
+
+
+def test_boxes_without_extent_neither_suppress_nor_are_suppressed():
+    ranked = torch.tensor([[5.0, 5, 5, 5], [0, 0, 10, 10], [5, 5, 5, 5], [0, 0, 0, 0]])
+    assert ops.ranked_survivors(ranked, 0.0).all()
 
 
 def test_roi_align_passes_gradients_to_the_features():
