@@ -1,4 +1,4 @@
-"""Which slices make up each batch: a pure function of the seed and the step, so that a resumed run goes on as it would.
+"""Which slices make up each batch: a pure function of seed and number, so that a resumed run goes on as it would.
 
 An epoch draws one random positive slice for every 3D lesion, and half as many slices without a lesion (LENS VI-B, VI-D;
 spec 8). Rejected places come first among the latter. A batch holds slices of one data set only.
@@ -100,9 +100,9 @@ class BatchPlan:
             used.update(int(case) for case in np.unique(pool.free[:, 0]))
         return tuple(sorted(used))
 
-    def batch(self, step: int) -> tuple[SliceChoice, ...]:
-        """Return the slices of a step, `batch_size` of them, all of one data set."""
-        epoch, place = divmod(step, self.batches_per_epoch)
+    def batch(self, number: int) -> tuple[SliceChoice, ...]:
+        """Return the slices of a batch, `batch_size` of them, all of one data set."""
+        epoch, place = divmod(number, self.batches_per_epoch)
         return self._epoch(epoch)[place]
 
     def _plan_epoch(self, epoch: int) -> tuple[tuple[SliceChoice, ...], ...]:
