@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.false_positive_reduction.rescoring import ScoreRule, lesion_probabilities, rescored
-from lens_engine.detector.predict import detect
+from lens_engine.detector.inference import InferenceDetector
+from lens_engine.detector.predict import detect_with
 from lens_engine.evaluation.key_slices import boxes_on_slice, image_name
 from lens_engine.evaluation.truth import CaseTruth
 from lens_engine.findings import FUSED, Finding, SliceBox
@@ -78,11 +79,12 @@ class Measurer:
     def _over(self, cases: Sequence[Case], use: Callable[[Volume, SeriesDetections], T]) -> Iterator[tuple[str, T]]:
         """Detect on every case, and keep only what `use` makes of it."""
         post = self.model.config.post.model_copy(update={"score_threshold": EVALUATION_SCORE})
+        detector = InferenceDetector(self.model)
         for done, case in enumerate(cases):
             self.stop.check()
             self.log.report(Stage.EVALUATE, done, len(cases))
             volume = case.load()
-            yield case.name, use(volume, detect(self.model, volume, post=post))
+            yield case.name, use(volume, detect_with(detector, volume, post=post))
         self.log.report(Stage.EVALUATE, len(cases), len(cases))
 
     def _judged_again(self, volume: Volume, findings: Sequence[Finding]) -> list[Finding]:

@@ -12,7 +12,8 @@ import torch
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoint import load_checkpoint
 from lens_engine.detector.embedding import embed_boxes
-from lens_engine.detector.predict import detect
+from lens_engine.detector.inference import InferenceDetector
+from lens_engine.detector.predict import detect_with
 from lens_engine.errors import GeometryError, JobError, SeriesError
 from lens_engine.findings import Box2D
 from lens_engine.io.series import read_volume
@@ -57,6 +58,7 @@ class Workbench:
         self._embeddings = Embeddings(folder / "embeddings")
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model: tuple[str, LensDetector] | None = None
+        self._detector: tuple[str, InferenceDetector] | None = None
 
     def run(self, task: Task, report: Report) -> dict[str, object]:
         """Do one task and return what the job remembers of it. Raises `LensError` for what a user can understand."""
@@ -89,13 +91,13 @@ class Workbench:
             logger.info("series %s: has detections of %s already, left alone", series.name, task.model_version)
             return _detect_result(detections.read(series.id, task.model_version), skipped=True)
         started = time.monotonic()
-        model = self._load(task.model_version)
+        detector = self._prepared(task.model_version)
         try:
             volume = _volume(series)
         except (SeriesError, GeometryError) as error:
             logger.warning("series %s: cannot be used: %s", series.name, error)
             return {"skipped": True, "boxes": {}, "findings": {}, "problem": f"{series.name}: {error}"}
-        found = detect(model, volume, report)
+        found = detect_with(detector, volume, report)
         detections.write(series.id, task.model_version, found)
         result = _detect_result(found, skipped=False)
         seconds = time.monotonic() - started
@@ -129,11 +131,17 @@ class Workbench:
 
     def _load(self, version: str) -> LensDetector:
         if self._model is None or self._model[0] != version:
-            self._model = None  # give the memory back before the next one comes
+            self._model = self._detector = None  # give the memory back before the next one comes
             record = Models(self._database).get(version)
             logger.info("loading model %s on %s", version, self._device)
             self._model = (version, load_checkpoint(record.folder, self._device)[0])
         return self._model[1]
+
+    def _prepared(self, version: str) -> InferenceDetector:
+        model = self._load(version)
+        if self._detector is None or self._detector[0] != version:
+            self._detector = (version, InferenceDetector(model))
+        return self._detector[1]
 
 
 def _volume(series: SeriesRecord) -> Volume:

@@ -9,7 +9,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lens_engine.detector.assembly import LensDetector
-from lens_engine.detector.predict import detect
+from lens_engine.detector.inference import InferenceDetector
+from lens_engine.detector.predict import detect_with
 from lens_engine.errors import CheckpointError
 from lens_engine.findings import FUSED, Box3D, Finding, Scope
 from lens_engine.io.atomic_files import replace_bytes
@@ -68,8 +69,11 @@ def detector_findings(model: LensDetector, min_score: float) -> Find:
     """
     post = model.config.post.model_copy(update={"score_threshold": min_score})
 
+    detector = InferenceDetector(model)
+
     def find(case: Case) -> Sequence[Finding]:
-        return [finding for finding in detect(model, case.load(), post=post).findings if finding.expert == FUSED]
+        found = detect_with(detector, case.load(), post=post).findings
+        return [finding for finding in found if finding.expert == FUSED]
 
     return find
 
