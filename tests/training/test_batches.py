@@ -140,7 +140,7 @@ def test_batches_are_the_same_for_any_number_of_workers(workers: int):
         return [batch for batch in batch_loader(maker, range(2, 9, 2), workers) if isinstance(batch, Batch)]
 
     expected, found = batches(0, 2**28), batches(workers, 0)
-    assert [batch.step for batch in found] == [2, 4, 6, 8]
+    assert [batch.number for batch in found] == [2, 4, 6, 8]
     for one, other in zip(expected, found, strict=True):
         assert torch.equal(one.images, other.images)
         assert (one.sizes, one.expert) == (other.sizes, other.expert)

@@ -141,7 +141,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_data_set_and_values(stage
     broken = model.proposers[1].sides.last.bias if stages == 1 else model.classifiers[1].bias
     with torch.no_grad():
         broken.fill_(math.nan)
-    with pytest.raises(TrainingError, match=rf"loss of step 0 on data set lung is .*'{part}': nan"):
+    with pytest.raises(TrainingError, match=rf"loss of batch 0 on data set lung is .*'{part}': nan"):
         training_of(model).training_step(batches()[0], 0)
 
 

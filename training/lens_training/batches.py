@@ -41,7 +41,7 @@ class Batch:
         Of each image, in its pixels.
     expert
         Number of the expert that learns.
-    step
+    number
         Its place among all batches of the run.
     """
 
@@ -49,7 +49,7 @@ class Batch:
     sizes: tuple[tuple[int, int], ...]
     labels: tuple[SliceLabels, ...]
     expert: int
-    step: int
+    number: int
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with its images on a device."""
@@ -85,7 +85,7 @@ class BatchMaker:
             sizes=tuple((image.shape[1], image.shape[2]) for image in images),
             labels=tuple(labels for _, labels in samples),
             expert=self.config.experts.index(dataset),
-            step=number,
+            number=number,
         )
 
     def _sample(self, choice: SliceChoice, generator: np.random.Generator) -> tuple[torch.Tensor, SliceLabels]:

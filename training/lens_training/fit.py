@@ -174,6 +174,10 @@ def _quieten_lightning() -> None:
     # Batches are numbered without an end, on purpose, and workers are the user's choice.
     warnings.filterwarnings("ignore", category=PossibleUserWarning)
     warnings.filterwarnings("ignore", category=FutureWarning, module="lightning")
+    # Gradients of 1x1 convolutions in mixed precision come in another layout that means the same.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    # The first step of half precision is skipped on purpose while its scale is too large.
+    warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
 
 
 def _prepare(cache: PlaneCache, plan: BatchPlan, reports: _Reports) -> None:
@@ -181,8 +185,8 @@ def _prepare(cache: PlaneCache, plan: BatchPlan, reports: _Reports) -> None:
     numbers = plan.cases_in_use
     for done, number in enumerate(numbers):
         reports.stop.check()
-        reports.log.report(Stage.PREPARE, done, len(numbers))
         if cache.has_room_for(number):
+            reports.log.report(Stage.PREPARE, done, len(numbers))
             cache.planes(number)
     reports.log.report(Stage.PREPARE, len(numbers), len(numbers))
 

@@ -36,7 +36,7 @@ class DetectorTraining(LightningModule):
     steps
         Of the whole run; decides the learning rate.
     seed
-        With the step, decides which regions and anchors are sampled.
+        With the number of the batch, decides which regions and anchors are sampled.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class DetectorTraining(LightningModule):
         if not np.isfinite(self.latest["loss"]):
             dataset = self.model.config.experts[batch.expert]
             raise TrainingError(
-                f"The loss of step {batch.step} on data set {dataset} is {self.latest}",
+                f"The loss of batch {batch.number} on data set {dataset} is {self.latest}",
                 "Finite numbers are needed",
                 "Lower the learning rate of the recipe, or look for broken scans in the data set",
             )
@@ -94,7 +94,7 @@ class DetectorTraining(LightningModule):
         """Return the losses of a batch, unweighted, by the names of `weights`."""
         features = self.model.forward_features(batch.images)
         outputs = self.model.proposers[batch.expert](features)
-        generator = np.random.default_rng([self._seed, batch.step, _ANCHOR_STREAM])
+        generator = np.random.default_rng([self._seed, batch.number, _ANCHOR_STREAM])
         parts = self._objective.losses(outputs, batch.labels, batch.sizes, generator)
         return parts if self.model.head is None else parts | self._head_parts(features, batch)
 
@@ -116,7 +116,7 @@ class DetectorTraining(LightningModule):
         return head_losses(logits, deltas, regions)
 
     def _sampled_regions(self, features: torch.Tensor, batch: Batch) -> list[RegionTargets]:
-        generator = np.random.default_rng([self._seed, batch.step, _REGION_STREAM])
+        generator = np.random.default_rng([self._seed, batch.number, _REGION_STREAM])
         sampling = RegionSampling(self._recipe.sampling.regions, self._recipe.sampling.lesion_region_share)
         limits = self.model.train_limits
         if self._recipe.sampling.proposals is not None:
