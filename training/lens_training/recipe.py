@@ -94,8 +94,8 @@ class SamplingRecipe(BaseModel):
     make hard negatives."""
     lesion_region_share: float = Field(default=0.25, gt=0, le=1)
     cache_gib: float = Field(default=3.0, gt=0)
-    """Memory for prepared volumes in each training process, shared with its workers. What finds no room is read again for
-    every sample."""
+    """Memory for prepared volumes in each training process, shared with its workers. What finds no room is read again
+    for every sample."""
 
 
 class AugmentationRecipe(BaseModel):
