@@ -36,7 +36,7 @@ PLACES_PER_CASE = 6
 DRAWN_FALSE_POSITIVES = 1.0
 """Pictures show what a reader would see at this many false positives per volume."""
 
-_NAME_WIDTH = 36
+_NAME_WIDTH = 40
 TOLD_RULES = (Overlap.IOBB, Overlap.IOU)
 """Matching rules that the card of a checkpoint tells."""
 
