@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 
+from lens_engine.jobs.environment import available_cores
 from lens_training.errors import TrainingError
 from lens_training.stopping import EXIT_CODE, StopSignal
 
@@ -43,7 +44,10 @@ def run_processes(arguments: Sequence[str], count: int, stop: StopSignal) -> int
 
 
 def _start(arguments: Sequence[str], rank: int, count: int, port: int) -> subprocess.Popen[bytes]:
+    cores = available_cores()
+    threads = min(int(os.environ.get("OMP_NUM_THREADS", cores)), max(cores // count, 1))
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": count, "LOCAL_RANK": rank}
+    place |= {"OMP_NUM_THREADS": threads}
     return subprocess.Popen(
         [sys.executable, "-m", "lens_engine.jobs.guarded", "lens_training", *arguments],
         stdin=subprocess.PIPE,  # closes with us, and ends the process then

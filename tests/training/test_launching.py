@@ -1,0 +1,24 @@
+import os
+import signal
+
+import psutil
+import pytest
+
+from lens_training.errors import TrainingError, TrainingStoppedError
+from lens_training.launching import run_processes
+from lens_training.stopping import StopSignal
+
+
+def test_a_process_that_cannot_even_begin_is_named_with_its_exit_code():
+    with pytest.raises(TrainingError, match="Process 0 of 2 has ended with code 2"):
+        run_processes(["fit", "--no-such-option"], 2, StopSignal())
+    assert not psutil.Process().children()
+
+
+def test_a_stop_before_the_processes_can_listen_ends_them_as_politely():
+    stop = StopSignal()
+    stop.listen()
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(TrainingStoppedError):
+        run_processes(["fit"], 2, stop)
+    assert not psutil.Process().children()
