@@ -37,14 +37,15 @@ def roi_align(
     return bins
 
 
-def _kernels(values: Tensor) -> Any:
-    return _torchvision() if values.is_cuda else None
-
-
 @cache
-def _torchvision() -> Any:
+def torchvision_ops() -> Any:
+    """Return the module `torchvision.ops`, or None where it does not import."""
     try:
         from torchvision import ops
     except (ImportError, OSError, RuntimeError):  # a build for another torch fails in any of these ways
         return None
     return ops
+
+
+def _kernels(values: Tensor) -> Any:
+    return torchvision_ops() if values.is_cuda else None

@@ -116,14 +116,16 @@ def roi_align(features: Tensor, boxes: list[Tensor], pooled: int, scale: float, 
     count = pooled * SAMPLES_PER_BIN
     steps = (torch.arange(count, device=features.device, dtype=exact) + 0.5) / count
     points = low[:, None, :] + steps[None, :, None] * extent[:, None, :]  # (n, count, 2) as x, y
-    x_index, x_weight = _linear_taps(points[..., 0], width)
-    y_index, y_weight = _linear_taps(points[..., 1], height)
-    index = image.view(-1, 1, 1, 1, 1) * height + y_index[:, :, None, :, None]
-    index = index * width + x_index[:, None, :, None, :]  # (n, y, x, 2, 2)
-    weight = y_weight[:, :, None, :, None] * x_weight[:, None, :, None, :] / SAMPLES_PER_BIN**2
+    column, x_weight = _linear_taps(points[..., 0], width)
+    row, y_weight = _linear_taps(points[..., 1], height)
+    first_cell = (image[:, None, None] * height + row) * width
+    index = _as_bags(first_cell, pooled, is_row=True) + _as_bags(column, pooled, is_row=False)
+    y_share = y_weight / SAMPLES_PER_BIN**2
+    weight = _as_bags(y_share, pooled, is_row=True) * _as_bags(x_weight, pooled, is_row=False)
+    bag = (-1, SAMPLES_PER_BIN**2 * 4)
     table = features.permute(0, 2, 3, 1).reshape(-1, channels).contiguous()  # rows apart cost fifty times as much
     bins = functional.embedding_bag(
-        _as_bags(index, pooled), table, per_sample_weights=_as_bags(weight.to(table.dtype), pooled), mode="sum"
+        index.view(bag), table, per_sample_weights=weight.to(table.dtype).view(bag), mode="sum"
     )
     return bins.view(len(every), pooled, pooled, channels).permute(0, 3, 1, 2)
 
@@ -152,8 +154,9 @@ def _linear_taps(points: Tensor, length: int) -> tuple[Tensor, Tensor]:
     return index, torch.stack([1 - share, share], dim=-1) * inside[..., None]
 
 
-def _as_bags(values: Tensor, pooled: int) -> Tensor:
-    """Reorder (n, y samples, x samples, 2, 2) to one row of sixteen per bin."""
-    count = len(values)
-    split = values.view(count, pooled, SAMPLES_PER_BIN, pooled, SAMPLES_PER_BIN, 2, 2)
-    return split.permute(0, 1, 3, 2, 4, 5, 6).reshape(count * pooled * pooled, SAMPLES_PER_BIN**2 * 4)
+def _as_bags(taps: Tensor, pooled: int, *, is_row: bool) -> Tensor:
+    """Return taps (n, count, 2) of one side in the shape of bags, (n, bins, bins, samples, samples, 2, 2)."""
+    count = len(taps)
+    if is_row:
+        return taps.reshape(count, pooled, 1, SAMPLES_PER_BIN, 1, 2, 1)
+    return taps.reshape(count, 1, pooled, 1, SAMPLES_PER_BIN, 1, 2)

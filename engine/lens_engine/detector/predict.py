@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
+from numpy.typing import DTypeLike, NDArray
 
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.config import PostConfig
-from lens_engine.detector.fusion import RankedBoxes
+from lens_engine.detector.fusion import ABSENT, RankedBoxes
 from lens_engine.detector.inference import EXACT, ChunkDetections, InferenceDetector, InferenceSettings
 from lens_engine.detector.preprocess import NetworkGrid, Rectangle, find_body, prepare
 from lens_engine.findings import FUSED
@@ -20,6 +20,8 @@ from lens_engine.volume import Volume
 
 Progress = Callable[[int, int], None]
 """Told how many grid slices are done, and of how many."""
+
+_FIRST_ROWS = 1024
 
 logger = logging.getLogger("lens_engine.detector.predict")
 
@@ -73,44 +75,60 @@ class _Columns:
     def __init__(self, experts: tuple[str, ...], width: int, grid: NetworkGrid) -> None:
         self._grid = grid
         self._experts = (*experts, FUSED)
-        self._parts: list[list[_Part]] = [[] for _ in self._experts]
-        self._embeddings = [np.zeros((0, width), dtype=np.float32)]
+        self._expert_index, self._grid_index = _Rows(np.int16), _Rows(np.int32)
+        self._boxes, self._scores = _Rows(np.float32, 4), _Rows(np.float32)
+        self._embeddings = _Rows(np.float32, width)
 
     def add(self, chunk: ChunkDetections) -> None:
         experts, fused = chunk.detections
         for number in range(len(self._experts) - 1):
-            own = RankedBoxes(experts.boxes[:, number], experts.scores[:, number])
-            self._parts[number].append(self._part(chunk.first, own))
-        self._parts[-1].append(self._part(chunk.first, fused))
-        self._embeddings.append(chunk.embeddings.float().numpy())
+            self._add(number, chunk.first, RankedBoxes(experts.boxes[:, number], experts.scores[:, number]))
+        self._add(len(self._experts) - 1, chunk.first, fused)
+        self._embeddings.extend(chunk.embeddings.numpy())
 
     def proposals(self) -> Proposals:
         """Return everything as columns, ordered by expert and grid slice."""
-        counts = [sum(len(part[0]) for part in parts) for parts in self._parts]
-        every = [part for parts in self._parts for part in parts]
+        expert_index = self._expert_index.array()
+        order = np.argsort(expert_index, kind="stable")
         return Proposals(
             experts=self._experts,
             grid_spacing_mm=self._grid.spacing_mm,
             slice_spacing_mm=self._grid.geometry.spacing_mm[0],
-            expert_index=np.repeat(np.arange(len(counts), dtype=np.int16), counts),
-            grid_index=np.concatenate([part[0] for part in every]),
-            boxes=np.concatenate([part[1] for part in every]),
-            scores=np.concatenate([part[2] for part in every]),
-            embeddings=np.concatenate(self._embeddings),
+            expert_index=expert_index[order],
+            grid_index=self._grid_index.array()[order],
+            boxes=self._boxes.array()[order],
+            scores=self._scores.array()[order],
+            embeddings=self._embeddings.array(),
         )
 
-    def _part(self, first: int, found: RankedBoxes) -> "_Part":
-        """Return the boxes of n slices (n, m) as columns."""
-        is_box = found.scores >= 0
-        grid_index = np.repeat(np.arange(first, first + len(is_box), dtype=np.int32), found.counts.numpy())
-        boxes = self._grid.to_series(_array(found.boxes[is_box])).astype(np.float32)
-        return grid_index, boxes, _array(found.scores[is_box]).astype(np.float32)
+    def _add(self, number: int, first: int, found: RankedBoxes) -> None:
+        """Add the boxes of one expert on n slices (n, m)."""
+        is_box = (found.scores > ABSENT).numpy()
+        slices, _ = np.nonzero(is_box)
+        self._expert_index.extend(np.full(len(slices), number))
+        self._grid_index.extend(first + slices)
+        self._boxes.extend(self._grid.to_series(found.boxes.numpy()[is_box]))
+        self._scores.extend(found.scores.numpy()[is_box])
 
 
-_Part = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]
-"""Grid index, box and score of each box."""
+class _Rows:
+    """Rows that are appended to one array.
 
+    Many small arrays, kept between the network's buffers, would tear up the memory that every next chunk uses again.
+    """
 
-def _array(values: Tensor) -> NDArray[np.floating]:
-    array: NDArray[np.floating] = values.numpy()
-    return array
+    def __init__(self, dtype: DTypeLike, *shape: int) -> None:
+        self._rows = np.empty((_FIRST_ROWS, *shape), dtype=dtype)
+        self._count = 0
+
+    def extend(self, rows: NDArray[Any]) -> None:
+        count = self._count + len(rows)
+        if count > len(self._rows):
+            grown = np.empty((max(count, 2 * len(self._rows)), *self._rows.shape[1:]), dtype=self._rows.dtype)
+            grown[: self._count] = self._rows[: self._count]
+            self._rows = grown
+        self._rows[self._count : count] = rows
+        self._count = count
+
+    def array(self) -> NDArray[Any]:
+        return self._rows[: self._count]
