@@ -29,7 +29,7 @@ from lens_training.world import world_of
 from training.runs import StoppingStream
 from training.scenes import EXPERTS, RECIPE, tiny_model
 
-SHORT_STEPS, LONG_STEPS, STOPPED_STEP = 4, 40, 2
+SHORT_STEPS, LONG_STEPS, STOPPED_STEP = 4, 24, 2
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from lens_training.launching import run_processes
 from lens_training.stopping import StopSignal
 
 
+@pytest.mark.slow
 def test_a_process_that_cannot_even_begin_is_named_with_its_exit_code():
     with pytest.raises(TrainingError, match=r"Process [01] of 2 has ended with code 2"):
         run_processes(["fit", "--no-such-option"], 2, StopSignal())

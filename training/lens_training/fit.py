@@ -20,9 +20,10 @@ from lens_training.allocator import keep_freed_memory
 from lens_training.batches import BatchMaker, batch_loader
 from lens_training.datasets.planes import PlaneCache
 from lens_training.errors import EndedElsewhereError, TrainingError, TrainingStoppedError
-from lens_training.joint import JointTraining
+from lens_training.joint import JointTraining, memory_error
 from lens_training.last_checkpoint import LAST_CHECKPOINT, step_of, weights_of
 from lens_training.progress import ProgressLog, Stage
+from lens_training.recipe import Recipe
 from lens_training.run import Run
 from lens_training.sampling import BatchPlan
 from lens_training.schedule import Precision
@@ -123,7 +124,7 @@ def _train(model: LensDetector, run: Run, plan: BatchPlan, steps: range, reports
             weights_only=True,
         )
     except RuntimeError as error:
-        explained = _explanation(error)
+        explained = _explanation(error, recipe)
         if explained is None:
             raise
         raise explained from error
@@ -191,8 +192,10 @@ def _prepare(cache: PlaneCache, plan: BatchPlan, reports: _Reports) -> None:
     reports.log.report(Stage.PREPARE, len(numbers), len(numbers))
 
 
-def _explanation(error: RuntimeError) -> LensError | None:
+def _explanation(error: RuntimeError, recipe: Recipe) -> LensError | None:
     """Return what an error of torch means where it is the system's or another process's doing."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return memory_error(recipe)
     text = str(error)
     if "DataLoader worker" in text:
         return TrainingError(

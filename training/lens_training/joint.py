@@ -48,11 +48,7 @@ class JointTraining(DetectorTraining):
         except LensError as error:
             failure = error
         except torch.OutOfMemoryError:
-            failure = TrainingError(
-                "The memory of the GPU is too small for a training step",
-                f"A batch has {self._recipe.sampling.batch_size} samples of nine slices",
-                "Lower sampling.batch_size or sampling.regions of the recipe, or set precision to bf16-mixed",
-            )
+            failure = memory_error(self._recipe)
         self._agreement.raise_first(failure)
         return loss
 
@@ -88,3 +84,12 @@ class JointTraining(DetectorTraining):
         return (
             batch if isinstance(batch, LensError) else super().transfer_batch_to_device(batch, device, dataloader_idx)
         )
+
+
+def memory_error(recipe: Recipe) -> TrainingError:
+    """Return what to say when a step does not fit into the memory of the GPU."""
+    return TrainingError(
+        "The memory of the GPU is too small for a training step",
+        f"A batch has {recipe.sampling.batch_size} samples of nine slices",
+        "Lower sampling.batch_size or sampling.regions of the recipe, or set precision to bf16-mixed",
+    )
