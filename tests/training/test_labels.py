@@ -21,6 +21,13 @@ def test_the_slices_a_key_slice_lesion_may_reach_are_no_negatives():
     assert labels.lesion_free_slices(12).tolist() == [0, 1, 9, 10, 11]
 
 
+def test_a_slice_at_the_pole_of_a_sphere_has_no_box_and_is_no_negative():
+    lesion = lesion_of(BALL)
+    clipped = lesion.model_copy(update={"slices": lesion.slices[1:-1]})
+    expected = case_of("lung", lesion).labels.lesion_free_slices(12).tolist()
+    assert case_of("lung", clipped).labels.lesion_free_slices(12).tolist() == expected
+
+
 def test_a_continued_lesion_is_positive_where_it_was_mined_and_one_lesion_with_its_annotation():
     annotation = key_slice_lesion(BALL).model_copy(update={"group": "annotation 1"})
     mined = lesion_of(BALL, origin=LesionOrigin.MINED, group="annotation 1")

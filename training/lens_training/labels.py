@@ -113,12 +113,14 @@ class LesionLabels:
     def lesion_free_slices(self, slice_count: int) -> NDArray[np.intp]:
         """Return the slices that hold no lesion and lie beyond the reach of those drawn on one slice only.
 
+        A slice between the ends of a lesion's 3D box holds it even where it has no box, as at the poles of a sphere.
         Unsure places do not spoil a slice: they are ignored there.
         """
         free = np.ones(slice_count, dtype=bool)
         for lesion in self.lesions:
             if lesion.role is LesionRole.POSITIVE:
                 free[[index for index, *_ in lesion.slices]] = False
+                free[max(0, int(np.floor(lesion.box[2]))) : int(np.ceil(lesion.box[5]))] = False
                 if lesion.key_slice is not None:
                     reach = self._reach_slices(lesion)
                     free[max(0, lesion.key_slice - reach) : lesion.key_slice + reach + 1] = False
