@@ -5,11 +5,13 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lens_engine.detector.config import DetectorConfig, ProposalKind, narrow_lens, published_lens
 from lens_engine.errors import ConfigError
+from lens_engine.findings import Scope
 from lens_training.datasets.reading import DatasetName
 from lens_training.false_positive_reduction.recipe import FprRecipe
 from lens_training.schedule import Precision, ScheduleRecipe
@@ -63,7 +65,7 @@ class PublishedRow(BaseModel):
     model_config = _FROZEN
 
     table: str
-    sensitivity: tuple[float, ...] | None = None
+    sensitivity: tuple[float, ...] | None = Field(default=None, min_length=7, max_length=7)
     average: float | None = None
     ms_per_slice: float | None = None
     with_mining: bool = False
@@ -144,7 +146,7 @@ class PhantomRecipe(BaseModel):
     """Patients of the universal data set, with their complete truth."""
     studies: int = Field(default=1, ge=1)
     """Scans of each patient, months apart."""
-    slice_spacings_mm: tuple[float, ...] = (4.0,)
+    slice_spacings_mm: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(4.0,), min_length=1)
     """Patients take turns with these."""
     withheld_share: float = Field(default=0.4, ge=0, lt=1)
     """Share of the lesions of the universal data set that nobody marked."""
@@ -164,7 +166,7 @@ class Recipe(BaseModel):
     """One line for people."""
     row: PublishedRow | None = None
     """Set for recipes of a row in a published table."""
-    datasets: tuple[DatasetName, ...] = tuple(DatasetName)
+    datasets: tuple[DatasetName, ...] = Field(default=tuple(DatasetName), min_length=1)
     """Data sets to learn from, the universal one first; phantoms take the place of each."""
     steps: int | None = Field(default=None, ge=1)
     """Length of the run; either this or `epochs`."""
@@ -202,6 +204,18 @@ class Recipe(BaseModel):
         if (self.steps is None) == (self.epochs is None):
             given = f"steps is {self.steps} and epochs is {self.epochs}"
             raise ValueError(f"{given}; exactly one of them is needed, the other one null")
+        return self
+
+    @model_validator(mode="after")
+    def _has_each_dataset_once(self) -> "Recipe":
+        given = ", ".join(self.datasets)
+        if len(set(self.datasets)) < len(self.datasets):
+            raise ValueError(f"datasets are {given}; each of them is needed once")
+        scopes = [name.scope for name in self.datasets]
+        if Scope.UNIVERSAL in scopes[1:]:
+            raise ValueError(f"datasets are {given}; the universal one comes first")
+        if self.evaluation.output is EvaluatedOutput.UNIVERSAL and Scope.UNIVERSAL not in scopes:
+            raise ValueError(f"evaluation.output is universal, but datasets are {given}; one of them must be universal")
         return self
 
     @property
