@@ -141,6 +141,8 @@ def test_false_positive_reduction_is_trained_on_the_detectors_findings_and_measu
     network, card = load_network(out / "false-positive-reduction")
     assert card.parent == "quick"
     assert not network.training
+    again = lens_training("recipe", "run", path, "--out", out, "--steps", "1", "--seed", "1")
+    assert "belongs to another run" not in again.stderr
 
 
 @pytest.mark.slow
@@ -193,6 +195,14 @@ def test_a_recipe_learns_from_the_published_layouts_and_is_measured_by_every_pro
     assert "cannot be compared" not in result.stdout
 
 
+def test_a_recipe_of_one_single_type_data_set_compares_its_own_expert(tmp_path: Path, published: Path):
+    path, out = quick(tmp_path, "L2-c"), tmp_path / "out"
+    path.write_text(path.read_text() + "datasets: [luna16]\n")
+    result = lens_training("recipe", "run", path, "--data", published, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert json.loads((out / "results.json").read_text())["output"] == "luna16"
+
+
 def test_a_missing_data_set_is_named_with_its_layout(tmp_path: Path, published: Path):
     (published / "lits").rename(tmp_path / "elsewhere")
     result = lens_training("recipe", "run", quick(tmp_path, "L2-c"), "--data", published, "--out", tmp_path / "out")
@@ -205,6 +215,21 @@ def test_a_published_recipe_asks_where_the_imagenet_weights_are(tmp_path: Path):
     result = lens_training("recipe", "run", "L2-a", "--scale", "published", "--out", tmp_path / "out")
     assert result.exit_code == 1
     assert "--weights FILE" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--weights", "--fpr-weights"])
+def test_weights_that_are_not_there_are_refused_before_the_data_are_read(tmp_path: Path, option: str):
+    missing, out = tmp_path / "weights.pth", tmp_path / "out"
+    result = lens_training("recipe", "run", "L2-a", "--data", tmp_path / "no data", option, missing, "--out", out)
+    assert result.exit_code == 1
+    assert f"{option} got {missing}" in result.stderr
+
+
+def test_a_folder_whose_log_cannot_be_written_is_refused(tmp_path: Path):
+    (tmp_path / "log.jsonl").mkdir()
+    result = lens_training("recipe", "run", "L2-a", "--out", tmp_path)
+    assert result.exit_code == 1
+    assert "log.jsonl cannot be written" in result.stderr
 
 
 def test_a_recipe_without_phantoms_says_how_it_is_used(tmp_path: Path):

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import typer
@@ -20,12 +20,25 @@ ERROR_FILE = "error.json"
 
 
 def log_of(world: World, out: Path, *, resume: bool) -> ProgressLog:
-    """Return where progress goes to: of several processes only the first one speaks."""
+    """Return where progress goes to: of several processes only the first one speaks.
+
+    Raises
+    ------
+    ConfigError
+        If the log cannot be written.
+    """
     if not world.is_first:
         return ProgressLog(None, None)
-    if not resume:
-        (out / LOG_FILE).unlink(missing_ok=True)
-    return ProgressLog(sys.stdout, out / LOG_FILE)
+    file = out / LOG_FILE
+    try:
+        if not resume:
+            file.unlink(missing_ok=True)
+        file.touch()
+    except OSError as error:
+        raise ConfigError(
+            f"{file} cannot be written ({error.strerror})", "A writable folder", "Choose another folder"
+        ) from error
+    return ProgressLog(sys.stdout, file)
 
 
 @contextmanager
@@ -46,7 +59,8 @@ def errors_as_exit_codes(folder: Path, world: World = ALONE) -> Iterator[None]:
         typer.echo(str(error), err=True)
         if folder.is_dir() and world.is_first:
             parts = {"happened": error.happened, "expected": error.expected, "remedy": error.remedy}
-            error_file.write_text(json.dumps(parts), encoding="utf-8")
+            with suppress(OSError):  # the folder may be what is wrong, and the message is told already
+                error_file.write_text(json.dumps(parts), encoding="utf-8")
         raise typer.Exit(1) from error
 
 

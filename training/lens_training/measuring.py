@@ -66,15 +66,12 @@ class Measurer:
     def boxes_on_key_slices(self, cases: Sequence[Case]) -> dict[str, dict[str, NDArray[np.float64]]]:
         """Return the 2D boxes of each expert and the fusion on every key slice, (n, 5) by output and image."""
         drawn = {case.name: sorted({part.slice_index for part in key_sections(case)}) for case in cases}
-        found = dict(self._over(cases, lambda _volume, detections: detections.proposals))
-        return {
-            output: {
-                image_name(name, index): boxes_on_slice(proposals, output, index)
-                for name, proposals in found.items()
-                for index in drawn[name]
-            }
-            for output in (*self.model.config.experts, FUSED)
-        }
+        kept: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in (*self.model.config.experts, FUSED)}
+        for case, proposals in self._over(cases, lambda _volume, detections: detections.proposals):
+            for output, boxes in kept.items():
+                for index in drawn[case]:
+                    boxes[image_name(case, index)] = boxes_on_slice(proposals, output, index)
+        return kept
 
     def _over(self, cases: Sequence[Case], use: Callable[[Volume, SeriesDetections], T]) -> Iterator[tuple[str, T]]:
         """Detect on every case, and keep only what `use` makes of it."""

@@ -76,7 +76,7 @@ def measure_recipe(recipe: Recipe, data: RecipeData, measurer: Measurer, folder:
         If the process was asked to end.
     """
     measured = [_measured(group, measurer, folder if group is data.groups[0] else None) for group in data.groups]
-    output = measurer.model.config.experts[0] if recipe.evaluation.output is EvaluatedOutput.UNIVERSAL else FUSED
+    output = _compared_output(recipe, data, measurer)
     values = {
         "recipe": recipe.name,
         "output": output,
@@ -88,6 +88,12 @@ def measure_recipe(recipe: Recipe, data: RecipeData, measurer: Measurer, folder:
     first = measured[0].report
     text = measured[0].text if first is None else _comparison(recipe.row, first, output, data)
     return RecipeResults({} if first is None else _metrics(first), f"{text}\nEverything measured is in {folder}.")
+
+
+def _compared_output(recipe: Recipe, data: RecipeData, measurer: Measurer) -> str:
+    """Return whose findings stand beside the published row; without a universal data set that of the first group."""
+    fused_or_own = data.groups[0].expert or FUSED
+    return measurer.model.config.experts[0] if recipe.evaluation.output is EvaluatedOutput.UNIVERSAL else fused_or_own
 
 
 def _measured(group: MeasuredGroup, measurer: Measurer, pictures: Path | None) -> _GroupResult:

@@ -21,7 +21,6 @@ from lens_engine.errors import ConfigError
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_training.false_positive_reduction.collecting import detector_findings
 from lens_training.false_positive_reduction.fit import FprRun, fit_network, new_network
-from lens_training.false_positive_reduction.recipe import FprRecipe
 from lens_training.fit import fit
 from lens_training.initial import RESEARCH_NOTICE, new_model
 from lens_training.measuring import Measurer
@@ -91,15 +90,22 @@ def run_recipe(run: RecipeRun, log: ProgressLog, stop: StopSignal, *, resume: bo
         return None
     dtype = torch.float16 if run.recipe.stores_half else torch.float32
     model, card = load_checkpoint(run.folder, _device())  # measured as stored, so that the card tells the truth
-    network = None
-    if run.recipe.false_positive_reduction is not None:
-        network = _train_network(run, run.recipe.false_positive_reduction, model, data, log, stop)
+    network = _train_network(run, model, data, log, stop, resume=resume)
     results = measure_recipe(run.recipe, data, Measurer(model, log, stop, network), run.folder)
     save_checkpoint(model, card.model_copy(update={"metrics": results.metrics}), run.folder, dtype=dtype)
     return results
 
 
 def _check_weights(run: RecipeRun) -> None:
+    """Refuse what would otherwise end the run only after all data were read."""
+    for option, value in (("--weights", run.weights), ("--fpr-weights", run.fpr_weights)):
+        is_word = value in {None, RANDOM} or (option == "--weights" and value == HUB)
+        if not is_word and not Path(str(value)).is_file():
+            raise ConfigError(
+                f"{option} got {value}, and there is no such file",
+                "A state dict with torchvision's names",
+                "Correct the path",
+            )
     if run.recipe.initial_weights is not InitialWeights.IMAGENET:
         return
     if run.weights is None:
@@ -152,9 +158,12 @@ def _load_weights(model: LensDetector, weights: str) -> str:
 
 
 def _train_network(
-    run: RecipeRun, recipe: FprRecipe, model: LensDetector, data: RecipeData, log: ProgressLog, stop: StopSignal
-) -> FprNetwork:
-    """Train the second network on what the detector finds in its own training data, and write its checkpoint."""
+    run: RecipeRun, model: LensDetector, data: RecipeData, log: ProgressLog, stop: StopSignal, *, resume: bool
+) -> FprNetwork | None:
+    """Train the second network, if any, on what the detector finds in its training data; write its checkpoint."""
+    recipe = run.recipe.false_positive_reduction
+    if recipe is None:
+        return None
     folder = run.folder / FPR_FOLDER
     folder.mkdir(exist_ok=True)
     published = None if run.fpr_weights in {None, RANDOM} else Path(str(run.fpr_weights))
@@ -163,7 +172,7 @@ def _train_network(
     parts = [card.weights_digest, data.digest, recipe.model_dump_json(), run.seed, run.fpr_weights]
     fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     fitted = FprRun(data.training_set, recipe, run.seed, fingerprint, folder)
-    outcome = fit_network(network, fitted, detector_findings(model, recipe.min_score), log, stop, resume=True)
+    outcome = fit_network(network, fitted, detector_findings(model, recipe.min_score), log, stop, resume=resume)
     said = {"parent": run.recipe.name, "steps": outcome.steps, "metrics": {}}
     save_network(network, card.model_copy(update=said), folder)
     return load_network(folder, _device())[0]
