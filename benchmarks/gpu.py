@@ -1,0 +1,175 @@
+"""Milliseconds per slice on a GPU, next to the published figure and to what the device could do at best.
+
+`python -m benchmarks.gpu` prints a table and writes `benchmarks/gpu_results.json`; `--device cpu --slices 4` tries the
+script where there is no GPU. The floor is the time that the multiply-accumulates which were really made would take at
+the rate of the device's own large matrix products; the share says how much of the time that explains.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.conditions import conditions, ensure_environment
+from benchmarks.subjects import EXPERTS, loud_detector, noise
+from lens_engine.detector.complexity import count_macs
+from lens_engine.detector.config import published_lens
+from lens_engine.detector.cuda_kernels import torchvision_ops
+from lens_engine.detector.inference import InferenceDetector, InferenceSettings, Precision
+from lens_engine.detector.predict import detect_with
+from lens_engine.geometry import VolumeGeometry
+from lens_engine.volume import Volume
+
+PUBLISHED_MS = 54.0
+"""Of LENS with four experts on a Quadro RTX 6000 [LENS VI-D]; other hardware, weights and numbers of proposals."""
+SIDE = 512
+RESULTS = Path(__file__).with_name("gpu_results.json")
+
+_MATRIX = 8192
+_MATRIX_ON_CPU = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """One assembly in one precision.
+
+    Attributes
+    ----------
+    network_ms
+        Per slice, from grid slices on the device to boxes and embeddings on the host.
+    series_ms
+        Per slice, from int16 voxels on the host to findings.
+    giga_macs
+        Multiply-accumulates (in 10^9) that were made for a slice.
+    floor_ms
+        They at the device's matrix rate.
+    """
+
+    experts: int
+    precision: str
+    chunk: int
+    is_compiled: bool
+    network_ms: float
+    series_ms: float
+    giga_macs: float
+    floor_ms: float
+
+    @property
+    def share_of_floor(self) -> float:
+        """Floor over time of the network, at most 1."""
+        return self.floor_ms / self.network_ms
+
+
+def main() -> None:
+    """Measure one and four experts in both precisions."""
+    ensure_environment()
+    options = _options()
+    device = torch.device(options.device)
+    rates = {precision: matrix_rate(device, precision) for precision in (Precision.BF16, Precision.FP32)}
+    before = conditions() | {"device": _name(device), "torchvision kernels": torchvision_ops() is not None}
+    print("  ".join(f"{name}: {value}" for name, value in before.items()))
+    print("matrix products: " + ", ".join(f"{name} {rate / 1e12:.2f} TFLOP/s" for name, rate in rates.items()))
+    print(
+        f"{'experts':>7} {'precision':>9} {'chunk':>5} {'compiled':>8} {'network':>10} {'series':>10} {'GMAC':>7}"
+        f" {'floor':>9} {'share':>6}"
+    )
+    rows = []
+    for row in _speeds(device, options, rates):
+        print(
+            f"{row.experts:7} {row.precision:>9} {row.chunk:5} {row.is_compiled!s:>8} {row.network_ms:7.2f} ms"
+            f" {row.series_ms:7.2f} ms {row.giga_macs:7.1f} {row.floor_ms:6.2f} ms {row.share_of_floor:6.1%}",
+            flush=True,
+        )
+        rows.append(asdict(row) | {"share_of_floor": row.share_of_floor})
+    print(f"published, 4 experts, Quadro RTX 6000: {PUBLISHED_MS:g} ms")
+    results = {"conditions": before, "flops_per_second": rates, "published_ms": PUBLISHED_MS, "speeds": rows}
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def matrix_rate(device: torch.device, precision: Precision) -> float:
+    """Return the floating-point operations per second of large matrix products, the best of five."""
+    size = _MATRIX_ON_CPU if device.type == "cpu" else _MATRIX
+    one, other = (torch.randn(size, size, device=device, dtype=precision.dtype) for _ in range(2))
+    seconds = [_seconds(device, lambda: one @ other) for _ in range(8)][3:]
+    return 2 * size**3 / min(seconds)
+
+
+def _speeds(device: torch.device, options: argparse.Namespace, rates: dict[Precision, float]) -> Iterator[Speed]:
+    for experts in (1, len(EXPERTS)):
+        model = loud_detector(published_lens(EXPERTS[:experts])).to(device)
+        for precision in (Precision.BF16, Precision.FP32):
+            for compiles in (False, True) if options.compile else (False,):
+                settings = InferenceSettings(precision, compiles, options.chunk)
+                yield _speed(InferenceDetector(model, settings), settings, options, rates[precision])
+
+
+def _speed(detector: InferenceDetector, settings: InferenceSettings, options: argparse.Namespace, rate: float) -> Speed:
+    slices = [image.to(detector.device) for image in noise(options.slices, SIDE)]
+    volume = _volume(options.slices)
+
+    def network() -> None:
+        for _ in detector.detect(iter(slices), len(slices), (SIDE, SIDE), detector.config.post):
+            pass
+
+    def series() -> None:
+        detect_with(detector, volume)
+
+    network()
+    macs = 0 if settings.compiles else count_macs(network) / options.slices
+    network_ms, series_ms = (
+        statistics.median(_seconds(detector.device, run) for _ in range(options.repeats)) / options.slices * 1e3
+        for run in (network, series)
+    )
+    return Speed(
+        experts=len(detector.config.experts),
+        precision=settings.precision.value,
+        chunk=detector.chunk,
+        is_compiled=settings.compiles,
+        network_ms=network_ms,
+        series_ms=series_ms,
+        giga_macs=macs / 1e9,
+        floor_ms=2 * macs / rate * 1e3,
+    )
+
+
+def _volume(slices: int) -> Volume:
+    """Return noise on the network's own grid, all of it body."""
+    voxels = np.random.default_rng(0).integers(-500, 1500, (slices, SIDE, SIDE), dtype=np.int16)
+    return Volume(voxels, VolumeGeometry(voxels.shape, (2.0, 0.8, 0.8)))
+
+
+def _seconds(device: torch.device, run: Callable[[], object]) -> float:
+    _wait(device)
+    started = time.perf_counter()
+    run()
+    _wait(device)
+    return time.perf_counter() - started
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--slices", type=int, default=150, help="grid slices: 150 are a scan of 30 cm")
+    parser.add_argument("--chunk", type=int, help="slices computed at a time (default: that of the device)")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--compile", action="store_true", help="measure the compiled network as well")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
