@@ -10,6 +10,7 @@ from lens_engine.errors import ConfigError
 from lens_training.recipe_files import (
     RECIPES_FOLDER,
     Scale,
+    default_scale,
     find_recipe,
     load_recipe,
     merged,
@@ -126,6 +127,18 @@ def test_a_scale_adds_no_section_that_the_recipe_lacks():
     reduction = load_recipe("lens-fpr", Scale.TINY).false_positive_reduction
     assert reduction is not None
     assert reduction.size == "narrow"
+
+
+@pytest.mark.parametrize("name", system_recipe_names())
+def test_a_published_system_is_tiny_on_phantoms_and_needs_no_weights(name: str):
+    assert default_scale(name, on_phantoms=False) is Scale.PUBLISHED
+    recipe = load_recipe(name, default_scale(name, on_phantoms=True))
+    assert recipe.detector.size == "narrow"
+    assert recipe.initial_weights == "none"
+
+
+def test_the_model_that_ships_is_trained_on_phantoms_as_its_recipe_says():
+    assert default_scale("phantom-demo", on_phantoms=True) is Scale.PUBLISHED
 
 
 def test_a_shown_recipe_is_a_recipe_file_that_says_where_it_comes_from(tmp_path: Path):

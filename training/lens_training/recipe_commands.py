@@ -11,9 +11,8 @@ from rich.console import Console
 from lens_engine.errors import LensError
 from lens_training.command import errors_as_exit_codes, log_of
 from lens_training.launching import run_processes
-from lens_training.recipe import Recipe
 from lens_training.recipe_data import PHANTOM
-from lens_training.recipe_files import Scale, find_recipe, load_recipe, recipe_names, system_recipe_names
+from lens_training.recipe_files import Scale, default_scale, find_recipe, load_recipe, system_recipe_names
 from lens_training.recipe_listing import recipe_table, recipe_text
 from lens_training.recipe_run import RecipeRun, run_recipe
 from lens_training.schedule import Precision
@@ -27,7 +26,7 @@ recipe_app = typer.Typer(no_args_is_help=True, help="List, show and run the reci
 NameArgument = Annotated[str, typer.Argument(help="Name of a recipe (see 'recipe list'), or a YAML file.")]
 ScaleOption = Annotated[
     Scale | None,
-    typer.Option(help="By default 'tiny' for published rows on phantoms, 'published' for the rest."),
+    typer.Option(help="By default 'tiny' to run a published system on phantoms, otherwise 'published'."),
 ]
 
 
@@ -85,16 +84,10 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
             raise typer.Exit(run_processes(sys.argv[1:], devices, stop))
     with errors_as_exit_codes(folder, world), log_of(world, folder, resume=resume) as log:
         options = {"workers": workers, "precision": precision, "tensorboard": tensorboard}
-        recipe = _scaled(name, scale, data).with_length(steps=steps, epochs=epochs).with_options(options)
+        chosen = load_recipe(name, scale or default_scale(name, on_phantoms=data == PHANTOM))
+        recipe = chosen.with_length(steps=steps, epochs=epochs).with_options(options)
         results = run_recipe(
             RecipeRun(recipe, data, folder, seed, weights, fpr_weights, world), log, stop, resume=resume
         )
     if results is not None:
         typer.echo(results.text)
-
-
-def _scaled(name: str, scale: Scale | None, data: str) -> Recipe:
-    """Return the recipe at the scale that was asked for, or at the one that makes sense for the data."""
-    recipe = load_recipe(name, scale or Scale.PUBLISHED)
-    is_row_on_phantoms = name in recipe_names() and recipe.row is not None and data == PHANTOM
-    return load_recipe(name, Scale.TINY) if scale is None and is_row_on_phantoms else recipe

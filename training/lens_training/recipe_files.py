@@ -62,6 +62,11 @@ def system_recipe_names() -> tuple[str, ...]:
     return tuple(name for name in recipe_names() if systems.intersection(find_recipe(name).chain))
 
 
+def default_scale(name: str, *, on_phantoms: bool) -> Scale:
+    """Return the scale that makes sense for the data: phantoms are too few and too plain for a published system."""
+    return Scale.TINY if on_phantoms and name in system_recipe_names() else Scale.PUBLISHED
+
+
 def load_recipe(name_or_path: str, scale: Scale = Scale.PUBLISHED) -> Recipe:
     """Return the recipe of that name, or the one in that file.
 
