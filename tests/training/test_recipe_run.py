@@ -195,6 +195,16 @@ def test_a_recipe_learns_from_the_published_layouts_and_is_measured_by_every_pro
     assert "cannot be compared" not in result.stdout
 
 
+def test_what_cannot_be_used_is_told_with_the_results(tmp_path: Path, published: Path):
+    next((published / "lits").rglob("segmentation-0.nii*")).unlink()
+    path, out = quick(tmp_path, "L2-c"), tmp_path / "out"
+    path.write_text(path.read_text() + "datasets: [lits]\n")
+    result = lens_training("recipe", "run", path, "--data", published, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "left out of lits: 1 x mask missing" in result.stdout
+    assert json.loads((out / "results.json").read_text())["left out"] == {"lits": {"mask missing": 1}}
+
+
 def test_a_recipe_of_one_single_type_data_set_compares_its_own_expert(tmp_path: Path, published: Path):
     path, out = quick(tmp_path, "L2-c"), tmp_path / "out"
     path.write_text(path.read_text() + "datasets: [luna16]\n")

@@ -6,8 +6,8 @@ layout (`datasets.catalogue.LAYOUTS`).
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lens_engine.checkpoint_card import TrainedOn
@@ -44,6 +44,8 @@ class MeasuredGroup:
         Completely annotated in 3D, unless `is_key_slices`.
     expert
         The expert whose data set this is; None where all experts and their fusion are measured.
+    left_out
+        Cases that belong to the group and cannot be measured, by reason.
     is_key_slices
         Only one slice of each lesion was annotated: measured in 2D on those slices.
     nodules, excluded
@@ -54,6 +56,7 @@ class MeasuredGroup:
     cases: tuple[Case, ...]
     expert: str | None = None
     is_key_slices: bool = False
+    left_out: Mapping[str, int] = field(default_factory=dict)
     nodules: tuple[Mark, ...] = ()
     excluded: tuple[Mark, ...] = ()
 
@@ -68,12 +71,15 @@ class RecipeData:
         What to measure on; the first one is what the published row is about.
     digest
         Equal for equal data.
+    left_out
+        By data set: how much could not be used, or was left out on purpose, by reason.
     """
 
     training_set: TrainingSet
     groups: tuple[MeasuredGroup, ...]
     trained_on: TrainedOn
     digest: str
+    left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def experts(self) -> tuple[str, ...]:
@@ -155,6 +161,10 @@ def _published(recipe: Recipe, folder: Path, log: ProgressLog, stop: StopSignal)
         groups=groups,
         trained_on=TrainedOn.PATIENTS,
         digest=_digest([_described(case) for case in training]),
+        left_out={
+            **{reading.dataset.value: dict(reading.skipped) for reading in readings if reading.skipped},
+            **{group.name: dict(group.left_out) for group in groups if group.left_out},
+        },
     )
 
 
@@ -167,7 +177,7 @@ def _groups(reading: Reading, folder: Path, on_progress: Callable[[int, int], No
     if find_manual_file(folder) is not None:
         manual = manual_test_cases(folder, on_progress)
         complete = tuple(case for case in manual.cases if case.split is Split.TEST)
-        groups.append(MeasuredGroup("manual test set", complete))
+        groups.append(MeasuredGroup("manual test set", complete, left_out=manual.skipped))
     if held_out:
         groups.append(MeasuredGroup("key slices of the test split", held_out, is_key_slices=True))
     if not groups:

@@ -81,13 +81,24 @@ def measure_recipe(recipe: Recipe, data: RecipeData, measurer: Measurer, folder:
         "recipe": recipe.name,
         "output": output,
         "published": None if recipe.row is None else recipe.row.model_dump(mode="json"),
+        "left out": data.left_out,
         "groups": {result.group.name: result.values for result in measured},
     }
     write_text_atomically(folder / RESULTS_FILE, json.dumps(values, indent=1) + "\n")
     write_text_atomically(folder / TABLES_FILE, "\n\n".join(f"# {r.group.name}\n\n{r.text}" for r in measured))
     first = measured[0].report
     text = measured[0].text if first is None else _comparison(recipe.row, first, output, data)
-    return RecipeResults({} if first is None else _metrics(first), f"{text}\nEverything measured is in {folder}.")
+    lines = [text, *_left_out(data.left_out), f"Everything measured is in {folder}."]
+    return RecipeResults({} if first is None else _metrics(first), "\n".join(lines))
+
+
+def _left_out(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a line for everything that was neither learnt from nor measured."""
+    return [
+        f"left out of {name}: {count} x {reason}"
+        for name, reasons in left_out.items()
+        for reason, count in reasons.items()
+    ]
 
 
 def _compared_output(recipe: Recipe, data: RecipeData, measurer: Measurer) -> str:
