@@ -20,11 +20,14 @@ from lens_training.datasets.planes import PlaneCache
 from lens_training.datasets.reading import DatasetName, ReadingOptions
 from lens_training.initial import new_model
 from lens_training.module import DetectorTraining
+from lens_training.progress import ProgressLog
 from lens_training.recipe import Recipe
-from lens_training.recipe_data import EXPERT_OF_PHANTOMS
+from lens_training.recipe_data import EXPERT_OF_PHANTOMS, recipe_data
 from lens_training.recipe_files import Scale, load_recipe, recipe_names
 from lens_training.sampling import BatchPlan
+from lens_training.stopping import StopSignal
 from training.datasets.disk import (
+    BRIGHT,
     FEET_FIRST,
     deeplesion_row,
     nodule_row,
@@ -190,6 +193,7 @@ def test_a_recipe_learns_from_the_published_layouts_and_is_measured_by_every_pro
     assert groups["manual test set"]["lesions"] == 1
     assert len(groups["luna16, held-out scans"]["LUNA16 protocol"]["sensitivities"]) == 7
     assert np.isfinite(groups["key slices of the test split"]["fused"]["average"])
+    assert np.isfinite(groups["key slices of the test split"]["fused"]["P3D average per volume"])
     assert [item["output"] for item in groups["luna16, held-out scans"]["outputs"]] == ["luna16"]
     assert "LENS Table II" in result.stdout
     assert "cannot be compared" not in result.stdout
@@ -211,6 +215,25 @@ def test_a_recipe_of_one_single_type_data_set_compares_its_own_expert(tmp_path: 
     result = lens_training("recipe", "run", path, "--data", published, "--out", out)
     assert result.exit_code == 0, result.output
     assert json.loads((out / "results.json").read_text())["output"] == "luna16"
+
+
+def test_what_was_derived_is_kept_for_the_next_run_and_measuring_can_be_done_in_half_precision(
+    tmp_path: Path, published: Path
+):
+    cache, options = tmp_path / "cache", ("--data", published, "--out", tmp_path / "out", "--inference", "bf16")
+    result = lens_training("recipe", "run", quick(tmp_path, "L2-c"), *options, "--cache", cache)
+    assert result.exit_code == 0, result.output
+    assert list(cache.rglob("*.json"))
+
+
+def test_the_margin_of_tight_boxes_is_a_choice_of_the_recipe(tmp_path: Path, published: Path):
+    path = quick(tmp_path, "L2-c")
+    path.write_text(path.read_text() + "reading: {tight_margin_voxels: 0}\n")
+    log = ProgressLog(None, None)
+    data = recipe_data(load_recipe(str(path)), str(published), log, StopSignal())
+    (group,) = (group for group in data.groups if group.expert == "lits")
+    x1, _, _, x2, _, _ = group.cases[0].truth[0]
+    assert (x1, x2) == (BRIGHT[0], BRIGHT[3])
 
 
 def test_a_missing_data_set_is_named_with_its_layout(tmp_path: Path, published: Path):

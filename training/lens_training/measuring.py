@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.false_positive_reduction.rescoring import ScoreRule, lesion_probabilities, rescored
-from lens_engine.detector.inference import InferenceDetector
+from lens_engine.detector.inference import EXACT, InferenceDetector, InferenceSettings
 from lens_engine.detector.predict import detect_with
 from lens_engine.evaluation.key_slices import boxes_on_slice, image_name
 from lens_engine.evaluation.truth import CaseTruth
 from lens_engine.findings import FUSED, Finding, SliceBox
+from lens_engine.froc import prediction_rows
 from lens_engine.proposals import SeriesDetections
 from lens_engine.snapshot import LesionRole
 from lens_engine.volume import Volume
@@ -34,6 +35,22 @@ _SCORE_RULES = {WITH_FPR: ScoreRule.AVERAGE, FPR_ALONE: ScoreRule.ALONE}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class KeySliceFindings:
+    """What one output finds where only key slices were drawn on.
+
+    Attributes
+    ----------
+    boxes
+        2D boxes and scores (n, 5) on each key slice, by `image_name`.
+    rows
+        3D boxes and scores (n, 7) of each case.
+    """
+
+    boxes: dict[str, NDArray[np.float64]]
+    rows: dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Measurer:
     """What is measured, and where progress goes.
 
@@ -43,12 +60,15 @@ class Measurer:
         In evaluation mode, on the device where it shall run.
     network
         Judges the fused findings again; None leaves them as they are.
+    settings
+        How the detector computes.
     """
 
     model: LensDetector
     log: ProgressLog
     stop: StopSignal
     network: FprNetwork | None = None
+    settings: InferenceSettings = EXACT
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -63,20 +83,21 @@ class Measurer:
 
         return dict(self._over(cases, judged))
 
-    def boxes_on_key_slices(self, cases: Sequence[Case]) -> dict[str, dict[str, NDArray[np.float64]]]:
-        """Return the 2D boxes of each expert and the fusion on every key slice, (n, 5) by output and image."""
+    def on_key_slices(self, cases: Sequence[Case]) -> dict[str, KeySliceFindings]:
+        """Return what each expert and the fusion find on and around the key slices, by output."""
         drawn = {case.name: sorted({part.slice_index for part in key_sections(case)}) for case in cases}
-        kept: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in (*self.model.config.experts, FUSED)}
-        for case, proposals in self._over(cases, lambda _volume, detections: detections.proposals):
-            for output, boxes in kept.items():
+        kept = {name: KeySliceFindings({}, {}) for name in (*self.model.config.experts, FUSED)}
+        for case, detections in self._over(cases, lambda _volume, found: found):
+            for output, found in kept.items():
+                found.rows[case] = prediction_rows(detections.findings, output)
                 for index in drawn[case]:
-                    boxes[image_name(case, index)] = boxes_on_slice(proposals, output, index)
+                    found.boxes[image_name(case, index)] = boxes_on_slice(detections.proposals, output, index)
         return kept
 
     def _over(self, cases: Sequence[Case], use: Callable[[Volume, SeriesDetections], T]) -> Iterator[tuple[str, T]]:
         """Detect on every case, and keep only what `use` makes of it."""
         post = self.model.config.post.model_copy(update={"score_threshold": EVALUATION_SCORE})
-        detector = InferenceDetector(self.model)
+        detector = InferenceDetector(self.model, self.settings)
         for done, case in enumerate(cases):
             self.stop.check()
             self.log.report(Stage.EVALUATE, done, len(cases))
@@ -103,6 +124,7 @@ def truth_of(case: Case) -> CaseTruth:
         patient=case.patient,
         boxes=case.truth,
         lesion_types=tuple(fact.lesion_type for fact in facts),
+        organs=tuple(fact.organ for fact in facts),
         diameters_mm=tuple(fact.diameter_mm for fact in facts),
     )
 

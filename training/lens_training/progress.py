@@ -19,6 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from lens_training.errors import TrainingError
+
 
 class Stage(StrEnum):
     """What the training process is doing."""
@@ -70,8 +72,15 @@ class ProgressLog:
         """Say how far a stage is; `details` are shown and logged as they are."""
         seconds = time.monotonic() - self._started
         if self._log_file is not None:
-            with self._log_file.open("a", encoding="utf-8") as file:
-                file.write(_line(stage, done, total, details or {}, seconds))
+            try:
+                with self._log_file.open("a", encoding="utf-8") as file:
+                    file.write(_line(stage, done, total, details or {}, seconds))
+            except OSError as error:
+                raise TrainingError(
+                    f"The log {self._log_file} cannot be written ({error.strerror})",
+                    "A writable folder with enough space is needed",
+                    "Make room, and start again with --resume",
+                ) from error
         self._display.show(stage, done, total, details or {}, seconds)
 
 

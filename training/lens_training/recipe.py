@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lens_engine.detector.config import DetectorConfig, ProposalKind, narrow_lens, published_lens
 from lens_engine.errors import ConfigError
 from lens_engine.findings import Scope
-from lens_training.datasets.reading import DatasetName
+from lens_training.datasets.reading import DatasetName, ReadingOptions
 from lens_training.false_positive_reduction.recipe import FprRecipe
 from lens_training.schedule import Precision, ScheduleRecipe
 
@@ -168,6 +168,8 @@ class Recipe(BaseModel):
     """Set for recipes of a row in a published table."""
     datasets: tuple[DatasetName, ...] = Field(default=tuple(DatasetName), min_length=1)
     """Data sets to learn from, the universal one first; phantoms take the place of each."""
+    reading: ReadingOptions = ReadingOptions()
+    """How published data sets are read: margin, held-out share, fold."""
     steps: int | None = Field(default=None, ge=1)
     """Length of the run; either this or `epochs`."""
     epochs: int | None = Field(default=None, ge=1)
@@ -221,7 +223,16 @@ class Recipe(BaseModel):
     @property
     def deciding_fields(self) -> str:
         """Everything that decides the weights, as JSON; how fast and how loud the run is does not."""
-        indifferent = ("workers", "log_every", "checkpoint_every", "tensorboard", "title", "row", "evaluation")
+        indifferent = (
+            "workers",
+            "log_every",
+            "checkpoint_every",
+            "tensorboard",
+            "title",
+            "row",
+            "evaluation",
+            "reading",
+        )
         return self.model_dump_json(exclude=dict.fromkeys(indifferent, True) | {"sampling": {"cache_gib": True}})
 
     def steps_in(self, batches_per_epoch: int, processes: int = 1) -> int:

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from lens_engine.detector.inference import InferenceSettings
+from lens_engine.detector.inference import Precision as InferencePrecision
 from lens_engine.errors import LensError
 from lens_training.command import errors_as_exit_codes, log_of
 from lens_training.launching import run_processes
@@ -73,6 +75,10 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that prepare batches, per device.")] = None,
     precision: Annotated[Precision | None, typer.Option(help="Instead of the recipe's.")] = None,
     tensorboard: Annotated[bool | None, typer.Option(help="Write event files to OUT/tensorboard.")] = None,
+    inference: Annotated[
+        InferencePrecision, typer.Option(help="Numbers of the network when it is measured.")
+    ] = InferencePrecision.FP32,
+    cache: Annotated[Path | None, typer.Option(help="Folder that keeps what masks and headers said.")] = None,
 ) -> None:
     """Train and measure a recipe, on phantom patients or on the published data sets."""
     stop = StopSignal()
@@ -83,11 +89,12 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
         if not world.is_started:
             raise typer.Exit(run_processes(sys.argv[1:], devices, stop))
     with errors_as_exit_codes(folder, world), log_of(world, folder, resume=resume) as log:
-        options = {"workers": workers, "precision": precision, "tensorboard": tensorboard}
         chosen = load_recipe(name, scale or default_scale(name, on_phantoms=data == PHANTOM))
+        reading = chosen.reading if cache is None else chosen.reading.model_copy(update={"cache": cache})
+        options = {"workers": workers, "precision": precision, "tensorboard": tensorboard, "reading": reading}
         recipe = chosen.with_length(steps=steps, epochs=epochs).with_options(options)
-        results = run_recipe(
-            RecipeRun(recipe, data, folder, seed, weights, fpr_weights, world), log, stop, resume=resume
-        )
+        settings = InferenceSettings(inference)
+        run = RecipeRun(recipe, data, folder, seed, weights, fpr_weights, settings, world)
+        results = run_recipe(run, log, stop, resume=resume)
     if results is not None:
         typer.echo(results.text)

@@ -152,7 +152,7 @@ def _published(recipe: Recipe, folder: Path, log: ProgressLog, stop: StopSignal)
         stop.check()
         log.report(Stage.PREPARE, done, total)
 
-    readings = [read_dataset(name, folder / name, on_progress=on_progress) for name in recipe.datasets]
+    readings = [read_dataset(name, folder / name, recipe.reading, on_progress) for name in recipe.datasets]
     cases = [case for reading in readings for case in reading.cases]
     training = tuple(case for case in cases if case.split is Split.TRAIN)
     groups = tuple(group for reading in readings for group in _groups(reading, folder / reading.dataset, on_progress))

@@ -17,6 +17,7 @@ from lens_engine.evaluation.outcomes import instructive_places, outcomes_of
 from lens_engine.evaluation.overlay_figure import overlay_figure
 from lens_engine.evaluation.report import RULES, EvaluationReport, MeasuredValue, evaluate_findings
 from lens_engine.evaluation.report_text import report_text
+from lens_engine.evaluation.single_slices import match_single_slices
 from lens_engine.evaluation.sweeps import at_rates
 from lens_engine.findings import FUSED, Finding
 from lens_engine.froc import FALSE_POSITIVE_RATES, HIT_THRESHOLD, match, prediction_rows
@@ -128,14 +129,25 @@ def _measured(group: MeasuredGroup, measurer: Measurer, pictures: Path | None) -
 
 def _on_key_slices(group: MeasuredGroup, measurer: Measurer) -> _GroupResult:
     truth = truth_of_key_slices({case.name: key_sections(case) for case in group.cases})
+    in_3d = {case.name: case.truth for case in group.cases}
     values, lines = {}, [f"{len(truth)} key slices; sensitivity in % at false positives per image"]
     lines.append(f"{'':32}" + "".join(f"{rate:>7g}" for rate in MULAN_RATES.reported) + "    avg of the first four")
-    for output, boxes in measurer.boxes_on_key_slices(group.cases).items():
-        curve = match_key_slices(boxes, truth).curve()
+    for output, kept in measurer.on_key_slices(group.cases).items():
+        curve = match_key_slices(kept.boxes, truth).curve()
         found = curve.sensitivity_at(MULAN_RATES.reported).tolist()
         average = MULAN_RATES.average(curve)
-        values[output] = {"rates": MULAN_RATES.reported, "sensitivities": found, "average": average}
+        stacked = match_single_slices(kept.rows, in_3d).curve()
+        values[output] = {
+            "rates": MULAN_RATES.reported,
+            "sensitivities": found,
+            "average": average,
+            "P3D average per volume": stacked.average_sensitivity,
+        }
         lines.append(f"{output:32}" + "".join(f"{100 * value:7.1f}" for value in found) + f"{100 * average:7.1f}")
+        lines.append(
+            f"{output + ', ' + stacked.rule:32}  average at 1/8 to 8 false positives per volume"
+            f" {100 * stacked.average_sensitivity:.1f}"
+        )
     return _GroupResult(group, values, "\n".join(lines) + "\n")
 
 

@@ -17,6 +17,7 @@ from lens_engine.detector.checkpoint import load_checkpoint, save_checkpoint
 from lens_engine.detector.false_positive_reduction.checkpoint import load_network, save_network
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.imagenet import download_imagenet, load_imagenet_file
+from lens_engine.detector.inference import EXACT, InferenceSettings
 from lens_engine.errors import ConfigError
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_training.false_positive_reduction.collecting import detector_findings
@@ -53,6 +54,8 @@ class RecipeRun:
         File with the published ImageNet weights of DenseNet-121, `HUB` or `RANDOM`; None where the user said nothing.
     fpr_weights
         File with those of ResNet-18 for false-positive reduction, or `RANDOM`.
+    inference
+        How the detector computes when it is measured.
     """
 
     recipe: Recipe
@@ -61,6 +64,7 @@ class RecipeRun:
     seed: int = 0
     weights: str | None = None
     fpr_weights: str | None = None
+    inference: InferenceSettings = EXACT
     world: World = ALONE
 
 
@@ -91,7 +95,7 @@ def run_recipe(run: RecipeRun, log: ProgressLog, stop: StopSignal, *, resume: bo
     dtype = torch.float16 if run.recipe.stores_half else torch.float32
     model, card = load_checkpoint(run.folder, _device())  # measured as stored, so that the card tells the truth
     network = _train_network(run, model, data, log, stop, resume=resume)
-    results = measure_recipe(run.recipe, data, Measurer(model, log, stop, network), run.folder)
+    results = measure_recipe(run.recipe, data, Measurer(model, log, stop, network, run.inference), run.folder)
     save_checkpoint(model, card.model_copy(update={"metrics": results.metrics}), run.folder, dtype=dtype)
     return results
 

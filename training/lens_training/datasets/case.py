@@ -13,6 +13,9 @@ from lens_engine.snapshot import Lesion, LesionRole
 from lens_engine.volume import Volume
 from lens_training.labels import TIGHT_BOX_MARGIN_VOXELS, LesionLabels
 
+ORGANS = ("lung", "liver", "kidney", "bone", "lymph node")
+"""Lesion types that name an organ; the others of DeepLesion are regions of the body."""
+
 
 @dataclass(frozen=True, slots=True)
 class LesionFacts:
@@ -28,6 +31,11 @@ class LesionFacts:
 
     lesion_type: str | None = None
     diameter_mm: float | None = None
+
+    @property
+    def organ(self) -> str | None:
+        """The organ, where the type names one."""
+        return self.lesion_type if self.lesion_type in ORGANS else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
