@@ -26,19 +26,12 @@ def conditions() -> dict[str, str | int | float]:
     """Return what a reader has to know about the machine and its load."""
     return {
         "machine": platform.machine(),
-        "processor": _processor(),
         "matrix units": torch.backends.cpu.get_cpu_capability() + (" AMX" if _has_amx() else ""),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "load": round(os.getloadavg()[0], 2),
         **{name: os.environ.get(name, "") for name in SETTINGS},
     }
-
-
-def _processor() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return platform.processor() or "unknown"
 
 
 def _has_amx() -> bool:

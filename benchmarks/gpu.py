@@ -10,11 +10,12 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.conditions import conditions, ensure_environment
 from benchmarks.subjects import EXPERTS, loud_detector, noise
@@ -49,6 +50,8 @@ class Speed:
         Multiply-accumulates (in 10^9) that were made for a slice.
     floor_ms
         They at the device's matrix rate.
+    peak_gib
+        Largest memory on the GPU.
     """
 
     experts: int
@@ -59,6 +62,7 @@ class Speed:
     series_ms: float
     giga_macs: float
     floor_ms: float
+    peak_gib: float
 
     @property
     def share_of_floor(self) -> float:
@@ -77,13 +81,14 @@ def main() -> None:
     print("matrix products: " + ", ".join(f"{name} {rate / 1e12:.2f} TFLOP/s" for name, rate in rates.items()))
     print(
         f"{'experts':>7} {'precision':>9} {'chunk':>5} {'compiled':>8} {'network':>10} {'series':>10} {'GMAC':>7}"
-        f" {'floor':>9} {'share':>6}"
+        f" {'floor':>9} {'share':>6} {'memory':>9}"
     )
     rows = []
     for row in _speeds(device, options, rates):
         print(
             f"{row.experts:7} {row.precision:>9} {row.chunk:5} {row.is_compiled!s:>8} {row.network_ms:7.2f} ms"
-            f" {row.series_ms:7.2f} ms {row.giga_macs:7.1f} {row.floor_ms:6.2f} ms {row.share_of_floor:6.1%}",
+            f" {row.series_ms:7.2f} ms {row.giga_macs:7.1f} {row.floor_ms:6.2f} ms {row.share_of_floor:6.1%}"
+            f" {row.peak_gib:5.1f} GiB",
             flush=True,
         )
         rows.append(asdict(row) | {"share_of_floor": row.share_of_floor})
@@ -101,41 +106,43 @@ def matrix_rate(device: torch.device, precision: Precision) -> float:
 
 
 def _speeds(device: torch.device, options: argparse.Namespace, rates: dict[Precision, float]) -> Iterator[Speed]:
+    slices = [image.to(device) for image in noise(options.slices, SIDE)]
     for experts in (1, len(EXPERTS)):
         model = loud_detector(published_lens(EXPERTS[:experts])).to(device)
         for precision in (Precision.BF16, Precision.FP32):
-            for compiles in (False, True) if options.compile else (False,):
-                settings = InferenceSettings(precision, compiles, options.chunk)
-                yield _speed(InferenceDetector(model, settings), settings, options, rates[precision])
+            plain = InferenceDetector(model, InferenceSettings(precision, chunk=options.chunk))
+            macs = count_macs(lambda detector=plain: _run(detector, slices)) / len(slices)
+            yield _speed(plain, slices, options.repeats, macs, rates[precision])
+            if options.compile:
+                compiled = InferenceDetector(model, InferenceSettings(precision, compiles=True, chunk=options.chunk))
+                row = _speed(compiled, slices, options.repeats, macs, rates[precision])
+                yield replace(row, is_compiled=True)
 
 
-def _speed(detector: InferenceDetector, settings: InferenceSettings, options: argparse.Namespace, rate: float) -> Speed:
-    slices = [image.to(detector.device) for image in noise(options.slices, SIDE)]
-    volume = _volume(options.slices)
-
-    def network() -> None:
-        for _ in detector.detect(iter(slices), len(slices), (SIDE, SIDE), detector.config.post):
-            pass
-
-    def series() -> None:
-        detect_with(detector, volume)
-
-    network()
-    macs = 0 if settings.compiles else count_macs(network) / options.slices
+def _speed(detector: InferenceDetector, slices: list[Tensor], repeats: int, macs: float, rate: float) -> Speed:
+    volume = _volume(len(slices))
+    _run(detector, slices)  # compiles, and finds the fastest convolutions
+    _forget_peak(detector.device)
     network_ms, series_ms = (
-        statistics.median(_seconds(detector.device, run) for _ in range(options.repeats)) / options.slices * 1e3
-        for run in (network, series)
+        statistics.median(_seconds(detector.device, run) for _ in range(repeats)) / len(slices) * 1e3
+        for run in (lambda: _run(detector, slices), lambda: detect_with(detector, volume))
     )
     return Speed(
         experts=len(detector.config.experts),
-        precision=settings.precision.value,
+        precision=detector.precision.value,
         chunk=detector.chunk,
-        is_compiled=settings.compiles,
+        is_compiled=False,
         network_ms=network_ms,
         series_ms=series_ms,
         giga_macs=macs / 1e9,
         floor_ms=2 * macs / rate * 1e3,
+        peak_gib=_peak_gib(detector.device),
     )
+
+
+def _run(detector: InferenceDetector, slices: list[Tensor]) -> None:
+    for _ in detector.detect(iter(slices), len(slices), (SIDE, SIDE), detector.config.post):
+        pass
 
 
 def _volume(slices: int) -> Volume:
@@ -155,6 +162,16 @@ def _seconds(device: torch.device, run: Callable[[], object]) -> float:
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def _forget_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak_gib(device: torch.device) -> float:
+    """Return the largest memory on the device since it was last forgotten; 0 on a CPU."""
+    return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0
 
 
 def _name(device: torch.device) -> str:

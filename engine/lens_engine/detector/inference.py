@@ -41,7 +41,8 @@ class Precision(StrEnum):
     BF16 = "bf16"
     """Several times as fast where there are matrix units for it (GPU, AMX), elsewhere slower.
 
-    Not the same output: features differ by about 1 % (root mean square), scores by 0.01 to 0.03.
+    Not the same output: features differ by about 1 % (root mean square). Of the boxes with a score of at least 0.1, 19
+    in 20 are found by both (IoU > 0.7), and of these 19 in 20 have scores that differ by less than 0.03.
     """
 
     @property
@@ -111,6 +112,7 @@ class InferenceDetector:
     def __init__(self, model: LensDetector, settings: InferenceSettings = EXACT) -> None:
         self.config = model.config
         self.embedding_width = model.embedding_width
+        self.precision = settings.precision
         self.device = next(model.parameters()).device
         self.chunk = settings.chunk or _CHUNK.get(self.device.type, _OTHER_CHUNK)
         dtype = settings.precision.dtype

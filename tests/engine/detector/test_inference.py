@@ -7,12 +7,19 @@ import numpy as np
 import pytest
 import torch
 
+from lens_engine.boxes import overlaps
+from lens_engine.checkpoint_card import demo_checkpoint_folder
 from lens_engine.detector import ops
+from lens_engine.detector.checkpoint import load_checkpoint
 from lens_engine.detector.config import AnchorConfig, ProposalKind
 from lens_engine.detector.inference import InferenceDetector, InferenceSettings, Precision
+from lens_engine.detector.predict import detect
 from lens_engine.detector.preprocess import prepare
 from lens_engine.detector.reference import dense_proposals, detect_on_slice
 from lens_engine.errors import CheckpointError, ConfigError
+from lens_engine.geometry import VolumeGeometry
+from lens_engine.phantom.patient import UNIVERSAL, VAL_SEEDS, make_patient
+from lens_engine.volume import Volume
 
 ASSEMBLIES = list(itertools.product(ProposalKind, (1, 2)))
 CPU = torch.device("cpu")
@@ -116,6 +123,28 @@ def test_half_precision_keeps_features_within_its_tolerance(tiny_detector, make_
     assert found.dtype == torch.bfloat16
     error = (found.float() - expected).square().mean().sqrt() / expected.std()
     assert 1e-4 < float(error) < 0.02
+
+
+def test_half_precision_keeps_the_boxes_of_a_trained_detector_within_its_tolerance():
+    model, _ = load_checkpoint(demo_checkpoint_folder())
+    voxels = make_patient(VAL_SEEDS[1], UNIVERSAL).series[0].volume.voxels[20:50]
+    volume = Volume(voxels, VolumeGeometry(voxels.shape, (4.0, 1.4, 1.4)))
+    single, half = (
+        detect(model, volume, settings=InferenceSettings(precision)).proposals
+        for precision in (Precision.FP32, Precision.BF16)
+    )
+    differences = []
+    for one, other in ((single, half), (half, single)):
+        for row in np.flatnonzero(one.scores >= 0.1):
+            rivals = np.flatnonzero(
+                (other.grid_index == one.grid_index[row]) & (other.expert_index == one.expert_index[row])
+            )
+            found = rivals[overlaps(one.boxes[[row]], other.boxes[rivals])[0] > 0.7]
+            differences.append(np.abs(other.scores[found] - one.scores[row]).min(initial=1.0))
+    assert len(differences) > 200
+    assert np.mean(np.array(differences) < 1) >= 0.95
+    assert np.mean(np.array(differences) < 0.03) >= 0.95**2
+    assert max(differences) > 1e-4  # it is not single precision under another name
 
 
 def test_output_that_is_not_finite_is_reported_with_its_slice(tiny_detector):
