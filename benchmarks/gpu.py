@@ -94,7 +94,7 @@ def main() -> None:
         rows.append(asdict(row) | {"share_of_floor": row.share_of_floor})
     print(f"published, 4 experts, Quadro RTX 6000: {PUBLISHED_MS:g} ms")
     results = {"conditions": before, "flops_per_second": rates, "published_ms": PUBLISHED_MS, "speeds": rows}
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    options.results.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def matrix_rate(device: torch.device, precision: Precision) -> float:
@@ -185,6 +185,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--chunk", type=int, help="slices computed at a time (default: that of the device)")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--compile", action="store_true", help="measure the compiled network as well")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="file for the figures, as JSON")
     return parser.parse_args()
 
 
