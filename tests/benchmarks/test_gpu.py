@@ -22,5 +22,5 @@ def test_the_gpu_script_runs_where_there_is_no_gpu(tmp_path):
         (4, "bf16"),
         (4, "fp32"),
     ]
-    assert all(0 < row["floor_ms"] for row in speeds)
+    assert all(row["floor_ms"] > 0 for row in speeds)
     assert all(row["giga_macs"] > 50 for row in speeds)
