@@ -87,7 +87,7 @@ class ChunkDetections(NamedTuple):
     detections
         Of the n slices.
     embeddings
-        float32 (m, width) of unit length, for the fused boxes slice after slice.
+        (m, width) of unit length, for the fused boxes slice after slice.
     """
 
     first: int

@@ -33,7 +33,8 @@ def assembly(config, kind, stages):
 def detected(model, prepared, settings):
     """Return (experts + fused) lists of (boxes, scores) of every grid slice, and the embeddings of the fused ones."""
     detector, grid, found = InferenceDetector(model, settings), prepared.grid, []
-    for chunk in detector.detect(prepared.network_slices(CPU), grid.count, grid.size, model.config.post):
+    slices = prepared.network_slices(detector.device)
+    for chunk in detector.detect(slices, grid.count, grid.size, model.config.post):
         experts, fused = chunk.detections
         ends = np.cumsum(fused.counts.tolist())
         for i, embeddings in enumerate(np.split(chunk.embeddings, ends[:-1])):
@@ -100,6 +101,30 @@ def test_single_precision_differs_only_where_a_decision_hangs_on_it(tiny_detecto
         found = detected(tiny_detector, prepared, InferenceSettings(chunk=chunk))
         for (sets, _), reference, is_clear in zip(found, exact, clear, strict=True):
             assert is_same(sets, reference, 1e-5) or not is_clear
+
+
+@pytest.mark.gpu
+def test_a_gpu_finds_the_boxes_of_the_plain_detector(tiny_detector, make_volume):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    prepared = prepare(make_volume(20), tiny_detector.config)
+    exact = referred(tiny_detector, prepared, torch.float64)
+    double = copy.deepcopy(tiny_detector).double()
+    clear = [margin(double, reference, prepared.grid.size) > 1e-5 for reference in exact]
+    found = detected(tiny_detector.cuda(), prepared, InferenceSettings())
+    for (sets, _), reference, is_clear in zip(found, exact, clear, strict=True):
+        assert is_same(sets, reference, 1e-5) or not is_clear
+
+
+@pytest.mark.parametrize("stages", [1, 2])
+def test_slices_without_any_proposal_have_no_boxes(loud_detector, tiny_config, make_volume, stages):
+    config = assembly(tiny_config, ProposalKind.AFP, stages)
+    proposal = config.proposal.model_copy(update={"min_side": 1000.0})
+    model = loud_detector(config.model_copy(update={"proposal": proposal}))
+    found = detected(model, prepare(make_volume(4), config), InferenceSettings())
+    assert len(found) == 4
+    assert not any(len(scores) for sets, _ in found for _, scores in sets)
+    assert all(embeddings.shape == (0, model.embedding_width) for _, embeddings in found)
 
 
 def test_single_precision_features_are_those_of_the_plain_detector(tiny_detector, make_volume):

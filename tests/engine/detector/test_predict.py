@@ -1,8 +1,11 @@
+import threading
+
 import numpy as np
 import pytest
 
 from lens_engine.detector.config import AnchorConfig, PostConfig, ProposalKind, narrow_lens
-from lens_engine.detector.predict import detect
+from lens_engine.detector.inference import InferenceDetector
+from lens_engine.detector.predict import detect, detect_with
 from lens_engine.detector.preprocess import prepare
 from lens_engine.findings import FUSED
 from lens_engine.geometry import VolumeGeometry
@@ -80,6 +83,22 @@ def test_progress_reaches_the_number_of_grid_slices(tiny_detector, make_volume):
     detect(tiny_detector, make_volume(7), on_progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (8, 8)
     assert told == sorted(told)
+
+
+def test_stopping_early_leaves_no_thread_behind(tiny_detector, make_volume):
+    def stop(done, total):
+        raise InterruptedError("enough")
+
+    with pytest.raises(InterruptedError):
+        detect(tiny_detector, make_volume(60), on_progress=stop)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+
+
+def test_one_prepared_detector_serves_many_series(tiny_detector, make_volume):
+    detector = InferenceDetector(tiny_detector)
+    for slices in (7, 4):
+        volume = make_volume(slices)
+        assert same_boxes(detect_with(detector, volume), detect(tiny_detector, volume))
 
 
 def test_findings_lie_inside_the_series(tiny_detector, make_volume):
