@@ -20,13 +20,13 @@ from benchmarks.conditions import ensure_environment
 from lens_engine.boxes import Overlap, overlaps, pad_in_plane
 from lens_engine.checkpoint_card import demo_checkpoint_folder
 from lens_engine.detector.assembly import BoxSet, LensDetector
-from lens_engine.detector.checkpoint import load_checkpoint
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.config import PostConfig
-from lens_engine.detector.predict import detect
+from lens_engine.detector.inference.predict import detect
+from lens_engine.detector.inference.reference import detect_on_slice
 from lens_engine.detector.preprocess import NetworkGrid, Rectangle, body_rectangle, prepare
-from lens_engine.detector.reference import detect_on_slice
+from lens_engine.evaluation.froc import match, prediction_rows
 from lens_engine.findings import FUSED, Finding
-from lens_engine.froc import match, prediction_rows
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.series import read_volume, scan
 from lens_engine.phantom.patient import TEST_SEEDS, UNIVERSAL, make_patient

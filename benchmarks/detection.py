@@ -10,8 +10,8 @@ from benchmarks.measure import Comparison, Growth, compare
 from benchmarks.subjects import EXPERTS, loud_detector, noise, sample
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.config import narrow_lens, published_lens
-from lens_engine.detector.inference import ChunkDetections, InferenceDetector, InferenceSettings, Precision
-from lens_engine.detector.reference import ReferenceSlice, detect_on_slice
+from lens_engine.detector.inference.reference import ReferenceSlice, detect_on_slice
+from lens_engine.detector.inference.whole_volume import ChunkDetections, InferenceDetector, InferenceSettings, Precision
 
 SIDE = 512
 PLAIN_SLICES = 3

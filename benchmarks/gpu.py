@@ -21,9 +21,9 @@ from benchmarks.conditions import conditions, ensure_environment
 from benchmarks.subjects import EXPERTS, loud_detector, noise
 from lens_engine.detector.complexity import count_macs
 from lens_engine.detector.config import published_lens
-from lens_engine.detector.cuda_kernels import torchvision_ops
-from lens_engine.detector.inference import InferenceDetector, InferenceSettings, Precision
-from lens_engine.detector.predict import detect_with
+from lens_engine.detector.inference.predict import detect_with
+from lens_engine.detector.inference.whole_volume import InferenceDetector, InferenceSettings, Precision
+from lens_engine.detector.network.cuda_kernels import torchvision_ops
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from benchmarks.conditions import ensure_environment
 from benchmarks.measure import Growth
 from lens_engine.checkpoint_card import demo_checkpoint_folder
-from lens_engine.detector.checkpoint import load_checkpoint
-from lens_engine.detector.predict import detect
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
+from lens_engine.detector.inference.predict import detect
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.phantom.patient import UNIVERSAL, VAL_SEEDS, make_patient
 from lens_engine.volume import Volume

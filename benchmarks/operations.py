@@ -11,8 +11,8 @@ from torch.nn import functional
 from benchmarks.measure import Comparison, compare
 from benchmarks.subjects import crowded_boxes
 from lens_engine import boxes as plain_boxes
-from lens_engine.detector import ops
-from lens_engine.detector.cuda_kernels import torchvision_ops
+from lens_engine.detector.network import ops
+from lens_engine.detector.network.cuda_kernels import torchvision_ops
 
 BOXES, CHANNELS, CELLS = 300, 512, 128
 POOLED, SCALE = 7, 0.25

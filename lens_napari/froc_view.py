@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 
 from lens_engine.boxes import Overlap
 from lens_engine.evaluation.bootstrap import Interval
+from lens_engine.evaluation.froc import FrocCurve, rule_name
+from lens_engine.evaluation.froc_figure import figure
 from lens_engine.evaluation.report import CurvePoints, MeasuredValue
 from lens_engine.findings import FUSED
-from lens_engine.froc import FrocCurve, rule_name
-from lens_engine.froc_figure import figure
-from lens_engine.store.models import ModelRecord
+from lens_engine.store.model_versions import ModelRecord
 
 SHOWN_RULE = Overlap.IOBB
 """The official rule; IoU is told in words beside it."""
@@ -49,7 +49,7 @@ def froc_view(records: Sequence[ModelRecord], evaluations: Mapping[str, Sequence
     records
         Oldest first.
     evaluations
-        Of each version, oldest first; see `lens_engine.jobs.evaluation` for the form.
+        Of each version, oldest first; see `lens_engine.tasks.evaluation` for the form.
     """
     latest = {version: stored[-1] for version, stored in evaluations.items() if stored}
     measured = [record for record in records if record.version in latest]

@@ -14,9 +14,9 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from lens_engine.errors import JobError
 from lens_engine.findings import Split
-from lens_engine.jobs.client import open_queue
 from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, JobKind, MineInputs, TrainInputs
 from lens_engine.jobs.launcher import ensure_worker
+from lens_engine.jobs.queue import open_queue
 from lens_engine.jobs.status import JobQueue, JobState, JobStatus
 from lens_napari.background import Lane
 from lens_napari.froc_view import FrocView, froc_view

@@ -19,7 +19,7 @@ from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.detections import Detections
-from lens_engine.store.models import ModelRecord, Models
+from lens_engine.store.model_versions import ModelRecord, Models
 from lens_engine.store.snapshots import Snapshots
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Window, preset_for

@@ -117,4 +117,4 @@ def read_card(folder: Path) -> CheckpointCard:
 
 def demo_checkpoint_folder() -> Path:
     """Return the folder of the demo model that ships with the package."""
-    return Path(__file__).parent / "detector" / "demo_model"
+    return Path(__file__).parent / "detector" / "checkpoints" / "demo_model"

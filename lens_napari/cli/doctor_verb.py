@@ -15,7 +15,7 @@ from lens_engine.errors import LensError
 from lens_engine.jobs.launcher import worker_alive
 from lens_engine.project import Project
 from lens_engine.store.database import Database
-from lens_engine.store.models import Models
+from lens_engine.store.model_versions import Models
 from lens_napari.cli.context import console
 
 PACKAGES = ("lens-napari", "napari", "numpy", "SimpleITK", "SQLAlchemy", "dbos", "torch", "lightning")

@@ -13,18 +13,18 @@ from rich.table import Column, Table
 
 from lens_engine.errors import JobError, StoreError
 from lens_engine.findings import Split
-from lens_engine.io.manual_test_set import ExportFormat
-from lens_engine.jobs.client import open_queue
+from lens_engine.io.annotations.manual_test_set import ExportFormat
 from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, MineInputs, TrainInputs
 from lens_engine.jobs.launcher import ensure_worker
+from lens_engine.jobs.queue import open_queue
 from lens_engine.jobs.results import DetectResult, EvaluateResult, MineResult, TrainResult
 from lens_engine.jobs.status import JobState, JobStatus, wait_for
 from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
-from lens_engine.store.exporting import export_test_set
-from lens_engine.store.models import ModelRecord, Models
+from lens_engine.store.exchange.exporting import export_test_set
+from lens_engine.store.model_versions import ModelRecord, Models
 from lens_engine.store.snapshots import Snapshots
 from lens_napari.cli.context import console, open_project, progress_bar
 
@@ -189,7 +189,7 @@ def worker(
 ) -> None:
     """Run jobs in the foreground until interrupted (needs the extra 'engine')."""
     project = open_project(context)
-    command = [sys.executable, "-m", "lens_engine.jobs.worker", "--project", str(project.folder)]
+    command = [sys.executable, "-m", "lens_engine.worker.worker", "--project", str(project.folder)]
     command += ["--idle-minutes", str(idle_minutes)]
     if executor_id is not None:
         command += ["--executor-id", executor_id]

@@ -6,7 +6,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from lens_engine.store.models import Models
+from lens_engine.store.model_versions import Models
 from lens_napari.cli.context import console, open_database
 
 

@@ -8,10 +8,10 @@ from rich.markup import escape
 
 from lens_engine.errors import LensError
 from lens_engine.findings import Scope, Split
-from lens_engine.ingest import add_scans, import_annotations
-from lens_engine.new_project import create_project
 from lens_engine.store.catalog import Catalog
-from lens_engine.store.importing import UNIVERSAL_DATASET
+from lens_engine.store.exchange.importing import UNIVERSAL_DATASET
+from lens_engine.store.exchange.ingest import add_scans, import_annotations
+from lens_engine.store.new_project import create_project
 from lens_napari.cli.context import Refusals, console, open_database, progress_bar
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from lens_engine.errors import ProjectError
 from lens_engine.findings import Box3D, Scope, Split
-from lens_engine.ingest import add_scans, import_annotations
-from lens_engine.new_project import create_project
 from lens_engine.phantom.cohort import CohortReport, plan_demo, write_cohort
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
-from lens_engine.store.importing import UNIVERSAL_DATASET
+from lens_engine.store.exchange.importing import UNIVERSAL_DATASET
+from lens_engine.store.exchange.ingest import add_scans, import_annotations
+from lens_engine.store.new_project import create_project
 
 MARKER = ".lens-demo"
 """A folder with this file is a demo of ours and may be made anew."""

@@ -11,15 +11,15 @@ from rich.markup import escape
 
 from lens_engine.errors import JobError
 from lens_engine.findings import Split
-from lens_engine.jobs.client import open_queue
 from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, MineInputs, TrainInputs
 from lens_engine.jobs.launcher import ensure_worker
+from lens_engine.jobs.queue import open_queue
 from lens_engine.jobs.results import DetectResult, EvaluateResult, MineResult, TrainResult
 from lens_engine.jobs.status import JobState, JobStatus, wait_for
 from lens_engine.snapshot import LabelSet
 from lens_engine.store.catalog import Catalog
-from lens_engine.store.exporting import export_test_set
-from lens_engine.store.models import Models
+from lens_engine.store.exchange.exporting import export_test_set
+from lens_engine.store.model_versions import Models
 from lens_engine.store.snapshots import Snapshots
 from lens_napari.application import review
 from lens_napari.demo.demo_project import DemoProject, build_demo_project

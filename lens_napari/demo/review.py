@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from lens_engine.errors import JobError
 from lens_engine.findings import Rule, Verdict
-from lens_engine.jobs.client import open_queue
 from lens_engine.jobs.inputs import JobKind
+from lens_engine.jobs.queue import open_queue
 from lens_engine.jobs.status import JobState, JobStatus
 from lens_engine.project import Project
 from lens_napari.application import open_project

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QFont
 from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QTreeWidget, QTreeWidgetItem
 
-from lens_engine.store.models import ModelRecord
+from lens_engine.store.model_versions import ModelRecord
 from lens_napari.palette import UNDECIDED
 from lens_napari.panels.parts import Panel, button, label
 from lens_napari.wording import DEMO_ADVICE

@@ -22,7 +22,8 @@ FORBIDDEN_IN_THE_VIEWER = (
     "safetensors",
     "lens_engine.detector",
     "lens_engine.mining",
-    "lens_engine.jobs.worker",
+    "lens_engine.worker",
+    "lens_engine.tasks",
     "lens_training",
 )
 
@@ -79,8 +80,8 @@ def test_no_part_of_the_viewer_loads_torch_or_what_needs_it() -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_everything_but_detector_and_worker_runs_without_torch() -> None:
-    needs_torch = ("lens_engine.detector", "lens_engine.jobs")
+def test_everything_but_detector_and_tasks_runs_without_torch() -> None:
+    needs_torch = ("lens_engine.detector", "lens_engine.tasks")
     modules = [name for name in modules_of("lens_engine") if not name.startswith(needs_torch)]
     result = run_python(IMPORT_ALL, "torch", ",".join(modules))
     assert result.returncode == 0, result.stderr

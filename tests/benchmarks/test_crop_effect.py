@@ -5,7 +5,7 @@ import torch
 from benchmarks.crop_effect import agreement, cropped_by_slice
 from benchmarks.subjects import EXPERTS, loud_detector
 from lens_engine.detector.config import narrow_lens
-from lens_engine.detector.predict import detect
+from lens_engine.detector.inference.predict import detect
 from lens_engine.detector.preprocess import body_rectangle
 from lens_engine.findings import FUSED, Finding
 from lens_engine.geometry import VolumeGeometry

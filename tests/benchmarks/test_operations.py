@@ -3,7 +3,7 @@ import torch
 from benchmarks import operations
 from benchmarks.subjects import crowded_boxes
 from lens_engine.boxes import non_maximum_suppression
-from lens_engine.detector import ops
+from lens_engine.detector.network import ops
 
 
 def test_the_other_roi_aligns_pool_the_same():

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from lens_engine.boxes import Overlap
 from lens_engine.errors import BoxError
+from lens_engine.evaluation.froc import FALSE_POSITIVE_RATES, FrocCurve, Matches, evaluate, match, prediction_rows
 from lens_engine.findings import FUSED, Finding
-from lens_engine.froc import FALSE_POSITIVE_RATES, FrocCurve, Matches, evaluate, match, prediction_rows
 
 PUBLISHED_ROWS = {  # spec R1: sensitivity in % at the seven rates, and their printed average
     "L2-base": ((11.2, 16.3, 24.3, 32.8, 41.6, 50.9, 60.1), 33.9),

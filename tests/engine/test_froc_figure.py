@@ -9,8 +9,8 @@ import pytest
 
 from lens_engine.errors import BoxError
 from lens_engine.evaluation.bootstrap import Interval
-from lens_engine.froc import FrocCurve
-from lens_engine.froc_figure import figure
+from lens_engine.evaluation.froc import FrocCurve
+from lens_engine.evaluation.froc_figure import figure
 
 
 def curve(found: float = 0.5, lesions: int = 10, rule: str = "3D IoBB ≥ 0.3") -> FrocCurve:
@@ -44,8 +44,8 @@ def test_a_picture_of_nothing_can_be_drawn(tmp_path: Path) -> None:
 
 def test_drawing_needs_no_display_and_no_pyplot(tmp_path: Path) -> None:
     code = (
-        "import sys; import numpy as np; from lens_engine.froc import evaluate;"
-        "from lens_engine.froc_figure import figure;"
+        "import sys; import numpy as np; from lens_engine.evaluation.froc import evaluate;"
+        "from lens_engine.evaluation.froc_figure import figure;"
         "curve = evaluate({}, {'a': np.asarray([[0, 0, 0, 1, 1, 1.0]])});"
         f"figure({{'v1': curve}}).savefig({str(tmp_path / 'froc.png')!r});"
         "sys.exit('matplotlib.pyplot' in sys.modules)"

@@ -8,12 +8,12 @@ import SimpleITK as sitk
 
 from lens_engine.errors import LensError, ProjectError
 from lens_engine.findings import Scope, Split
-from lens_engine.ingest import add_scans, import_annotations
 from lens_engine.project import Project
 from lens_engine.store.annotations import Annotations
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
-from lens_engine.store.exporting import complete_rows
+from lens_engine.store.exchange.exporting import complete_rows
+from lens_engine.store.exchange.ingest import add_scans, import_annotations
 
 
 @pytest.fixture

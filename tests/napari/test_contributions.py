@@ -17,7 +17,8 @@ FORBIDDEN = (
     "safetensors",
     "lens_engine.detector",
     "lens_engine.mining",
-    "lens_engine.jobs.worker",
+    "lens_engine.worker",
+    "lens_engine.tasks",
 )
 IMPORT_SECONDS = 1.0
 

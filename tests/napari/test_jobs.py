@@ -11,7 +11,7 @@ from lens_engine.jobs.inputs import JobKind
 from lens_engine.jobs.status import JobState
 from lens_engine.project import Project
 from lens_engine.store.database import Database
-from lens_engine.store.models import Models
+from lens_engine.store.model_versions import Models
 from lens_napari.background import Lane
 from lens_napari.froc_view import froc_view
 from lens_napari.jobs_controller import JobsController

@@ -4,9 +4,9 @@ import torch
 
 from lens_engine.boxes import overlaps, pad_in_plane
 from lens_engine.checkpoint_card import WEIGHTS_NAME, TrainedOn, demo_checkpoint_folder, read_card
-from lens_engine.detector.checkpoint import load_checkpoint
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.config import DetectorConfig, narrow_lens
-from lens_engine.detector.predict import detect
+from lens_engine.detector.inference.predict import detect
 from lens_engine.findings import FUSED
 from lens_engine.phantom.patient import DATASETS, UNIVERSAL, VAL_SEEDS, make_patient
 from lens_training.datasets.phantoms import validation_cases

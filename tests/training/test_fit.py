@@ -15,7 +15,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, read_card
-from lens_engine.detector.checkpoint import load_checkpoint, save_checkpoint
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from lens_engine.snapshot import Snapshot
 from lens_training.cli import app
 from lens_training.datasets.snapshot import training_set

@@ -5,7 +5,7 @@ import torch
 from densenet121_weights import densenet121
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
-from lens_engine.detector.checkpoint import save_checkpoint
+from lens_engine.detector.checkpoints.checkpoint import save_checkpoint
 from lens_engine.detector.config import ProposalKind
 from lens_engine.errors import CheckpointError
 from lens_training.initial import model_from_checkpoint, new_model, with_more_experts

@@ -16,7 +16,7 @@ import yaml
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.detector.assembly import LensDetector
-from lens_engine.detector.checkpoint import load_checkpoint, save_checkpoint
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from lens_engine.snapshot import Snapshot
 from lens_training.batches import BatchMaker
 from lens_training.datasets.snapshot import training_set

@@ -7,7 +7,7 @@ import torch
 from lens_engine.boxes import overlaps
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.config import AnchorConfig, ProposalKind
-from lens_engine.detector.reference import detect_on_slice
+from lens_engine.detector.inference.reference import detect_on_slice
 from lens_engine.errors import ConfigError
 from lens_training.batches import Batch, BatchMaker
 from lens_training.errors import TrainingError

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from lens_engine.checkpoint_card import TrainedOn, read_card
 from lens_engine.detector.assembly import LensDetector
-from lens_engine.detector.checkpoint import load_checkpoint
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.false_positive_reduction.checkpoint import load_network
 from lens_engine.findings import Split
 from lens_training.batches import BatchMaker

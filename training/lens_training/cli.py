@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from lens_engine.checkpoint_card import CheckpointCard, read_card
-from lens_engine.detector.checkpoint import save_checkpoint
+from lens_engine.detector.checkpoints.checkpoint import save_checkpoint
 from lens_engine.errors import ConfigError
 from lens_engine.snapshot import Snapshot
 from lens_training.command import errors_as_exit_codes, log_of

@@ -6,8 +6,8 @@ import torch
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.detector.assembly import LensDetector
-from lens_engine.detector.checkpoint import load_checkpoint
-from lens_engine.detector.imagenet import load_imagenet_file
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
+from lens_engine.detector.checkpoints.imagenet import load_imagenet_file
 from lens_training.recipe import DetectorRecipe
 
 _EXPERT_PARTS = ("proposers", "classifiers", "regressors")

@@ -49,7 +49,7 @@ def _start(arguments: Sequence[str], rank: int, count: int, port: int) -> subpro
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": count, "LOCAL_RANK": rank}
     place |= {"OMP_NUM_THREADS": threads}
     return subprocess.Popen(
-        [sys.executable, "-m", "lens_engine.jobs.guarded", "lens_training", *arguments],
+        [sys.executable, "-m", "lens_engine.worker.end_with_parent", "lens_training", *arguments],
         stdin=subprocess.PIPE,  # closes with us, and ends the process then
         env=os.environ | {name: str(value) for name, value in place.items()},
     )

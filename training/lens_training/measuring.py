@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.false_positive_reduction.rescoring import ScoreRule, lesion_probabilities, rescored
-from lens_engine.detector.inference import EXACT, InferenceDetector, InferenceSettings
-from lens_engine.detector.predict import detect_with
+from lens_engine.detector.inference.predict import detect_with
+from lens_engine.detector.inference.whole_volume import EXACT, InferenceDetector, InferenceSettings
+from lens_engine.evaluation.froc import prediction_rows
 from lens_engine.evaluation.key_slices import boxes_on_slice, image_name
 from lens_engine.evaluation.truth import CaseTruth
 from lens_engine.findings import FUSED, Finding, SliceBox
-from lens_engine.froc import prediction_rows
 from lens_engine.proposals import SeriesDetections
 from lens_engine.snapshot import LesionRole
 from lens_engine.volume import Volume

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lens_engine.detector.inference import InferenceSettings
-from lens_engine.detector.inference import Precision as InferencePrecision
+from lens_engine.detector.inference.whole_volume import InferenceSettings
+from lens_engine.detector.inference.whole_volume import Precision as InferencePrecision
 from lens_engine.errors import LensError
 from lens_training.command import errors_as_exit_codes, log_of
 from lens_training.launching import run_processes

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from lens_engine.boxes import Overlap
 from lens_engine.checkpoint_card import TrainedOn
+from lens_engine.evaluation.froc import FALSE_POSITIVE_RATES, HIT_THRESHOLD, match, prediction_rows
+from lens_engine.evaluation.froc_figure import figure
 from lens_engine.evaluation.key_slices import MULAN_RATES, match_key_slices, truth_of_key_slices
 from lens_engine.evaluation.luna16 import candidates_of, evaluate_luna16
 from lens_engine.evaluation.outcomes import instructive_places, outcomes_of
@@ -20,8 +22,6 @@ from lens_engine.evaluation.report_text import report_text
 from lens_engine.evaluation.single_slices import match_single_slices
 from lens_engine.evaluation.sweeps import at_rates
 from lens_engine.findings import FUSED, Finding
-from lens_engine.froc import FALSE_POSITIVE_RATES, HIT_THRESHOLD, match, prediction_rows
-from lens_engine.froc_figure import figure
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_training.datasets.luna16 import Mark
 from lens_training.measuring import FPR_ALONE, WITH_FPR, Measurer, key_sections, truth_of

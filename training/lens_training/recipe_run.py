@@ -13,11 +13,11 @@ import torch
 
 from lens_engine.checkpoint_card import DEMO_NOTICE, CheckpointCard, TrainedOn, read_card
 from lens_engine.detector.assembly import LensDetector
-from lens_engine.detector.checkpoint import load_checkpoint, save_checkpoint
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from lens_engine.detector.checkpoints.imagenet import download_imagenet, load_imagenet_file
 from lens_engine.detector.false_positive_reduction.checkpoint import load_network, save_network
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
-from lens_engine.detector.imagenet import download_imagenet, load_imagenet_file
-from lens_engine.detector.inference import EXACT, InferenceSettings
+from lens_engine.detector.inference.whole_volume import EXACT, InferenceSettings
 from lens_engine.errors import ConfigError
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_training.false_positive_reduction.collecting import detector_findings

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lens_engine.detector import ops
-from lens_engine.detector.backbone import STRIDE, DenseBackbone
-from lens_engine.detector.box_coder import decode_boxes
 from lens_engine.detector.config import DetectorConfig
-from lens_engine.detector.head import SharedHead, classifier, regressor
+from lens_engine.detector.network import ops
+from lens_engine.detector.network.backbone import STRIDE, DenseBackbone
+from lens_engine.detector.network.box_coder import decode_boxes
+from lens_engine.detector.network.head import SharedHead, classifier, regressor
 from lens_engine.detector.proposal_networks.base import ProposalNetwork
 from lens_engine.detector.proposal_networks.build import build_proposal_network
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lens_engine.detector.assembly import LensDetector
-from lens_engine.detector.backbone import ROLES, STRIDE, DenseBackbone, check_padded
 from lens_engine.detector.config import DetectorConfig
+from lens_engine.detector.network.backbone import ROLES, STRIDE, DenseBackbone, check_padded
 
 _PUBLISHED_SIZE = (512, 512)
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.errors import BoxError
-from lens_engine.froc import FALSE_POSITIVE_RATES, Matches
+from lens_engine.evaluation.froc import FALSE_POSITIVE_RATES, Matches
 
 LEVEL = 0.95
 """Share of the resamples inside an interval."""

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from lens_engine.boxes import Overlap, overlaps
 from lens_engine.errors import BoxError
-from lens_engine.findings import Finding, SliceBox
-from lens_engine.froc import (
+from lens_engine.evaluation.froc import (
     Matches,
     VolumeHits,
     check_volumes,
@@ -21,6 +20,7 @@ from lens_engine.froc import (
     pool,
     rule_name,
 )
+from lens_engine.findings import Finding, SliceBox
 
 CROSS_SECTION_IOU = 0.5
 

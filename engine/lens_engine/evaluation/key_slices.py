@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.boxes import Overlap
+from lens_engine.evaluation.froc import FrocCurve, Matches, match
 from lens_engine.findings import SliceBox
-from lens_engine.froc import FrocCurve, Matches, match
 from lens_engine.proposals import Proposals
 from lens_engine.stacking import nearest_grid_index
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from lens_engine.boxes import centres
 from lens_engine.errors import BoxError
 from lens_engine.evaluation.bootstrap import Interval, patient_resamples, percentile_interval, points_needed
-from lens_engine.findings import Finding
-from lens_engine.froc import (
+from lens_engine.evaluation.froc import (
     FALSE_POSITIVE_RATES,
     FrocCurve,
     Matches,
@@ -25,6 +24,7 @@ from lens_engine.froc import (
     pool,
     prediction_rows,
 )
+from lens_engine.findings import Finding
 from lens_engine.geometry import VolumeGeometry
 
 MAX_MARKS_PER_SCAN = 100

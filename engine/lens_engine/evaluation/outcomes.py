@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lens_engine.boxes import sizes
 from lens_engine.errors import BoxError
-from lens_engine.froc import Matches, checked_predictions, checked_truth
+from lens_engine.evaluation.froc import Matches, checked_predictions, checked_truth
 
 
 class Outcome(StrEnum):

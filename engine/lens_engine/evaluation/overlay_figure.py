@@ -1,6 +1,6 @@
 """Slices of a case with what was right, wrong and missed, as the papers show their detections.
 
-Only matplotlib's objects are used, never pyplot, as in `lens_engine.froc_figure`.
+Only matplotlib's objects are used, never pyplot, as in `lens_engine.evaluation.froc_figure`.
 """
 
 import math
@@ -16,8 +16,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from lens_engine.evaluation.froc_figure import BACKGROUND, GRID, TEXT
 from lens_engine.evaluation.outcomes import CaseOutcomes, Outcome, Place
-from lens_engine.froc_figure import BACKGROUND, GRID, TEXT
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Preset, preset_for
 

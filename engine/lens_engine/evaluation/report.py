@@ -16,12 +16,12 @@ from lens_engine.boxes import Overlap
 from lens_engine.errors import BoxError
 from lens_engine.evaluation.bootstrap import Interval, average_interval, patient_resamples
 from lens_engine.evaluation.cross_sections import match_cross_sections
+from lens_engine.evaluation.froc import DRAWN_RATES, FALSE_POSITIVE_RATES, FrocCurve, Matches, match, prediction_rows
 from lens_engine.evaluation.strata import NOT_STATED, Dimension, by_stratum, size_classes
 from lens_engine.evaluation.sweeps import OVERLAP_THRESHOLDS, SCORE_THRESHOLDS, ScorePoint, at_rates, at_scores
 from lens_engine.evaluation.sweeps import overlap_sweep as sweep
 from lens_engine.evaluation.truth import CaseTruth
 from lens_engine.findings import FUSED, Finding
-from lens_engine.froc import DRAWN_RATES, FALSE_POSITIVE_RATES, FrocCurve, Matches, match, prediction_rows
 
 RULES = (Overlap.IOBB, Overlap.IOU, Overlap.IOBBGT)
 """The official rule and its companions."""

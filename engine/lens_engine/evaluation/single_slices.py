@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lens_engine.boxes import Overlap, overlaps
 from lens_engine.errors import BoxError
-from lens_engine.froc import (
+from lens_engine.evaluation.froc import (
     HIT_THRESHOLD,
     Matches,
     VolumeHits,

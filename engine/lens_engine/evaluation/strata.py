@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from lens_engine.errors import BoxError
-from lens_engine.froc import Matches
+from lens_engine.evaluation.froc import Matches
 
 SIZE_EDGES_MM = (10.0, 15.0, 20.0, 30.0, 50.0)
 """Limits of the size classes; below 10 mm is the hard class, 15 to 20 and from 50 mm on the easy ones (R13, D-4)."""

@@ -16,7 +16,7 @@ from PIL import Image
 
 from lens_engine.errors import SeriesError
 from lens_engine.geometry import VolumeGeometry
-from lens_engine.io.deeplesion_csv import FILE_NAME, DeepLesionRow, read_rows
+from lens_engine.io.annotations.deeplesion_csv import FILE_NAME, DeepLesionRow, read_rows
 from lens_engine.io.hounsfield import canonical_hounsfield, to_hounsfield
 from lens_engine.io.series_source import FoundSeries, GivenName, SeriesFormat, SeriesSource, parse_series_name
 from lens_engine.volume import Volume

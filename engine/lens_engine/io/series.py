@@ -11,9 +11,9 @@ from pathlib import Path
 
 from lens_engine.errors import LensError, SeriesError
 from lens_engine.io.deeplesion_png import describe_sub_volume, is_deeplesion_png, read_png_volume, sub_volumes
-from lens_engine.io.dicom_headers import CtHeader, DamagedSliceError, read_header
-from lens_engine.io.dicom_series import describe_series, read_dicom_volume
-from lens_engine.io.image_files import describe_image_file, is_image_file, read_image_volume
+from lens_engine.io.dicom.headers import CtHeader, DamagedSliceError, read_header
+from lens_engine.io.dicom.series import describe_series, read_dicom_volume
+from lens_engine.io.images.image_files import describe_image_file, is_image_file, read_image_volume
 from lens_engine.io.series_source import FoundSeries, ScanReport, SeriesFormat, SeriesSource, SkipReason
 from lens_engine.volume import Volume
 

@@ -1,5 +1,5 @@
-"""Background jobs: what can be asked for, how it is going, and the worker processes that do it.
+"""Background jobs as anyone may import them: what can be asked for, how it is going, and how a worker is started.
 
-`status` and `inputs` are plain values, `client` asks, `launcher` starts a worker; `worker`, `workflows` and `child`
-run in other processes and are the only ones that may meet torch.
+`inputs`, `status` and `results` are plain values, `queue` asks and follows, `launcher` starts a worker. The worker
+itself is `lens_engine.worker`, and what its child process does is `lens_engine.tasks`.
 """

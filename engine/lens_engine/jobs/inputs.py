@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lens_engine.findings import Split
-from lens_engine.io.manual_test_set import ExportFormat
+from lens_engine.io.annotations.manual_test_set import ExportFormat
 
 
 class JobKind(StrEnum):

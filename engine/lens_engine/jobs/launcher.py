@@ -34,7 +34,7 @@ def ensure_worker(project: Project) -> bool:
             "A worker is needed for jobs",
             "Start 'lens worker' where the engine is installed, or install it here: pip install 'lens-napari[engine]'",
         )
-    command = [sys.executable, "-m", "lens_engine.jobs.worker", "--project", str(project.folder)]
+    command = [sys.executable, "-m", "lens_engine.worker.worker", "--project", str(project.folder)]
     project.jobs_folder.mkdir(parents=True, exist_ok=True)
     with (project.jobs_folder / WORKER_LOG).open("ab") as log:
         process = subprocess.Popen(

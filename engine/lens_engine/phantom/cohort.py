@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lens_engine.errors import ExportError
 from lens_engine.findings import Split
-from lens_engine.io.deeplesion_csv import FILE_NAME
+from lens_engine.io.annotations.deeplesion_csv import FILE_NAME
 from lens_engine.phantom.patient import (
     DATASETS,
     DEFAULT_SETTINGS,

@@ -15,9 +15,9 @@ import numpy as np
 
 from lens_engine.boxes import clip, pad_in_plane
 from lens_engine.findings import Split
-from lens_engine.io.deeplesion_csv import COLUMNS
-from lens_engine.io.imported import TestSetPart
-from lens_engine.io.manual_test_set import ManualSubVolume, rows_from_boxes, write_pickle
+from lens_engine.io.annotations.deeplesion_csv import COLUMNS
+from lens_engine.io.annotations.imported import TestSetPart
+from lens_engine.io.annotations.manual_test_set import ManualSubVolume, rows_from_boxes, write_pickle
 from lens_engine.phantom.patient import GENERATOR_VERSION, PhantomLesion, PhantomPatient, PhantomSeries
 
 BOX_MARGIN_PIXELS = 5.0

@@ -18,9 +18,9 @@ from lens_engine.findings import Scope, Split
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.series_source import SeriesFormat, SeriesSource
 from lens_engine.store.database import Database, in_portions
+from lens_engine.store.exchange.series_adder import NewSeries, SeriesAdder, draw_split, hashed_key
 from lens_engine.store.roots import Roots, machine_roots
 from lens_engine.store.schema import DatasetRow, PatientRow, RootRow, SeriesRow, StudyRow
-from lens_engine.store.series_adder import NewSeries, SeriesAdder, draw_split, hashed_key
 
 __all__ = ["Catalog", "DatasetRecord", "NewSeries", "PatientRecord", "SeriesRecord", "draw_split", "hashed_key"]
 

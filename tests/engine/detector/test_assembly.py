@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from lens_engine.boxes import non_maximum_suppression
-from lens_engine.detector import ops
 from lens_engine.detector.assembly import LensDetector, ProposalLimits
 from lens_engine.detector.config import ProposalKind, narrow_lens, published_lens
+from lens_engine.detector.network import ops
 from lens_engine.detector.proposal_networks.base import boxes_around
 
 

@@ -4,10 +4,10 @@ import torch
 from torch import nn
 
 from lens_engine.detector.assembly import LensDetector
-from lens_engine.detector.backbone import DenseBackbone, DenseTrunk
 from lens_engine.detector.config import ProposalKind, narrow_lens, published_lens
+from lens_engine.detector.inference.shared_features import SharedBackbone
+from lens_engine.detector.network.backbone import DenseBackbone, DenseTrunk
 from lens_engine.detector.preprocess import prepare
-from lens_engine.detector.shared import SharedBackbone
 
 FOUR = ("universal", "lung", "liver", "lymph node")
 

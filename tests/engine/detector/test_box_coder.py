@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from lens_engine.detector.box_coder import decode_boxes, encode_boxes
+from lens_engine.detector.network.box_coder import decode_boxes, encode_boxes
 
 
 def test_decoding_inverts_encoding():

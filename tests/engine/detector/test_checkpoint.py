@@ -9,9 +9,9 @@ from safetensors.torch import load_file, save_file
 
 from lens_engine.checkpoint_card import CARD_NAME, WEIGHTS_NAME, CheckpointCard, TrainedOn, read_card
 from lens_engine.detector.assembly import LensDetector
-from lens_engine.detector.checkpoint import load_checkpoint, save_checkpoint
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from lens_engine.detector.config import ProposalKind, narrow_lens
-from lens_engine.detector.predict import detect
+from lens_engine.detector.inference.predict import detect
 from lens_engine.errors import CheckpointError
 
 CARD = CheckpointCard(trained_on=TrainedOn.PHANTOMS, notice="not patients", metrics={"loss": 0.5})

@@ -10,7 +10,7 @@ from lens_engine.detector import cuda_kernels, ops
 
 PROGRAM = """
 import sys, torch
-from lens_engine.detector import ops
+from lens_engine.detector.network import ops
 boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 10, 10]])
 ops.non_maximum_suppression(boxes, torch.tensor([0.5, 0.6]), 0.5)
 ops.roi_align(torch.zeros(1, 2, 8, 8), [boxes], 7, 0.25)

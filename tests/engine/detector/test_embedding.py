@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from lens_engine.detector.embedding import embed, embed_boxes
-from lens_engine.detector.predict import detect
+from lens_engine.detector.inference.predict import detect
+from lens_engine.detector.network.embedding import embed, embed_boxes
 from lens_engine.findings import FUSED
 
 

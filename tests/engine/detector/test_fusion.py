@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from lens_engine.boxes import non_maximum_suppression
 from lens_engine.detector.config import PostConfig
-from lens_engine.detector.fusion import ABSENT, fuse_experts, select
+from lens_engine.detector.inference.fusion import ABSENT, fuse_experts, select
 
 SIZE = (100, 80)
 

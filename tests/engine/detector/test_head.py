@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from lens_engine.detector.assembly import LensDetector
-from lens_engine.detector.head import SharedHead, classifier, regressor
+from lens_engine.detector.network.head import SharedHead, classifier, regressor
 
 
 def test_a_new_classifier_is_undecided_so_that_its_first_loss_is_the_logarithm_of_two(tiny_config):

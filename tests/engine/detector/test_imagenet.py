@@ -6,9 +6,14 @@ import torch
 from densenet121_weights import densenet121
 from safetensors.torch import save_file
 
-from lens_engine.detector.backbone import DenseTrunk
+from lens_engine.detector.checkpoints.imagenet import (
+    ImagenetReport,
+    download_imagenet,
+    load_imagenet,
+    load_imagenet_file,
+)
 from lens_engine.detector.config import BackboneConfig, narrow_lens
-from lens_engine.detector.imagenet import ImagenetReport, download_imagenet, load_imagenet, load_imagenet_file
+from lens_engine.detector.network.backbone import DenseTrunk
 from lens_engine.errors import CheckpointError
 
 USED = ImagenetReport(used=435, ignored=171)

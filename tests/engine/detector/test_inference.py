@@ -9,13 +9,13 @@ import torch
 
 from lens_engine.boxes import overlaps
 from lens_engine.checkpoint_card import demo_checkpoint_folder
-from lens_engine.detector import ops
-from lens_engine.detector.checkpoint import load_checkpoint
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.config import AnchorConfig, ProposalKind
-from lens_engine.detector.inference import InferenceDetector, InferenceSettings, Precision
-from lens_engine.detector.predict import detect
+from lens_engine.detector.inference.predict import detect
+from lens_engine.detector.inference.reference import dense_proposals, detect_on_slice
+from lens_engine.detector.inference.whole_volume import InferenceDetector, InferenceSettings, Precision
+from lens_engine.detector.network import ops
 from lens_engine.detector.preprocess import prepare
-from lens_engine.detector.reference import dense_proposals, detect_on_slice
 from lens_engine.errors import CheckpointError, ConfigError
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.phantom.patient import UNIVERSAL, VAL_SEEDS, make_patient

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lens_engine.detector import ops
-from lens_engine.detector.lazy_proposals import Candidates, SelectionRule
+from lens_engine.detector.inference.lazy_proposals import Candidates, SelectionRule
+from lens_engine.detector.network import ops
 from lens_engine.detector.proposal_networks.base import ProposalNetwork, Scored
 
 SIZE = (90, 100)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lens_engine import boxes as reference
-from lens_engine.detector import ops
+from lens_engine.detector.network import ops
 
 corners = arrays(np.float32, st.tuples(st.integers(0, 40), st.just(4)), elements=st.integers(0, 40).map(float))
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lens_engine.detector.config import AnchorConfig, PostConfig, ProposalKind, narrow_lens
-from lens_engine.detector.inference import InferenceDetector
-from lens_engine.detector.predict import detect, detect_with
+from lens_engine.detector.inference.predict import detect, detect_with
+from lens_engine.detector.inference.whole_volume import InferenceDetector
 from lens_engine.detector.preprocess import prepare
 from lens_engine.findings import FUSED
 from lens_engine.geometry import VolumeGeometry

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lens_engine.detector.published_weights import read_state_dict
+from lens_engine.detector.checkpoints.published_weights import read_state_dict
 from lens_engine.errors import CheckpointError
 
 

@@ -4,7 +4,7 @@ import torch
 
 from lens_engine.boxes import non_maximum_suppression
 from lens_engine.detector.config import AnchorConfig, PostConfig, ProposalKind
-from lens_engine.detector.reference import dense_proposals, detect_on_features
+from lens_engine.detector.inference.reference import dense_proposals, detect_on_features
 
 KINDS = pytest.mark.parametrize("kind", list(ProposalKind))
 

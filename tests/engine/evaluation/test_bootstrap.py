@@ -13,7 +13,7 @@ from lens_engine.evaluation.bootstrap import (
     patient_resamples,
     resampled_sensitivities,
 )
-from lens_engine.froc import evaluate, match
+from lens_engine.evaluation.froc import evaluate, match
 
 
 @given(evaluations(distinct_scores=True), st.lists(st.integers(0, 3), min_size=4, max_size=4))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lens_engine.evaluation.froc import FrocCurve
 from lens_engine.evaluation.key_slices import (
     MELD_RATES,
     MULAN_RATES,
@@ -14,7 +15,6 @@ from lens_engine.evaluation.key_slices import (
     truth_of_key_slices,
 )
 from lens_engine.findings import FUSED, SliceBox
-from lens_engine.froc import FrocCurve
 from lens_engine.proposals import Proposals
 
 SQUARE = np.asarray([[0, 0, 10, 10]])

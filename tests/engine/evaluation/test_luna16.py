@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lens_engine.errors import BoxError
+from lens_engine.evaluation.froc import FALSE_POSITIVE_RATES, FrocCurve
 from lens_engine.evaluation.luna16 import (
     MAX_MARKS_PER_SCAN,
     Luna16Result,
@@ -18,7 +19,6 @@ from lens_engine.evaluation.luna16 import (
     match_luna16,
 )
 from lens_engine.findings import FUSED, Finding
-from lens_engine.froc import FALSE_POSITIVE_RATES, FrocCurve
 from lens_engine.geometry import VolumeGeometry
 
 Scans = Mapping[str, Boxes]

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lens_engine.errors import BoxError
+from lens_engine.evaluation.froc import match
 from lens_engine.evaluation.outcomes import CaseOutcomes, Outcome, instructive_places, outcomes_of
 from lens_engine.evaluation.sweeps import at_scores
-from lens_engine.froc import match
 
 TRUTHS = volumes(a=[box(0), box(50), box(100, side=20)], b=[box(0)])
 FOUND = volumes(

@@ -7,12 +7,12 @@ import pytest
 from froc_cases import Boxes, half_open, literal_froc
 
 from lens_engine.boxes import Overlap, from_inclusive
+from lens_engine.evaluation.froc import evaluate
 from lens_engine.evaluation.report import EvaluationSettings, evaluate_findings
 from lens_engine.evaluation.single_slices import match_single_slices
 from lens_engine.evaluation.truth import CaseTruth
 from lens_engine.findings import FUSED, Finding
-from lens_engine.froc import evaluate
-from lens_engine.io.manual_test_set import boxes_from_rows, read_pickle, sub_volume_name
+from lens_engine.io.annotations.manual_test_set import boxes_from_rows, read_pickle, sub_volume_name
 
 Parts = dict[str, dict[str, Boxes]]
 

@@ -8,6 +8,7 @@ import pytest
 from lens_engine.boxes import Overlap
 from lens_engine.errors import BoxError
 from lens_engine.evaluation.bootstrap import Interval
+from lens_engine.evaluation.froc import FrocCurve, evaluate, prediction_rows
 from lens_engine.evaluation.report import (
     CURVE_POINTS,
     CurvePoints,
@@ -20,7 +21,6 @@ from lens_engine.evaluation.report_text import report_text
 from lens_engine.evaluation.strata import Dimension
 from lens_engine.evaluation.truth import CaseTruth
 from lens_engine.findings import FUSED, Box3D, Finding, SliceBox, slices_of_box
-from lens_engine.froc import FrocCurve, evaluate, prediction_rows
 
 QUICK = EvaluationSettings(rounds=50)
 LUNG: Box3D = (10, 10, 2, 30, 30, 6)

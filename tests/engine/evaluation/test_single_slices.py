@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from lens_engine.boxes import Overlap
 from lens_engine.errors import BoxError
+from lens_engine.evaluation.froc import match
 from lens_engine.evaluation.single_slices import match_single_slices
-from lens_engine.froc import match
 
 
 def on_one_slice(rows: Boxes) -> Boxes:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lens_engine.errors import BoxError
+from lens_engine.evaluation.froc import match
 from lens_engine.evaluation.strata import NOT_STATED, by_stratum, size_class, size_classes
-from lens_engine.froc import match
 
 
 @given(evaluations(distinct_scores=True), st.data())

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lens_engine.boxes import Overlap
+from lens_engine.evaluation.froc import FALSE_POSITIVE_RATES, match
 from lens_engine.evaluation.sweeps import at_rates, at_scores, overlap_sweep
-from lens_engine.froc import FALSE_POSITIVE_RATES, match
 
 
 @given(evaluations(), st.sampled_from(Overlap))

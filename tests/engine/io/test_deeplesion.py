@@ -4,9 +4,9 @@ import SimpleITK as sitk
 
 from lens_engine.errors import AnnotationFileError, SeriesError
 from lens_engine.findings import Split
-from lens_engine.io.annotation_file import read_annotations
-from lens_engine.io.deeplesion_csv import COLUMNS, read_rows, read_table
-from lens_engine.io.imported import KnownSeries
+from lens_engine.io.annotations.annotation_file import read_annotations
+from lens_engine.io.annotations.deeplesion_csv import COLUMNS, read_rows, read_table
+from lens_engine.io.annotations.imported import KnownSeries
 from lens_engine.io.series import ScanReport, read_volume, scan
 
 

@@ -4,8 +4,8 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import RLELossless
 
-from lens_engine.io.dicom_headers import CtHeader, read_header
-from lens_engine.io.dicom_pixels import read_plain_pixels
+from lens_engine.io.dicom.headers import CtHeader, read_header
+from lens_engine.io.dicom.pixels import read_plain_pixels
 from lens_engine.io.series import read_volume, scan
 
 

@@ -1,7 +1,7 @@
 import pydicom
 import pytest
 
-from lens_engine.io.dicom_values import HeaderValues
+from lens_engine.io.dicom.values import HeaderValues
 
 KEYWORDS = [
     "SOPClassUID", "Modality", "ImageType", "PatientID", "StudyDate", "SeriesDescription", "Rows", "PixelSpacing",

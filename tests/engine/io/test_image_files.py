@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lens_engine.errors import SeriesError
-from lens_engine.io.image_files import is_label_image, read_image, read_image_geometry, read_stored_values
+from lens_engine.io.images.image_files import is_label_image, read_image, read_image_geometry, read_stored_values
 from lens_engine.io.series import ScanReport, read_volume, scan
 from lens_engine.volume import Volume
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from lens_engine.errors import AnnotationFileError, ExportError
 from lens_engine.findings import SliceBox
-from lens_engine.io.annotation_file import read_annotations
-from lens_engine.io.imported import AnnotationFormat, TestSetPart
-from lens_engine.io.manual_test_set import (
+from lens_engine.io.annotations.annotation_file import read_annotations
+from lens_engine.io.annotations.imported import AnnotationFormat, TestSetPart
+from lens_engine.io.annotations.manual_test_set import (
     ManualSubVolume,
     boxes_from_rows,
     import_manual_test_set,
@@ -206,7 +206,7 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from lens_engine.errors import ExportError
-from lens_engine.io.manual_test_set import ManualSubVolume, TestSetPart, write_json, write_pickle
+from lens_engine.io.annotations.manual_test_set import ManualSubVolume, TestSetPart, write_json, write_pickle
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 big = (ManualSubVolume(TestSetPart.VAL, "000001_01_01_001-030", np.tile([[1.0, 1, 1, 2, 2, 2]], (5000, 1))),)

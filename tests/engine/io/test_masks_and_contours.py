@@ -9,10 +9,10 @@ from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
 from lens_engine.errors import AnnotationFileError
 from lens_engine.findings import box_from_slices
 from lens_engine.geometry import VolumeGeometry
-from lens_engine.io.annotation_file import is_same_grid, read_annotations
-from lens_engine.io.imported import AnnotationFormat, KnownSeries
-from lens_engine.io.instance_mask import lesions_of_labels
-from lens_engine.io.rtstruct import Region, rasterise
+from lens_engine.io.annotations.annotation_file import is_same_grid, read_annotations
+from lens_engine.io.annotations.imported import AnnotationFormat, KnownSeries
+from lens_engine.io.annotations.instance_mask import lesions_of_labels
+from lens_engine.io.annotations.rtstruct import Region, rasterise
 
 GEOMETRY = VolumeGeometry((6, 8, 10), spacing_mm=(2.5, 0.8, 0.7), origin_mm=(-35.5, -20.25, 110.0))
 SERIES = KnownSeries("chest", "1.2.3.4", GEOMETRY)

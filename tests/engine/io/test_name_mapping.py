@@ -1,6 +1,6 @@
 import csv
 
-from lens_engine.io.name_mapping import NameMapping, write_name_mapping
+from lens_engine.io.annotations.name_mapping import NameMapping, write_name_mapping
 from lens_engine.io.series import SeriesFormat, SeriesSource
 
 

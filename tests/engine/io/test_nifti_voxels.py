@@ -2,7 +2,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from lens_engine.io.nifti_voxels import nifti_planes
+from lens_engine.io.images.nifti_voxels import nifti_planes
 
 
 @pytest.mark.parametrize("image_class", [nibabel.Nifti1Image, nibabel.Nifti2Image])

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lens_engine.io.read_ahead import one_ahead
+from lens_engine.read_ahead import one_ahead
 
 
 def test_all_items_come_in_their_order():

@@ -8,9 +8,9 @@ import numpy as np
 import pydicom
 import pytest
 
-from lens_engine.io.annotation_file import read_annotations
-from lens_engine.io.imported import KnownSeries, TestSetPart
-from lens_engine.io.manual_test_set import (
+from lens_engine.io.annotations.annotation_file import read_annotations
+from lens_engine.io.annotations.imported import KnownSeries, TestSetPart
+from lens_engine.io.annotations.manual_test_set import (
     ManualSubVolume,
     import_manual_test_set,
     read_pickle,

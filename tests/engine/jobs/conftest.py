@@ -12,17 +12,17 @@ import torch
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.detector.assembly import LensDetector
-from lens_engine.detector.checkpoint import save_checkpoint
+from lens_engine.detector.checkpoints.checkpoint import save_checkpoint
 from lens_engine.detector.config import BackboneConfig, DetectorConfig, HeadConfig, PostConfig, ProposalConfig
 from lens_engine.findings import Scope, SliceBox, Split
 from lens_engine.io.series import scan
-from lens_engine.jobs.client import DbosJobQueue, open_queue
 from lens_engine.jobs.environment import process_environment
+from lens_engine.jobs.queue import DbosJobQueue, open_queue
 from lens_engine.project import Project
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
 from lens_engine.store.catalog import Catalog, NewSeries
 from lens_engine.store.database import Database
-from lens_engine.store.models import Models
+from lens_engine.store.model_versions import Models
 
 EXPERTS = ("universal", "lung")
 SHAPE = (60, 64, 64)
@@ -102,7 +102,7 @@ def start_worker(database: Database) -> Iterator[Callable[..., subprocess.Popen[
 
     def start(executor_id: str = "worker-a", idle_seconds: float = 60.0) -> subprocess.Popen[bytes]:
         command = [
-            *(sys.executable, "-m", "lens_engine.jobs.worker", "--project", str(database.project.folder)),
+            *(sys.executable, "-m", "lens_engine.worker.worker", "--project", str(database.project.folder)),
             *("--executor-id", executor_id, "--idle-minutes", str(idle_seconds / 60)),
         ]
         started.append(subprocess.Popen(command, env={**process_environment(), "OMP_NUM_THREADS": "1"}))

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from lens_engine.errors import JobError
-from lens_engine.jobs.client import create_tables, open_queue
 from lens_engine.jobs.inputs import DetectInputs, MineInputs
+from lens_engine.jobs.queue import create_tables, open_queue
 from lens_engine.jobs.status import JobState
 from lens_engine.project import Project, ProjectSettings
 
@@ -82,7 +82,7 @@ def test_an_unreachable_server_is_one_clear_error(tmp_path):
 
 def test_the_client_never_imports_torch():
     code = (
-        "import sys; import lens_engine.jobs.client, lens_engine.jobs.launcher; "
-        "sys.exit(bool({'torch', 'lens_engine.jobs.worker', 'lens_engine.mining'} & set(sys.modules)))"
+        "import sys; import lens_engine.jobs.queue, lens_engine.jobs.launcher; "
+        "sys.exit(bool({'torch', 'lens_engine.worker', 'lens_engine.mining'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,7 +12,7 @@ from lens_engine.jobs.inputs import DetectInputs, TrainInputs
 from lens_engine.jobs.status import JobState
 from lens_engine.snapshot import LabelSet
 from lens_engine.store.catalog import Catalog
-from lens_engine.store.models import Models
+from lens_engine.store.model_versions import Models
 from lens_engine.store.snapshots import Snapshots
 
 pytestmark = pytest.mark.slow

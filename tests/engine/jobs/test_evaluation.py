@@ -5,12 +5,12 @@ import pytest
 from engine.jobs.conftest import EXPERTS, LESION
 
 from lens_engine.findings import FUSED, Finding, SliceBox, Split
-from lens_engine.jobs.evaluation import evaluate_models
-from lens_engine.jobs.messages import EvaluateModels
 from lens_engine.proposals import Proposals, SeriesDetections
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.detections import Detections
-from lens_engine.store.models import Models
+from lens_engine.store.model_versions import Models
+from lens_engine.tasks.evaluation import evaluate_models
+from lens_engine.worker.messages import EvaluateModels
 
 ELSEWHERE = (5.0, 5.0, 20.0, 9.0, 9.0, 24.0)
 

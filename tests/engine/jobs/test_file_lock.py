@@ -5,10 +5,10 @@ import time
 import pytest
 
 from lens_engine.errors import JobError
-from lens_engine.jobs.file_lock import FileLock
+from lens_engine.worker.file_lock import FileLock
 
 HOLD = (
-    "import sys, time; from pathlib import Path; from lens_engine.jobs.file_lock import FileLock\n"
+    "import sys, time; from pathlib import Path; from lens_engine.worker.file_lock import FileLock\n"
     "with FileLock(Path(sys.argv[1]), 'hold it'): print('held', flush=True); time.sleep(60)"
 )
 

@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from lens_engine.findings import Split
-from lens_engine.io.manual_test_set import ExportFormat
+from lens_engine.io.annotations.manual_test_set import ExportFormat
 from lens_engine.jobs.inputs import (
     INPUTS_OF,
     DetectInputs,

@@ -1,6 +1,6 @@
 import pytest
 
-from lens_engine.jobs.job import Meter
+from lens_engine.worker.job import Meter
 
 
 class Clock:

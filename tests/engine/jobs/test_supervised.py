@@ -5,7 +5,7 @@ import psutil
 import pytest
 from engine.jobs.waiting import wait_until
 
-from lens_engine.jobs.supervised import SupervisedProcess, unexpected_end
+from lens_engine.worker.process import SupervisedProcess, unexpected_end
 
 IGNORES_SIGTERM = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); "
 
@@ -62,8 +62,9 @@ def test_sending_to_an_ended_process_does_nothing(run_python):
 def test_a_guarded_program_dies_with_its_parent(tmp_path):
     (tmp_path / "sleeper.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(60)\n")
     code = (
-        "import subprocess, sys, time; from pathlib import Path; from lens_engine.jobs.supervised import *; "
-        "p = SupervisedProcess([sys.executable, '-m', 'lens_engine.jobs.guarded', 'sleeper'], Path('log.txt')); "
+        "import subprocess, sys, time; from pathlib import Path; from lens_engine.worker.process import *; "
+        "command = [sys.executable, '-m', 'lens_engine.worker.end_with_parent', 'sleeper']; "
+        "p = SupervisedProcess(command, Path('log.txt')); "
         "p.next_line(20); print(p.pid, flush=True); time.sleep(60)"
     )
     parent = psutil.Popen([sys.executable, "-c", code], stdout=-1, cwd=tmp_path)

@@ -8,7 +8,7 @@ import pytest
 from engine.jobs.waiting import wait_for_end, wait_until
 
 from lens_engine.findings import FUSED, Rule, Split
-from lens_engine.io.manual_test_set import ExportFormat
+from lens_engine.io.annotations.manual_test_set import ExportFormat
 from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, ExportInputs, MineInputs, TrainInputs
 from lens_engine.jobs.launcher import ensure_worker, worker_alive, workers
 from lens_engine.jobs.results import DetectResult, EvaluateResult, ExportResult, MineResult, TrainResult
@@ -17,7 +17,7 @@ from lens_engine.snapshot import LabelSet
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.detections import Detections
-from lens_engine.store.models import Models
+from lens_engine.store.model_versions import Models
 from lens_engine.store.snapshots import Snapshots
 
 
@@ -99,7 +99,7 @@ def test_a_worker_that_has_nothing_to_do_ends(database, start_worker):
 def test_a_second_worker_of_the_same_id_refuses(database, start_worker):
     start_worker("worker-a")
     wait_until(lambda: worker_alive(database.project), "the first worker is alive")
-    command = [sys.executable, "-m", "lens_engine.jobs.worker", "--project", str(database.project.folder)]
+    command = [sys.executable, "-m", "lens_engine.worker.worker", "--project", str(database.project.folder)]
     second = subprocess.run([*command, "--executor-id", "worker-a"], capture_output=True, text=True, check=False)
     assert second.returncode == 1
     assert "Only one may be worker worker-a" in second.stderr
@@ -107,7 +107,7 @@ def test_a_second_worker_of_the_same_id_refuses(database, start_worker):
 
 
 def test_a_worker_outside_a_project_says_so(tmp_path):
-    command = [sys.executable, "-m", "lens_engine.jobs.worker", "--project", str(tmp_path)]
+    command = [sys.executable, "-m", "lens_engine.worker.worker", "--project", str(tmp_path)]
     worker = subprocess.run(command, capture_output=True, text=True, check=False)
     assert worker.returncode == 1
     assert "is not a project" in worker.stderr

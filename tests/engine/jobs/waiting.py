@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from lens_engine.jobs.client import DbosJobQueue
+from lens_engine.jobs.queue import DbosJobQueue
 from lens_engine.jobs.status import JobState, JobStatus
 
 

@@ -9,9 +9,9 @@ import SimpleITK as sitk  # the name under which everybody knows it
 
 from lens_engine.errors import ExportError
 from lens_engine.findings import Split
-from lens_engine.io.annotation_file import read_annotations
-from lens_engine.io.imported import KnownSeries
-from lens_engine.io.manual_test_set import import_manual_test_set
+from lens_engine.io.annotations.annotation_file import read_annotations
+from lens_engine.io.annotations.imported import KnownSeries
+from lens_engine.io.annotations.manual_test_set import import_manual_test_set
 from lens_engine.io.series import read_volume, scan
 from lens_engine.phantom import cohort
 from lens_engine.phantom.cohort import CohortPlan, CohortReport, PlannedPatient, plan_demo, write_cohort

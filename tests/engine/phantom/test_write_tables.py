@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from lens_engine.findings import Split
-from lens_engine.io.deeplesion_csv import COLUMNS
+from lens_engine.io.annotations.deeplesion_csv import COLUMNS
 
 
 def _rows(report) -> list[dict[str, str]]:

@@ -7,20 +7,20 @@ from store_samples import BOX, AddSeries, sections
 
 from lens_engine.findings import Split
 from lens_engine.geometry import VolumeGeometry
-from lens_engine.io.annotation_file import read_annotations
-from lens_engine.io.imported import (
+from lens_engine.io.annotations.annotation_file import read_annotations
+from lens_engine.io.annotations.imported import (
     AnnotationFormat,
     ImportedAnnotations,
     ImportedLesion,
     ImportedSubVolume,
     TestSetPart,
 )
-from lens_engine.io.manual_test_set import read_pickle
+from lens_engine.io.annotations.manual_test_set import read_pickle
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
-from lens_engine.store.exporting import export_test_set
-from lens_engine.store.importing import import_lesions, known_series
+from lens_engine.store.exchange.exporting import export_test_set
+from lens_engine.store.exchange.importing import import_lesions, known_series
 
 NAME = "000410_02_02_039-099"
 

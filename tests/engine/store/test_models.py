@@ -7,7 +7,7 @@ from sqlalchemy import text
 from lens_engine.checkpoint_card import DEMO_NOTICE, CheckpointCard, TrainedOn, demo_checkpoint_folder
 from lens_engine.errors import CheckpointError, StoreError
 from lens_engine.store.database import Database
-from lens_engine.store.models import Models, register_demo_model
+from lens_engine.store.model_versions import Models, register_demo_model
 
 
 def checkpoint(folder: Path, weights: bytes = b"weights", trained_on: TrainedOn = TrainedOn.PATIENTS) -> Path:

@@ -12,7 +12,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from lens_engine.geometry import VolumeGeometry
-from lens_engine.io.deeplesion_csv import COLUMNS
+from lens_engine.io.annotations.deeplesion_csv import COLUMNS
 from lens_engine.volume import Volume
 
 SHAPE = (14, 48, 64)

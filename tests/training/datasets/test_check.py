@@ -4,8 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from lens_engine.io.imported import TestSetPart
-from lens_engine.io.manual_test_set import ManualSubVolume, write_pickle
+from lens_engine.io.annotations.imported import TestSetPart
+from lens_engine.io.annotations.manual_test_set import ManualSubVolume, write_pickle
 from lens_engine.volume import Volume
 from lens_training.datasets.catalogue import LAYOUTS, PUBLISHED_COUNTS, DatasetName
 from lens_training.datasets.check import CountLine, check_dataset, render, write_odd

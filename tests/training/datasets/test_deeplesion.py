@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from lens_engine.detector.input_config import InputConfig
 from lens_engine.errors import AnnotationFileError, SeriesError
 from lens_engine.findings import Scope, Split
-from lens_engine.io.deeplesion_csv import LESION_TYPES
+from lens_engine.io.annotations.deeplesion_csv import LESION_TYPES
 from lens_training.datasets.catalogue import DatasetName, Effect, Oddity, Reading
 from lens_training.datasets.deeplesion import NOISY, PUBLISHED, read
 from lens_training.datasets.planes import placed_planes

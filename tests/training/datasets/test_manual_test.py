@@ -3,10 +3,10 @@ import pytest
 
 from lens_engine.boxes import Overlap
 from lens_engine.errors import AnnotationFileError
+from lens_engine.evaluation.froc import match
 from lens_engine.findings import Split
-from lens_engine.froc import match
-from lens_engine.io.imported import TestSetPart
-from lens_engine.io.manual_test_set import ManualSubVolume, write_pickle
+from lens_engine.io.annotations.imported import TestSetPart
+from lens_engine.io.annotations.manual_test_set import ManualSubVolume, write_pickle
 from lens_training.datasets.case import LesionFacts
 from lens_training.datasets.catalogue import Effect, Oddity, manual_test_cases
 from lens_training.datasets.manual_test import MANUAL_FILE, PUBLISHED

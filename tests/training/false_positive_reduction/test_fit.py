@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lens_engine.checkpoint_card import demo_checkpoint_folder
-from lens_engine.detector.checkpoint import load_checkpoint
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.false_positive_reduction.patches import PatchCutter
 from lens_engine.errors import CheckpointError, ProjectError

@@ -15,7 +15,7 @@ from lens_engine.boxes import clip
 from lens_engine.errors import GeometryError, SeriesError
 from lens_engine.findings import Box2D, Split
 from lens_engine.geometry import VolumeGeometry
-from lens_engine.io.deeplesion_csv import FILE_NAME, LESION_TYPES, DeepLesionRow, read_table
+from lens_engine.io.annotations.deeplesion_csv import FILE_NAME, LESION_TYPES, DeepLesionRow, read_table
 from lens_engine.io.deeplesion_png import png_size, slice_geometry
 from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
 from lens_training.datasets.case import Case, LesionFacts

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lens_engine.errors import LensError
 from lens_engine.geometry import VolumeGeometry
-from lens_engine.io.annotation_file import is_same_grid
-from lens_engine.io.image_files import read_image, read_image_geometry
+from lens_engine.io.annotations.annotation_file import is_same_grid
+from lens_engine.io.images.image_files import read_image, read_image_geometry
 from lens_engine.io.series import SeriesFormat
 from lens_engine.snapshot import SnapshotSource
 from lens_training.datasets.case import Case

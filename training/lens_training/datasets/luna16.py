@@ -15,7 +15,7 @@ import numpy as np
 
 from lens_engine.errors import AnnotationFileError, LensError
 from lens_engine.findings import Split
-from lens_engine.io.image_files import read_image_geometry
+from lens_engine.io.images.image_files import read_image_geometry
 from lens_engine.io.series import SeriesFormat, SeriesSource
 from lens_engine.snapshot import Lesion
 from lens_training.datasets.case import Case, LesionFacts

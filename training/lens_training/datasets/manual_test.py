@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from lens_engine.boxes import clip, overlaps
 from lens_engine.findings import Box3D, Split
-from lens_engine.io.deeplesion_csv import FILE_NAME, DeepLesionRow, read_table
-from lens_engine.io.imported import TestSetPart
-from lens_engine.io.manual_test_set import ManualSubVolume, boxes_from_rows, read_pickle, sub_volume_name
+from lens_engine.io.annotations.deeplesion_csv import FILE_NAME, DeepLesionRow, read_table
+from lens_engine.io.annotations.imported import TestSetPart
+from lens_engine.io.annotations.manual_test_set import ManualSubVolume, boxes_from_rows, read_pickle, sub_volume_name
 from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
 from lens_training.datasets.case import Case, LesionFacts
 from lens_training.datasets.deeplesion import geometry_of, spacing_of

@@ -11,7 +11,7 @@ from scipy import ndimage
 from lens_engine.errors import AnnotationFileError
 from lens_engine.findings import Box2D, Box3D
 from lens_engine.geometry import VolumeGeometry
-from lens_engine.io.instance_mask import cross_sections
+from lens_engine.io.annotations.instance_mask import cross_sections
 from lens_engine.snapshot import SnapshotSlice
 
 ISLAND_GAP_VOXELS = 5.0

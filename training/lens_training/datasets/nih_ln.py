@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lens_engine.errors import LensError, SeriesError
-from lens_engine.io.image_files import read_stored_values
+from lens_engine.io.images.image_files import read_stored_values
 from lens_engine.io.series import FoundSeries, scan
 from lens_engine.snapshot import SnapshotSource
 from lens_training.datasets.case import Case

@@ -9,8 +9,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lens_engine.detector.assembly import LensDetector
-from lens_engine.detector.inference import InferenceDetector
-from lens_engine.detector.predict import detect_with
+from lens_engine.detector.inference.predict import detect_with
+from lens_engine.detector.inference.whole_volume import InferenceDetector
 from lens_engine.errors import CheckpointError
 from lens_engine.findings import FUSED, Box3D, Finding, Scope
 from lens_engine.io.atomic_files import replace_bytes

@@ -13,10 +13,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from lens_engine.detector.checkpoints.published_weights import read_state_dict
 from lens_engine.detector.false_positive_reduction.config import FprConfig
 from lens_engine.detector.false_positive_reduction.inflation import inflate
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
-from lens_engine.detector.published_weights import read_state_dict
 from lens_engine.errors import CheckpointError
 from lens_training.allocator import keep_freed_memory
 from lens_training.batches import BatchNumbers

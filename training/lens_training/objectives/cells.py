@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.boxes import sizes
-from lens_engine.detector.backbone import STRIDE
+from lens_engine.detector.network.backbone import STRIDE
 from lens_training.labels import BoxArray, SliceLabels
 from lens_training.objectives.base import IGNORED, NEGATIVE
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lens_engine.detector.backbone import STRIDE
+from lens_engine.detector.network.backbone import STRIDE
 from lens_training.labels import SliceLabels
 from lens_training.objectives.base import NEGATIVE, POSITIVE, ProposalObjective, focal_terms, full_precision
 from lens_training.objectives.cells import CellGrid, largest_first, roles_without_lesions

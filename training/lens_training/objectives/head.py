@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from lens_engine.detector.box_coder import encode_boxes
+from lens_engine.detector.network.box_coder import encode_boxes
 from lens_training.labels import BoxArray, SliceLabels
 from lens_training.objectives.base import full_precision
 from lens_training.objectives.matching import best_match, centred_in

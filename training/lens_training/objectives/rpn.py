@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lens_engine.boxes import overlaps
-from lens_engine.detector.box_coder import encode_boxes
+from lens_engine.detector.network.box_coder import encode_boxes
 from lens_training.labels import BoxArray, SliceLabels
 from lens_training.objectives.base import IGNORED, NEGATIVE, POSITIVE, ProposalObjective, full_precision
 from lens_training.objectives.matching import centred_in

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from lens_engine.checkpoint_card import CheckpointCard, NetworkKind
-from lens_engine.detector.checkpoint_folder import config_of, fill, read_folder, write_folder
+from lens_engine.detector.checkpoints.folder import config_of, fill, read_folder, write_folder
 from lens_engine.detector.false_positive_reduction.config import FprConfig
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 

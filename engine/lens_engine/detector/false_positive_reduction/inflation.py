@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from lens_engine.detector.checkpoint_folder import differences, listed
+from lens_engine.detector.checkpoints.folder import differences, listed
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.errors import CheckpointError
 

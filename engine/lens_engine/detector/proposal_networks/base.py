@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lens_engine.detector.backbone import STRIDE
+from lens_engine.detector.network.backbone import STRIDE
 
 PRIOR = 0.01
 """Probability of a lesion at any place before training, where the focal loss needs a small one."""

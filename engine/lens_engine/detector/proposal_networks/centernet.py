@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lens_engine.detector.backbone import STRIDE
+from lens_engine.detector.network.backbone import STRIDE
 from lens_engine.detector.proposal_networks.base import PRIOR, Branch, BranchProposals, at_least_single, logit
 
 PEAK_WINDOW = 3

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lens_engine.detector.box_coder import decode_boxes
 from lens_engine.detector.config import AnchorConfig
+from lens_engine.detector.network.box_coder import decode_boxes
 from lens_engine.detector.proposal_networks.base import (
     ProposalNetwork,
     Scored,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lens_engine.checkpoint_card import CheckpointCard, NetworkKind, TrainedOn, demo_checkpoint_folder, read_card
-from lens_engine.detector.checkpoint import load_checkpoint
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.false_positive_reduction.checkpoint import load_network, save_network
 from lens_engine.errors import CheckpointError
 

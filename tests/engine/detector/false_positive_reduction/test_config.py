@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from lens_engine.checkpoint_card import demo_checkpoint_folder
-from lens_engine.detector.checkpoint import load_checkpoint
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.config import narrow_lens, published_lens
 from lens_engine.detector.false_positive_reduction.config import FprConfig, narrow_fpr, published_fpr
 from lens_engine.detector.input_config import InputConfig

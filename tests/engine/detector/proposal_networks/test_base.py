@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from lens_engine.detector.box_coder import decode_boxes
 from lens_engine.detector.config import ProposalConfig, ProposalKind
+from lens_engine.detector.network.box_coder import decode_boxes
 from lens_engine.detector.proposal_networks.base import Branch, boxes_around
 from lens_engine.detector.proposal_networks.build import build_proposal_network
 

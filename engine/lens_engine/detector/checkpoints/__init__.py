@@ -1,0 +1,1 @@
+"""Weights on disk: checkpoints, published weights, and the demo model that ships."""

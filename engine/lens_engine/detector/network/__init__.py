@@ -1,0 +1,1 @@
+"""The parts of the network: backbone, head, box coder and the operations they stand on."""

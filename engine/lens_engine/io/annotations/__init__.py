@@ -1,0 +1,1 @@
+"""Annotation files of every supported kind, in and out."""

@@ -1,0 +1,1 @@
+"""CT series in one image file each: NIfTI, MetaImage and NRRD."""

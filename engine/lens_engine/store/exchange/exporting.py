@@ -1,0 +1,164 @@
+"""Complete 3D annotations out of the project, in the form of the published manual test set.
+
+Exported are the series of a manual test set, the series marked complete, and the reviewed ones: with at least one
+lesion decided and no candidate left to ask about. A series gives its reference boxes in the order in which they came,
+then the boxes that readers accepted, adjusted or added where no reference box lies. A series belongs to the part it was
+imported or marked with; otherwise to `val` if its patient is in that split, else to `test`.
+"""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lens_engine.boxes import clip
+from lens_engine.errors import ExportError
+from lens_engine.findings import Box3D, Split, Verdict
+from lens_engine.io.annotations.imported import TestSetPart
+from lens_engine.io.annotations.manual_test_set import (
+    ExportFormat,
+    ManualSubVolume,
+    rows_from_boxes,
+    sub_volume_name,
+    write_json,
+    write_pickle,
+)
+from lens_engine.io.atomic_files import write_text_atomically
+from lens_engine.io.series_source import SeriesFormat
+from lens_engine.store.annotations import AnnotationRecord, AnnotationRole, Annotations
+from lens_engine.store.candidates import Candidates
+from lens_engine.store.catalog import Catalog, SeriesRecord
+from lens_engine.store.database import Database
+from lens_engine.store.decision_rules import is_same_place
+from lens_engine.store.decisions import DecisionRecord, Decisions
+
+POSITIVE_VERDICTS = frozenset({Verdict.ACCEPTED, Verdict.ADDED, Verdict.ADJUSTED})
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written.
+
+    Attributes
+    ----------
+    mapping_file
+        Which pseudonymous name is which scan, for scans that are not DeepLesion's; it stays in the project. None where
+        there is no such scan.
+    """
+
+    series: int
+    lesions: int
+    mapping_file: Path | None
+
+
+def export_test_set(
+    database: Database, file_format: ExportFormat | str, file: Path, part: TestSetPart | None = None
+) -> ExportReport:
+    """Write the complete annotations of the project, or of one part of its test set.
+
+    Raises
+    ------
+    ExportError
+        If nothing is complete yet, the format is unknown, or the file cannot be written; an older one is unchanged.
+    """
+    if file_format not in set(ExportFormat):
+        raise ExportError(
+            f"{file_format!r} is no export format", f"One of {', '.join(ExportFormat)}", "Name it with --format"
+        )
+    sub_volumes = _sub_volumes(database, part)
+    if not sub_volumes:
+        raise ExportError(
+            "No series of the project is completely annotated",
+            "A series of a test set, one marked complete, or one whose lesions are all decided",
+            "Import a test set, mark a series complete, or finish the review of one",
+        )
+    write = write_pickle if file_format == ExportFormat.MANUAL_PICKLE else write_json
+    write(file, [item for _, item in sub_volumes])
+    mapping_file = database.project.exports_folder / f"{file.stem}_mapping.csv"
+    foreign = [record for record, _ in sub_volumes if _is_foreign(record)]
+    if foreign:
+        _write_mapping(mapping_file, foreign)
+    return ExportReport(
+        series=len(sub_volumes),
+        lesions=sum(len(item.rows) for _, item in sub_volumes),
+        mapping_file=mapping_file if foreign else None,
+    )
+
+
+def complete_rows(database: Database, part: TestSetPart | None = None) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Return the complete annotations: part -> name of the sub-volume -> rows (n, 6) of the published form.
+
+    Rows are `x1, y1, z1, x2, y2, z2`, whole numbers with inclusive ends; z counts slices as the name does.
+    """
+    parts: dict[str, dict[str, NDArray[np.float64]]] = {item.value: {} for item in TestSetPart if part in (None, item)}
+    for _, item in _sub_volumes(database, part):
+        parts[item.part.value][item.name] = item.rows
+    return parts
+
+
+def _sub_volumes(database: Database, part: TestSetPart | None) -> list[tuple[SeriesRecord, ManualSubVolume]]:
+    references: dict[int, list[AnnotationRecord]] = {}
+    for annotation in Annotations(database).all(role=AnnotationRole.REFERENCE):
+        references.setdefault(annotation.series_id, []).append(annotation)
+    lesions: dict[int, list[DecisionRecord]] = {}
+    for decision in Decisions(database).current():
+        if decision.decision.verdict in POSITIVE_VERDICTS:
+            lesions.setdefault(decision.decision.series_id, []).append(decision)
+    open_series = {record.candidate.series_id for record in Candidates(database).queue()}
+    found = []
+    for record in Catalog(database).all_series():
+        is_reviewed = record.id in lesions and record.id not in open_series
+        own_part = _part(record)
+        if (record.test_set_part is not None or record.is_complete or is_reviewed) and part in (None, own_part):
+            boxes = _boxes(record, references.get(record.id, []), lesions.get(record.id, []))
+            first = sub_volume_name(record.name).first_slice or 0
+            found.append((record, ManualSubVolume(own_part, record.name, rows_from_boxes(boxes, first))))
+    return found
+
+
+def _part(record: SeriesRecord) -> TestSetPart:
+    if record.test_set_part is not None:
+        return TestSetPart(record.test_set_part)
+    return TestSetPart.VAL if record.split is Split.VAL else TestSetPart.TEST
+
+
+def _boxes(
+    record: SeriesRecord, references: Iterable[AnnotationRecord], lesions: Iterable[DecisionRecord]
+) -> NDArray[np.float64]:
+    """Return canonical boxes (n, 6): references first, then decided lesions elsewhere."""
+    boxes: list[Box3D] = [item.box for item in references]
+    known = list(boxes)
+    added = [item.decision.box for item in lesions if not any(is_same_place(item.decision.box, box) for box in known)]
+    decided = np.asarray(added, dtype=np.float64).reshape(-1, 6)
+    if record.geometry is not None:
+        decided = clip(decided, record.geometry.shape)
+    return np.concatenate([np.asarray(boxes, dtype=np.float64).reshape(-1, 6), decided])
+
+
+def _is_foreign(record: SeriesRecord) -> bool:
+    return record.source is not None and record.source.format is not SeriesFormat.DEEPLESION_PNG
+
+
+def _write_mapping(path: Path, records: Iterable[SeriesRecord]) -> None:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["name", "patient", "study_date", "dataset", "split", "series_uid", "folder", "description"])
+    for record in records:
+        if record.source is not None:
+            table.writerow(
+                [
+                    record.name,
+                    record.patient_code,
+                    record.study_date or "",
+                    record.dataset,
+                    record.split.value,
+                    record.source.series_uid or "",
+                    record.source.paths[0].parent if len(record.source.paths) > 1 else record.source.paths[0],
+                    record.description,
+                ]
+            )
+    write_text_atomically(path, text.getvalue())

@@ -1,0 +1,126 @@
+"""Bring scans and annotation files from the disk into a project: what `lens add` and `lens import` do.
+
+Each series is added in a transaction of its own: an interrupted run keeps what it had, and a second one adds the rest.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lens_engine.errors import LensError
+from lens_engine.findings import Split
+from lens_engine.io.annotations.annotation_file import read_annotations
+from lens_engine.io.series import FoundSeries, scan
+from lens_engine.store.catalog import Catalog, NewSeries, SeriesRecord
+from lens_engine.store.database import Database
+from lens_engine.store.exchange.importing import ImportReport, import_lesions, known_series
+
+ProgressCallback = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class AddReport:
+    """What became of the given paths.
+
+    Attributes
+    ----------
+    added
+        Series that are new, or that were known from an annotation file only and now have images.
+    known
+        Number of series that were in the project before.
+    skipped
+        Number of files by reason, such as scouts and dose sheets.
+    notes
+        What a user should know about an added series, each starting with its name.
+    problems
+        What could not be added, each with what to do about it.
+    """
+
+    added: tuple[SeriesRecord, ...]
+    known: int
+    skipped: Counter[str]
+    notes: tuple[str, ...]
+    problems: tuple[LensError, ...]
+
+
+def add_scans(
+    database: Database,
+    paths: Sequence[Path],
+    dataset: str,
+    split: Split | None = None,
+    on_progress: ProgressCallback | None = None,
+) -> AddReport:
+    """Add every CT series below `paths` to a data set of the project.
+
+    Parameters
+    ----------
+    split
+        For new patients; None draws it from a stable hash.
+    on_progress
+        Called with the number of files looked at and of all files.
+
+    Raises
+    ------
+    ProjectError
+        If the data set is unknown; everything about single series is a problem in the report.
+    """
+    catalog = Catalog(database)
+    catalog.dataset(dataset)
+    report = scan(paths, on_progress)
+    for path in paths:
+        if path.is_dir():
+            catalog.add_root(path)
+    added: list[SeriesRecord] = []
+    notes: list[str] = []
+    problems = list(report.problems)
+    known = 0
+    for found in report.found:
+        try:
+            record, is_new = catalog.add_series(_new_series(found), dataset, split)
+        except LensError as error:
+            problems.append(error)
+            continue
+        if not is_new:
+            known += 1
+            continue
+        added.append(record)
+        notes.extend(f"{record.name}: {note}" for note in found.notes)
+    return AddReport(tuple(added), known, report.skipped, tuple(notes), tuple(problems))
+
+
+def import_annotations(
+    database: Database, file: Path, series_name: str | None = None, lesion_type: str | None = None
+) -> ImportReport:
+    """Import one annotation file: DL_info.csv, a manual test set, an instance mask or RTSTRUCT contours.
+
+    Parameters
+    ----------
+    series_name
+        Series that a mask or contours belong to; None finds it by its geometry or UID.
+    lesion_type
+        Of the lesions for which the file names none.
+
+    Raises
+    ------
+    LensError
+        If the file cannot be read or fits no series; nothing of it is stored then.
+    """
+    speaks_of_names = file.suffix.lower() == ".csv"
+    imported = read_annotations(file, known_series(database, named_by_source=speaks_of_names), series_name)
+    return import_lesions(database, imported, lesion_type=lesion_type)
+
+
+def _new_series(found: FoundSeries) -> NewSeries:
+    return NewSeries(
+        patient_key=found.patient_key,
+        study_key=found.study_key,
+        series_key=found.series_key,
+        first_slice_number=found.first_slice_number,
+        last_slice_number=found.last_slice_number,
+        study_date=found.study_date,
+        description=found.description,
+        geometry=found.geometry,
+        source=found.source,
+        name=found.given_name,
+    )

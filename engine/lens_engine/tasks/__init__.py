@@ -1,0 +1,1 @@
+"""What the child process of a worker does: detection, mining, evaluation and export; may load torch."""

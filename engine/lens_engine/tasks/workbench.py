@@ -1,0 +1,170 @@
+"""What a child process can do: one method per task, each safe to repeat after a crash."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lens_engine.detector.assembly import LensDetector
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
+from lens_engine.detector.inference.predict import detect_with
+from lens_engine.detector.inference.whole_volume import InferenceDetector
+from lens_engine.detector.network.embedding import embed_boxes
+from lens_engine.errors import GeometryError, JobError, SeriesError
+from lens_engine.findings import Box2D
+from lens_engine.io.series import read_volume
+from lens_engine.jobs.results import ExportResult
+from lens_engine.mining.inputs import AnnotationOnSeries
+from lens_engine.project import Project
+from lens_engine.proposals import SeriesDetections
+from lens_engine.store.annotations import AnnotationRole, Annotations
+from lens_engine.store.catalog import Catalog, SeriesRecord
+from lens_engine.store.database import Database
+from lens_engine.store.detections import Detections
+from lens_engine.store.exchange.exporting import export_test_set
+from lens_engine.store.model_versions import Models
+from lens_engine.tasks.evaluation import evaluate_models
+from lens_engine.tasks.mining import Embeddings, mine_series
+from lens_engine.volume import Volume
+from lens_engine.worker.messages import (
+    DetectSeries,
+    EmbedAnnotations,
+    EvaluateModels,
+    ExportAnnotations,
+    MineSeries,
+    Task,
+)
+
+Report = Callable[[int, int], None]
+
+logger = logging.getLogger("lens_engine.tasks.workbench")
+
+
+class Workbench:
+    """The project, the model in memory, and the tasks on them.
+
+    Parameters
+    ----------
+    folder
+        Of the job, for results between its tasks.
+    """
+
+    def __init__(self, project: Project, folder: Path) -> None:
+        self._database = Database.open(project)
+        self._embeddings = Embeddings(folder / "embeddings")
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model: tuple[str, LensDetector] | None = None
+        self._detector: tuple[str, InferenceDetector] | None = None
+
+    def run(self, task: Task, report: Report) -> dict[str, object]:
+        """Do one task and return what the job remembers of it. Raises `LensError` for what a user can understand."""
+        try:
+            return self._run(task, report)
+        except torch.OutOfMemoryError as error:
+            raise JobError(
+                "The GPU has not enough memory for this task",
+                "It should fit beside whatever else runs there",
+                "End other programs on the GPU, or start the worker on another one with CUDA_VISIBLE_DEVICES",
+            ) from error
+
+    def _run(self, task: Task, report: Report) -> dict[str, object]:
+        match task:
+            case DetectSeries():
+                return self._detect(task, report)
+            case EmbedAnnotations():
+                return self._embed(task)
+            case MineSeries():
+                return mine_series(self._database, self._embeddings, task, report).model_dump(mode="json")
+            case EvaluateModels():
+                return evaluate_models(self._database, task, report).model_dump(mode="json")
+            case ExportAnnotations():
+                return self._export(task)
+
+    def _detect(self, task: DetectSeries, report: Report) -> dict[str, object]:
+        series = Catalog(self._database).series(task.series_id)
+        detections = Detections(self._database)
+        if detections.exists(series.id, task.model_version):
+            logger.info("series %s: has detections of %s already, left alone", series.name, task.model_version)
+            return _detect_result(detections.read(series.id, task.model_version), skipped=True)
+        started = time.monotonic()
+        detector = self._prepared(task.model_version)
+        try:
+            volume = _volume(series)
+        except (SeriesError, GeometryError) as error:
+            logger.warning("series %s: cannot be used: %s", series.name, error)
+            return {"skipped": True, "boxes": {}, "findings": {}, "problem": f"{series.name}: {error}"}
+        found = detect_with(detector, volume, report)
+        detections.write(series.id, task.model_version, found)
+        result = _detect_result(found, skipped=False)
+        seconds = time.monotonic() - started
+        logger.info("series %s: detected with %s in %.1f s", series.name, task.model_version, seconds)
+        return result
+
+    def _embed(self, task: EmbedAnnotations) -> dict[str, object]:
+        series = Catalog(self._database).series(task.series_id)
+        annotations = Annotations(self._database).of_series(series.id, AnnotationRole.LABEL)
+        if self._embeddings.exists(series.id):
+            return {"annotations": len(annotations), "skipped": True}
+        vectors = np.zeros((0, 0), dtype=np.float32)
+        if annotations:
+            places = [_place(AnnotationOnSeries(a.id, a.box, a.slices, a.key_slice)) for a in annotations]
+            vectors = embed_boxes(self._load(task.model_version), _volume(series), places)
+            logger.info("series %s: embedded %d annotations", series.name, len(annotations))
+        self._embeddings.write(series.id, [annotation.id for annotation in annotations], vectors)
+        return {"annotations": len(annotations), "skipped": not annotations}
+
+    def _export(self, task: ExportAnnotations) -> dict[str, object]:
+        written = export_test_set(
+            self._database, task.format.value, self._database.project.exports_folder / task.target
+        )
+        logger.info("wrote %s: %d lesions in %d series", task.target, written.lesions, written.series)
+        return ExportResult(
+            file=task.target,
+            series=written.series,
+            lesions=written.lesions,
+            mapping_file=None if written.mapping_file is None else written.mapping_file.name,
+        ).model_dump()
+
+    def _load(self, version: str) -> LensDetector:
+        if self._model is None or self._model[0] != version:
+            self._model = self._detector = None  # give the memory back before the next one comes
+            record = Models(self._database).get(version)
+            logger.info("loading model %s on %s", version, self._device)
+            self._model = (version, load_checkpoint(record.folder, self._device)[0])
+        return self._model[1]
+
+    def _prepared(self, version: str) -> InferenceDetector:
+        model = self._load(version)
+        if self._detector is None or self._detector[0] != version:
+            self._detector = (version, InferenceDetector(model))
+        return self._detector[1]
+
+
+def _volume(series: SeriesRecord) -> Volume:
+    if series.source is None:
+        raise SeriesError(
+            f"The project has no images of the series {series.name}",
+            "It is known only from an annotation file",
+            "Add its scan with 'lens add'",
+        )
+    return read_volume(series.source)
+
+
+def _place(annotation: AnnotationOnSeries) -> tuple[int, Box2D]:
+    """Return the cross-section by which an annotation is recognised: its key slice, or its middle one."""
+    sections = annotation.cross_sections()
+    on_key_slice = [section for section in sections if section.slice_index == annotation.key_slice]
+    chosen = on_key_slice[0] if on_key_slice else sections[len(sections) // 2]
+    return chosen.slice_index, chosen.box
+
+
+def _detect_result(found: SeriesDetections, *, skipped: bool) -> dict[str, object]:
+    proposals = found.proposals
+    counts = np.bincount(proposals.expert_index, minlength=len(proposals.experts))
+    boxes: Mapping[str, int] = {name: int(count) for name, count in zip(proposals.experts, counts, strict=True)}
+    findings = Counter(finding.expert for finding in found.findings)
+    return {"skipped": skipped, "boxes": boxes, "findings": dict(findings)}

@@ -1,0 +1,149 @@
+"""What each kind of job does, as durable steps: one per series for detection and embedding, then one for the rest.
+
+After a crash a job goes on at the step it was in, so a step may run again: each leaves finished work alone.
+"""
+
+from collections.abc import Sequence
+
+from lens_engine.errors import JobError
+from lens_engine.findings import Split
+from lens_engine.jobs.inputs import (
+    DetectInputs,
+    EvaluateInputs,
+    ExportInputs,
+    JobInputs,
+    MineInputs,
+    TrainInputs,
+)
+from lens_engine.jobs.results import DetectResult, EvaluateResult, TrainResult
+from lens_engine.store.catalog import Catalog, SeriesRecord
+from lens_engine.store.detections import Detections
+from lens_engine.worker.job import Job, JsonObject, Meter
+from lens_engine.worker.messages import DetectSeries, EmbedAnnotations, EvaluateModels, ExportAnnotations, MineSeries
+from lens_engine.worker.training_step import register_model, train_model
+
+
+def run(job: Job, inputs: JobInputs) -> JsonObject:
+    """Do the whole job and return its result. Raises `LensError` with what went wrong."""
+    match inputs:
+        case DetectInputs():
+            return detect(job, inputs)
+        case MineInputs():
+            return mine(job, inputs)
+        case TrainInputs():
+            return train(job, inputs)
+        case EvaluateInputs():
+            return evaluate(job, inputs)
+        case ExportInputs():
+            return export(job, inputs)
+
+
+def detect(job: Job, inputs: DetectInputs) -> JsonObject:
+    """Detect in every series; one that cannot be read is named at the end and does not keep the others waiting."""
+    meter = Meter(len(inputs.series_ids))
+    results = [_detect_one(job, meter, series, inputs.model_version) for series in _series(job, inputs.series_ids)]
+    _raise_problems(results)
+    return DetectResult(
+        model_version=inputs.model_version,
+        series=len(results),
+        skipped=sum(bool(result["skipped"]) for result in results),
+        boxes=_sum(results, "boxes"),
+        findings=_sum(results, "findings"),
+    ).model_dump()
+
+
+def mine(job: Job, inputs: MineInputs) -> JsonObject:
+    """Embed the annotations of every series outside the test split, then mine patient by patient."""
+    version = inputs.model_version
+
+    def plan() -> JsonObject:
+        detections = Detections(job.database)
+        series = [item for item in Catalog(job.database).all_series(with_images=True) if item.split is not Split.TEST]
+        return {"series_ids": [item.id for item in series if detections.exists(item.id, version)]}
+
+    series_ids = job.step("Choosing the series", plan)["series_ids"]
+    if not series_ids:
+        raise JobError(
+            f"No series outside the test patients has detections of model {version}",
+            "Mining needs detections",
+            f"Run 'lens detect --model {version}' first",
+        )
+    meter = Meter(len(series_ids) + 1)
+    for series in _series(job, series_ids):
+        task = EmbedAnnotations(series_id=series.id, model_version=version)
+        job.task_step(f"Comparing the annotations of {series.name}", task, meter)
+    return job.task_step("Mining", MineSeries(series_ids=tuple(series_ids), model_version=version), meter)
+
+
+def train(job: Job, inputs: TrainInputs) -> JsonObject:
+    """Train in a process of its own, going on from its last checkpoint after a crash; then register the new version."""
+    steps = job.step("Training", lambda: train_model(job, inputs))["steps"]
+    version = job.step("Registering the model", lambda: register_model(job, inputs))["model_version"]
+    return TrainResult(
+        model_version=version,
+        parent_version=inputs.parent_version,
+        snapshot_id=inputs.snapshot_id,
+        steps=steps,
+        promoted=inputs.promote,
+    ).model_dump()
+
+
+def evaluate(job: Job, inputs: EvaluateInputs) -> JsonObject:
+    """Detect what is missing on completely annotated held-out series, then measure."""
+    complete = job.step("Choosing the series", lambda: {"series_ids": _complete_series(job, inputs.split)})
+    series_ids = complete["series_ids"]
+    if not series_ids:
+        return EvaluateResult(measurable=False, split=inputs.split, what_to_do=_what_to_do(inputs.split)).model_dump(
+            mode="json"
+        )
+    meter = Meter(len(series_ids) * len(inputs.model_versions) + 1)
+    for version in inputs.model_versions:
+        _raise_problems([_detect_one(job, meter, series, version) for series in _series(job, series_ids)])
+    task = EvaluateModels(series_ids=tuple(series_ids), model_versions=inputs.model_versions, split=inputs.split)
+    return job.task_step("Measuring", task, meter)
+
+
+def export(job: Job, inputs: ExportInputs) -> JsonObject:
+    """Write the complete test-set annotations."""
+    return job.task_step("Writing", ExportAnnotations(format=inputs.format, target=inputs.target), Meter(1))
+
+
+def _series(job: Job, series_ids: Sequence[int]) -> list[SeriesRecord]:
+    catalog = Catalog(job.database)
+    return [catalog.series(series_id) for series_id in series_ids]
+
+
+def _detect_one(job: Job, meter: Meter, series: SeriesRecord, version: str) -> JsonObject:
+    task = DetectSeries(series_id=series.id, model_version=version)
+    return job.task_step(f"Detecting in {series.name} with {version}", task, meter)
+
+
+def _raise_problems(results: Sequence[JsonObject]) -> None:
+    problems = [str(result["problem"]) for result in results if result.get("problem")]
+    if problems:
+        raise JobError(
+            f"{len(problems)} of {len(results)} series could not be used: {' '.join(problems[:3])}",
+            "All others are done and stay done" if len(problems) < len(results) else "",
+            "Correct or leave out these series and start the job again",
+        )
+
+
+def _sum(results: Sequence[JsonObject], key: str) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for result in results:
+        for expert, count in result[key].items():
+            total[expert] = total.get(expert, 0) + count
+    return total
+
+
+def _complete_series(job: Job, split: Split) -> list[int]:
+    series = Catalog(job.database).all_series(split=split, with_images=True)
+    return [item.id for item in series if item.is_complete]
+
+
+def _what_to_do(split: Split) -> str:
+    return (
+        f"The gain cannot be measured: no series of the {split} patients is annotated completely. "
+        "Annotate every lesion of some of them in 3D in test-set mode and mark them complete, or import a "
+        "manual test set."
+    )
