@@ -19,13 +19,13 @@ from lens_engine.snapshot import Snapshot
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case, TrainingSet
 from lens_training.datasets.snapshot import training_set
-from lens_training.fit import fit
-from lens_training.progress import ProgressLog
-from lens_training.recipe import Recipe
-from lens_training.run import Run
-from lens_training.sampling import BatchPlan
-from lens_training.stopping import StopSignal
-from lens_training.world import world_of
+from lens_training.detector.fit import fit
+from lens_training.detector.run import Run
+from lens_training.detector.sampling import BatchPlan
+from lens_training.recipes.recipe import Recipe
+from lens_training.running.progress import ProgressLog
+from lens_training.running.stopping import StopSignal
+from lens_training.running.world import world_of
 from training.runs import StoppingStream
 from training.scenes import EXPERTS, RECIPE, tiny_model
 

@@ -11,12 +11,12 @@ import torch
 
 from lens_engine.snapshot import Snapshot
 from lens_training.datasets.snapshot import training_set
-from lens_training.fit import fit
-from lens_training.last_checkpoint import LAST_CHECKPOINT
-from lens_training.progress import ProgressLog
-from lens_training.recipe import Recipe
-from lens_training.run import Run
-from lens_training.stopping import StopSignal
+from lens_training.detector.fit import fit
+from lens_training.detector.run import Run
+from lens_training.recipes.recipe import Recipe
+from lens_training.running.last_checkpoint import LAST_CHECKPOINT
+from lens_training.running.progress import ProgressLog
+from lens_training.running.stopping import StopSignal
 from training.scenes import RECIPE, tiny_model
 
 

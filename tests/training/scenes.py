@@ -23,8 +23,8 @@ from lens_engine.snapshot import (
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case, TrainingSet
 from lens_training.datasets.planes import PlaneCache
-from lens_training.recipe import AugmentationRecipe, Recipe, SamplingRecipe
-from lens_training.schedule import ScheduleRecipe
+from lens_training.recipes.recipe import AugmentationRecipe, Recipe, SamplingRecipe
+from lens_training.running.schedule import ScheduleRecipe
 
 EXPERTS = ("universal", "lung")
 SPACING_MM = (4.0, 1.6, 1.6)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from lens_engine.detector.preprocess import Augmentation, prepare
 from lens_engine.errors import SeriesError
 from lens_engine.volume import Volume
-from lens_training.augmentation import apply_variation, draw_variation
-from lens_training.batches import Batch, BatchMaker, batch_loader
 from lens_training.datasets.case import Case
 from lens_training.datasets.planes import Image, PlaneCache, Planes, kept_planes, placed_planes
-from lens_training.recipe import AugmentationRecipe
-from lens_training.sampling import BatchPlan
+from lens_training.detector.augmentation import apply_variation, draw_variation
+from lens_training.detector.batches import Batch, BatchMaker, batch_loader
+from lens_training.detector.sampling import BatchPlan
+from lens_training.recipes.recipe import AugmentationRecipe
 from training.scenes import BALLS, DEPTH, RECIPE, SIDE, TINY, cache_of, case_of, lesion_of, set_of, volume_with
 
 BALL = BALLS["a"]

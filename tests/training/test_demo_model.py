@@ -10,7 +10,7 @@ from lens_engine.detector.inference.predict import detect
 from lens_engine.findings import FUSED
 from lens_engine.phantom.patient import DATASETS, UNIVERSAL, VAL_SEEDS, make_patient
 from lens_training.datasets.phantoms import validation_cases
-from lens_training.recipe_files import load_recipe
+from lens_training.recipes.files import load_recipe
 
 LARGEST_BYTES = 2 * 2**20
 

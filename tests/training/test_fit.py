@@ -17,14 +17,14 @@ from typer.testing import CliRunner, Result
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, read_card
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from lens_engine.snapshot import Snapshot
-from lens_training.cli import app
+from lens_training.cli.fit_command import app
 from lens_training.datasets.snapshot import training_set
+from lens_training.detector.joint import MOST_SKIPPED_STEPS
+from lens_training.detector.sampling import BatchPlan
 from lens_training.errors import TrainingError, TrainingStoppedError
-from lens_training.joint import MOST_SKIPPED_STEPS
-from lens_training.last_checkpoint import LAST_CHECKPOINT
-from lens_training.sampling import BatchPlan
-from lens_training.schedule import Precision
-from lens_training.stopping import EXIT_CODE
+from lens_training.running.last_checkpoint import LAST_CHECKPOINT
+from lens_training.running.schedule import Precision
+from lens_training.running.stopping import EXIT_CODE
 from training.runs import StoppingStream, last_state, train
 from training.scenes import EXPERTS, RECIPE, TINY, tiny_model, write_snapshot
 

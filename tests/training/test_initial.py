@@ -8,9 +8,9 @@ from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.detector.checkpoints.checkpoint import save_checkpoint
 from lens_engine.detector.config import ProposalKind
 from lens_engine.errors import CheckpointError
-from lens_training.initial import model_from_checkpoint, new_model, with_more_experts
-from lens_training.recipe import DetectorRecipe, DetectorSize, Recipe
-from lens_training.schedule import ScheduleRecipe
+from lens_training.detector.initial import model_from_checkpoint, new_model, with_more_experts
+from lens_training.recipes.recipe import DetectorRecipe, DetectorSize, Recipe
+from lens_training.running.schedule import ScheduleRecipe
 from training.scenes import EXPERTS, tiny_model
 
 

@@ -18,11 +18,11 @@ from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from lens_engine.snapshot import Snapshot
-from lens_training.batches import BatchMaker
 from lens_training.datasets.snapshot import training_set
-from lens_training.module import DetectorTraining
-from lens_training.sampling import BatchPlan
-from lens_training.watch import LAST_CHECKPOINT
+from lens_training.detector.batches import BatchMaker
+from lens_training.detector.module import DetectorTraining
+from lens_training.detector.sampling import BatchPlan
+from lens_training.detector.watch import LAST_CHECKPOINT
 from training import rank_program
 from training.rank_program import LONG_STEPS, SHORT_STEPS, STOPPED_STEP, long_recipe
 from training.scenes import RECIPE, TINY, cache_of, tiny_model, write_snapshot

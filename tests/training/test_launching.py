@@ -6,8 +6,8 @@ import psutil
 import pytest
 
 from lens_training.errors import TrainingError, TrainingStoppedError
-from lens_training.launching import run_processes
-from lens_training.stopping import StopSignal
+from lens_training.running.launching import run_processes
+from lens_training.running.stopping import StopSignal
 
 
 @pytest.fixture(autouse=True)

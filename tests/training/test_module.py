@@ -9,11 +9,11 @@ from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.config import AnchorConfig, ProposalKind
 from lens_engine.detector.inference.reference import detect_on_slice
 from lens_engine.errors import ConfigError
-from lens_training.batches import Batch, BatchMaker
+from lens_training.detector.batches import Batch, BatchMaker
+from lens_training.detector.module import DetectorTraining
+from lens_training.detector.sampling import BatchPlan
 from lens_training.errors import TrainingError
-from lens_training.module import DetectorTraining
-from lens_training.recipe import LossRecipe, Recipe
-from lens_training.sampling import BatchPlan
+from lens_training.recipes.recipe import LossRecipe, Recipe
 from training.scenes import (
     BALLS,
     EXPERTS,

@@ -8,7 +8,7 @@ from typing import TextIO
 
 import pytest
 
-from lens_training.progress import ProgressLog, Stage
+from lens_training.running.progress import ProgressLog, Stage
 
 CURSOR_GIVEN_BACK = "\x1b[?25h"
 

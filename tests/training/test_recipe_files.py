@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from lens_engine.errors import ConfigError
-from lens_training.recipe_files import (
+from lens_training.recipes.files import (
     RECIPES_FOLDER,
     Scale,
     default_scale,
@@ -17,7 +17,7 @@ from lens_training.recipe_files import (
     recipe_names,
     system_recipe_names,
 )
-from lens_training.recipe_listing import recipe_table, recipe_text
+from lens_training.recipes.listing import recipe_table, recipe_text
 
 ROWS = ("L2-a", "L2-b", "L2-c", "L3-1", "L3-2", "L3-3", "L3-4", "L3-5")
 

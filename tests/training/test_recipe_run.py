@@ -13,19 +13,19 @@ from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.false_positive_reduction.checkpoint import load_network
 from lens_engine.findings import Split
-from lens_training.batches import BatchMaker
-from lens_training.cli import app
+from lens_training.cli.fit_command import app
 from lens_training.datasets.catalogue import LAYOUTS
 from lens_training.datasets.planes import PlaneCache
 from lens_training.datasets.reading import DatasetName, ReadingOptions
-from lens_training.initial import new_model
-from lens_training.module import DetectorTraining
-from lens_training.progress import ProgressLog
-from lens_training.recipe import Recipe
-from lens_training.recipe_data import EXPERT_OF_PHANTOMS, recipe_data
-from lens_training.recipe_files import Scale, load_recipe, recipe_names
-from lens_training.sampling import BatchPlan
-from lens_training.stopping import StopSignal
+from lens_training.detector.batches import BatchMaker
+from lens_training.detector.initial import new_model
+from lens_training.detector.module import DetectorTraining
+from lens_training.detector.sampling import BatchPlan
+from lens_training.recipes.files import Scale, load_recipe, recipe_names
+from lens_training.recipes.recipe import Recipe
+from lens_training.reproduction.data import EXPERT_OF_PHANTOMS, recipe_data
+from lens_training.running.progress import ProgressLog
+from lens_training.running.stopping import StopSignal
 from training.datasets.disk import (
     BRIGHT,
     FEET_FIRST,

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from lens_engine.errors import ProjectError
 from lens_engine.snapshot import LesionOrigin, LesionRole
 from lens_training.datasets.case import TrainingSet
-from lens_training.recipe import SamplingRecipe
-from lens_training.sampling import BatchPlan, SampleKind, SliceChoice
+from lens_training.detector.sampling import BatchPlan, SampleKind, SliceChoice
+from lens_training.recipes.recipe import SamplingRecipe
 from training.scenes import DEPTH, Ball, case_of, key_slice_lesion, lesion_of, set_of, volume_with
 
 RECIPE = SamplingRecipe(batch_size=4)

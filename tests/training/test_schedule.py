@@ -1,7 +1,7 @@
 import pytest
 
 from lens_engine.errors import ConfigError
-from lens_training.recipe_files import load_recipe
+from lens_training.recipes.files import load_recipe
 from training.scenes import RECIPE
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lens_training.detector.watch import EVENTS_FOLDER
 from lens_training.errors import TrainingStoppedError
-from lens_training.last_checkpoint import LAST_CHECKPOINT
-from lens_training.watch import EVENTS_FOLDER
+from lens_training.running.last_checkpoint import LAST_CHECKPOINT
 from training.runs import StoppingStream, train
 from training.scenes import RECIPE, write_snapshot
 

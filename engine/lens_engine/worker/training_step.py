@@ -18,7 +18,7 @@ LAST_CHECKPOINT = "last.ckpt"
 """What an interrupted training goes on from."""
 TRAINING_STAGE = "train"
 STAGES = {"prepare": "Reading the series", "train": "Training", "evaluate": "Measuring", "save": "Saving the model"}
-"""What the stages of `lens_training.progress` are called for people."""
+"""What the stages of `lens_training.running.progress` are called for people."""
 SAVE_SECONDS = 20.0
 """How long a training that is told to stop may take to save its last checkpoint."""
 

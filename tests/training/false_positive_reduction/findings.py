@@ -3,7 +3,7 @@
 from lens_engine.detector.false_positive_reduction.config import FprConfig
 from lens_engine.findings import FUSED, Finding, SliceBox
 from lens_training.false_positive_reduction.recipe import FprRecipe
-from lens_training.schedule import ScheduleRecipe
+from lens_training.running.schedule import ScheduleRecipe
 from training.scenes import TINY, Ball
 
 CONFIG = FprConfig(

@@ -28,10 +28,10 @@ from lens_training.false_positive_reduction.fit import (
 )
 from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, open_patches, write_patches
 from lens_training.false_positive_reduction.samples import Meaning, Sample
-from lens_training.last_checkpoint import LAST_CHECKPOINT
-from lens_training.progress import ProgressLog
-from lens_training.schedule import Precision
-from lens_training.stopping import StopSignal
+from lens_training.running.last_checkpoint import LAST_CHECKPOINT
+from lens_training.running.progress import ProgressLog
+from lens_training.running.schedule import Precision
+from lens_training.running.stopping import StopSignal
 from training.false_positive_reduction.findings import CONFIG, RECIPE, finding_of
 from training.scenes import BALLS, Ball, case_of, key_slice_lesion, lesion_of, set_of, volume_with
 

@@ -9,10 +9,10 @@ from torch import Tensor
 from lens_engine.detector.config import AnchorConfig, ProposalConfig, ProposalKind
 from lens_engine.detector.proposal_networks.base import ProposalNetwork
 from lens_engine.detector.proposal_networks.build import build_proposal_network
-from lens_training.labels import SliceLabels
-from lens_training.objectives.base import ProposalObjective
-from lens_training.objectives.build import proposal_objective
-from lens_training.objectives.cells import CellGrid
+from lens_training.datasets.labels import SliceLabels
+from lens_training.detector.objectives.base import ProposalObjective
+from lens_training.detector.objectives.build import proposal_objective
+from lens_training.detector.objectives.cells import CellGrid
 
 CELLS = 16
 SIDE = 4 * CELLS

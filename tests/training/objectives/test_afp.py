@@ -1,9 +1,9 @@
 import numpy as np
 import torch
 
-from lens_training.labels import SliceLabels
-from lens_training.objectives.afp import centre_loss, centre_targets, size_loss
-from lens_training.objectives.base import IGNORED, NEGATIVE, POSITIVE
+from lens_training.datasets.labels import SliceLabels
+from lens_training.detector.objectives.afp import centre_loss, centre_targets, size_loss
+from lens_training.detector.objectives.base import IGNORED, NEGATIVE, POSITIVE
 from training.objectives.cases import GRID, boxes
 
 ROLES = torch.tensor([[[POSITIVE, NEGATIVE, IGNORED]]], dtype=torch.int8)

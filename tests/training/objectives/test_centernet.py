@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lens_engine.boxes import overlaps
-from lens_training.labels import SliceLabels
-from lens_training.objectives.base import IGNORED, NEGATIVE, POSITIVE
-from lens_training.objectives.centernet import centre_error, heat_loss, heat_targets, splat_radius
+from lens_training.datasets.labels import SliceLabels
+from lens_training.detector.objectives.base import IGNORED, NEGATIVE, POSITIVE
+from lens_training.detector.objectives.centernet import centre_error, heat_loss, heat_targets, splat_radius
 from training.objectives.cases import GRID, boxes
 
 sides = st.floats(1, 60)

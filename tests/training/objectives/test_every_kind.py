@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lens_engine.detector.config import ProposalKind
-from lens_training.labels import SliceLabels
-from lens_training.objectives.base import ProposalObjective
-from lens_training.objectives.build import proposal_objective
+from lens_training.datasets.labels import SliceLabels
+from lens_training.detector.objectives.base import ProposalObjective
+from lens_training.detector.objectives.build import proposal_objective
 from training.objectives.cases import GRID, SIDE, Scene, boxes, initial_scene_of, network_of, random, scene_of
 
 SCENES = {kind: scene_of(kind) for kind in ProposalKind}

@@ -4,9 +4,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens_training.labels import SliceLabels
-from lens_training.objectives.base import IGNORED, NEGATIVE, POSITIVE
-from lens_training.objectives.fcos import cell_loss, centerness_loss, centerness_of, giou_loss, side_targets
+from lens_training.datasets.labels import SliceLabels
+from lens_training.detector.objectives.base import IGNORED, NEGATIVE, POSITIVE
+from lens_training.detector.objectives.fcos import cell_loss, centerness_loss, centerness_of, giou_loss, side_targets
 from training.objectives.cases import GRID, boxes
 
 sides = st.floats(0.1, 8)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from lens_training.labels import SliceLabels
-from lens_training.objectives.head import RegionSampling, box_loss, class_loss, sample_regions
+from lens_training.datasets.labels import SliceLabels
+from lens_training.detector.objectives.head import RegionSampling, box_loss, class_loss, sample_regions
 from training.objectives.cases import Row, boxes, random
 
 SAMPLING = RegionSampling(count=16, lesion_share=0.25)

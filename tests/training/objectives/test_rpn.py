@@ -2,9 +2,9 @@ import numpy as np
 import torch
 
 from lens_engine.boxes import overlaps
-from lens_training.labels import SliceLabels
-from lens_training.objectives.base import IGNORED, NEGATIVE, POSITIVE
-from lens_training.objectives.rpn import (
+from lens_training.datasets.labels import SliceLabels
+from lens_training.detector.objectives.base import IGNORED, NEGATIVE, POSITIVE
+from lens_training.detector.objectives.rpn import (
     ANCHORS_PER_IMAGE,
     AnchorTargets,
     anchor_box_loss,

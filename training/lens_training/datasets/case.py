@@ -11,7 +11,7 @@ from lens_engine.findings import Scope, Split
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.snapshot import Lesion, LesionRole
 from lens_engine.volume import Volume
-from lens_training.labels import TIGHT_BOX_MARGIN_VOXELS, LesionLabels
+from lens_training.datasets.labels import TIGHT_BOX_MARGIN_VOXELS, LesionLabels
 
 ORGANS = ("lung", "liver", "kidney", "bone", "lymph node")
 """Lesion types that name an organ; the others of DeepLesion are regions of the body."""

@@ -20,8 +20,8 @@ from lens_engine.phantom.patient import (
 from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case, LesionFacts
-from lens_training.labels import TIGHT_BOX_MARGIN_VOXELS
-from lens_training.recipe import PhantomRecipe
+from lens_training.datasets.labels import TIGHT_BOX_MARGIN_VOXELS
+from lens_training.recipes.recipe import PhantomRecipe
 
 
 def training_cases(recipe: PhantomRecipe, datasets: Sequence[str] = DATASETS) -> Iterator[Case]:

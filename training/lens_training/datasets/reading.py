@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lens_engine.findings import Scope, Split
 from lens_training.datasets.case import Case
+from lens_training.datasets.labels import TIGHT_BOX_MARGIN_VOXELS
 from lens_training.errors import DatasetError
-from lens_training.labels import TIGHT_BOX_MARGIN_VOXELS
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the number of scans listed and of all scans."""

@@ -16,8 +16,8 @@ from lens_engine.findings import FUSED, Box3D, Finding, Scope
 from lens_engine.io.atomic_files import replace_bytes
 from lens_training.datasets.case import Case, TrainingSet
 from lens_training.false_positive_reduction.samples import Meaning, Sample, samples_of
-from lens_training.progress import ProgressLog, Stage
-from lens_training.stopping import StopSignal
+from lens_training.running.progress import ProgressLog, Stage
+from lens_training.running.stopping import StopSignal
 
 SAMPLES_FILE = "samples.jsonl"
 

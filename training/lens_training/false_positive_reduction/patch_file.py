@@ -17,8 +17,8 @@ from lens_engine.io.atomic_files import replace_file
 from lens_training.datasets.case import Case
 from lens_training.errors import TrainingError
 from lens_training.false_positive_reduction.samples import Sample
-from lens_training.progress import ProgressLog, Stage
-from lens_training.stopping import StopSignal
+from lens_training.running.progress import ProgressLog, Stage
+from lens_training.running.stopping import StopSignal
 
 PATCHES_FILE = "patches.bin"
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lens_engine.detector.false_positive_reduction.config import FprConfig, narrow_fpr, published_fpr
 from lens_engine.detector.input_config import InputConfig
-from lens_training.schedule import Precision, ScheduleRecipe
+from lens_training.running.schedule import Precision, ScheduleRecipe
 
 
 class FprSize(StrEnum):

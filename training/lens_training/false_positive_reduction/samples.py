@@ -16,7 +16,7 @@ import numpy as np
 from lens_engine.boxes import centres, overlaps
 from lens_engine.detector.false_positive_reduction.patches import by_depth
 from lens_engine.findings import Box3D, Finding, SliceBox
-from lens_training.labels import BoxArray, LesionLabels, SliceLabels
+from lens_training.datasets.labels import BoxArray, LesionLabels, SliceLabels
 
 LESION_IOU = 0.5
 """A cross-section that overlaps a lesion by more is that lesion (spec 11, item 28); or that rejected place."""

@@ -1,0 +1,119 @@
+"""The commands of `python -m lens_training`; progress goes to stdout (see `progress`), errors to stderr."""
+
+import hashlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lens_engine.checkpoint_card import CheckpointCard, read_card
+from lens_engine.detector.checkpoints.checkpoint import save_checkpoint
+from lens_engine.errors import ConfigError
+from lens_engine.snapshot import Snapshot
+from lens_training.cli.context import errors_as_exit_codes, log_of
+from lens_training.cli.data_commands import data_app
+from lens_training.cli.recipe_commands import recipe_app
+from lens_training.datasets.snapshot import training_set
+from lens_training.detector.fit import fit
+from lens_training.detector.initial import model_from_checkpoint, new_model, origin_of
+from lens_training.detector.run import Run
+from lens_training.recipes.files import load_recipe
+from lens_training.recipes.recipe import Recipe
+from lens_training.running.launching import run_processes
+from lens_training.running.progress import Stage
+from lens_training.running.schedule import Precision
+from lens_training.running.stopping import StopSignal
+from lens_training.running.world import world_of
+
+FROM_SCRATCH = "none"
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train LENS detectors.")
+app.add_typer(recipe_app, name="recipe")
+app.add_typer(data_app, name="data")
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What a run of `fit` begins with."""
+
+    snapshot: Snapshot
+    recipe: Recipe
+    seed: int
+    parent: CheckpointCard | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for runs that give the same result."""
+        weights = None if self.parent is None else self.parent.weights_digest
+        parts = [self.snapshot.digest, self.recipe.deciding_fields, self.seed, weights]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@app.command("fit")
+def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its function
+    snapshot: Annotated[Path, typer.Option(help="Label snapshot (JSON).")],
+    out: Annotated[Path, typer.Option(help="Folder for weights, card, log and last.ckpt.")],
+    init: Annotated[str, typer.Option(help="Checkpoint folder to start from, or 'none'.")] = FROM_SCRATCH,
+    recipe: Annotated[str, typer.Option(help="Name of a recipe, or a YAML file.")] = "finetune",
+    steps: Annotated[int | None, typer.Option(min=1, help="Length of the run, instead of the recipe's.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Length of the run, instead of the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides batches and augmentation.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from last.ckpt in the folder.")] = False,
+    root: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER for paths relative to a named root.")] = None,
+    devices: Annotated[int, typer.Option(min=1, help="GPUs (or processes of the CPU) on every node.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes on which srun starts the processes.")] = 1,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that prepare batches, per device.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Instead of the recipe's.")] = None,
+    tensorboard: Annotated[bool | None, typer.Option(help="Write event files to OUT/tensorboard.")] = None,
+) -> None:
+    """Train a detector on a label snapshot."""
+    stop = StopSignal()
+    stop.listen()
+    with errors_as_exit_codes(out):
+        world = world_of(devices, nodes, os.environ)
+        if not world.is_started:
+            raise typer.Exit(run_processes(sys.argv[1:], devices, stop))
+    with errors_as_exit_codes(out, world), log_of(world, out, resume=resume) as log:
+        options = {"workers": workers, "precision": precision, "tensorboard": tensorboard}
+        chosen = load_recipe(recipe).with_length(steps=steps, epochs=epochs).with_options(options)
+        labels = Snapshot.load(snapshot)
+        parent = None if init == FROM_SCRATCH else read_card(Path(init))
+        start = _Start(labels, chosen, seed, parent)
+        if parent is None:
+            model = new_model(labels.experts, chosen.detector, seed)
+        else:
+            model, _ = model_from_checkpoint(Path(init), labels.experts)
+        run = Run(training_set(labels, _roots(root or [])), chosen, seed, start.fingerprint, out, world)
+        trained_steps = fit(model, run, log, stop, resume=resume)
+        if world.is_first:
+            log.report(Stage.SAVE, 0, 1)
+            parent_name = None if parent is None else Path(init).resolve().name
+            save_checkpoint(model, _card(start, trained_steps, parent_name), out)
+            log.report(Stage.SAVE, 1, 1)
+
+
+def _card(start: _Start, steps: int, parent_name: str | None) -> CheckpointCard:
+    trained_on, notice = origin_of(start.parent)
+    return CheckpointCard(
+        trained_on=trained_on,
+        notice=notice,
+        parent=parent_name,
+        snapshot=start.snapshot.digest,
+        recipe=start.recipe.name,
+        steps=steps,
+        seed=start.seed,
+    )
+
+
+def _roots(assignments: list[str]) -> dict[str, Path]:
+    roots: dict[str, Path] = {}
+    for assignment in assignments:
+        name, separator, folder = assignment.partition("=")
+        if not separator:
+            raise ConfigError(f"--root got {assignment!r}", "NAME=FOLDER is needed", "Give the name of the root first")
+        roots[name] = Path(folder)
+    return roots

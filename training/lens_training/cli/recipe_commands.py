@@ -1,0 +1,100 @@
+"""The commands about recipes: `python -m lens_training recipe`, from a shell `lens recipe`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lens_engine.detector.inference.whole_volume import InferenceSettings
+from lens_engine.detector.inference.whole_volume import Precision as InferencePrecision
+from lens_engine.errors import LensError
+from lens_training.cli.context import errors_as_exit_codes, log_of
+from lens_training.recipes.files import Scale, default_scale, find_recipe, load_recipe, system_recipe_names
+from lens_training.recipes.listing import recipe_table, recipe_text
+from lens_training.reproduction.data import PHANTOM
+from lens_training.reproduction.run import RecipeRun, run_recipe
+from lens_training.running.launching import run_processes
+from lens_training.running.schedule import Precision
+from lens_training.running.stopping import StopSignal
+from lens_training.running.world import world_of
+
+RUNS_FOLDER = Path("runs")
+
+recipe_app = typer.Typer(no_args_is_help=True, help="List, show and run the recipes, one for each published row.")
+
+NameArgument = Annotated[str, typer.Argument(help="Name of a recipe (see 'recipe list'), or a YAML file.")]
+ScaleOption = Annotated[
+    Scale | None,
+    typer.Option(help="By default 'tiny' to run a published system on phantoms, otherwise 'published'."),
+]
+
+
+@recipe_app.command("list")
+def list_command(
+    names: Annotated[bool, typer.Option("--names", help="Print the names of those of published systems only.")] = False,
+) -> None:
+    """List all recipes with what the papers report."""
+    if names:
+        typer.echo("\n".join(system_recipe_names()))
+        return
+    Console(width=None if sys.stdout.isatty() else 140).print(recipe_table())
+
+
+@recipe_app.command("show")
+def show_command(name: NameArgument, scale: ScaleOption = None) -> None:
+    """Print a recipe with everything that it inherits."""
+    try:
+        text = recipe_text(load_recipe(name, scale or Scale.PUBLISHED), find_recipe(name).chain)
+    except LensError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    typer.echo(text, nl=False)
+
+
+@recipe_app.command("run")
+def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its function
+    name: NameArgument,
+    data: Annotated[str, typer.Option(help="'phantom', or the folder of the data sets.")] = PHANTOM,
+    scale: ScaleOption = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder; by default runs/NAME.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides initial weights, batches and augmentation.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Length of the run, instead of the recipe's.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Length of the run, instead of the recipe's.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="ImageNet weights of DenseNet-121: a file, 'hub' to download, or 'none'.")
+    ] = None,
+    fpr_weights: Annotated[
+        str | None, typer.Option(help="ImageNet weights of ResNet-18 for false-positive reduction: a file, or 'none'.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from last.ckpt in the folder.")] = False,
+    devices: Annotated[int, typer.Option(min=1, help="GPUs (or processes of the CPU) on every node.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes on which srun starts the processes.")] = 1,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that prepare batches, per device.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Instead of the recipe's.")] = None,
+    tensorboard: Annotated[bool | None, typer.Option(help="Write event files to OUT/tensorboard.")] = None,
+    inference: Annotated[
+        InferencePrecision, typer.Option(help="Numbers of the network when it is measured.")
+    ] = InferencePrecision.FP32,
+    cache: Annotated[Path | None, typer.Option(help="Folder that keeps what masks and headers said.")] = None,
+) -> None:
+    """Train and measure a recipe, on phantom patients or on the published data sets."""
+    stop = StopSignal()
+    stop.listen()
+    folder = out or RUNS_FOLDER / Path(name).stem
+    with errors_as_exit_codes(folder):
+        world = world_of(devices, nodes, os.environ)
+        if not world.is_started:
+            raise typer.Exit(run_processes(sys.argv[1:], devices, stop))
+    with errors_as_exit_codes(folder, world), log_of(world, folder, resume=resume) as log:
+        chosen = load_recipe(name, scale or default_scale(name, on_phantoms=data == PHANTOM))
+        reading = chosen.reading if cache is None else chosen.reading.model_copy(update={"cache": cache})
+        options = {"workers": workers, "precision": precision, "tensorboard": tensorboard, "reading": reading}
+        recipe = chosen.with_length(steps=steps, epochs=epochs).with_options(options)
+        settings = InferenceSettings(inference)
+        run = RecipeRun(recipe, data, folder, seed, weights, fpr_weights, settings, world)
+        results = run_recipe(run, log, stop, resume=resume)
+    if results is not None:
+        typer.echo(results.text)

@@ -1,0 +1,1 @@
+"""Training a detector: samples, batches, targets, steps and the run."""

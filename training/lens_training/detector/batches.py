@@ -1,0 +1,169 @@
+"""From the plan to tensors: nothing but its number decides a batch, whoever makes it.
+
+The batches of a run are numbered. One process learns from one after another; of several, each takes its share of them.
+"""
+
+import multiprocessing
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lens_engine.detector.config import DetectorConfig
+from lens_engine.detector.preprocess import SIZE_DIVISOR
+from lens_engine.errors import ConfigError, LensError
+from lens_training.datasets.case import TrainingSet
+from lens_training.datasets.labels import SliceLabels
+from lens_training.datasets.planes import PlaneCache
+from lens_training.detector.augmentation import apply_variation, draw_variation
+from lens_training.detector.sampling import BatchPlan, SliceChoice
+from lens_training.recipes.recipe import AugmentationRecipe
+
+_AUGMENTATION_STREAM = 1
+"""Keeps the numbers drawn here apart from those of other parts with the same seed and batch."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Samples of one data set.
+
+    Attributes
+    ----------
+    images
+        float32 (b, 9, h, w), padded with 0 on the right and at the bottom.
+    sizes
+        (height, width) of each image without padding.
+    labels
+        Of each image, in its pixels.
+    expert
+        Number of the expert that learns.
+    number
+        Its place among all batches of the run.
+    """
+
+    images: torch.Tensor
+    sizes: tuple[tuple[int, int], ...]
+    labels: tuple[SliceLabels, ...]
+    expert: int
+    number: int
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch with its images on a device."""
+        return replace(self, images=self.images.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """Return the batch with its images where a GPU can fetch them; data loaders ask for it by this name."""
+        return replace(self, images=self.images.pin_memory())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchMaker:
+    """Makes the batch of any number."""
+
+    training_set: TrainingSet
+    cache: PlaneCache
+    plan: BatchPlan
+    config: DetectorConfig
+    augmentation: AugmentationRecipe
+    seed: int
+
+    def batch(self, number: int) -> Batch:
+        """Return the batch of a number."""
+        choices = self.plan.batch(number)
+        generator = np.random.default_rng([self.seed, number, _AUGMENTATION_STREAM])
+        samples = [self._sample(choice, generator) for choice in choices]
+        images = [image for image, _ in samples]
+        height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
+        padded = [_padded(image, _round_up(height), _round_up(width)) for image in images]
+        dataset = self.training_set.cases[choices[0].case].dataset
+        return Batch(
+            images=torch.stack(padded),
+            sizes=tuple((image.shape[1], image.shape[2]) for image in images),
+            labels=tuple(labels for _, labels in samples),
+            expert=self.config.experts.index(dataset),
+            number=number,
+        )
+
+    def _sample(self, choice: SliceChoice, generator: np.random.Generator) -> tuple[torch.Tensor, SliceLabels]:
+        """Return one image (9, h, w) and its labels; boxes whose centre lies outside the image are dropped."""
+        planes = self.cache.planes(choice.case)
+        focus = None if choice.focus is None else planes.grid.to_network(np.asarray([choice.focus]))[0]
+        variation = draw_variation(self.augmentation, planes.grid.size, focus, generator)
+        image = apply_variation(planes, choice.slice_index, variation, self.config)
+        labels = self.training_set.cases[choice.case].labels.on_slice(choice.slice_index)
+        height, width = image.shape[1], image.shape[2]
+
+        def to_image(boxes: np.ndarray) -> np.ndarray:
+            mapped = variation.to_input(planes.grid.to_network(boxes))
+            centre = (mapped[:, :2] + mapped[:, 2:]) / 2
+            inside = ((centre > 0) & (centre < (width, height))).all(axis=1)
+            return np.clip(mapped[inside], 0, (width, height, width, height))
+
+        return image, labels.transformed(to_image)
+
+
+class BatchDataset(Dataset[Batch | LensError]):
+    """The batches by number; what is wrong with the data comes as a value, to survive the way out of a worker."""
+
+    def __init__(self, maker: BatchMaker) -> None:
+        self._maker = maker
+
+    def __getitem__(self, number: int) -> Batch | LensError:
+        try:
+            return self._maker.batch(number)
+        except LensError as error:
+            return error
+
+
+class BatchNumbers(Sampler[int]):
+    """Numbers in order. Without a length: it would be that of an epoch to Lightning, which a resumed run has not."""
+
+    def __init__(self, numbers: range) -> None:
+        self._numbers = numbers
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._numbers)
+
+
+def batch_loader(maker: BatchMaker, numbers: range, workers: int) -> "DataLoader[Batch | LensError]":
+    """Return the batches of these numbers in their order, made ahead by `workers` processes.
+
+    Workers are forked when the first batch is asked for, and share what the maker's cache holds at that moment.
+
+    Raises
+    ------
+    ConfigError
+        If there are workers and the system cannot fork.
+    """
+    if workers and "fork" not in multiprocessing.get_all_start_methods():
+        raise ConfigError(
+            f"{workers} workers were asked for on a system that cannot fork processes",
+            "Workers need Linux or macOS",
+            "Set workers to 0",
+        )
+    return DataLoader(
+        BatchDataset(maker),
+        batch_size=None,
+        sampler=BatchNumbers(numbers),
+        num_workers=workers,
+        multiprocessing_context="fork" if workers else None,
+        worker_init_fn=_ignore_interrupts,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _ignore_interrupts(_worker: int) -> None:
+    """Leave Ctrl+C to the process that learns; it ends the workers once its step is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _round_up(length: int) -> int:
+    return -(-length // SIZE_DIVISOR) * SIZE_DIVISOR
+
+
+def _padded(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    return functional.pad(image, (0, width - image.shape[2], 0, height - image.shape[1]))

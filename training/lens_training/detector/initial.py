@@ -1,0 +1,88 @@
+"""The model a run starts from: a checkpoint, or a new one; with one expert for every data set of the labels."""
+
+from pathlib import Path
+
+import torch
+
+from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
+from lens_engine.detector.assembly import LensDetector
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
+from lens_engine.detector.checkpoints.imagenet import load_imagenet_file
+from lens_training.recipes.recipe import DetectorRecipe
+
+_EXPERT_PARTS = ("proposers", "classifiers", "regressors")
+
+INITIAL_SIDE_CELLS = 6.0
+"""Of the boxes that are proposed first: 24 network pixels."""
+
+DEMO_PARENT_NOTICE = (
+    "Started from the demo model, which was trained on synthetic phantoms only, and fine-tuned on the labels of this "
+    "project. Research use only."
+)
+RESEARCH_NOTICE = "Research use only."
+
+
+def new_model(
+    experts: tuple[str, ...], detector: DetectorRecipe, seed: int, imagenet: Path | None = None
+) -> LensDetector:
+    """Return an untrained detector; equal seeds give equal weights.
+
+    Its proposal networks begin with boxes of a common size instead of none, which saves a short training many steps.
+
+    Parameters
+    ----------
+    imagenet
+        File with the published weights of DenseNet-121 for the trunk; None begins with random ones.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read or does not fit the trunk.
+    """
+    with torch.random.fork_rng(devices=[]):  # layers initialise themselves from the global generator
+        torch.manual_seed(seed)
+        model = LensDetector(detector.config(experts))
+    for network in model.proposal_networks():
+        network.start_with_sides(INITIAL_SIDE_CELLS)
+    if imagenet is not None:
+        load_imagenet_file(model.backbone.trunk, imagenet)
+    return model
+
+
+def model_from_checkpoint(folder: Path, experts: tuple[str, ...]) -> tuple[LensDetector, CheckpointCard]:
+    """Return the model of a checkpoint, with one more expert for every data set that it does not know yet.
+
+    A new expert starts as a copy of the first one, the universal expert. Experts without a data set here stay as they
+    are and learn nothing.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint cannot be used.
+    """
+    model, card = load_checkpoint(folder)
+    missing = tuple(name for name in experts if name not in model.config.experts)
+    return (with_more_experts(model, missing) if missing else model), card
+
+
+def with_more_experts(model: LensDetector, names: tuple[str, ...]) -> LensDetector:
+    """Return a larger model in which the named experts are copies of the first one."""
+    known = model.config.experts
+    larger = LensDetector(model.config.model_copy(update={"experts": known + names}))
+    state = model.state_dict()
+    for part in _EXPERT_PARTS:
+        first = {name: value for name, value in state.items() if name.startswith(f"{part}.0.")}
+        for number in range(len(known), len(known) + len(names)):
+            state.update({name.replace(f"{part}.0.", f"{part}.{number}.", 1): value for name, value in first.items()})
+    larger.load_state_dict(state)
+    return larger.eval()
+
+
+def origin_of(parent: CheckpointCard | None) -> tuple[TrainedOn, str]:
+    """Return what the card of a model may claim that was trained on a project, and its notice.
+
+    What started from phantoms keeps saying so: a few patients of fine-tuning do not make a demo model a product.
+    """
+    if parent is not None and parent.is_demo:
+        return TrainedOn.PHANTOMS, DEMO_PARENT_NOTICE
+    return TrainedOn.PATIENTS, RESEARCH_NOTICE

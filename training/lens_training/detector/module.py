@@ -1,0 +1,139 @@
+"""One step of training: losses of the expert whose data set was sampled, on features that all experts share.
+
+Proposals of all experts are pooled, as at inference, but without gradient: only the expert of the batch and the shared
+layers learn from it (spec 4.2).
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import reduce
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import nn
+
+from lens_engine.detector.assembly import LensDetector
+from lens_engine.errors import ConfigError
+from lens_training.detector.batches import Batch
+from lens_training.detector.objectives.base import full_precision
+from lens_training.detector.objectives.build import proposal_objective
+from lens_training.detector.objectives.head import RegionSampling, RegionTargets, head_losses, sample_regions
+from lens_training.errors import TrainingError
+from lens_training.recipes.recipe import LossRecipe, Recipe
+from lens_training.running.optimiser import radam
+
+_REGION_STREAM = 2
+_ANCHOR_STREAM = 3
+
+
+class DetectorTraining(LightningModule):
+    """A detector with its losses and optimiser.
+
+    Parameters
+    ----------
+    steps
+        Of the whole run; decides the learning rate.
+    seed
+        With the number of the batch, decides which regions and anchors are sampled.
+
+    Attributes
+    ----------
+    weights
+        Of each part of the loss.
+    latest
+        The loss of the latest step and its parts.
+
+    Raises
+    ------
+    ConfigError
+        If the recipe weighs a part that the proposal network's loss does not have.
+    """
+
+    def __init__(self, model: LensDetector, recipe: Recipe, steps: int, seed: int) -> None:
+        super().__init__()
+        self.model = model
+        self._recipe = recipe
+        self._steps = steps
+        self._seed = seed
+        self._objective = proposal_objective(model.proposal_networks()[0])
+        self.weights = _weights(self._objective.WEIGHTS, recipe.losses)
+        self.latest: dict[str, float] = {}
+
+    def train(self, mode: bool = True) -> "DetectorTraining":  # signature of nn.Module
+        """Switch to training, but leave the statistics of batch normalisation frozen if the recipe says so."""
+        super().train(mode)
+        if self._recipe.freezes_batch_norm:
+            for module in self.model.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def training_step(self, batch: Batch, _batch_index: int) -> torch.Tensor:
+        """Return the loss of one batch.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is not finite.
+        """
+        parts = self.loss_parts(batch)
+        loss = reduce(torch.add, [self.weights[name] * part for name, part in parts.items()])
+        self.latest = {"loss": float(loss.detach()), **{name: float(part.detach()) for name, part in parts.items()}}
+        if not np.isfinite(self.latest["loss"]):
+            dataset = self.model.config.experts[batch.expert]
+            raise TrainingError(
+                f"The loss of batch {batch.number} on data set {dataset} is {self.latest}",
+                "Finite numbers are needed",
+                "Lower the learning rate of the recipe, or look for broken scans in the data set",
+            )
+        return loss
+
+    def loss_parts(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Return the losses of a batch, unweighted, by the names of `weights`."""
+        features = self.model.forward_features(batch.images)
+        outputs = self.model.proposers[batch.expert](features)
+        generator = np.random.default_rng([self._seed, batch.number, _ANCHOR_STREAM])
+        parts = self._objective.losses(outputs, batch.labels, batch.sizes, generator)
+        return parts if self.model.head is None else parts | self._head_parts(features, batch)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """RAdam; biases and normalisation without decay and at twice the rate, as MULAN does (spec 8)."""
+        return radam(self.model, self._recipe.schedule, self._steps)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move the images; labels stay on the CPU."""
+        del dataloader_idx
+        return batch.to(device)
+
+    def _head_parts(self, features: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        regions = self._sampled_regions(features, batch)
+        boxes = [torch.from_numpy(region.boxes).to(features.device, torch.float32) for region in regions]
+        # ROIAlign counts places in the numbers of its features: in 16 bits a box would move by up to a pixel.
+        shared = self.model.head_features(full_precision(features), boxes)
+        logits, deltas = self.model.classifiers[batch.expert](shared), self.model.regressors[batch.expert](shared)
+        return head_losses(logits, deltas, regions)
+
+    def _sampled_regions(self, features: torch.Tensor, batch: Batch) -> list[RegionTargets]:
+        generator = np.random.default_rng([self._seed, batch.number, _REGION_STREAM])
+        sampling = RegionSampling(self._recipe.sampling.regions, self._recipe.sampling.lesion_region_share)
+        limits = self.model.train_limits
+        if self._recipe.sampling.proposals is not None:
+            limits = replace(limits, post_nms=self._recipe.sampling.proposals)
+        proposals = self.model.proposals(features.detach(), batch.sizes, limits)
+        return [
+            sample_regions(found.boxes.cpu().double().numpy(), labels, sampling, generator)
+            for found, labels in zip(proposals, batch.labels, strict=True)
+        ]
+
+
+def _weights(published: Mapping[str, float], losses: LossRecipe) -> dict[str, float]:
+    unknown = set(losses.proposal) - set(published)
+    if unknown:
+        raise ConfigError(
+            f"The recipe weighs {', '.join(sorted(unknown))} in losses.proposal",
+            f"The loss of this proposal network has {', '.join(published)}",
+            "Correct the recipe",
+        )
+    return {**published, **losses.proposal, "classes": losses.classes, "boxes": losses.boxes}

@@ -1,0 +1,67 @@
+"""What every objective of a proposal network has in common, whatever the network predicts.
+
+All follow one precedence (DESIGN section 4): lesion over unsure over rejected over uncertain over background. An unsure
+place teaches nothing at all; an uncertain one is ignored wherever it would be no negative if it were a lesion, which is
+its central half for an AFP (spec 4.1) and [OURS] what each module says for the other kinds; a rejected place is a
+certain negative.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lens_training.datasets.labels import SliceLabels
+
+POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
+"""What a cell or an anchor is told."""
+
+
+class ProposalObjective(ABC):
+    """Losses of one kind of proposal network.
+
+    Attributes
+    ----------
+    WEIGHTS
+        Of each part of the loss, as published.
+    """
+
+    WEIGHTS: ClassVar[Mapping[str, float]]
+
+    @abstractmethod
+    def losses(
+        self,
+        outputs: Sequence[Tensor],
+        labels: Sequence[SliceLabels],
+        sizes: Sequence[tuple[int, int]],
+        generator: np.random.Generator,
+    ) -> dict[str, Tensor]:
+        """Return the parts of the loss of a batch, unweighted, by the names and in the order of `WEIGHTS`.
+
+        Parameters
+        ----------
+        outputs
+            Raw maps (b, ..., h, w) of the network.
+        labels
+            Of each image, in its pixels.
+        sizes
+            (height, width) of each image without padding.
+        generator
+            Decides what is sampled, where not everything is learnt from.
+        """
+
+
+def full_precision(values: Tensor) -> Tensor:
+    """Return half-precision outputs of a network in 32 bits, in which every loss is computed; others as they are."""
+    return values.float() if values.dtype in {torch.float16, torch.bfloat16} else values
+
+
+def focal_terms(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what a place costs if it is positive and if it is negative: focal loss with gamma 2, before any weight."""
+    probability = logits.sigmoid()
+    hit = -(1 - probability).square() * torch.nn.functional.logsigmoid(logits)
+    miss = -probability.square() * torch.nn.functional.logsigmoid(-logits)
+    return hit, miss

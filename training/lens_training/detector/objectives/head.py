@@ -1,0 +1,132 @@
+"""Objective of the head that all experts share: which regions are lesions, and their way to the lesion (spec 4.3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from lens_engine.detector.network.box_coder import encode_boxes
+from lens_training.datasets.labels import BoxArray, SliceLabels
+from lens_training.detector.objectives.base import full_precision
+from lens_training.detector.objectives.matching import best_match, centred_in
+
+REGION_OVERLAP = 0.5
+"""IoU from which on a region is a lesion, or an ignored one."""
+IGNORED_SHARE = 0.5
+"""Share of an uncertain place's sides in which no centred region is sampled."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RegionTargets:
+    """Regions of one image that the head learns from.
+
+    Attributes
+    ----------
+    boxes
+        float64 (r, 4), image pixels.
+    is_lesion
+        bool (r,).
+    lesions
+        float64 (r, 4), the lesion that each region should become; the region itself where it is none.
+    """
+
+    boxes: BoxArray
+    is_lesion: NDArray[np.bool_]
+    lesions: BoxArray
+
+
+@dataclass(frozen=True, slots=True)
+class RegionSampling:
+    """How many regions of one image the head learns from.
+
+    Attributes
+    ----------
+    count
+        Regions per image.
+    lesion_share
+        At most this share of them are lesions.
+    """
+
+    count: int
+    lesion_share: float
+
+
+def sample_regions(
+    proposals: BoxArray, labels: SliceLabels, sampling: RegionSampling, generator: np.random.Generator
+) -> RegionTargets:
+    """Choose the regions of one image that the head learns from.
+
+    The lesions and the rejected places of the image join the proposals. Rejected places are sampled always, as hard
+    negatives, unless they overlap a lesion or fall into an unsure place; what overlaps them is background even where a
+    mined place would be ignored.
+
+    Parameters
+    ----------
+    proposals
+        (p, 4), image pixels.
+    """
+    boxes = np.concatenate([proposals, labels.lesions, labels.rejected])
+    is_rejected_place = np.arange(len(boxes)) >= len(proposals) + len(labels.lesions)
+    match, overlap = best_match(boxes, labels.lesions)
+    is_lesion = (overlap >= REGION_OVERLAP) & ~is_rejected_place
+    rejected_overlap = best_match(boxes, labels.rejected)[1]
+    is_hard = is_rejected_place | (rejected_overlap >= REGION_OVERLAP)
+    is_ignored = _falls_into(boxes, labels.uncertain, IGNORED_SHARE) & ~is_hard
+    is_ignored |= _falls_into(boxes, labels.unsure, 1.0)
+    is_background = (overlap < REGION_OVERLAP) & ~is_ignored
+
+    positive = generator.permutation(np.flatnonzero(is_lesion))[: int(sampling.count * sampling.lesion_share)]
+    hard = generator.permutation(np.flatnonzero(is_background & is_rejected_place))
+    easy = generator.permutation(np.flatnonzero(is_background & ~is_rejected_place))
+    negative = np.concatenate([hard, easy])[: sampling.count - len(positive)]
+    chosen = np.concatenate([positive, negative]).astype(np.intp)
+    lesions = boxes[chosen].copy()
+    lesions[: len(positive)] = labels.lesions[match[positive]]
+    return RegionTargets(boxes[chosen], np.arange(len(chosen)) < len(positive), lesions)
+
+
+def head_losses(logits: Tensor, deltas: Tensor, regions: Sequence[RegionTargets]) -> dict[str, Tensor]:
+    """Return `classes` and `boxes`, unweighted.
+
+    Parameters
+    ----------
+    logits, deltas
+        (r, 2) and (r, 4) for the regions of all images, in order.
+    """
+    boxes, lesions = (
+        torch.from_numpy(np.concatenate([getattr(region, name) for region in regions])).to(logits.device, torch.float32)
+        for name in ("boxes", "lesions")
+    )
+    is_lesion = torch.from_numpy(np.concatenate([region.is_lesion for region in regions])).to(logits.device)
+    return {
+        "classes": class_loss(full_precision(logits), is_lesion),
+        "boxes": box_loss(full_precision(deltas), encode_boxes(lesions, boxes), is_lesion),
+    }
+
+
+def class_loss(logits: Tensor, is_lesion: Tensor) -> Tensor:
+    """Return the mean cross-entropy of the head over sampled regions; (r, 2) logits, bool (r,)."""
+    if not len(logits):
+        return logits.sum()
+    return functional.cross_entropy(logits, is_lesion.long())
+
+
+def box_loss(deltas: Tensor, targets: Tensor, is_lesion: Tensor) -> Tensor:
+    """Return the smooth-L1 error of lesion regions, summed and divided by the number of ALL regions.
+
+    Parameters
+    ----------
+    deltas, targets
+        (r, 4), as the box coder defines them.
+    """
+    error = functional.smooth_l1_loss(deltas, targets, reduction="none").sum(dim=1) * is_lesion
+    return error.sum() / max(len(deltas), 1)
+
+
+def _falls_into(boxes: BoxArray, others: BoxArray, share: float) -> NDArray[np.bool_]:
+    """Return which boxes overlap one of the others, or have their centre in the central `share` of one."""
+    return centred_in(boxes, others, share) | (best_match(boxes, others)[1] >= REGION_OVERLAP)

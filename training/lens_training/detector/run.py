@@ -1,0 +1,33 @@
+"""What one training run is: what is learnt from, how, where, and by how many processes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lens_training.datasets.case import TrainingSet
+from lens_training.recipes.recipe import Recipe
+from lens_training.running.world import ALONE, World
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """What is trained, how, and where.
+
+    Attributes
+    ----------
+    fingerprint
+        Of labels, recipe, seed and initial weights; a run resumes only what has the same and as many processes.
+    folder
+        Holds `last.ckpt`, the log and event files; must exist. With several nodes all of them must see it.
+    """
+
+    training_set: TrainingSet
+    recipe: Recipe
+    seed: int
+    fingerprint: str
+    folder: Path
+    world: World = ALONE
+
+    @property
+    def full_fingerprint(self) -> str:
+        """Equal for runs that give the same weights."""
+        return f"{self.fingerprint} in {self.world.size}"

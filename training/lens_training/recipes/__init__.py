@@ -1,0 +1,1 @@
+"""The recipes, one YAML file each, and what reads them."""

@@ -1,0 +1,264 @@
+"""What a recipe says: everything that decides a training run besides the data, the initial weights and the seed.
+
+`recipe_files` finds recipes, resolves what they inherit, and validates them as the models below.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lens_engine.detector.config import DetectorConfig, ProposalKind, narrow_lens, published_lens
+from lens_engine.errors import ConfigError
+from lens_engine.findings import Scope
+from lens_training.datasets.reading import DatasetName, ReadingOptions
+from lens_training.false_positive_reduction.recipe import FprRecipe
+from lens_training.running.schedule import Precision, ScheduleRecipe
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+class DetectorSize(StrEnum):
+    """Which configuration a detector trained from scratch gets."""
+
+    PUBLISHED = "published"
+    NARROW = "narrow"
+
+
+class DetectorRecipe(BaseModel):
+    """Which member of the detector family is trained from scratch."""
+
+    model_config = _FROZEN
+
+    size: DetectorSize = DetectorSize.NARROW
+    proposal: ProposalKind = ProposalKind.AFP
+    two_stages: bool = True
+    """False takes the proposals themselves as detections."""
+
+    def config(self, experts: tuple[str, ...]) -> DetectorConfig:
+        """Return the configuration for these experts."""
+        build = narrow_lens if self.size is DetectorSize.NARROW else published_lens
+        return build(experts, self.proposal, two_stages=self.two_stages)
+
+
+class InitialWeights(StrEnum):
+    """What a detector trained from scratch begins with."""
+
+    IMAGENET = "imagenet"
+    """Trunk of the published DenseNet-121; the user says where its weights are."""
+    NONE = "none"
+    """Random."""
+
+
+class EvaluatedOutput(StrEnum):
+    """Whose findings a row of a table is about."""
+
+    FUSED = "fused"
+    UNIVERSAL = "universal"
+    """The universal expert alone."""
+
+
+class PublishedRow(BaseModel):
+    """What the paper reports for this row; percent at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives per sub-volume."""
+
+    model_config = _FROZEN
+
+    table: str
+    sensitivity: tuple[float, ...] | None = Field(default=None, min_length=7, max_length=7)
+    average: float | None = None
+    ms_per_slice: float | None = None
+    with_mining: bool = False
+    """Whether the published figure includes mining, which the recipe does not do yet."""
+
+
+class EvaluationRecipe(BaseModel):
+    """What is compared with the published row."""
+
+    model_config = _FROZEN
+
+    output: EvaluatedOutput = EvaluatedOutput.FUSED
+
+
+class SamplingRecipe(BaseModel):
+    """Which slices and regions are learnt from (spec 4.3, 8)."""
+
+    model_config = _FROZEN
+
+    batch_size: int = Field(default=4, ge=1)
+    """Samples per step, all of one data set."""
+    negatives_per_positive: float = Field(default=0.5, ge=0)
+    """Slices without a lesion for each slice with one; LENS: 1 to 2."""
+    regions: int = Field(default=64, ge=1)
+    """Regions per image in the head."""
+    proposals: int | None = Field(default=None, ge=1)
+    """Best proposals of an image that regions are drawn from; None takes the detector's own limit for training. Few
+    make hard negatives."""
+    lesion_region_share: float = Field(default=0.25, gt=0, le=1)
+    cache_gib: float = Field(default=3.0, gt=0)
+    """Memory for prepared volumes in each training process, shared with its workers. What finds no room is read again
+    for every sample."""
+
+
+class AugmentationRecipe(BaseModel):
+    """What varies between two looks at one slice (spec 2, steps 3, 5 and 6); no flips."""
+
+    model_config = _FROZEN
+
+    scale: tuple[float, float] = (0.8, 1.2)
+    shift: int = Field(default=8, ge=0)
+    """Network pixels by which the window may leave the image, or its upper left corner may move."""
+    crop_side: int | None = Field(default=None, ge=32)
+    """Side of a square window of network pixels around the sampled lesion; None shows the whole slice."""
+    free_window_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the windows on lesion slices that may lie anywhere: with `crop_side` the only way to see the rest."""
+    varies_depth: bool = True
+    """Centre the sample up to half a slice beside the labelled one, so that interpolated slices are learnt as well."""
+
+    @model_validator(mode="after")
+    def _scale_rises(self) -> "AugmentationRecipe":
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"scale is {self.scale}; two positive factors, low before high, are needed")
+        return self
+
+
+class LossRecipe(BaseModel):
+    """Weights of the losses (LENS Eq. 3)."""
+
+    model_config = _FROZEN
+
+    proposal: dict[str, float] = {}
+    """By the name of a part of the proposal network's loss; those that are not named have the published weight."""
+    classes: float = 1.0
+    boxes: float = 10.0
+
+
+class PhantomRecipe(BaseModel):
+    """Phantom patients to learn from and to measure on; their seeds belong to no test patient."""
+
+    model_config = _FROZEN
+
+    universal_patients: int = Field(ge=1)
+    """Training patients of the universal data set."""
+    single_type_patients: int = Field(ge=1)
+    """Training patients of each single-type data set."""
+    val_patients: int = Field(ge=1)
+    """Patients of the universal data set, with their complete truth."""
+    studies: int = Field(default=1, ge=1)
+    """Scans of each patient, months apart."""
+    slice_spacings_mm: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(4.0,), min_length=1)
+    """Patients take turns with these."""
+    withheld_share: float = Field(default=0.4, ge=0, lt=1)
+    """Share of the lesions of the universal data set that nobody marked."""
+
+    def patients(self, *, is_universal: bool) -> int:
+        """Return how many training patients a data set has."""
+        return self.universal_patients if is_universal else self.single_type_patients
+
+
+class Recipe(BaseModel):
+    """Everything that decides a training run besides the labels, the initial weights and the seed."""
+
+    model_config = _FROZEN
+
+    name: str
+    title: str = ""
+    """One line for people."""
+    row: PublishedRow | None = None
+    """Set for recipes of a row in a published table."""
+    datasets: tuple[DatasetName, ...] = Field(default=tuple(DatasetName), min_length=1)
+    """Data sets to learn from, the universal one first; phantoms take the place of each."""
+    reading: ReadingOptions = ReadingOptions()
+    """How published data sets are read: margin, held-out share, fold."""
+    steps: int | None = Field(default=None, ge=1)
+    """Length of the run; either this or `epochs`."""
+    epochs: int | None = Field(default=None, ge=1)
+    """Length of the run; an epoch shows every 3D lesion once."""
+    schedule: ScheduleRecipe
+    sampling: SamplingRecipe = SamplingRecipe()
+    augmentation: AugmentationRecipe = AugmentationRecipe()
+    losses: LossRecipe = LossRecipe()
+    freezes_batch_norm: bool = False
+    """Keep the statistics of batch normalisation as they are, for very small or very one-sided sets."""
+    detector: DetectorRecipe = DetectorRecipe()
+    """For training from scratch; otherwise the initial weights decide."""
+    initial_weights: InitialWeights = InitialWeights.NONE
+    precision: Precision = Precision.FP32
+    workers: int = Field(default=0, ge=0)
+    """Processes that prepare batches; 0 prepares them in the training process."""
+    threads: int | None = Field(default=None, ge=1)
+    """Of the CPU; None leaves the choice to torch. Equal numbers on a rerun need the same threads."""
+    log_every: int = Field(default=10, ge=1)
+    checkpoint_every: int = Field(default=50, ge=1)
+    """Steps between two files from which a killed run goes on."""
+    tensorboard: bool = False
+    """Whether losses, learning rate and speed also go to event files for TensorBoard."""
+    phantoms: PhantomRecipe | None = None
+    """Patients to make where the data are phantoms."""
+    evaluation: EvaluationRecipe = EvaluationRecipe()
+    false_positive_reduction: FprRecipe | None = None
+    """Train a second network on the detector's own findings, and average the scores (spec 4.6)."""
+    stores_half: bool = False
+    """Store the weights in 16 bits: half the file, for a model that is shipped."""
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> "Recipe":
+        if (self.steps is None) == (self.epochs is None):
+            given = f"steps is {self.steps} and epochs is {self.epochs}"
+            raise ValueError(f"{given}; exactly one of them is needed, the other one null")
+        return self
+
+    @model_validator(mode="after")
+    def _has_each_dataset_once(self) -> "Recipe":
+        given = ", ".join(self.datasets)
+        if len(set(self.datasets)) < len(self.datasets):
+            raise ValueError(f"datasets are {given}; each of them is needed once")
+        scopes = [name.scope for name in self.datasets]
+        if Scope.UNIVERSAL in scopes[1:]:
+            raise ValueError(f"datasets are {given}; the universal one comes first")
+        if self.evaluation.output is EvaluatedOutput.UNIVERSAL and Scope.UNIVERSAL not in scopes:
+            raise ValueError(f"evaluation.output is universal, but datasets are {given}; one of them must be universal")
+        return self
+
+    @property
+    def deciding_fields(self) -> str:
+        """Everything that decides the weights, as JSON; how fast and how loud the run is does not."""
+        indifferent = (
+            "workers",
+            "log_every",
+            "checkpoint_every",
+            "tensorboard",
+            "title",
+            "row",
+            "evaluation",
+            "reading",
+        )
+        return self.model_dump_json(exclude=dict.fromkeys(indifferent, True) | {"sampling": {"cache_gib": True}})
+
+    def steps_in(self, batches_per_epoch: int, processes: int = 1) -> int:
+        """Return how many steps the run has, when every process takes a batch of its own in each step."""
+        if self.epochs is not None:
+            return -(-self.epochs * batches_per_epoch // processes)
+        return self.steps or 0  # never 0: one of both is set
+
+    def with_length(self, *, steps: int | None = None, epochs: int | None = None) -> "Recipe":
+        """Return the recipe with another length; the same where neither is given.
+
+        Raises
+        ------
+        ConfigError
+            If both are given.
+        """
+        if steps is not None and epochs is not None:
+            raise ConfigError(
+                f"The length of the run is given as {steps} steps and as {epochs} epochs",
+                "One of them",
+                "Leave one out",
+            )
+        if steps is None and epochs is None:
+            return self
+        return self.model_validate(self.model_dump() | {"steps": steps, "epochs": epochs})
+
+    def with_options(self, options: Mapping[str, object]) -> "Recipe":
+        """Return the recipe with some fields replaced; None keeps what the recipe says."""
+        return self.model_validate(self.model_dump() | {name: v for name, v in options.items() if v is not None})

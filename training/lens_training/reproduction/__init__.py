@@ -1,0 +1,1 @@
+"""What `lens recipe run` does: data, training, measuring, and the published row beside the result."""

@@ -1,0 +1,231 @@
+"""What a recipe's model finds, as numbers beside the published ones, tables for people, and pictures."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lens_engine.boxes import Overlap
+from lens_engine.checkpoint_card import TrainedOn
+from lens_engine.evaluation.froc import FALSE_POSITIVE_RATES, HIT_THRESHOLD, match, prediction_rows
+from lens_engine.evaluation.froc_figure import figure
+from lens_engine.evaluation.key_slices import MULAN_RATES, match_key_slices, truth_of_key_slices
+from lens_engine.evaluation.luna16 import candidates_of, evaluate_luna16
+from lens_engine.evaluation.outcomes import instructive_places, outcomes_of
+from lens_engine.evaluation.overlay_figure import overlay_figure
+from lens_engine.evaluation.report import RULES, EvaluationReport, MeasuredValue, evaluate_findings
+from lens_engine.evaluation.report_text import report_text
+from lens_engine.evaluation.single_slices import match_single_slices
+from lens_engine.evaluation.sweeps import at_rates
+from lens_engine.findings import FUSED, Finding
+from lens_engine.io.atomic_files import write_text_atomically
+from lens_training.datasets.luna16 import Mark
+from lens_training.recipes.recipe import EvaluatedOutput, PublishedRow, Recipe
+from lens_training.reproduction.data import MeasuredGroup, RecipeData
+from lens_training.reproduction.measuring import FPR_ALONE, WITH_FPR, Measurer, key_sections, truth_of
+
+RESULTS_FILE = "results.json"
+TABLES_FILE = "results.txt"
+CURVE_FILE = "froc.png"
+OVERLAYS_FOLDER = "overlays"
+OVERLAID_CASES = 6
+PLACES_PER_CASE = 6
+DRAWN_FALSE_POSITIVES = 1.0
+"""Pictures show what a reader would see at this many false positives per volume."""
+
+_NAME_WIDTH = 40
+TOLD_RULES = (Overlap.IOBB, Overlap.IOU)
+"""Matching rules that the card of a checkpoint tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeResults:
+    """Everything that was measured.
+
+    Attributes
+    ----------
+    metrics
+        For the card of the checkpoint.
+    text
+        A short table for people; the long ones are in `TABLES_FILE`.
+    """
+
+    metrics: Mapping[str, float]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _GroupResult:
+    """What was measured on one group."""
+
+    group: MeasuredGroup
+    values: Any
+    text: str
+    report: EvaluationReport | None = None
+
+
+def measure_recipe(recipe: Recipe, data: RecipeData, measurer: Measurer, folder: Path) -> RecipeResults:
+    """Measure a model on all groups of a recipe's data, and write numbers, tables and pictures to `folder`.
+
+    Raises
+    ------
+    TrainingStoppedError
+        If the process was asked to end.
+    """
+    measured = [_measured(group, measurer, folder if group is data.groups[0] else None) for group in data.groups]
+    output = _compared_output(recipe, data, measurer)
+    values = {
+        "recipe": recipe.name,
+        "output": output,
+        "published": None if recipe.row is None else recipe.row.model_dump(mode="json"),
+        "left out": data.left_out,
+        "groups": {result.group.name: result.values for result in measured},
+    }
+    write_text_atomically(folder / RESULTS_FILE, json.dumps(values, indent=1) + "\n")
+    write_text_atomically(folder / TABLES_FILE, "\n\n".join(f"# {r.group.name}\n\n{r.text}" for r in measured))
+    first = measured[0].report
+    text = measured[0].text if first is None else _comparison(recipe.row, first, output, data)
+    lines = [text, *_left_out(data.left_out), f"Everything measured is in {folder}."]
+    return RecipeResults({} if first is None else _metrics(first), "\n".join(lines))
+
+
+def _left_out(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a line for everything that was neither learnt from nor measured."""
+    return [
+        f"left out of {name}: {count} x {reason}"
+        for name, reasons in left_out.items()
+        for reason, count in reasons.items()
+    ]
+
+
+def _compared_output(recipe: Recipe, data: RecipeData, measurer: Measurer) -> str:
+    """Return whose findings stand beside the published row; without a universal data set that of the first group."""
+    fused_or_own = data.groups[0].expert or FUSED
+    return measurer.model.config.experts[0] if recipe.evaluation.output is EvaluatedOutput.UNIVERSAL else fused_or_own
+
+
+def _measured(group: MeasuredGroup, measurer: Measurer, pictures: Path | None) -> _GroupResult:
+    if group.is_key_slices:
+        return _on_key_slices(group, measurer)
+    findings = measurer.findings(group.cases)
+    outputs = measurer.outputs if group.expert is None else (group.expert,)
+    kept = {*outputs, FUSED} if group.expert is None else {group.expert}
+    chosen = {name: [item for item in found if item.expert in kept] for name, found in findings.items()}
+    truths = {case.name: truth_of(case) for case in group.cases}
+    report = evaluate_findings(chosen, truths, outputs)
+    shown = report.model_copy(update={"outputs": tuple(item for item in report.outputs if item.output in kept)})
+    if pictures is not None:
+        _draw(group, chosen, shown, pictures)
+    values, text = shown.model_dump(mode="json"), report_text(shown)
+    if group.nodules and group.expert is not None:
+        protocol, lines = _luna16(group, findings, group.expert)
+        values, text = values | {"LUNA16 protocol": protocol}, f"{text}\n{lines}"
+    return _GroupResult(group, values, text, shown)
+
+
+def _on_key_slices(group: MeasuredGroup, measurer: Measurer) -> _GroupResult:
+    truth = truth_of_key_slices({case.name: key_sections(case) for case in group.cases})
+    in_3d = {case.name: case.truth for case in group.cases}
+    values, lines = {}, [f"{len(truth)} key slices; sensitivity in % at false positives per image"]
+    lines.append(f"{'':32}" + "".join(f"{rate:>7g}" for rate in MULAN_RATES.reported) + "    avg of the first four")
+    for output, kept in measurer.on_key_slices(group.cases).items():
+        curve = match_key_slices(kept.boxes, truth).curve()
+        found = curve.sensitivity_at(MULAN_RATES.reported).tolist()
+        average = MULAN_RATES.average(curve)
+        stacked = match_single_slices(kept.rows, in_3d).curve()
+        values[output] = {
+            "rates": MULAN_RATES.reported,
+            "sensitivities": found,
+            "average": average,
+            "P3D average per volume": stacked.average_sensitivity,
+        }
+        lines.append(f"{output:32}" + "".join(f"{100 * value:7.1f}" for value in found) + f"{100 * average:7.1f}")
+        lines.append(
+            f"{output + ', ' + stacked.rule:32}  average at 1/8 to 8 false positives per volume"
+            f" {100 * stacked.average_sensitivity:.1f}"
+        )
+    return _GroupResult(group, values, "\n".join(lines) + "\n")
+
+
+def _luna16(group: MeasuredGroup, findings: Mapping[str, Sequence[Finding]], expert: str) -> tuple[Any, str]:
+    """Return the competition performance metric of one expert, as values and as a line."""
+    candidates = {case.name: candidates_of(findings[case.name], expert, case.geometry) for case in group.cases}
+    names = tuple(candidates)
+    result = evaluate_luna16(
+        candidates, _spheres(group.nodules, names), _spheres(group.excluded, names), np.random.default_rng(0)
+    )
+    values = {
+        "metric": MeasuredValue.of(result.metric).model_dump(mode="json"),
+        "sensitivities": [MeasuredValue.of(part).model_dump(mode="json") for part in result.sensitivities],
+    }
+    return values, f"LUNA16 protocol, {expert}: metric {MeasuredValue.of(result.metric).in_percent}\n"
+
+
+def _spheres(marks: Sequence[Mark], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Return centre and diameter in millimetres of each mark, (n, 4), by scan."""
+    rows = {name: [(*mark.centre_mm, mark.diameter_mm) for mark in marks if mark.series_uid == name] for name in names}
+    return {name: np.asarray(found, dtype=np.float64).reshape(-1, 4) for name, found in rows.items()}
+
+
+def _draw(
+    group: MeasuredGroup, findings: Mapping[str, Sequence[Finding]], report: EvaluationReport, folder: Path
+) -> None:
+    """Draw the curves of all outputs, and what the fusion finds and misses in the first cases."""
+    truths = {case.name: case.truth for case in group.cases}
+    curves = {}
+    for output in report.outputs:
+        rows = {name: prediction_rows(found, output.output) for name, found in findings.items()}
+        curves[output.output] = match(rows, truths).curve()
+    intervals = {output.output: output.rules[0].average.interval for output in report.outputs}
+    figure(curves, intervals, title=group.name).savefig(folder / CURVE_FILE, dpi=150)
+    fused = {name: prediction_rows(found, FUSED) for name, found in findings.items()}
+    matches = match(fused, truths)
+    (point,) = at_rates(matches, (DRAWN_FALSE_POSITIVES,))
+    (folder / OVERLAYS_FOLDER).mkdir(exist_ok=True)
+    for case in group.cases[:OVERLAID_CASES]:
+        outcomes = outcomes_of(matches, case.name, fused[case.name], truths[case.name], point.threshold)
+        places = instructive_places(outcomes, PLACES_PER_CASE)
+        drawing = overlay_figure(case.load(), outcomes, places, title=f"{case.name}, scores from {point.threshold:.2f}")
+        drawing.savefig(folder / OVERLAYS_FOLDER / f"{case.name}.png", dpi=110)
+
+
+def _comparison(row: PublishedRow | None, report: EvaluationReport, output: str, data: RecipeData) -> str:
+    """Return the published row above the measured one, and what false-positive reduction makes of it."""
+    rates = "".join(f"{rate:>7g}" for rate in FALSE_POSITIVE_RATES)
+    lines = [f"{'sensitivity in % at FP/volume':{_NAME_WIDTH}}{rates}    avg"]
+    if row is not None:
+        shares = None if row.sensitivity is None else [value / 100 for value in row.sensitivity]
+        name = row.table + (", with mining" if row.with_mining else "")
+        lines.append(_line(name, shares, None if row.average is None else row.average / 100))
+    judged_again = [item for item in report.outputs if item.output in {WITH_FPR, FPR_ALONE}]
+    shown = [(report.output(output), rule) for rule in report.output(output).rules]
+    shown += [(item, item.rules[0]) for item in judged_again]
+    lines += [_line(f"{item.output}, {rule.name}", rule.sensitivities, rule.average.value) for item, rule in shown]
+    if row is not None and data.trained_on is TrainedOn.PHANTOMS:
+        lines.append("Phantoms are not patients: these numbers show that the recipe runs, and cannot be compared.")
+    return "\n".join(lines)
+
+
+def _line(name: str, shares: Sequence[float | None] | None, average: float | None) -> str:
+    """Return a row of the table, in percent; empty where nothing is known."""
+    cells = [*(shares or [None] * len(FALSE_POSITIVE_RATES)), average]
+    return f"{name:{_NAME_WIDTH}}" + "".join(f"{'' if c is None else f'{100 * c:.1f}':>7}" for c in cells)
+
+
+def _metrics(report: EvaluationReport) -> dict[str, float]:
+    """Return average sensitivities by output and rule, with the 95 % interval of the fusion, as cards tell them."""
+    metrics = {"scans": float(report.volumes), "lesions": float(report.lesions)}
+    for output in report.outputs:
+        for overlap, rule in zip(RULES, output.rules, strict=False):
+            if overlap not in TOLD_RULES or rule.average.value is None:
+                continue
+            name = f"{output.output} average sensitivity {overlap} {HIT_THRESHOLD}"
+            metrics[name] = round(rule.average.value, 4)
+            if output.output == FUSED and rule.average.low is not None and rule.average.high is not None:
+                metrics[f"{name} low"] = round(rule.average.low, 4)
+                metrics[f"{name} high"] = round(rule.average.high, 4)
+    return metrics

@@ -1,0 +1,186 @@
+"""Run a recipe from data to numbers: train, write the checkpoint, measure, and put the published row beside the result.
+
+One folder comes out: `recipe.yaml`, weights and card, `log.jsonl`, `last.ckpt` to go on from, `results.json` and
+`froc.png`; with false-positive reduction a folder of that name with a second checkpoint.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lens_engine.checkpoint_card import DEMO_NOTICE, CheckpointCard, TrainedOn, read_card
+from lens_engine.detector.assembly import LensDetector
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from lens_engine.detector.checkpoints.imagenet import download_imagenet, load_imagenet_file
+from lens_engine.detector.false_positive_reduction.checkpoint import load_network, save_network
+from lens_engine.detector.false_positive_reduction.network import FprNetwork
+from lens_engine.detector.inference.whole_volume import EXACT, InferenceSettings
+from lens_engine.errors import ConfigError
+from lens_engine.io.atomic_files import write_text_atomically
+from lens_training.detector.fit import fit
+from lens_training.detector.initial import RESEARCH_NOTICE, new_model
+from lens_training.detector.run import Run
+from lens_training.false_positive_reduction.collecting import detector_findings
+from lens_training.false_positive_reduction.fit import FprRun, fit_network, new_network
+from lens_training.recipes.listing import recipe_text
+from lens_training.recipes.recipe import InitialWeights, Recipe
+from lens_training.reproduction.data import RecipeData, recipe_data
+from lens_training.reproduction.measuring import Measurer
+from lens_training.reproduction.results import RecipeResults, measure_recipe
+from lens_training.running.progress import ProgressLog, Stage
+from lens_training.running.stopping import StopSignal
+from lens_training.running.world import ALONE, World
+
+RECIPE_FILE = "recipe.yaml"
+FPR_FOLDER = "false-positive-reduction"
+HUB = "hub"
+"""What `--weights` is called for weights from the hub of torchvision."""
+RANDOM = "none"
+"""What `--weights` is called for random weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeRun:
+    """A recipe with everything that a user decides beside it.
+
+    Attributes
+    ----------
+    source
+        See `recipe_data.recipe_data`.
+    weights
+        File with the published ImageNet weights of DenseNet-121, `HUB` or `RANDOM`; None where the user said nothing.
+    fpr_weights
+        File with those of ResNet-18 for false-positive reduction, or `RANDOM`.
+    inference
+        How the detector computes when it is measured.
+    """
+
+    recipe: Recipe
+    source: str
+    folder: Path
+    seed: int = 0
+    weights: str | None = None
+    fpr_weights: str | None = None
+    inference: InferenceSettings = EXACT
+    world: World = ALONE
+
+
+def run_recipe(run: RecipeRun, log: ProgressLog, stop: StopSignal, *, resume: bool = False) -> RecipeResults | None:
+    """Train and measure; what is finished already is not done again with `resume`.
+
+    Returns
+    -------
+    RecipeResults or None
+        None in every process but the first.
+
+    Raises
+    ------
+    ConfigError
+        If the recipe begins with ImageNet weights and nobody said where they are, or the data are not there.
+    DatasetError, AnnotationFileError
+        If a data set is not as published.
+    TrainingStoppedError, TrainingError, CheckpointError, ProjectError
+        As `lens_training.detector.fit.fit`.
+    """
+    _check_weights(run)
+    data = recipe_data(run.recipe, run.source, log, stop)
+    if run.world.is_first:
+        write_text_atomically(run.folder / RECIPE_FILE, recipe_text(run.recipe))
+    steps = _train(run, data, log, stop, resume=resume)
+    if steps is None:
+        return None
+    dtype = torch.float16 if run.recipe.stores_half else torch.float32
+    model, card = load_checkpoint(run.folder, _device())  # measured as stored, so that the card tells the truth
+    network = _train_network(run, model, data, log, stop, resume=resume)
+    results = measure_recipe(run.recipe, data, Measurer(model, log, stop, network, run.inference), run.folder)
+    save_checkpoint(model, card.model_copy(update={"metrics": results.metrics}), run.folder, dtype=dtype)
+    return results
+
+
+def _check_weights(run: RecipeRun) -> None:
+    """Refuse what would otherwise end the run only after all data were read."""
+    for option, value in (("--weights", run.weights), ("--fpr-weights", run.fpr_weights)):
+        is_word = value in {None, RANDOM} or (option == "--weights" and value == HUB)
+        if not is_word and not Path(str(value)).is_file():
+            raise ConfigError(
+                f"{option} got {value}, and there is no such file",
+                "A state dict with torchvision's names",
+                "Correct the path",
+            )
+    if run.recipe.initial_weights is not InitialWeights.IMAGENET:
+        return
+    if run.weights is None:
+        raise ConfigError(
+            f"Recipe {run.recipe.name} begins with the ImageNet weights of DenseNet-121",
+            "Where they are has to be said",
+            f"Give --weights FILE (a state dict with torchvision's names), --weights {HUB} to download them, or "
+            f"--weights {RANDOM} to begin with random ones",
+        )
+    if run.recipe.false_positive_reduction is not None and run.fpr_weights is None:
+        raise ConfigError(
+            f"The false-positive reduction of recipe {run.recipe.name} begins with the ImageNet weights of ResNet-18",
+            "Where they are has to be said",
+            f"Give --fpr-weights FILE (a state dict with torchvision's names), or --fpr-weights {RANDOM}",
+        )
+
+
+def _train(run: RecipeRun, data: RecipeData, log: ProgressLog, stop: StopSignal, *, resume: bool) -> int | None:
+    """Train the detector and write its checkpoint; return the number of steps in the first process."""
+    model = new_model(data.experts, run.recipe.detector, run.seed)
+    weights = "random" if run.weights in {None, RANDOM} else _load_weights(model, str(run.weights))
+    parts = [data.digest, run.recipe.deciding_fields, run.seed, weights]
+    fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    fitted = Run(data.training_set, run.recipe, run.seed, fingerprint, run.folder, run.world)
+    steps = fit(model, fitted, log, stop, resume=resume)
+    if not run.world.is_first:
+        return None
+    card = CheckpointCard(
+        trained_on=data.trained_on,
+        notice=DEMO_NOTICE if data.trained_on is TrainedOn.PHANTOMS else RESEARCH_NOTICE,
+        recipe=run.recipe.name,
+        steps=steps,
+        seed=run.seed,
+    )
+    log.report(Stage.SAVE, 0, 1)
+    save_checkpoint(model, card, run.folder, dtype=torch.float16 if run.recipe.stores_half else torch.float32)
+    log.report(Stage.SAVE, 1, 1)
+    return steps
+
+
+def _load_weights(model: LensDetector, weights: str) -> str:
+    """Put published weights into the trunk and return a digest of it."""
+    trunk = model.backbone.trunk
+    if weights == HUB:
+        download_imagenet(trunk)
+    else:
+        load_imagenet_file(trunk, Path(weights))
+    content = b"".join(tensor.numpy().tobytes() for tensor in trunk.state_dict().values())
+    return hashlib.sha256(content).hexdigest()
+
+
+def _train_network(
+    run: RecipeRun, model: LensDetector, data: RecipeData, log: ProgressLog, stop: StopSignal, *, resume: bool
+) -> FprNetwork | None:
+    """Train the second network, if any, on what the detector finds in its training data; write its checkpoint."""
+    recipe = run.recipe.false_positive_reduction
+    if recipe is None:
+        return None
+    folder = run.folder / FPR_FOLDER
+    folder.mkdir(exist_ok=True)
+    published = None if run.fpr_weights in {None, RANDOM} else Path(str(run.fpr_weights))
+    network = new_network(recipe.size.config(model.config), run.seed, published)
+    card = read_card(run.folder)
+    parts = [card.weights_digest, data.digest, recipe.model_dump_json(), run.seed, run.fpr_weights]
+    fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    fitted = FprRun(data.training_set, recipe, run.seed, fingerprint, folder)
+    outcome = fit_network(network, fitted, detector_findings(model, recipe.min_score), log, stop, resume=resume)
+    said = {"parent": run.recipe.name, "steps": outcome.steps, "metrics": {}}
+    save_network(network, card.model_copy(update=said), folder)
+    return load_network(folder, _device())[0]
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

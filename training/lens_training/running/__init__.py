@@ -1,0 +1,1 @@
+"""What every training run shares, whatever network it trains: processes, progress, checkpoints, stopping."""
