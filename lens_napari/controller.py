@@ -19,22 +19,22 @@ from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.decisions import DecisionRecord
 from lens_engine.window_presets import Preset, Window, preset_for
-from lens_napari.background import Lane
-from lens_napari.box_table import BoxTable, Shown, resolve
-from lens_napari.cards import KnownRows, box_table, lesion_card, worklist_rows
-from lens_napari.display import MouseTools, PictureTexts, hu_at
 from lens_napari.jobs_controller import JobsController
-from lens_napari.keys import KeyBindings
-from lens_napari.layers import SeriesLayers, slice_on_screen
-from lens_napari.palette import expert_colours
 from lens_napari.panels.lesion import LesionPanel, Presence
 from lens_napari.panels.worklist import WorklistPanel
-from lens_napari.project_store import LoadedSeries, ProjectStore, ThenAndNow, message_of
-from lens_napari.session import ReviewSession, Write
+from lens_napari.review.box_table import BoxTable, Shown, resolve
+from lens_napari.review.cards import KnownRows, box_table, lesion_card, worklist_rows
+from lens_napari.review.project_store import LoadedSeries, ProjectStore, ThenAndNow, message_of
+from lens_napari.review.session import ReviewSession, Write
+from lens_napari.review.thumbnails import middle_section
+from lens_napari.review.window_choice import WindowChoice
+from lens_napari.review.wording import DEMO_NOTICE, RESEARCH_NOTICE
 from lens_napari.settings import KeySettings, ViewerSettings, save_settings
-from lens_napari.thumbnails import middle_section
-from lens_napari.window_choice import WindowChoice
-from lens_napari.wording import DEMO_NOTICE, RESEARCH_NOTICE
+from lens_napari.viewer.background import Lane
+from lens_napari.viewer.display import MouseTools, PictureTexts, hu_at
+from lens_napari.viewer.keys import KeyBindings
+from lens_napari.viewer.layers import SeriesLayers, slice_on_screen
+from lens_napari.viewer.palette import expert_colours
 
 REDRAW_DELAY_MS = 40
 FIELD_OF_VIEW_MM = 260.0

@@ -15,8 +15,8 @@ from qtpy.QtWidgets import (
 
 from lens_engine.jobs.inputs import JobKind
 from lens_engine.jobs.status import JobState, JobStatus
-from lens_napari.palette import BAD, GOOD, MUTED
 from lens_napari.panels.parts import Panel, button, label, progress_bar
+from lens_napari.viewer.palette import BAD, GOOD, MUTED
 
 COLOUR_OF_STATE = {JobState.DONE: GOOD, JobState.FAILED: BAD, JobState.CANCELLED: MUTED}
 BAR_STEPS = 1000

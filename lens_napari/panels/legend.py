@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QSlider, QWidget
 
-from lens_napari.box_table import ANNOTATIONS, CANDIDATES, Shown
 from lens_napari.panels.parts import swatch
+from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, Shown
 
 WITHOUT_SCORE = (ANNOTATIONS, CANDIDATES)
 PERCENT = 100

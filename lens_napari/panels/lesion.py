@@ -10,12 +10,12 @@ from qtpy.QtGui import QColor, QImage, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from lens_engine.findings import ReasonCode, Verdict
-from lens_napari.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, MUTED, UNDECIDED
 from lens_napari.panels.parts import Panel, ScoreBar, button, heading, label, line
-from lens_napari.session import SaveState, Tally
+from lens_napari.review.session import SaveState, Tally
+from lens_napari.review.thumbnails import THUMBNAIL_SIDE, Thumbnail
+from lens_napari.review.wording import HIDDEN_SCORE
 from lens_napari.settings import KeySettings
-from lens_napari.thumbnails import THUMBNAIL_SIDE, Thumbnail
-from lens_napari.wording import HIDDEN_SCORE
+from lens_napari.viewer.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, MUTED, UNDECIDED
 
 SAVE_TEXT = {
     SaveState.UNTOUCHED: "",

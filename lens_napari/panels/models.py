@@ -10,9 +10,9 @@ from qtpy.QtGui import QFont
 from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QTreeWidget, QTreeWidgetItem
 
 from lens_engine.store.model_versions import ModelRecord
-from lens_napari.palette import UNDECIDED
 from lens_napari.panels.parts import Panel, button, label
-from lens_napari.wording import DEMO_ADVICE
+from lens_napari.review.wording import DEMO_ADVICE
+from lens_napari.viewer.palette import UNDECIDED
 
 COLUMNS = ("version", "from", "labels", "sens.")
 FIGURE_HEIGHT = 300

@@ -7,9 +7,9 @@ from qtpy.QtCore import Signal
 
 from lens_engine.jobs.inputs import TrainInputs
 from lens_engine.jobs.status import JobState, JobStatus
-from lens_napari.learning import LearningPlan, TrainChoices
-from lens_napari.palette import MUTED
 from lens_napari.panels.parts import Panel, button, heading, label, progress_bar
+from lens_napari.review.learning import LearningPlan, TrainChoices
+from lens_napari.viewer.palette import MUTED
 
 RECIPE_STEPS = 0
 """Value of the steps field that leaves the number to the recipe."""

@@ -9,13 +9,13 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHBoxLayout, QHeaderView, QTableView
 
 from lens_engine.findings import Rule
-from lens_napari.box_table import BoxState
-from lens_napari.layers import MARK_OF_STATE
-from lens_napari.palette import BAD, GOOD, MUTED, UNDECIDED
 from lens_napari.panels.legend import Legend
 from lens_napari.panels.parts import Panel, button, heading, label, progress_bar
-from lens_napari.session import SaveState, Tally
-from lens_napari.wording import MEANINGS, RESEARCH_NOTICE, SYMBOLS
+from lens_napari.review.box_table import BoxState
+from lens_napari.review.session import SaveState, Tally
+from lens_napari.review.wording import MEANINGS, RESEARCH_NOTICE, SYMBOLS
+from lens_napari.viewer.layers import MARK_OF_STATE
+from lens_napari.viewer.palette import BAD, GOOD, MUTED, UNDECIDED
 
 COLUMNS = ("", "why", "score", "expert", "patient", "slice")
 WIDTHS = (24, 34, 44, 84, 56, 42)

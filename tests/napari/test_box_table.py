@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lens_engine.findings import SliceBox
-from lens_napari.box_table import CANDIDATES, BoxRow, BoxState, BoxTable, Shown, resolve
+from lens_napari.review.box_table import CANDIDATES, BoxRow, BoxState, BoxTable, Shown, resolve
 
 GROUPS = ("universal", CANDIDATES)
 EVERYTHING = Shown()

@@ -55,7 +55,7 @@ def test_contributions_are_imported_fast_and_without_qt() -> None:
 
 def test_the_whole_viewer_never_imports_torch() -> None:
     code = (
-        "import sys; import lens_napari.application, lens_napari.commands, lens_napari.panels.open_project; "
+        "import sys; import lens_napari.application, lens_napari.commands, lens_napari.open_project; "
         f"print([name for name in sys.modules if name.startswith({FORBIDDEN!r})])"
     )
     assert in_fresh_process(code) == "[]"

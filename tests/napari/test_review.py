@@ -21,9 +21,9 @@ from lens_engine.store.database import Database
 from lens_engine.window_presets import Preset
 from lens_napari import commands
 from lens_napari.application import open_project, open_review
-from lens_napari.box_table import ANNOTATIONS, CANDIDATES
 from lens_napari.controller import ReviewController
-from lens_napari.layers import ASKED_PIXELS, OTHER_PIXELS
+from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES
+from lens_napari.viewer.layers import ASKED_PIXELS, OTHER_PIXELS
 
 PATIENCE_SECONDS = 30.0
 CONTROL = Qt.KeyboardModifier.ControlModifier

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from lens_engine.errors import LensError
 from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, ReasonCode, Rule, SliceBox, Verdict
 from lens_engine.store.candidates import CandidateRecord
-from lens_napari.box_table import BoxState
-from lens_napari.session import ReviewSession, SaveState, Write
+from lens_napari.review.box_table import BoxState
+from lens_napari.review.session import ReviewSession, SaveState, Write
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ALL_VERDICTS = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.UNSURE)

@@ -3,8 +3,8 @@ import numpy as np
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Preset
-from lens_napari.display import hu_at
-from lens_napari.window_choice import WindowChoice
+from lens_napari.review.window_choice import WindowChoice
+from lens_napari.viewer.display import hu_at
 
 
 def test_a_window_changes_only_on_arrival_in_a_new_region() -> None:

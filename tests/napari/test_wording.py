@@ -2,7 +2,7 @@ import pytest
 
 from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, Rule, SliceBox
 from lens_engine.geometry import VolumeGeometry
-from lens_napari.wording import Partner, headline, size_mm, symbol, why
+from lens_napari.review.wording import Partner, headline, size_mm, symbol, why
 
 FINDING = Finding("fused", (0.0, 0.0, 5.0, 10.0, 8.0, 8.0), (SliceBox(6, (0.0, 0.0, 10.0, 8.0)),), 0.8)
 MATCHED = Reason(Rule.INTRA_PATIENT, annotation_id=3, distance=0.111, distance_limit=0.15)

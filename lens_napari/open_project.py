@@ -7,8 +7,8 @@ from qtpy.QtWidgets import QFileDialog
 
 from lens_engine.errors import LensError
 from lens_napari.application import open_project
-from lens_napari.palette import BAD
 from lens_napari.panels.parts import Panel, button, label
+from lens_napari.viewer.palette import BAD
 
 
 class OpenProjectWidget(Panel):

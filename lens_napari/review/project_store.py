@@ -23,9 +23,9 @@ from lens_engine.store.model_versions import ModelRecord, Models
 from lens_engine.store.snapshots import Snapshots
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Window, preset_for
-from lens_napari.learning import LearningPlan
-from lens_napari.thumbnails import Thumbnail, common_side_mm, crop, middle_section
-from lens_napari.wording import Partner
+from lens_napari.review.learning import LearningPlan
+from lens_napari.review.thumbnails import Thumbnail, common_side_mm, crop, middle_section
+from lens_napari.review.wording import Partner
 
 CACHE_BYTES = 1_500_000_000
 """Volumes kept in memory; the current one and the next are always kept."""

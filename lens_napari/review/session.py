@@ -12,7 +12,7 @@ from enum import StrEnum
 from lens_engine.errors import LensError
 from lens_engine.findings import Decision, ReasonCode, Rule, Verdict
 from lens_engine.store.candidates import CandidateRecord
-from lens_napari.box_table import BoxState
+from lens_napari.review.box_table import BoxState
 
 STATE_OF_VERDICT = {
     Verdict.ACCEPTED: BoxState.ACCEPTED,

@@ -1,7 +1,8 @@
 """The napari layers of one series: the CT, and one Shapes layer per expert, fusion, annotations and candidates.
 
-Layers show what `lens_napari.box_table.resolve` says and hold no truth. Only rectangles of the slice on screen exist,
-so the cost of scrolling does not grow with the number of boxes. World coordinates are millimetres from the first voxel.
+Layers show what `lens_napari.review.box_table.resolve` says and hold no truth. Only rectangles of the slice on screen
+exist, so the cost of scrolling does not grow with the number of boxes. World coordinates are millimetres from the first
+voxel.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Window
-from lens_napari.box_table import ANNOTATIONS, CANDIDATES, BoxState, Rectangle
-from lens_napari.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, UNDECIDED
+from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxState, Rectangle
+from lens_napari.viewer.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, UNDECIDED
 
 AXIS_LABELS = ("z", "y", "x")
 UNITS = ("mm", "mm", "mm")

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from lens_engine.findings import FUSED
 from lens_engine.store.catalog import SeriesRecord
-from lens_napari.box_table import ANNOTATIONS, CANDIDATES, BoxRow, BoxState, BoxTable
 from lens_napari.panels.lesion import ExpertScore, LesionCard, Presence
 from lens_napari.panels.worklist import WorklistRow
-from lens_napari.project_store import LoadedSeries
-from lens_napari.session import Entry, ReviewSession
-from lens_napari.thumbnails import middle_section
-from lens_napari.wording import HIDDEN_SCORE, Partner, headline, size_mm, symbol, why
+from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxRow, BoxState, BoxTable
+from lens_napari.review.project_store import LoadedSeries
+from lens_napari.review.session import Entry, ReviewSession
+from lens_napari.review.thumbnails import middle_section
+from lens_napari.review.wording import HIDDEN_SCORE, Partner, headline, size_mm, symbol, why
 
 UNKNOWN = "–"
 

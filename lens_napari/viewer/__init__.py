@@ -1,0 +1,1 @@
+"""What touches napari: layers, display, keys and work in the background."""
