@@ -1,0 +1,1 @@
+"""What tests of several folders share: scenes, small projects, published layouts, and the oracles of measures."""

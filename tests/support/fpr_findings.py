@@ -1,0 +1,36 @@
+"""Findings of an imagined detector on the scenes, and a network small enough to learn them at once."""
+
+from lens_engine.detector.false_positive_reduction.config import FprConfig
+from lens_engine.findings import FUSED, Finding, SliceBox
+from lens_training.false_positive_reduction.recipe import FprRecipe
+from lens_training.running.schedule import ScheduleRecipe
+from support.training_scenes import TINY, Ball
+
+CONFIG = FprConfig(
+    pixel_mm=TINY.pixel_mm,
+    grid_mm=TINY.grid_mm,
+    max_side=TINY.max_side,
+    patch=(4, 32, 32),
+    blocks=(1, 1, 1, 1),
+    widths=(6, 8, 10, 12),
+    fc_width=8,
+)
+
+RECIPE = FprRecipe(
+    epochs=2,
+    schedule=ScheduleRecipe(learning_rate=2e-3),
+    batch_size=4,
+    negatives_per_positive=1.0,
+    log_every=1,
+    checkpoint_every=2,
+)
+
+
+def finding_of(ball: Ball, shift: float = 0.0, first: int | None = None, last: int | None = None) -> Finding:
+    """Find the ball, moved along x by a share of its diameter, on its three labelled slices or on others."""
+    half = ball.diameter / 2
+    x = ball.x + shift * ball.diameter
+    box = (x - half, ball.y - half, x + half, ball.y + half)
+    start, end = first if first is not None else ball.z - 1, last if last is not None else ball.z + 1
+    parts = tuple(SliceBox(index, box, 0.5) for index in range(start, end + 1))
+    return Finding(FUSED, (box[0], box[1], start, box[2], box[3], end + 1), parts, 0.5)

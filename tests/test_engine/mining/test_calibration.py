@@ -1,0 +1,79 @@
+"""The distance limit is learned from comparisons with wrong patients, or the published one with a warning."""
+
+import math
+
+import numpy as np
+import pytest
+from support.mining_cases import Seen, annotation, look_alike, series
+
+from lens_engine.mining.calibration import calibrate_distance_limit
+from lens_engine.mining.inputs import SeriesMiningInput
+from lens_engine.mining.intra_patient import KnownLesions, match_lesions
+from lens_engine.mining.settings import MiningSettings
+from lens_engine.mining.tracklets import build_tracklets
+
+
+def patients(count: int, lesions: int = 4, spread: float = 360) -> list[SeriesMiningInput]:
+    generator = np.random.default_rng(0)
+    result = []
+    for number in range(count):
+        looks = generator.uniform(0, spread, lesions)
+        seen = [Seen(40.0 * i, range(3), {"universal": 0.5}, look=float(look)) for i, look in enumerate(looks)]
+        marks = tuple(annotation(100 * number + i, 40.0 * i, 1, look=float(look)) for i, look in enumerate(looks[:2]))
+        result.append(series(seen, marks, number=number, patient=number))
+    return result
+
+
+def test_the_limit_lets_at_most_one_per_cent_of_wrong_comparisons_through() -> None:
+    inputs = patients(20)
+    limit = calibrate_distance_limit(inputs)
+    assert (limit.is_calibrated, limit.pairs) == (True, 20 * 2 * 19)
+    wrong = 0
+    for one in inputs:
+        for other in inputs:
+            if one is not other:
+                for note in one.annotations:
+                    known = KnownLesions.gather([(note.id, -1, note.embedding)])  # type: ignore[list-item]  # embedded
+                    embedded = build_tracklets(other.proposals, MiningSettings()).embeddings
+                    wrong += bool(match_lesions(embedded, other.series_id, known, limit.value))
+    assert wrong <= 0.01 * limit.pairs
+    assert wrong >= 0.01 * limit.pairs - 1
+    assert f"{limit.value:.3f}" in limit.note
+
+
+def test_embeddings_that_crowd_together_get_a_smaller_limit() -> None:
+    apart, crowded = (calibrate_distance_limit(patients(20, spread=spread)) for spread in (360, 30))
+    assert crowded.value < apart.value
+
+
+def test_own_lesions_and_those_of_the_same_patient_do_not_count() -> None:
+    inputs = patients(12, lesions=2)
+    twice = inputs + [SeriesMiningInput(100 + one.series_id, one.patient_id, 9, 60, one.proposals) for one in inputs]
+    assert calibrate_distance_limit(twice) == calibrate_distance_limit(inputs)
+
+
+def test_too_few_comparisons_give_the_published_limit_and_say_so() -> None:
+    limit = calibrate_distance_limit(patients(4))
+    assert (limit.value, limit.is_calibrated, limit.pairs) == (0.15, False, 24)
+    assert "Only 24 comparisons" in limit.note
+    assert "100 are needed" in limit.note
+    assert calibrate_distance_limit([]).value == 0.15
+
+
+def test_what_was_not_embedded_is_not_compared() -> None:
+    seen = [Seen(0, range(3), {"universal": 0.5}, look=None)]
+    inputs = [series(seen, (annotation(i, 0, 1),), number=i, patient=i) for i in range(30)]
+    assert calibrate_distance_limit(inputs).pairs == 0
+
+
+def test_patients_beyond_the_number_are_skipped_but_not_their_further_series() -> None:
+    inputs = patients(20)
+    first = calibrate_distance_limit(inputs[:12], MiningSettings(min_calibration_pairs=1))
+    assert calibrate_distance_limit(inputs, MiningSettings(calibration_patients=12, min_calibration_pairs=1)) == first
+
+
+def test_the_unit_of_the_limit_is_the_distance_of_unit_vectors() -> None:
+    seen = [Seen(0, range(3), {"universal": 0.5}, look=0)]
+    inputs = [series(seen, (annotation(i, 0, 1, look=60),), number=i, patient=i) for i in range(12)]
+    assert np.linalg.norm(look_alike(0)) == pytest.approx(1)
+    assert calibrate_distance_limit(inputs).value == pytest.approx(2 * math.sin(math.radians(30)), abs=1e-6)

@@ -1,0 +1,100 @@
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.store_samples import BOX, AddSeries, MakeDecision, sections
+
+from lens_engine.errors import ExportError
+from lens_engine.findings import Split, Verdict
+from lens_engine.io.annotations.imported import TestSetPart
+from lens_engine.io.annotations.manual_test_set import read_json, read_pickle
+from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
+from lens_engine.store.candidates import CandidateRecord
+from lens_engine.store.catalog import Catalog
+from lens_engine.store.database import Database
+from lens_engine.store.decisions import Decisions
+from lens_engine.store.exchange.exporting import complete_rows, export_test_set
+
+OTHER = (40.0, 40.0, 10.0, 50.0, 50.0, 14.0)
+Ask = Callable[..., tuple[CandidateRecord, ...]]
+
+
+def refer(database: Database, series_id: int) -> None:
+    new = NewAnnotation(series_id, BOX, sections(BOX), AnnotationRole.REFERENCE, AnnotationOrigin.DRAWN)
+    Annotations(database).add([new])
+
+
+def test_complete_series_is_exported_with_inclusive_ends_and_slice_numbers(
+    database: Database, add_series: AddSeries
+) -> None:
+    series = add_series("a", Split.VAL)
+    refer(database, series.id)
+    assert complete_rows(database) == {"val": {}, "test": {}}
+    Catalog(database).mark_complete(series.id, None)
+    rows = complete_rows(database)["val"][series.name]
+    assert rows.dtype == np.float64
+    assert rows.tolist() == [[10, 10, 3, 19, 19, 6]]
+    assert complete_rows(database, TestSetPart.TEST) == {"test": {}}
+
+
+def test_complete_series_without_lesion_is_an_empty_array(database: Database, add_series: AddSeries) -> None:
+    series = add_series("a", Split.TEST)
+    Catalog(database).mark_complete(series.id, "test")
+    assert complete_rows(database)["test"][series.name].shape == (0, 6)
+
+
+def test_adjusted_box_is_rounded_outwards_and_cut_at_the_volume(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision
+) -> None:
+    series = add_series("a")
+    box = (-3.0, 10.4, 2.0, 20.2, 20.9, 6.0)
+    Decisions(database).add(make_decision(series.id, Verdict.ADDED, box=box))
+    assert complete_rows(database)["test"][series.name].tolist() == [[0, 10, 3, 20, 20, 6]]
+
+
+def test_series_is_exported_when_its_last_lesion_is_decided(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask
+) -> None:
+    series = add_series("a")
+    first, second = ask(series.id, BOX, OTHER)
+    Decisions(database).add(make_decision(series.id, Verdict.ACCEPTED, first.id, BOX))
+    assert complete_rows(database)["test"] == {}
+    Decisions(database).add(make_decision(series.id, Verdict.REJECTED, second.id, OTHER))
+    assert len(complete_rows(database)["test"][series.name]) == 1
+
+
+def test_decided_lesion_at_a_reference_is_not_exported_twice(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision
+) -> None:
+    series = add_series("a")
+    refer(database, series.id)
+    for box in (BOX, OTHER):
+        Decisions(database).add(make_decision(series.id, Verdict.ADDED, box=box))
+    assert complete_rows(database)["test"][series.name].tolist() == [[10, 10, 3, 19, 19, 6], [40, 40, 11, 49, 49, 14]]
+
+
+@pytest.mark.parametrize(("file_format", "read"), [("manual-pickle", read_pickle), ("json", read_json)])
+def test_exported_file_holds_the_same_and_the_mapping_stays_in_the_project(
+    database: Database, add_series: AddSeries, tmp_path: Path, file_format: str, read: Callable
+) -> None:
+    series = add_series("a", Split.TEST, description="chest")
+    refer(database, series.id)
+    Catalog(database).mark_complete(series.id, "test")
+    report = export_test_set(database, file_format, tmp_path / "set.out")
+    (item,) = read(tmp_path / "set.out")
+    assert (item.name, item.rows.tolist()) == (series.name, [[10, 10, 3, 19, 19, 6]])
+    assert (report.series, report.lesions) == (1, 1)
+    assert report.mapping_file is not None
+    assert report.mapping_file.is_relative_to(database.project.exports_folder)
+    (row,) = csv.DictReader(report.mapping_file.read_text().splitlines())
+    assert (row["name"], row["folder"], row["description"]) == (series.name, "/data/a/scan.nii.gz", "chest")
+
+
+def test_nothing_complete_and_unknown_formats_are_errors(database: Database, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="No series"):
+        export_test_set(database, "json", tmp_path / "set.json")
+    with pytest.raises(ExportError, match="'xml'"):
+        export_test_set(database, "xml", tmp_path / "set.xml")
+    assert list(tmp_path.glob("set.*")) == []

@@ -1,0 +1,130 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.store_samples import BOX, AddSeries, sections
+
+from lens_engine.errors import StoreError
+from lens_engine.findings import FUSED, Finding
+from lens_engine.proposals import Proposals, SeriesDetections
+from lens_engine.store.database import Database
+from lens_engine.store.detections import Detections
+
+
+def detections_of(count: int, width: int = 8, seed: int = 0) -> SeriesDetections:
+    random = np.random.default_rng(seed)
+    expert_index = np.sort(random.integers(0, 3, count)).astype(np.int16)
+    proposals = Proposals(
+        experts=("universal", "lung", FUSED),
+        grid_spacing_mm=2.0,
+        slice_spacing_mm=1.25,
+        expert_index=expert_index,
+        grid_index=random.integers(0, 90, count).astype(np.int32),
+        boxes=random.random((count, 4)).astype(np.float32),
+        scores=random.random(count).astype(np.float32),
+        embeddings=random.random((np.count_nonzero(expert_index == 2), width)).astype(np.float32),
+    )
+    finding = Finding(FUSED, BOX, sections(BOX), 0.1 + 0.2, {"lung": 0.7})
+    return SeriesDetections(proposals, (finding,) * min(count, 3))
+
+
+def assert_equal(one: SeriesDetections, other: SeriesDetections) -> None:
+    assert one.findings == other.findings
+    assert (one.proposals.experts, one.proposals.grid_spacing_mm) == (other.proposals.experts, 2.0)
+    for name in ("expert_index", "grid_index", "boxes", "scores", "embeddings"):
+        first, second = getattr(one.proposals, name), getattr(other.proposals, name)
+        assert first.dtype == second.dtype
+        np.testing.assert_array_equal(first, second)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(count=st.integers(0, 40), width=st.integers(0, 5))
+def test_detections_come_back_to_the_bit(database: Database, add_series: AddSeries, count: int, width: int) -> None:
+    series = add_series("a")
+    written = detections_of(count, width)
+    Detections(database).write(series.id, "v1", written)
+    assert_equal(Detections(database).read(series.id, "v1"), written)
+    assert Detections(database).read_findings(series.id, "v1") == written.findings
+
+
+def test_detections_of_the_first_format_are_read(database: Database, add_series: AddSeries) -> None:
+    """It had an embedding in every row, zeros where there was none."""
+    series, written = add_series("a"), detections_of(20)
+    Detections(database).write(series.id, "v1", written)
+    path = database.project.detections_folder / "v1" / f"{series.id}.parquet"
+    table = pq.read_table(path)
+    every = np.zeros((20, 8), dtype=np.float32)
+    every[written.proposals.is_fused] = written.proposals.embeddings
+    column = pa.FixedSizeListArray.from_arrays(pa.array(every.reshape(-1)), 8)
+    old = table.set_column(table.schema.get_field_index("embedding"), "embedding", column)
+    header = json.loads(table.schema.metadata[b"lens"]) | {"format_version": 1}
+    pq.write_table(old.replace_schema_metadata({b"lens": json.dumps(header).encode()}), path)
+    assert_equal(Detections(database).read(series.id, "v1"), written)
+
+
+def test_counts_are_of_all_series_of_one_model(database: Database, add_series: AddSeries) -> None:
+    store = Detections(database)
+    store.write(add_series("a").id, "v1", detections_of(10))
+    store.write(add_series("b").id, "v1", detections_of(20, seed=1))
+    store.write(add_series("b").id, "v2", detections_of(40))
+    assert sum(store.counts("v1").values()) == 30
+    assert list(store.counts("v1")) == ["universal", "lung", FUSED]
+    assert store.counts("v9") == {}
+    assert len(store.series_ids("v1")) == 2
+
+
+def test_writing_again_replaces(database: Database, add_series: AddSeries) -> None:
+    series = add_series("a")
+    Detections(database).write(series.id, "v1", detections_of(10))
+    Detections(database).write(series.id, "v1", detections_of(3))
+    assert len(Detections(database).read(series.id, "v1").proposals.scores) == 3
+
+
+def test_what_was_never_detected_is_named(database: Database, add_series: AddSeries) -> None:
+    series = add_series("a")
+    assert not Detections(database).exists(series.id, "v1")
+    with pytest.raises(StoreError, match="has not been run on series"):
+        Detections(database).read(series.id, "v1")
+
+
+def test_damaged_file_is_named(database: Database, add_series: AddSeries) -> None:
+    series = add_series("a")
+    Detections(database).write(series.id, "v1", detections_of(3))
+    (database.project.detections_folder / "v1" / f"{series.id}.parquet").write_bytes(b"PAR1 nonsense")
+    with pytest.raises(StoreError, match="missing or damaged"):
+        Detections(database).read(series.id, "v1")
+    with pytest.raises(StoreError, match="missing or damaged"):
+        Detections(database).read_findings(series.id, "v1")
+
+
+def test_model_version_cannot_leave_the_folder(database: Database, add_series: AddSeries) -> None:
+    with pytest.raises(StoreError, match="no model version"):
+        Detections(database).write(add_series("a").id, "../outside", detections_of(1))
+
+
+def test_sweep_removes_old_orphans_only(database: Database, add_series: AddSeries) -> None:
+    store = Detections(database)
+    kept, lost = add_series("a"), add_series("b")
+    store.write(kept.id, "v1", detections_of(1))
+    store.write(lost.id, "v1", detections_of(1))
+    folder = database.project.detections_folder / "v1"
+    (folder / f"{lost.id}.parquet").unlink()
+    old, young = folder / ".9.parquet.1.tmp", folder / "99.parquet"
+    for path in (old, young):
+        path.write_bytes(b"x")
+    _make_old(old)
+    assert store.sweep_orphans() == 2
+    assert not old.exists()
+    assert young.exists()
+    assert store.series_ids("v1") == (kept.id,)
+    assert store.exists(kept.id, "v1")
+
+
+def _make_old(path: Path) -> None:
+    os.utime(path, (0, 0))

@@ -1,0 +1,62 @@
+"""The same repositories on PostgreSQL, at the empty database that LENS_TEST_POSTGRESQL_URL names."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+from support.store_samples import BOX, MakeCandidate, MakeDecision, new_series
+
+from lens_engine.errors import StoreError
+from lens_engine.findings import Scope, Split, Verdict
+from lens_engine.project import Project, ProjectSettings
+from lens_engine.store.candidates import Candidates
+from lens_engine.store.catalog import Catalog
+from lens_engine.store.database import Database
+from lens_engine.store.decisions import Decisions
+from lens_engine.store.schema import Base
+from lens_engine.store.workers import Workers
+
+
+@pytest.fixture
+def department(tmp_path: Path) -> Iterator[Database]:
+    url = os.environ.get("LENS_TEST_POSTGRESQL_URL")
+    if url is None:
+        pytest.skip("no PostgreSQL: set LENS_TEST_POSTGRESQL_URL to an empty database")
+    settings = ProjectSettings(name="department", database_url=url, split_salt="salt")
+    opened = Database.open(Project.create(tmp_path, settings=settings))
+    Catalog(opened).add_dataset("universal", Scope.UNIVERSAL)
+    yield opened
+    with opened.engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    opened.close()
+
+
+def test_migrations_make_exactly_the_tables_of_the_models(department: Database) -> None:
+    with department.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_decisions_are_kept_and_cannot_be_changed(
+    department: Database, make_candidate: MakeCandidate, make_decision: MakeDecision
+) -> None:
+    series, _ = Catalog(department).add_series(new_series("a"), "universal", Split.TRAIN)
+    Candidates(department).replace_open("v1", [make_candidate(series.id, BOX)], [0.5])
+    (asked,) = Candidates(department).queue()
+    stored = Decisions(department).add(make_decision(series.id, Verdict.ACCEPTED, asked.id))
+    assert Decisions(department).history(series.id) == (stored,)
+    assert Candidates(department).queue() == ()
+    for statement in ("UPDATE decisions SET round = 2", "DELETE FROM decisions"):
+        with pytest.raises(StoreError, match="append-only"), department.session() as session:
+            session.execute(text(statement))
+
+
+def test_workers_report(department: Database) -> None:
+    Workers(department).start("gpu0", "host", 5, "cuda:0")
+    Workers(department).beat("gpu0", "job")
+    assert [record.current_job for record in Workers(department).alive()] == ["job"]

@@ -1,0 +1,200 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.store_samples import BOX, AddSeries, MakeCandidate, MakeDecision, sections
+
+from lens_engine.errors import StoreError
+from lens_engine.findings import CandidateKind, Reason, ReasonCode, Rule, Scope, Split, Verdict
+from lens_engine.snapshot import LabelSet, Lesion, LesionOrigin, LesionRole
+from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
+from lens_engine.store.candidates import CandidateRecord, Candidates
+from lens_engine.store.catalog import Catalog
+from lens_engine.store.database import Database
+from lens_engine.store.decisions import Decisions
+from lens_engine.store.snapshots import Snapshots
+
+OTHER = (40.0, 40.0, 10.0, 50.0, 50.0, 14.0)
+THIRD = (2.0, 40.0, 10.0, 9.0, 50.0, 14.0)
+
+Ask = Callable[..., tuple[CandidateRecord, ...]]
+
+
+def annotate(database: Database, series_id: int, box: Any = OTHER, **values: Any) -> None:
+    defaults = {"role": AnnotationRole.LABEL, "origin": AnnotationOrigin.DRAWN}
+    Annotations(database).add([NewAnnotation(series_id, box, sections(box), **{**defaults, **values})])
+
+
+def lesions(database: Database, labels: LabelSet = LabelSet.CURATED) -> tuple[Lesion, ...]:
+    store = Snapshots(database)
+    return tuple(lesion for series in store.read(store.freeze(labels).id).series for lesion in series.lesions)
+
+
+def meaning(lesion: Lesion) -> tuple[Any, LesionRole, LesionOrigin]:
+    return lesion.box, lesion.role, lesion.origin
+
+
+def test_original_labels_are_positive_and_doubtful_ones_ignored(database: Database, add_series: AddSeries) -> None:
+    series = add_series("a")
+    annotate(database, series.id, OTHER)
+    annotate(database, series.id, THIRD, is_noisy=True, origin=AnnotationOrigin.RTSTRUCT)
+    annotate(database, series.id, BOX, role=AnnotationRole.REFERENCE)
+    first, second = lesions(database, LabelSet.ORIGINAL)
+    assert meaning(first) == (OTHER, LesionRole.POSITIVE, LesionOrigin.ANNOTATION)
+    assert meaning(second) == (THIRD, LesionRole.IGNORE, LesionOrigin.ANNOTATION)
+    assert (first.is_tight, second.is_tight) == (False, True)
+
+
+def test_unreviewed_candidates_count_as_published(
+    database: Database, add_series: AddSeries, make_candidate: MakeCandidate
+) -> None:
+    series = add_series("a")
+    found = [make_candidate(series.id, BOX), make_candidate(series.id, OTHER, CandidateKind.UNCERTAIN)]
+    Candidates(database).replace_open("v1", found, [0.5, 0.5])
+    expected = [
+        (BOX, LesionRole.POSITIVE, LesionOrigin.MINED),
+        (OTHER, LesionRole.IGNORE, LesionOrigin.MINED),
+    ]
+    assert [meaning(lesion) for lesion in lesions(database, LabelSet.MINED)] == expected
+    assert [meaning(lesion) for lesion in lesions(database, LabelSet.CURATED)] == expected
+
+
+@pytest.mark.parametrize(
+    ("verdict", "role"),
+    [
+        (Verdict.ACCEPTED, LesionRole.POSITIVE),
+        (Verdict.UNSURE, LesionRole.IGNORE),
+        (Verdict.REJECTED, LesionRole.NEGATIVE),
+    ],
+)
+def test_verdict_replaces_what_was_mined(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask, verdict: Verdict, role: LesionRole
+) -> None:
+    series = add_series("a")
+    annotate(database, series.id)
+    (asked,) = ask(series.id, BOX)
+    Decisions(database).add(make_decision(series.id, verdict, asked.id))
+    _, decided = lesions(database)
+    assert meaning(decided) == (BOX, role, LesionOrigin.DECISION)
+    assert decided.experts == (("universal",) if role is LesionRole.NEGATIVE else None)
+    assert [meaning(lesion)[2] for lesion in lesions(database, LabelSet.MINED)] == ["annotation", "mined"]
+
+
+def test_adjusted_lesion_counts_with_the_edited_box(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask
+) -> None:
+    series = add_series("a")
+    (asked,) = ask(series.id, BOX)
+    edited = (9.0, 9.0, 1.0, 22.0, 22.0, 7.0)
+    Decisions(database).add(make_decision(series.id, Verdict.ADJUSTED, asked.id, edited))
+    (lesion,) = lesions(database)
+    assert meaning(lesion) == (edited, LesionRole.POSITIVE, LesionOrigin.DECISION)
+
+
+def test_withdrawn_decision_gives_the_mined_label_back(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask
+) -> None:
+    series = add_series("a")
+    (asked,) = ask(series.id, BOX)
+    Decisions(database).add(make_decision(series.id, Verdict.REJECTED, asked.id))
+    Decisions(database).add(make_decision(series.id, Verdict.WITHDRAWN, asked.id))
+    assert [meaning(lesion) for lesion in lesions(database)] == [(BOX, LesionRole.POSITIVE, LesionOrigin.MINED)]
+
+
+def test_at_one_place_a_lesion_beats_unsure_and_unsure_beats_a_rejection(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision
+) -> None:
+    series = add_series("a")
+    decisions = Decisions(database)
+    for verdict, box in [
+        (Verdict.REJECTED, BOX),
+        (Verdict.UNSURE, BOX),
+        (Verdict.ADDED, BOX),
+        (Verdict.REJECTED, OTHER),
+        (Verdict.UNSURE, OTHER),
+        (Verdict.REJECTED, THIRD),
+    ]:
+        decisions.add(make_decision(series.id, verdict, box=box))
+    assert [meaning(lesion)[:2] for lesion in lesions(database)] == [
+        (BOX, LesionRole.POSITIVE),
+        (OTHER, LesionRole.IGNORE),
+        (THIRD, LesionRole.NEGATIVE),
+    ]
+
+
+def test_rejected_duplicate_of_a_lesion_is_no_negative(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision
+) -> None:
+    series = add_series("a")
+    annotate(database, series.id)
+    Decisions(database).add(make_decision(series.id, Verdict.REJECTED, reason_code=ReasonCode.DUPLICATE))
+    assert [lesion.role for lesion in lesions(database)] == [LesionRole.POSITIVE]
+
+
+def test_annotation_and_its_continuation_are_one_group(
+    database: Database, add_series: AddSeries, make_candidate: MakeCandidate, make_decision: MakeDecision
+) -> None:
+    series = add_series("a")
+    annotate(database, series.id, (40.0, 40.0, 9.0, 50.0, 50.0, 10.0), key_slice=9)
+    (annotation,) = Annotations(database).of_series(series.id)
+    reason = Reason(Rule.CROSS_SLICE, annotation_id=annotation.id)
+    Candidates(database).replace_open("v1", [make_candidate(series.id, OTHER, reason=reason)], [0.5])
+    assert len({lesion.group for lesion in lesions(database)}) == 1
+    (asked,) = Candidates(database).queue()
+    Decisions(database).add(make_decision(series.id, Verdict.ACCEPTED, asked.id, OTHER))
+    first, second = lesions(database)
+    assert (first.group, first.key_slice) == (second.group, 9)
+
+
+def test_test_patients_never_enter(database: Database, add_series: AddSeries) -> None:
+    for key, split in [("a", Split.TRAIN), ("b", Split.TEST), ("c", Split.VAL)]:
+        annotate(database, add_series(key, split).id)
+    snapshot = Snapshots(database).read(Snapshots(database).freeze(LabelSet.ORIGINAL).id)
+    assert [series.split for series in snapshot.series] == [Split.TRAIN, Split.VAL]
+
+
+def test_truth_is_told_of_complete_series_only(database: Database, add_series: AddSeries) -> None:
+    annotate(database, add_series("a").id)
+    complete, partial = add_series("b", Split.VAL), add_series("c", Split.VAL)
+    for series in (complete, partial):
+        annotate(database, series.id, role=AnnotationRole.REFERENCE)
+    Catalog(database).mark_complete(complete.id, "val")
+    snapshot = Snapshots(database).read(Snapshots(database).freeze(LabelSet.ORIGINAL).id)
+    assert [(series.is_complete_truth, series.truth) for series in snapshot.series] == [
+        (False, ()),
+        (True, (OTHER,)),
+        (False, ()),
+    ]
+
+
+def test_same_labels_give_the_same_snapshot_and_new_ones_another(database: Database, add_series: AddSeries) -> None:
+    Catalog(database).add_dataset("lung", Scope.SINGLE_TYPE, "lung")
+    series = add_series("a")
+    annotate(database, series.id)
+    store = Snapshots(database)
+    first = store.freeze(LabelSet.ORIGINAL, "before the review")
+    assert store.freeze(LabelSet.ORIGINAL) == first
+    annotate(database, series.id, BOX)
+    second = store.freeze(LabelSet.ORIGINAL)
+    assert second.id != first.id
+    assert store.all() == (first, second)
+    assert first.counts == {"series": 1, "annotations": 1}
+    assert store.read(first.id).scopes == (Scope.UNIVERSAL, Scope.SINGLE_TYPE)
+    assert len(store.read(first.id).series[0].lesions) == 1
+
+
+def test_changed_file_of_a_snapshot_is_noticed(database: Database, add_series: AddSeries) -> None:
+    annotate(database, add_series("a").id)
+    record = Snapshots(database).freeze(LabelSet.ORIGINAL)
+    record.path.write_text(record.path.read_text().replace('"patient":"000001"', '"patient":"000002"'))
+    with pytest.raises(StoreError, match="never changed"):
+        Snapshots(database).read(record.id)
+
+
+def test_nothing_to_learn_from_is_an_error(database: Database, add_series: AddSeries) -> None:
+    annotate(database, add_series("a", Split.TEST).id)
+    with pytest.raises(StoreError, match="No patient of the training split"):
+        Snapshots(database).freeze(LabelSet.CURATED)
+    with pytest.raises(StoreError, match="no snapshot 'abc'"):
+        Snapshots(database).get("abc")
+    assert list(database.project.snapshots_folder.iterdir()) == []

@@ -1,0 +1,123 @@
+"""Workers that die: nothing is lost, nothing is done twice, and no process stays behind."""
+
+import re
+import signal
+from collections import Counter
+
+import psutil
+import pytest
+from support.waiting import wait_for_end, wait_for_progress, wait_until
+
+from lens_engine.jobs.inputs import DetectInputs, TrainInputs
+from lens_engine.jobs.status import JobState
+from lens_engine.snapshot import LabelSet
+from lens_engine.store.catalog import Catalog
+from lens_engine.store.model_versions import Models
+from lens_engine.store.snapshots import Snapshots
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def detect_job(database, jobs):
+    series_ids = tuple(series.id for series in Catalog(database).all_series())
+    return jobs.submit(DetectInputs(series_ids=series_ids, model_version="v1"))
+
+
+def detections_by_series(jobs, job_id):
+    return Counter(re.findall(r"series (\S+): detected", jobs.log_file(job_id).read_text()))
+
+
+def assert_every_series_was_done_once(database, jobs, job_id):
+    names = [series.name for series in Catalog(database).all_series()]
+    assert detections_by_series(jobs, job_id) == Counter(names)
+
+
+def kill(worker):
+    """Kill a worker and wait until the child of its job is gone as well."""
+    children = psutil.Process(worker.pid).children(recursive=True)
+    worker.kill()
+    worker.wait()
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert children
+    assert not alive
+
+
+def test_a_killed_worker_goes_on_where_it_was_after_a_restart(database, jobs, detect_job, start_worker):
+    worker = start_worker("worker-a")
+    wait_for_progress(jobs, detect_job, 2)
+    kill(worker)
+    assert jobs.status(detect_job).state is JobState.RUNNING
+    start_worker("worker-a")
+    status = wait_for_end(jobs, detect_job)
+    assert status.state is JobState.DONE
+    assert_every_series_was_done_once(database, jobs, detect_job)
+
+
+def test_a_second_worker_takes_over_the_job_of_a_dead_one(database, jobs, detect_job, start_worker):
+    first = start_worker("worker-a")
+    wait_for_progress(jobs, detect_job, 2)
+    start_worker("worker-b")
+    kill(first)
+    status = wait_for_end(jobs, detect_job)
+    assert (status.state, status.worker) == (JobState.DONE, "worker-b")
+    assert_every_series_was_done_once(database, jobs, detect_job)
+
+
+def test_a_terminated_worker_gives_its_job_back_to_the_queue(database, jobs, detect_job, start_worker):
+    worker = start_worker("worker-a")
+    wait_for_progress(jobs, detect_job, 1)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(20) == 0
+    assert jobs.status(detect_job).state is JobState.QUEUED
+    start_worker("worker-b")
+    assert wait_for_end(jobs, detect_job).state is JobState.DONE
+    assert_every_series_was_done_once(database, jobs, detect_job)
+
+
+def test_cancel_ends_the_child_and_resume_finishes_the_job(database, jobs, detect_job, start_worker):
+    worker = start_worker()
+    wait_for_progress(jobs, detect_job, 1)
+    (child,) = psutil.Process(worker.pid).children()
+    jobs.cancel(detect_job)
+    child.wait(10)
+    assert jobs.status(detect_job).state is JobState.CANCELLED
+    assert sum(detections_by_series(jobs, detect_job).values()) < 6
+    assert jobs.resume(detect_job) == detect_job
+    assert wait_for_end(jobs, detect_job).state is JobState.DONE
+    assert_every_series_was_done_once(database, jobs, detect_job)
+
+
+def test_a_killed_child_fails_the_job_in_words_and_a_resumed_one_keeps_what_was_done(
+    database, jobs, detect_job, start_worker
+):
+    worker = start_worker()
+    wait_for_progress(jobs, detect_job, 2)
+    psutil.Process(worker.pid).children()[0].kill()
+    status = wait_for_end(jobs, detect_job)
+    assert status.state is JobState.FAILED
+    assert "memory ran out" in status.error
+    assert "Traceback" not in status.error
+    again = jobs.resume(detect_job)
+    assert again != detect_job
+    assert wait_for_end(jobs, again).state is JobState.DONE
+    assert detections_by_series(jobs, detect_job) + detections_by_series(jobs, again) == Counter(
+        series.name for series in Catalog(database).all_series()
+    )
+
+
+def test_a_training_goes_on_from_its_last_checkpoint_after_its_worker_was_killed(database, jobs, start_worker):
+    snapshot = Snapshots(database).freeze(LabelSet.ORIGINAL)
+    job_id = jobs.submit(TrainInputs(snapshot_id=snapshot.id, parent_version="v1", steps=70))
+    worker = start_worker()
+    last = database.project.jobs_folder / job_id / "training" / "last.ckpt"
+    wait_until(last.exists, "the training has written a checkpoint", 120)
+    kill(worker)
+    start_worker()
+    status = wait_for_end(jobs, job_id, 120)
+    assert status.state is JobState.DONE, status.error
+    assert status.result["model_version"] == "v2"
+    assert [model.version for model in Models(database).all()] == ["v1", "v2"]
+    log = jobs.log_file(job_id).read_text()
+    assert log.count("starting the training") == 1
+    assert log.count("going on with the training") == 1

@@ -1,0 +1,131 @@
+"""Jobs from end to end: a real queue, real workers, real child processes."""
+
+import subprocess
+import sys
+
+import psutil
+import pytest
+from support.waiting import wait_for_end, wait_until
+
+from lens_engine.findings import FUSED, Rule, Split
+from lens_engine.io.annotations.manual_test_set import ExportFormat
+from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, ExportInputs, MineInputs, TrainInputs
+from lens_engine.jobs.launcher import ensure_worker, worker_alive, workers
+from lens_engine.jobs.results import DetectResult, EvaluateResult, ExportResult, MineResult, TrainResult
+from lens_engine.jobs.status import JobState
+from lens_engine.snapshot import LabelSet
+from lens_engine.store.candidates import Candidates
+from lens_engine.store.catalog import Catalog
+from lens_engine.store.detections import Detections
+from lens_engine.store.model_versions import Models
+from lens_engine.store.snapshots import Snapshots
+
+
+@pytest.fixture
+def series(database):
+    return Catalog(database).all_series()
+
+
+@pytest.mark.slow
+def test_every_kind_of_job_does_its_part(database, jobs, series, start_worker):
+    def result_of(inputs):
+        status = wait_for_end(jobs, jobs.submit(inputs))
+        assert status.state is JobState.DONE, status.error
+        assert status.done == status.total > 0
+        return status.result
+
+    start_worker()
+    detected = DetectResult(**result_of(DetectInputs(series_ids=[item.id for item in series], model_version="v1")))
+    assert (detected.series, detected.skipped) == (len(series), 0)
+    assert detected.boxes == Detections(database).counts("v1")
+    assert detected.boxes[FUSED] > 0
+
+    mined = MineResult(**result_of(MineInputs(model_version="v1")))
+    candidates = Candidates(database).queue()
+    assert len(candidates) == mined.candidates > 0
+    assert mined.by_reason[Rule.CROSS_DATASET] > 0
+    test_series = {item.id for item in series if item.split is Split.TEST}
+    assert test_series.isdisjoint(record.candidate.series_id for record in candidates)
+
+    snapshot = Snapshots(database).freeze(LabelSet.MINED)
+    train = TrainInputs(snapshot_id=snapshot.id, parent_version="v1", steps=2, promote=True)
+    trained = TrainResult(**result_of(train))
+    assert (trained.model_version, trained.steps) == ("v2", 2)
+    model = Models(database).promoted()
+    assert (model.version, model.parent, model.snapshot_id) == ("v2", "v1", snapshot.id)
+
+    measured = EvaluateResult(**result_of(EvaluateInputs(model_versions=("v1", "v2"))))
+    assert (measured.series, measured.lesions) == (1, 1)
+    assert measured.difference.keys() == {"v2"}
+    assert Models(database).evaluations("v2")[0].result["compared_with"] == "v1"
+
+    exported = ExportResult(**result_of(ExportInputs(format=ExportFormat.JSON, target="truth.json")))
+    assert (exported.series, exported.lesions) == (2, 2)
+    assert (database.project.exports_folder / "truth.json").is_file()
+
+
+@pytest.mark.slow
+def test_what_cannot_be_done_is_said_in_words_and_keeps_nothing_else_waiting(database, jobs, series, start_worker):
+    start_worker()
+    series[1].source.paths[0].unlink()
+    detect = wait_for_end(jobs, jobs.submit(DetectInputs(series_ids=[s.id for s in series], model_version="v1")))
+    assert detect.state is JobState.FAILED
+    assert f"1 of {len(series)} series could not be used" in detect.error
+    assert series[1].name in detect.error
+    assert len(Detections(database).series_ids("v1")) == len(series) - 1
+
+    unknown = wait_for_end(jobs, jobs.submit(DetectInputs(series_ids=(series[0].id,), model_version="v9")))
+    assert unknown.state is JobState.FAILED
+    assert "v9" in unknown.error
+    assert "Traceback" not in unknown.error
+
+    unseen = wait_for_end(jobs, jobs.submit(MineInputs(model_version="v9")))
+    assert "lens detect" in unseen.error
+
+    for item in series:
+        Catalog(database).mark_complete(item.id, None, complete=False)
+    measured = wait_for_end(jobs, jobs.submit(EvaluateInputs(model_versions=("v1",))))
+    assert measured.state is JobState.DONE
+    assert not measured.result["measurable"]
+    assert "mark them complete" in measured.result["what_to_do"]
+
+
+def test_a_worker_that_has_nothing_to_do_ends(database, start_worker):
+    worker = start_worker(idle_seconds=0.5)
+    assert worker.wait(30) == 0
+    assert not worker_alive(database.project)
+
+
+def test_a_second_worker_of_the_same_id_refuses(database, start_worker):
+    start_worker("worker-a")
+    wait_until(lambda: worker_alive(database.project), "the first worker is alive")
+    command = [sys.executable, "-m", "lens_engine.worker.worker", "--project", str(database.project.folder)]
+    second = subprocess.run([*command, "--executor-id", "worker-a"], capture_output=True, text=True, check=False)
+    assert second.returncode == 1
+    assert "Only one may be worker worker-a" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_a_worker_outside_a_project_says_so(tmp_path):
+    command = [sys.executable, "-m", "lens_engine.worker.worker", "--project", str(tmp_path)]
+    worker = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert worker.returncode == 1
+    assert "is not a project" in worker.stderr
+
+
+def test_one_worker_is_started_where_none_is_alive(database):
+    assert ensure_worker(database.project)
+    wait_until(lambda: worker_alive(database.project), "the worker is alive")
+    assert not ensure_worker(database.project)
+    (record,) = workers(database.project)
+    worker = psutil.Process(record.pid)
+    worker.terminate()
+    worker.wait(20)
+
+
+def test_jobs_are_done_in_the_order_in_which_they_were_asked_for(jobs, start_worker):
+    submitted = [jobs.submit(MineInputs(model_version=f"v{number}")) for number in range(3, 8)]
+    start_worker()
+    for job_id in submitted:
+        wait_for_end(jobs, job_id)
+    assert sorted(submitted, key=lambda job_id: jobs.log_file(job_id).stat().st_mtime_ns) == submitted

@@ -1,0 +1,137 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from support.published_data import (
+    deeplesion_row,
+    scene,
+    write_deeplesion,
+    write_lits,
+    write_luna16,
+    write_nih_ln,
+    write_table,
+)
+
+from lens_engine.io.annotations.imported import TestSetPart
+from lens_engine.io.annotations.manual_test_set import ManualSubVolume, write_pickle
+from lens_engine.volume import Volume
+from lens_training.datasets.catalogue import LAYOUTS, PUBLISHED_COUNTS, DatasetName
+from lens_training.datasets.check import CountLine, check_dataset, render, write_odd
+from lens_training.datasets.manual_test import MANUAL_FILE
+from lens_training.errors import DatasetError
+
+RAS = ((2, 1, 0), (True, True, True))
+WRITERS = {
+    DatasetName.DEEPLESION: write_deeplesion,
+    DatasetName.LUNA16: write_luna16,
+    DatasetName.LITS: lambda folder, volume: write_lits(folder, volume, RAS, RAS),
+    DatasetName.NIH_LN: write_nih_ln,
+}
+
+
+@pytest.mark.parametrize("name", DatasetName)
+def test_every_data_set_is_checked_against_its_published_counts(name, tmp_path):
+    WRITERS[name](tmp_path, scene())
+    report = check_dataset(name, tmp_path, reads_voxels=True)
+    (section,) = report.sections
+    assert {line.what for line in section.lines if line.published is not None} == set(PUBLISHED_COUNTS[name])
+    assert all(line.found is not None for line in section.lines)
+    assert (report.usable_cases, report.exit_code, report.odd) == (1, 0, ())
+    text = render(report)
+    assert text.startswith(f"{name.value} in {tmp_path}\n")
+    assert "1 usable scans" in text
+    assert "differs" in text
+    assert text.endswith("Nothing is odd.\n")
+
+
+@pytest.mark.parametrize("name", DatasetName)
+def test_an_empty_folder_is_told_the_layout(name, tmp_path):
+    with pytest.raises(DatasetError) as refused:
+        check_dataset(name, tmp_path)
+    assert LAYOUTS[name] in refused.value.expected
+
+
+@pytest.mark.parametrize(
+    ("found", "published", "agrees"),
+    [(888, 888, True), (887, 888, False), (928_020, 928_000, True), (929_000, 928_000, False), (4.0, None, None)],
+)
+def test_a_count_agrees_up_to_the_rounding_of_the_published_one(found, published, agrees):
+    assert CountLine("scans", found, published).agrees is agrees
+
+
+def test_nothing_usable_ends_with_exit_code_1(tmp_path):
+    write_deeplesion(tmp_path, scene(), 39, [deeplesion_row(Spacing_mm_px_="0, 0, 2.0")])
+    report = check_dataset(DatasetName.DEEPLESION, tmp_path)
+    assert (report.usable_cases, report.exit_code) == (0, 1)
+
+
+def test_odd_rows_are_listed_by_kind_up_to_a_limit_and_completely_in_a_file(tmp_path):
+    rows = [deeplesion_row(), *(deeplesion_row(key_slice=60 + number, Slice_range="39, 90") for number in range(5))]
+    write_deeplesion(tmp_path / "data", scene(), 39, [*rows, deeplesion_row(Possibly_noisy="1")])
+    report = check_dataset(DatasetName.DEEPLESION, tmp_path / "data")
+    text = render(report, odd_limit=2)
+    assert "5 x image missing (skipped):\n  DL_info.csv line 3: 000001_01_01/060.png is not there\n" in text
+    assert "  ... and 3 more\n" in text
+    assert "left out: 1 x possibly noisy lesion" in text
+    write_odd(report, tmp_path / "odd.csv")
+    write_odd(report, tmp_path / "odd.json")
+    with (tmp_path / "odd.csv").open(newline="") as file:
+        from_csv = list(csv.DictReader(file))
+    assert from_csv == json.loads((tmp_path / "odd.json").read_text())
+    assert len(from_csv) == 5
+    assert from_csv[4] == {
+        "place": "DL_info.csv line 7",
+        "oddity": "image missing",
+        "detail": "000001_01_01/064.png is not there",
+        "effect": "skipped",
+    }
+
+
+def test_the_manual_test_set_beside_deeplesion_is_checked_too(tmp_path):
+    write_deeplesion(tmp_path, scene())
+    sub_volume = ManualSubVolume(TestSetPart.TEST, "000001_01_01_039-052", np.asarray([[10.0, 10, 40, 20, 20, 44]]))
+    write_pickle(tmp_path / MANUAL_FILE, [sub_volume])
+    report = check_dataset(DatasetName.DEEPLESION, tmp_path)
+    assert [section.title for section in report.sections] == ["deeplesion", "manual test set"]
+    assert report.usable_cases == 2
+    (tmp_path / "DL_info.csv").unlink()
+    alone = check_dataset(DatasetName.DEEPLESION, tmp_path)
+    assert [section.title for section in alone.sections] == ["manual test set"]
+    assert alone.exit_code == 1
+    assert f"There is no DeepLesion in {tmp_path}." in render(alone)
+
+
+def test_reading_the_voxels_finds_a_damaged_slice_and_drops_its_scan(tmp_path):
+    write_deeplesion(tmp_path, scene())
+    (tmp_path / "Images_png" / "000001_01_01" / "050.png").write_bytes(b"")
+    assert check_dataset(DatasetName.DEEPLESION, tmp_path).exit_code == 0
+    report = check_dataset(DatasetName.DEEPLESION, tmp_path, reads_voxels=True)
+    assert report.exit_code == 1
+    assert "050.png in 000001_01_01 is truncated" in render(report)
+    assert report.sections[0].reading.skipped == {"file that cannot be read": 1}
+
+
+def test_reading_the_voxels_notes_a_patient_who_lies_the_wrong_way_and_a_scan_of_air(tmp_path):
+    mirrored = Volume(np.ascontiguousarray(scene().voxels[:, ::-1]), scene().geometry)
+    write_luna16(tmp_path, mirrored)
+    assert "the bones lie in front" in render(check_dataset(DatasetName.LUNA16, tmp_path, reads_voxels=True))
+    air = Volume(np.full_like(mirrored.voxels, -1000), mirrored.geometry)
+    write_luna16(tmp_path, air)
+    report = check_dataset(DatasetName.LUNA16, tmp_path, reads_voxels=True)
+    assert "shows no body, only air" in render(report)
+    assert report.exit_code == 0
+
+
+def test_a_broken_row_of_luna16_is_in_the_report(tmp_path):
+    write_luna16(tmp_path, scene())
+    header = dict.fromkeys(("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm"), "?")
+    write_table(tmp_path / "annotations.csv", [header])
+    assert "1 x row that contradicts itself (skipped):" in render(check_dataset(DatasetName.LUNA16, tmp_path))
+
+
+@pytest.mark.real_data
+def test_deeplesion_without_its_images_is_reported_with_the_counts_of_the_manual_test_set(real_data):
+    report = check_dataset(DatasetName.DEEPLESION, real_data / "deeplesion_manual")
+    assert [line.what for line in report.sections[0].lines if line.agrees is False] == ["usable sub-volumes"]
+    assert report.exit_code == 1

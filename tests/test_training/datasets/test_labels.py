@@ -1,0 +1,58 @@
+import numpy as np
+from support.training_scenes import Ball, case_of, key_slice_lesion, lesion_of
+
+from lens_engine.snapshot import LesionOrigin, LesionRole
+
+BALL = Ball(20, 24, 5, 12)
+
+
+def test_a_lesion_drawn_on_its_key_slice_only_is_positive_there_and_ignored_next_to_it():
+    labels = case_of("universal", key_slice_lesion(BALL)).labels
+    assert len(labels.on_slice(5).lesions) == 1
+    assert len(labels.on_slice(5).unsure) == 0
+    for neighbour in (4, 6):
+        assert len(labels.on_slice(neighbour).lesions) == 0
+        assert len(labels.on_slice(neighbour).unsure) == 1
+
+
+def test_the_slices_a_key_slice_lesion_may_reach_are_no_negatives():
+    labels = case_of("universal", key_slice_lesion(BALL)).labels
+    # 12 pixels of 1.6 mm: half of it reaches 9.6 mm, three slices of 4 mm.
+    assert labels.lesion_free_slices(12).tolist() == [0, 1, 9, 10, 11]
+
+
+def test_a_slice_at_the_pole_of_a_sphere_has_no_box_and_is_no_negative():
+    lesion = lesion_of(BALL)
+    clipped = lesion.model_copy(update={"slices": lesion.slices[1:-1]})
+    expected = case_of("lung", lesion).labels.lesion_free_slices(12).tolist()
+    assert case_of("lung", clipped).labels.lesion_free_slices(12).tolist() == expected
+
+
+def test_a_continued_lesion_is_positive_where_it_was_mined_and_one_lesion_with_its_annotation():
+    annotation = key_slice_lesion(BALL).model_copy(update={"group": "annotation 1"})
+    mined = lesion_of(BALL, origin=LesionOrigin.MINED, group="annotation 1")
+    mined = mined.model_copy(update={"slices": (mined.slices[0], mined.slices[2])})
+    labels = case_of("universal", annotation, mined).labels
+    assert [index for index, _ in labels.lesion_places()[0]] == [4, 5, 6]
+    assert len(labels.lesion_places()) == 1
+    assert len(labels.on_slice(4).lesions) == 1
+    assert len(labels.on_slice(4).unsure) == 0
+
+
+def test_a_tight_box_is_padded_to_the_margin_of_recist_boxes():
+    labels = case_of("lung", lesion_of(BALL, is_tight=True)).labels
+    np.testing.assert_allclose(labels.on_slice(5).lesions, [[9, 13, 31, 35]])
+
+
+def test_mined_places_are_uncertain_and_decided_ones_unsure():
+    mined = lesion_of(BALL, LesionRole.IGNORE, origin=LesionOrigin.MINED)
+    decided = lesion_of(BALL, LesionRole.IGNORE, origin=LesionOrigin.DECISION)
+    labels = case_of("universal", mined, decided).labels.on_slice(5)
+    assert len(labels.uncertain) == len(labels.unsure) == 1
+    assert len(labels.lesions) == 0
+
+
+def test_a_rejection_counts_only_for_the_experts_it_is_certain_for():
+    rejected = lesion_of(BALL, LesionRole.NEGATIVE, origin=LesionOrigin.DECISION, experts=("universal",))
+    assert len(case_of("universal", rejected).labels.on_slice(5).rejected) == 1
+    assert len(case_of("lung", rejected).labels.on_slice(5).rejected) == 0

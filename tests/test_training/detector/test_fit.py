@@ -1,0 +1,261 @@
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from support.training_runs import StoppingStream, last_state, train
+from support.training_scenes import EXPERTS, RECIPE, TINY, tiny_model, write_snapshot
+from typer.testing import CliRunner, Result
+
+from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, read_card
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from lens_engine.snapshot import Snapshot
+from lens_training.cli.fit_command import app
+from lens_training.datasets.snapshot import training_set
+from lens_training.detector.joint import MOST_SKIPPED_STEPS
+from lens_training.detector.sampling import BatchPlan
+from lens_training.errors import TrainingError, TrainingStoppedError
+from lens_training.running.last_checkpoint import LAST_CHECKPOINT
+from lens_training.running.schedule import Precision
+from lens_training.running.stopping import EXIT_CODE
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    write_snapshot(tmp_path)
+    card = CheckpointCard(trained_on=TrainedOn.PHANTOMS)
+    save_checkpoint(tiny_model(), card, tmp_path / "parent")
+    return tmp_path
+
+
+def arguments(scans: Path, out: str, *more: str, **changes: object) -> list[str]:
+    recipe = scans / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(RECIPE.model_copy(update=changes).model_dump(mode="json")))
+    options = {
+        "snapshot": scans / "snapshot.json",
+        "init": scans / "parent",
+        "recipe": recipe,
+        "out": scans / out,
+        "root": f"scans={scans}",
+    }
+    return ["fit", *(part for name, value in options.items() for part in (f"--{name}", str(value))), *more]
+
+
+def invoke(arguments: list[str]) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "lens_training", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    while not path.exists():
+        assert process.poll() is None, "the training ended before it could be stopped"
+        time.sleep(0.05)
+
+
+def test_fit_writes_a_checkpoint_with_its_card_and_tells_its_progress(scans: Path):
+    done = invoke(arguments(scans, "out"))
+    assert done.exit_code == 0, done.output
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    stages = [message["stage"] for message in messages]
+    assert stages == sorted(stages, key=["prepare", "train", "save"].index)
+    last = [message for message in messages if message["stage"] == "train"][-1]
+    assert (last["done"], last["total"]) == (4, 4)
+    assert last["loss"] > 0
+    model, card = load_checkpoint(scans / "out")
+    assert model.config == TINY
+    assert (card.steps, card.recipe, card.parent, card.trained_on) == (4, "recipe", "parent", TrainedOn.PHANTOMS)
+    assert "synthetic phantoms" in card.notice
+    assert not torch.equal(model.head.fc6.weight, tiny_model().head.fc6.weight)
+    assert len((scans / "out" / "log.jsonl").read_text().splitlines()) >= 4
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steps": 6},
+        {"steps": None, "epochs": 2},
+        {"steps": 6, "workers": 2},
+        {"steps": 6, "workers": 1, "precision": Precision.BF16_MIXED},
+        {"steps": 6, "precision": Precision.FP16_MIXED},
+    ],
+)
+def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(scans: Path, changes: Mapping[str, Any]):
+    recipe = RECIPE.model_validate(RECIPE.model_dump() | changes)
+    whole = train(scans / "whole", recipe)
+    with pytest.raises(TrainingStoppedError):
+        train(scans / "parts", recipe, StoppingStream(step=3))
+    assert last_state(scans / "parts")["global_step"] == 3
+    resumed = train(scans / "parts", recipe, resume=True)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    finished = train(scans / "parts", recipe, resume=True)
+    assert all(torch.equal(whole[name], finished[name]) for name in whole)
+
+
+def test_the_number_of_workers_may_change_when_a_run_is_resumed(scans: Path):
+    whole = train(scans / "whole")
+    with pytest.raises(TrainingStoppedError):
+        train(scans / "parts", RECIPE.with_options({"workers": 2}), StoppingStream(step=2))
+    resumed = train(scans / "parts", RECIPE, resume=True)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize("precision", [Precision.BF16_MIXED, Precision.FP16_MIXED])
+def test_mixed_precision_computes_in_fewer_bits_but_keeps_its_weights_in_32(scans: Path, precision: Precision):
+    full, mixed = train(scans / "full"), train(scans / "mixed", RECIPE.with_options({"precision": precision}))
+    assert {value.dtype for value in mixed.values()} <= {torch.float32, torch.int64}
+    assert not torch.equal(full["head.fc6.weight"], mixed["head.fc6.weight"])
+    torch.testing.assert_close(full["head.fc6.weight"], mixed["head.fc6.weight"], rtol=0, atol=5e-3)
+
+
+def test_a_step_with_infinite_gradients_is_skipped_in_half_precision_and_the_scale_saved(scans: Path):
+    heavy = {"precision": Precision.FP16_MIXED, "losses": {"proposal": {"centre": 3e3}}}
+    weights = train(scans / "out", RECIPE.with_options(heavy))
+    assert all(torch.isfinite(value).all() for value in weights.values())
+    assert 0 < last_state(scans / "out")["MixedPrecision"]["scale"] < 2**16
+
+
+def test_gradients_that_stay_infinite_in_half_precision_end_the_run(scans: Path):
+    hopeless = {"precision": Precision.FP16_MIXED, "losses": {"proposal": {"centre": 1e30}}, "checkpoint_every": 1000}
+    with pytest.raises(TrainingError, match=f"gradient of step {MOST_SKIPPED_STEPS} is"):
+        train(scans / "out", RECIPE.with_length(steps=100).with_options(hopeless))
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_before_it_spoils_the_weights(scans: Path):
+    with pytest.raises(TrainingError, match="gradient of step 0 is inf"):
+        train(scans / "out", RECIPE.with_options({"losses": {"proposal": {"centre": 1e38}}}))
+    assert not (scans / "out" / LAST_CHECKPOINT).exists()
+
+
+def test_epochs_show_every_batch_of_the_plan_that_often(scans: Path):
+    recipe = RECIPE.with_length(epochs=3)
+    train(scans / "out", recipe)
+    series = training_set(Snapshot.load(scans / "snapshot.json"), {"scans": scans})
+    assert last_state(scans / "out")["global_step"] == 3 * BatchPlan(series, recipe.sampling, 0).batches_per_epoch
+
+
+def test_the_network_is_trained_even_when_it_came_from_a_checkpoint_in_evaluation_mode(scans: Path):
+    done = invoke(arguments(scans, "out"))
+    assert done.exit_code == 0, done.output
+    before, after = tiny_model().state_dict(), load_checkpoint(scans / "out")[0].state_dict()
+    assert any("running_mean" in name and not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_process_that_was_killed_goes_on_from_its_last_checkpoint(scans: Path):
+    endless = arguments(scans, "out", "--steps", "60", checkpoint_every=1)
+    process = start(endless)
+    wait_for(scans / "out" / LAST_CHECKPOINT, process)
+    process.kill()
+    process.wait()
+    step = torch.load(scans / "out" / LAST_CHECKPOINT, weights_only=True)["global_step"]
+    assert not (scans / "out" / "card.json").exists()
+    resumed = invoke([*endless, "--resume"])
+    assert resumed.exit_code == 0, resumed.output
+    trained = [json.loads(line) for line in (scans / "out" / "log.jsonl").read_text().splitlines()]
+    steps = [message["done"] for message in trained if message["stage"] == "train"]
+    assert steps[-1] == 60
+    assert steps[steps.index(step) + 1 :].count(step) == 0
+    assert read_card(scans / "out").steps == 60
+
+
+def test_sigterm_saves_the_step_it_was_at_and_exits_with_143(scans: Path):
+    process = start(arguments(scans, "out", "--steps", "100000", checkpoint_every=1))
+    wait_for(scans / "out" / LAST_CHECKPOINT, process)
+    process.terminate()
+    assert process.wait(timeout=120) == EXIT_CODE == 143
+    assert process.stderr is not None
+    with process.stderr as messages:
+        assert "--resume" in messages.read()
+    assert torch.load(scans / "out" / LAST_CHECKPOINT, weights_only=True)["global_step"] >= 1
+    assert not (scans / "out" / "card.json").exists()
+
+
+def test_a_person_at_a_terminal_sees_a_bar_and_may_stop_with_ctrl_c(scans: Path):
+    seen, written = pty.openpty()
+    command = [sys.executable, "-m", "lens_training", *arguments(scans, "out", "--steps", "100000")]
+    with subprocess.Popen(command, stdout=written, stderr=subprocess.PIPE, text=True) as process:
+        os.close(written)
+        shown = b""
+        while not (scans / "out" / LAST_CHECKPOINT).exists():
+            shown += read_terminal(seen)
+        process.send_signal(signal.SIGINT)
+        while part := read_terminal(seen):
+            shown += part
+        _, said = process.communicate(timeout=120)
+    os.close(seen)
+    assert process.returncode == EXIT_CODE
+    assert "Training" in shown.decode()
+    assert "/1000" in shown.decode()
+    assert "{" not in shown.decode()
+    assert "--resume" in said
+    assert "Traceback" not in said
+
+
+def read_terminal(descriptor: int) -> bytes:
+    """Return what was written to a terminal; nothing once nobody writes to it any more."""
+    try:
+        return os.read(descriptor, 2**16)
+    except OSError:  # Linux says so when the other end is closed
+        return b""
+
+
+def test_resuming_another_run_is_refused(scans: Path):
+    assert invoke(arguments(scans, "out")).exit_code == 0
+    other = invoke(arguments(scans, "out", "--resume", "--seed", "7"))
+    assert other.exit_code == 1
+    assert "belongs to another run" in other.output
+    assert "without --resume" in json.loads((scans / "out" / "error.json").read_text())["remedy"]
+
+
+def test_a_missing_scan_ends_the_run_with_one_message_that_names_it(scans: Path):
+    (scans / "b.nii.gz").unlink()
+    done = invoke(arguments(scans, "out"))
+    assert done.exit_code == 1
+    assert "b.nii.gz" in done.output
+    assert "Traceback" not in done.output
+
+
+def test_a_scan_that_a_worker_cannot_read_ends_the_run_with_the_same_message(scans: Path):
+    (scans / "b.nii.gz").unlink()
+    forgetful = RECIPE.sampling.model_copy(update={"cache_gib": 1e-9})
+    done = invoke(arguments(scans, "out", "--workers", "2", sampling=forgetful))
+    assert done.exit_code == 1
+    assert "b.nii.gz" in done.output
+    assert "Traceback" not in done.output
+    assert json.loads((scans / "out" / "error.json").read_text())["remedy"]
+
+
+def test_a_scan_that_no_longer_fits_its_labels_is_named(scans: Path):
+    (scans / "b.nii.gz").write_bytes((scans / "a.nii.gz").read_bytes())
+    snapshot = Snapshot.load(scans / "snapshot.json")
+    entry = snapshot.series[1]
+    taller = entry.model_copy(update={"geometry": entry.geometry | {"shape": [20, 64, 64]}})
+    snapshot.model_copy(update={"series": (snapshot.series[0], taller)}).save(scans / "snapshot.json")
+    done = invoke(arguments(scans, "out"))
+    assert done.exit_code == 1
+    assert "(20, 64, 64)" in done.output
+
+
+def test_training_from_scratch_needs_no_parent(scans: Path):
+    done = invoke(arguments(scans, "out", "--init", "none", "--steps", "1"))
+    assert done.exit_code == 0, done.output
+    card = read_card(scans / "out")
+    assert card.trained_on is TrainedOn.PATIENTS
+    assert card.parent is None
+    assert card.experts == EXPERTS

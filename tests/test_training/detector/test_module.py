@@ -1,0 +1,182 @@
+import math
+from itertools import product
+
+import pytest
+import torch
+from support.training_scenes import (
+    BALLS,
+    EXPERTS,
+    RECIPE,
+    TINY,
+    cache_of,
+    case_of,
+    lesion_of,
+    set_of,
+    tiny_model,
+    volume_with,
+)
+
+from lens_engine.boxes import overlaps
+from lens_engine.detector.assembly import LensDetector
+from lens_engine.detector.config import AnchorConfig, ProposalKind
+from lens_engine.detector.inference.reference import detect_on_slice
+from lens_engine.errors import ConfigError
+from lens_training.detector.batches import Batch, BatchMaker
+from lens_training.detector.module import DetectorTraining
+from lens_training.detector.sampling import BatchPlan
+from lens_training.errors import TrainingError
+from lens_training.recipes.recipe import LossRecipe, Recipe
+
+every_assembly = pytest.mark.parametrize(("kind", "stages"), list(product(ProposalKind, (1, 2))))
+
+
+def batches(recipe: Recipe = RECIPE, dataset: str = "lung", count: int = 1, seed: int = 0) -> list[Batch]:
+    training_set = set_of(*(case_of(dataset, lesion_of(ball), volume=volume_with(ball)) for ball in BALLS.values()))
+    plan = BatchPlan(training_set, recipe.sampling, seed)
+    maker = BatchMaker(training_set, cache_of(training_set), plan, TINY, recipe.augmentation, seed)
+    return [maker.batch(step) for step in range(count)]
+
+
+def model_of(kind: ProposalKind, stages: int) -> LensDetector:
+    proposal = TINY.proposal.model_copy(update={"kind": kind, "anchors": AnchorConfig(sizes=(8.0, 12.0, 20.0))})
+    head = TINY.head if stages == 2 else None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return LensDetector(TINY.model_copy(update={"proposal": proposal, "head": head}))
+
+
+def training_of(model: LensDetector, recipe: Recipe = RECIPE) -> DetectorTraining:
+    return DetectorTraining(model, recipe, recipe.steps, seed=0).train()
+
+
+@every_assembly
+@pytest.mark.parametrize("expert", EXPERTS)
+def test_only_the_expert_of_the_sampled_data_set_gets_a_gradient_besides_shared_layers(
+    kind: ProposalKind, stages: int, expert: str
+):
+    training = training_of(model_of(kind, stages))
+    training.training_step(batches(dataset=expert)[0], 0).backward()
+    own = EXPERTS.index(expert)
+    for name, parameter in training.model.named_parameters():
+        part, number, *_ = name.split(".")
+        is_foreign = part in {"proposers", "classifiers", "regressors"} and int(number) != own
+        assert (parameter.grad is None) == is_foreign, name
+
+
+@every_assembly
+def test_the_loss_sums_the_parts_of_the_proposal_network_and_of_the_head(kind: ProposalKind, stages: int):
+    training = training_of(model_of(kind, stages))
+    loss = training.training_step(batches()[0], 0)
+    parts = {name: value for name, value in training.latest.items() if name != "loss"}
+    published = {
+        ProposalKind.AFP: {"centre": 1.0, "size": 0.1},
+        ProposalKind.RPN: {"objectness": 1.0, "anchor_boxes": 1.0},
+        ProposalKind.FCOS: {"cells": 1.0, "sides": 1.0, "centerness": 1.0},
+        ProposalKind.CENTERNET: {"heat": 1.0, "size": 0.1, "offset": 1.0},
+    }[kind] | ({"classes": 1.0, "boxes": 10.0} if stages == 2 else {})
+    assert set(parts) == set(published)
+    assert float(loss) == pytest.approx(sum(published[name] * part for name, part in parts.items()), rel=1e-5)
+
+
+def test_a_recipe_may_weigh_the_parts_of_the_loss_otherwise():
+    losses = LossRecipe(proposal={"centre": 0.0, "size": 0.0}, classes=0.0, boxes=3.0)
+    training = training_of(tiny_model(), RECIPE.model_copy(update={"losses": losses}))
+    loss = training.training_step(batches()[0], 0)
+    assert float(loss) == pytest.approx(3 * training.latest["boxes"])
+
+
+def test_a_recipe_that_weighs_a_part_of_another_network_is_refused():
+    recipe = RECIPE.model_copy(update={"losses": LossRecipe(proposal={"objectness": 2.0})})
+    with pytest.raises(ConfigError, match=r"objectness in losses\.proposal.*centre, size"):
+        training_of(tiny_model(), recipe)
+
+
+@every_assembly
+def test_mixed_precision_gives_nearly_the_same_losses(kind: ProposalKind, stages: int):
+    training, batch = training_of(model_of(kind, stages)), batches()[0]
+    exact = training.loss_parts(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = training.loss_parts(batch)
+    assert all(part.dtype == torch.float32 for part in mixed.values())
+    for name in exact:  # other proposals win by a hair, and other regions are sampled
+        tolerance = {"rel": 0.05, "abs": 0.02} if name in {"classes", "boxes"} else {"rel": 0.01}
+        assert float(mixed[name]) == pytest.approx(float(exact[name]), **tolerance), name
+
+
+def test_a_new_network_begins_with_the_losses_that_its_priors_imply():
+    """One positive cell in an image at a probability of 0.01, and heads that cannot tell."""
+    training = training_of(tiny_model())
+    parts = training.loss_parts(batches()[0])
+    assert float(parts["centre"]) == pytest.approx(0.5 * 0.99**2 * math.log(100), rel=0.05)
+    assert float(parts["classes"]) == pytest.approx(math.log(2), rel=0.05)
+
+
+def test_a_step_leaves_foreign_experts_exactly_as_they_were():
+    training = training_of(tiny_model())
+    before = {name: value.clone() for name, value in training.model.state_dict().items()}
+    optimiser = training.configure_optimizers()["optimizer"]
+    for batch in batches(dataset="lung", count=3):
+        optimiser.zero_grad()
+        training.training_step(batch, 0).backward()
+        optimiser.step()
+    after = training.model.state_dict()
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    assert not {name for name in changed if name.startswith(("proposers.0", "classifiers.0", "regressors.0"))}
+    assert any(name.startswith("backbone") for name in changed)
+    assert any(name.startswith("proposers.1") for name in changed)
+
+
+def test_batch_normalisation_keeps_its_statistics_where_the_recipe_freezes_them():
+    for freezes in (True, False):
+        training = training_of(tiny_model(), RECIPE.model_copy(update={"freezes_batch_norm": freezes}))
+        statistics = {name: value.clone() for name, value in training.model.named_buffers() if "running" in name}
+        training.training_step(batches()[0], 0)
+        kept = all(torch.equal(value, dict(training.model.named_buffers())[name]) for name, value in statistics.items())
+        assert kept is freezes
+
+
+@pytest.mark.parametrize(("stages", "part"), [(1, "sides"), (2, "classes")])
+def test_a_loss_that_is_not_finite_stops_with_its_step_data_set_and_values(stages: int, part: str):
+    model = model_of(ProposalKind.FCOS, stages)
+    broken = model.proposers[1].sides.last.bias if stages == 1 else model.classifiers[1].bias
+    with torch.no_grad():
+        broken.fill_(math.nan)
+    with pytest.raises(TrainingError, match=rf"loss of batch 0 on data set lung is .*'{part}': nan"):
+        training_of(model).training_step(batches()[0], 0)
+
+
+def test_the_same_step_gives_the_same_loss_twice():
+    losses = [float(training_of(tiny_model()).training_step(batches()[0], 0)) for _ in range(2)]
+    assert losses[0] == losses[1]
+
+
+def test_weights_decay_but_biases_learn_twice_as_fast_without():
+    weights, others = training_of(tiny_model()).configure_optimizers()["optimizer"].param_groups
+    assert weights["weight_decay"] == RECIPE.schedule.weight_decay
+    assert others["weight_decay"] == 0
+    assert others["lr"] == 2 * weights["lr"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "stages"),
+    [*((kind, 2) for kind in ProposalKind), (ProposalKind.FCOS, 1)],
+    ids=lambda value: str(value),
+)
+def test_a_tiny_network_finds_the_lesions_of_four_slices_that_it_learns_by_heart(kind: ProposalKind, stages: int):
+    sampling = RECIPE.sampling.model_copy(update={"batch_size": 4, "negatives_per_positive": 0.0, "regions": 32})
+    augmentation = RECIPE.augmentation.model_copy(update={"scale": (1.0, 1.0), "shift": 0, "varies_depth": False})
+    recipe = RECIPE.model_copy(update={"sampling": sampling, "augmentation": augmentation})
+    batch = batches(recipe)[0]
+    training = training_of(model_of(kind, stages), recipe)
+    optimiser = torch.optim.Adam(training.parameters(), lr=8e-3)
+    rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / 120)
+    for _ in range(120):
+        optimiser.zero_grad()
+        training.training_step(batch, 0).backward()
+        optimiser.step()
+        rate.step()
+    training.eval()
+    for image, size, labels in zip(batch.images, batch.sizes, batch.labels, strict=True):
+        found = detect_on_slice(training.model, image, size)
+        best = found.experts[batch.expert].boxes[:1].double().numpy()
+        assert overlaps(best, labels.lesions).max() >= 0.5

@@ -1,0 +1,230 @@
+import io
+import json
+import os
+import resource
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.fpr_findings import CONFIG, RECIPE, finding_of
+from support.training_scenes import BALLS, Ball, case_of, key_slice_lesion, lesion_of, set_of, volume_with
+
+from lens_engine.checkpoint_card import demo_checkpoint_folder
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
+from lens_engine.detector.false_positive_reduction.network import FprNetwork
+from lens_engine.detector.false_positive_reduction.patches import PatchCutter
+from lens_engine.errors import CheckpointError, ProjectError
+from lens_engine.findings import FUSED, Finding
+from lens_engine.snapshot import LesionOrigin, LesionRole
+from lens_training.datasets.case import Case, TrainingSet
+from lens_training.errors import TrainingError, TrainingStoppedError
+from lens_training.false_positive_reduction.collecting import SAMPLES_FILE, collect, detector_findings
+from lens_training.false_positive_reduction.fit import (
+    FprOutcome,
+    FprRun,
+    fit_network,
+    new_network,
+)
+from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, open_patches, write_patches
+from lens_training.false_positive_reduction.samples import Meaning, Sample
+from lens_training.running.last_checkpoint import LAST_CHECKPOINT
+from lens_training.running.progress import ProgressLog
+from lens_training.running.schedule import Precision
+from lens_training.running.stopping import StopSignal
+
+DARK = Ball(50, 12, 6, 12)
+"""Where nothing is."""
+REJECTED = Ball(12, 50, 6, 10)
+
+
+@pytest.fixture(autouse=True)
+def keep_process_state() -> Iterator[None]:
+    handler, threads = signal.getsignal(signal.SIGTERM), torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    signal.signal(signal.SIGTERM, handler)
+
+
+class TerminatingStream(io.StringIO):
+    """Sends SIGTERM to this process at a certain message."""
+
+    def __init__(self, stage: str, done: int) -> None:
+        super().__init__()
+        self._at = (stage, done)
+
+    def write(self, text: str) -> int:
+        message = json.loads(text)
+        if (message["stage"], message["done"]) == self._at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().write(text)
+
+
+def scans() -> TrainingSet:
+    """Make four universal scans with a ball each, one with a rejected place, and a single-type scan."""
+    cases = [
+        case_of("universal", key_slice_lesion(ball), volume=volume_with(ball, seed=number))
+        for number, ball in enumerate(BALLS.values())
+    ]
+    decision = lesion_of(REJECTED, LesionRole.NEGATIVE, origin=LesionOrigin.DECISION, experts=("universal",))
+    cases[0] = case_of("universal", *cases[0].lesions, decision, volume=cases[0].load())
+    return set_of(*cases, case_of("lung"))
+
+
+def found(case: Case) -> Sequence[Finding]:
+    """Find the ball of the case, something near it, and two dark places."""
+    ball = next(ball for ball in BALLS.values() if key_slice_lesion(ball) == case.lesions[0])
+    dark = [finding_of(DARK), finding_of(DARK, first=1, last=2)]
+    return [finding_of(ball), finding_of(ball, 0.4), *dark]
+
+
+def new_log(stream: io.StringIO | None = None) -> ProgressLog:
+    return ProgressLog(io.StringIO() if stream is None else stream, None, interval_seconds=0)
+
+
+def train(
+    folder: Path,
+    stream: io.StringIO | None = None,
+    *,
+    resume: bool = False,
+    fingerprint: str = "same",
+    **changes: object,
+) -> tuple[FprNetwork, FprOutcome]:
+    folder.mkdir(exist_ok=True)
+    network, stop = new_network(CONFIG, 0), StopSignal()
+    stop.listen()
+    run = FprRun(scans(), RECIPE.model_copy(update=changes), 0, fingerprint, folder)
+    return network, fit_network(network, run, found, new_log(stream), stop, resume=resume)
+
+
+def same_weights(one: FprNetwork, other: FprNetwork) -> bool:
+    return all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
+
+
+def test_a_run_counts_what_it_saw_and_changes_the_network(tmp_path: Path):
+    stream = io.StringIO()
+    network, outcome = train(tmp_path, stream)
+    # An epoch: 4 lesions, the rejected place and 3 of 8 false positives.
+    assert outcome.steps == 2 * 2
+    assert {name: count for name, count in outcome.counts.items() if count} == {
+        "findings: lesion": 4,
+        "findings: near a lesion": 4,
+        "findings: false positive": 8,
+        "samples: lesion": 4,
+        "samples: false positive": 8,
+        "samples: rejected": 1,
+        "scans": 4,
+        "scans of single-type data sets left out": 1,
+    }
+    messages = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert any(message.get("samples: lesion") == 4 for message in messages)
+    assert [message["done"] for message in messages if message["stage"] == "train"] == [1, 2, 3, 4]
+    assert not network.training
+    assert not same_weights(network, new_network(CONFIG, 0))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LAST_CHECKPOINT, SAMPLES_FILE]
+
+
+def test_half_precision_learns_about_the_same(tmp_path: Path):
+    exact, _ = train(tmp_path / "exact")
+    rough, _ = train(tmp_path / "rough", precision=Precision.BF16_MIXED)
+    assert not same_weights(exact, rough)
+    torch.testing.assert_close(exact.classifier.weight, rough.classifier.weight, rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("varies", [False, True])
+def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(tmp_path: Path, varies: bool):
+    varied = {"flips": varies, "shift": 2 * varies}
+    whole, _ = train(tmp_path / "whole", **varied)
+    with pytest.raises(TrainingStoppedError):
+        train(tmp_path / "parts", TerminatingStream("train", 3), **varied)
+    assert torch.load(tmp_path / "parts" / LAST_CHECKPOINT, weights_only=True)["global_step"] == 3
+    resumed, outcome = train(tmp_path / "parts", resume=True, **varied)
+    assert outcome.steps == 4
+    assert same_weights(whole, resumed)
+    finished, _ = train(tmp_path / "parts", resume=True, **varied)
+    assert same_weights(whole, finished)
+
+
+def test_a_run_that_was_killed_in_the_middle_of_a_line_looks_again_at_that_scan_only(tmp_path: Path):
+    stop, looked = StopSignal(), []
+    path = tmp_path / SAMPLES_FILE
+
+    def look(case: Case) -> Sequence[Finding]:
+        looked.append(case)
+        return found(case)
+
+    whole = collect(scans(), look, path, "same", new_log(), stop)
+    text = path.read_text()
+    path.write_text(text[: text.rindex("samples")])
+    looked.clear()
+    again = collect(scans(), look, path, "same", new_log(), stop)
+    assert len(looked) == 1
+    assert again.samples == whole.samples
+    assert again.counts == whole.counts
+    assert path.read_text() == text
+
+
+def test_a_stop_while_searching_keeps_the_scans_that_are_done(tmp_path: Path):
+    with pytest.raises(TrainingStoppedError):
+        train(tmp_path, TerminatingStream("prepare", 2))
+    # The signal came while the third scan was announced, which is still looked at.
+    assert len((tmp_path / SAMPLES_FILE).read_text().splitlines()) == 1 + 3
+    assert not (tmp_path / PATCHES_FILE).exists()
+    resumed, _ = train(tmp_path, resume=True)
+    assert same_weights(resumed, train(tmp_path)[0])
+
+
+def test_resuming_another_run_is_refused_and_starting_anew_is_not(tmp_path: Path):
+    train(tmp_path)
+    with pytest.raises(CheckpointError, match="belongs to another run"):
+        train(tmp_path, resume=True, fingerprint="other")
+    train(tmp_path, fingerprint="other")
+
+
+def test_a_detector_that_finds_no_lesion_teaches_nothing(tmp_path: Path):
+    run = FprRun(scans(), RECIPE, 0, "same", tmp_path)
+    with pytest.raises(ProjectError, match=r"None of .* \(5 are false positives\)"):
+        fit_network(new_network(CONFIG, 0), run, lambda _case: [finding_of(DARK)], new_log(), StopSignal())
+
+
+def test_the_patches_in_the_file_are_those_of_inference(tmp_path: Path):
+    cases = scans().cases
+    samples = [
+        Sample(0, finding_of(BALLS["a"]).box, Meaning.LESION),
+        Sample(0, finding_of(DARK).box, Meaning.FALSE_POSITIVE),
+        Sample(2, finding_of(BALLS["c"]).box, Meaning.LESION),
+    ]
+    write_patches(tmp_path / "patches", cases, samples, CONFIG, new_log(), StopSignal())
+    records = open_patches(tmp_path / "patches", 3, CONFIG)
+    assert records is not None
+    for sample, record in zip(samples, records, strict=True):
+        patch = PatchCutter(cases[sample.case].load(), CONFIG).cut(sample.box)
+        np.testing.assert_array_equal(record["box"], patch.box)
+        np.testing.assert_allclose(record["voxels"], patch.voxels, atol=0.07)  # half precision up to 205
+    assert open_patches(tmp_path / "patches", 4, CONFIG) is None
+
+
+def test_a_full_disk_is_named_and_leaves_no_file(tmp_path: Path):
+    samples = [Sample(0, finding_of(DARK).box, Meaning.FALSE_POSITIVE)] * 4
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(TrainingError, match="cannot be written"):
+            write_patches(tmp_path / "patches", scans().cases, samples, CONFIG, new_log(), StopSignal())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_detector_is_asked_for_its_fused_findings_down_to_the_given_score():
+    model, _ = load_checkpoint(demo_checkpoint_folder())
+    case = case_of("universal", volume=volume_with(*BALLS.values()))
+    many, few = detector_findings(model, 0.01)(case), detector_findings(model, 0.9)(case)
+    assert len(many) > len(few)
+    assert min(finding.score for finding in many) < model.config.post.score_threshold
+    assert {finding.expert for finding in many} == {FUSED}

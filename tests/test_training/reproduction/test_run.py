@@ -1,0 +1,292 @@
+"""Recipes run from data to numbers: every one builds and learns, and one of each kind goes the whole way."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.published_data import (
+    BRIGHT,
+    FEET_FIRST,
+    MANUAL_ROW,
+    deeplesion_row,
+    nodule_row,
+    save_metaimage,
+    save_pngs,
+    scene,
+    write_lits,
+    write_manual_test,
+    write_nih_ln,
+    write_table,
+)
+from support.training_scenes import Ball, case_of, key_slice_lesion, lesion_of, set_of, volume_with
+from typer.testing import CliRunner, Result
+
+from lens_engine.checkpoint_card import TrainedOn, read_card
+from lens_engine.detector.assembly import LensDetector
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
+from lens_engine.detector.false_positive_reduction.checkpoint import load_network
+from lens_engine.findings import Split
+from lens_training.cli.fit_command import app
+from lens_training.datasets.catalogue import LAYOUTS
+from lens_training.datasets.planes import PlaneCache
+from lens_training.datasets.reading import DatasetName, ReadingOptions
+from lens_training.detector.batches import BatchMaker
+from lens_training.detector.initial import new_model
+from lens_training.detector.module import DetectorTraining
+from lens_training.detector.sampling import BatchPlan
+from lens_training.recipes.files import Scale, load_recipe, recipe_names
+from lens_training.recipes.recipe import Recipe
+from lens_training.reproduction.data import EXPERT_OF_PHANTOMS, recipe_data
+from lens_training.running.progress import ProgressLog
+from lens_training.running.stopping import StopSignal
+
+ROWS = [name for name in recipe_names() if load_recipe(name).row is not None]
+BALL = Ball(30, 34, 6, 14)
+
+QUICK = """
+title: A short run
+initial_weights: none
+epochs: null
+steps: 6
+threads: 1
+detector: {size: narrow}
+schedule: {learning_rate: 1.0e-3}
+sampling: {regions: 16, proposals: 16}
+augmentation: {crop_side: 64}
+log_every: 2
+checkpoint_every: 2
+phantoms: {universal_patients: 1, single_type_patients: 1, val_patients: 1}
+"""
+
+
+def lens_training(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [*map(str, arguments)])
+
+
+def experts_of(recipe: Recipe) -> tuple[str, ...]:
+    return tuple(EXPERT_OF_PHANTOMS[name] for name in recipe.datasets)
+
+
+def quick(folder: Path, parent: str) -> Path:
+    path = folder / "quick.yaml"
+    path.write_text(f"inherits: {parent}\n{QUICK}")
+    return path
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_builds_its_published_detector(name: str):
+    recipe = load_recipe(name)
+    with torch.device("meta"):
+        model = LensDetector(recipe.detector.config(experts_of(recipe)))
+    assert model.config.proposal.kind is recipe.detector.proposal
+    assert (model.head is not None) == recipe.detector.two_stages
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_learns_from_a_batch_of_64_pixels(name: str):
+    recipe = load_recipe(name, Scale.TINY)
+    recipe = recipe.with_options({"augmentation": recipe.augmentation.model_copy(update={"crop_side": 64})})
+    labels = key_slice_lesion(BALL), lesion_of(BALL)
+    known = [name for name in ("universal", "lung") if name in experts_of(recipe)]
+    cases = (case_of(name, label, volume=volume_with(BALL)) for name, label in zip(known, labels, strict=False))
+    training_set = set_of(*cases)
+    model = new_model(experts_of(recipe), recipe.detector, seed=0)
+    plan = BatchPlan(training_set, recipe.sampling, seed=0)
+    cache = PlaneCache(training_set.cases, model.config, 2**28)
+    maker = BatchMaker(training_set, cache, plan, model.config, recipe.augmentation, seed=0)
+    batch = maker.batch(0)
+    assert batch.images.shape[2:] == (64, 64)
+    training = DetectorTraining(model, recipe, steps=1, seed=0).train()
+    loss = training.training_step(batch, 0)
+    loss.backward()
+    weight = model.backbone.trunk.features.get_submodule("conv0").weight
+    assert isinstance(weight, torch.Tensor)
+    assert weight.grad is not None
+    assert weight.grad.abs().sum() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parent", ["L2-a", "L3-3"])
+def test_a_recipe_on_phantoms_leaves_a_measured_checkpoint_tables_and_pictures(tmp_path: Path, parent: str):
+    out = tmp_path / "out"
+    result = lens_training("recipe", "run", quick(tmp_path, parent), "--out", out)
+    assert result.exit_code == 0, result.output
+    card = read_card(out)
+    assert card.trained_on is TrainedOn.PHANTOMS
+    assert card.steps == 6
+    recipe = load_recipe(parent)
+    model, _ = load_checkpoint(out)
+    assert model.config.experts == experts_of(recipe)
+    results = json.loads((out / "results.json").read_text())
+    outputs = {item["output"]: item for item in results["groups"]["phantoms"]["outputs"]}
+    assert set(outputs) == {*experts_of(recipe), "fused"}
+    average = outputs["fused"]["rules"][0]["average"]["value"]
+    assert card.metrics["fused average sensitivity IoBB 0.3"] == pytest.approx(average, abs=1e-4)
+    assert results["published"]["average"] == recipe.row.average if recipe.row else False
+    assert "cannot be compared" in result.stdout
+    for name in ("froc.png", "results.txt", "recipe.yaml", "log.jsonl"):
+        assert (out / name).stat().st_size > 0
+    assert len(list((out / "overlays").glob("*.png"))) == 1
+
+
+@pytest.mark.slow
+def test_false_positive_reduction_is_trained_on_the_detectors_findings_and_measured_beside_it(tmp_path: Path):
+    path, out = quick(tmp_path, "lens-fpr"), tmp_path / "out"
+    more = "datasets: [deeplesion]\nfalse_positive_reduction: {size: narrow, epochs: 1, batch_size: 4}\n"
+    path.write_text(path.read_text().replace("1.0e-3", "2.0e-3") + more)
+    result = lens_training("recipe", "run", path, "--out", out, "--steps", "300")
+    assert result.exit_code == 0, result.output
+    results = json.loads((out / "results.json").read_text())["groups"]["phantoms"]["outputs"]
+    assert {"fused", "fused + FPR", "FPR alone"} <= {item["output"] for item in results}
+    assert "fused + FPR" in result.stdout
+    network, card = load_network(out / "false-positive-reduction")
+    assert card.parent == "quick"
+    assert not network.training
+    again = lens_training("recipe", "run", path, "--out", out, "--steps", "1", "--seed", "1")
+    assert "belongs to another run" not in again.stderr
+
+
+@pytest.mark.slow
+def test_a_finished_recipe_that_is_resumed_gives_the_same_weights(tmp_path: Path):
+    out = tmp_path / "out"
+    first = lens_training("recipe", "run", quick(tmp_path, "L2-a"), "--out", out)
+    assert first.exit_code == 0, first.output
+    digest = read_card(out).weights_digest
+    again = lens_training("recipe", "run", quick(tmp_path, "L2-a"), "--out", out, "--resume")
+    assert again.exit_code == 0, again.output
+    assert read_card(out).weights_digest == digest
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """All four data sets in their published layouts, each with a scan to learn from and one that is held out."""
+    folder, volume, options = tmp_path / "data", scene(), ReadingOptions()
+
+    def named(pattern: str, split: Split) -> str:
+        return next(name for name in (pattern.format(n) for n in range(1, 90)) if options.split_of(name) is split)
+
+    for series in ("000001_01_01", "000002_01_01"):
+        save_pngs(folder / "deeplesion" / "Images_png" / series, volume, 39)
+    rows = [deeplesion_row(), deeplesion_row("000002_01_01", Train_Val_Test="3")]
+    write_table(folder / "deeplesion" / "DL_info.csv", rows)
+    write_manual_test(folder / "deeplesion", MANUAL_ROW, name="000002_01_01_039-052")
+    uids = [named("1.2.840.{}", split) for split in (Split.TRAIN, Split.TEST)]
+    for uid in uids:
+        save_metaimage(folder / "luna16" / "subset0" / f"{uid}.mhd", volume, *FEET_FIRST)
+    write_table(folder / "luna16" / "annotations.csv", [nodule_row(uid, volume) for uid in uids])
+    for number in range(6):
+        write_lits(folder / "lits", volume, ((2, 1, 0), ()), ((2, 1, 0), ()), number)
+    for split in (Split.TRAIN, Split.TEST):
+        write_nih_ln(folder / "nih-ln", volume, named("MED_LYMPH_{:03d}", split))
+    return folder
+
+
+def test_a_recipe_learns_from_the_published_layouts_and_is_measured_by_every_protocol(tmp_path: Path, published: Path):
+    out = tmp_path / "out"
+    result = lens_training("recipe", "run", quick(tmp_path, "L2-c"), "--data", published, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert read_card(out).trained_on is TrainedOn.PATIENTS
+    groups = json.loads((out / "results.json").read_text())["groups"]
+    assert {"manual test set", "key slices of the test split", "luna16, held-out scans"} <= set(groups)
+    assert groups["manual test set"]["lesions"] == 1
+    assert len(groups["luna16, held-out scans"]["LUNA16 protocol"]["sensitivities"]) == 7
+    assert np.isfinite(groups["key slices of the test split"]["fused"]["average"])
+    assert np.isfinite(groups["key slices of the test split"]["fused"]["P3D average per volume"])
+    assert [item["output"] for item in groups["luna16, held-out scans"]["outputs"]] == ["luna16"]
+    assert "LENS Table II" in result.stdout
+    assert "cannot be compared" not in result.stdout
+
+
+def test_what_cannot_be_used_is_told_with_the_results(tmp_path: Path, published: Path):
+    next((published / "lits").rglob("segmentation-0.nii*")).unlink()
+    path, out = quick(tmp_path, "L2-c"), tmp_path / "out"
+    path.write_text(path.read_text() + "datasets: [lits]\n")
+    result = lens_training("recipe", "run", path, "--data", published, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "left out of lits: 1 x mask missing" in result.stdout
+    assert json.loads((out / "results.json").read_text())["left out"] == {"lits": {"mask missing": 1}}
+
+
+def test_a_recipe_of_one_single_type_data_set_compares_its_own_expert(tmp_path: Path, published: Path):
+    path, out = quick(tmp_path, "L2-c"), tmp_path / "out"
+    path.write_text(path.read_text() + "datasets: [luna16]\n")
+    result = lens_training("recipe", "run", path, "--data", published, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert json.loads((out / "results.json").read_text())["output"] == "luna16"
+
+
+def test_what_was_derived_is_kept_for_the_next_run_and_measuring_can_be_done_in_half_precision(
+    tmp_path: Path, published: Path
+):
+    cache, options = tmp_path / "cache", ("--data", published, "--out", tmp_path / "out", "--inference", "bf16")
+    result = lens_training("recipe", "run", quick(tmp_path, "L2-c"), *options, "--cache", cache)
+    assert result.exit_code == 0, result.output
+    assert list(cache.rglob("*.json"))
+
+
+def test_the_margin_of_tight_boxes_is_a_choice_of_the_recipe(tmp_path: Path, published: Path):
+    path = quick(tmp_path, "L2-c")
+    path.write_text(path.read_text() + "reading: {tight_margin_voxels: 0}\n")
+    log = ProgressLog(None, None)
+    data = recipe_data(load_recipe(str(path)), str(published), log, StopSignal())
+    (group,) = (group for group in data.groups if group.expert == "lits")
+    x1, _, _, x2, _, _ = group.cases[0].truth[0]
+    assert (x1, x2) == (BRIGHT[0], BRIGHT[3])
+
+
+def test_a_missing_data_set_is_named_with_its_layout(tmp_path: Path, published: Path):
+    (published / "lits").rename(tmp_path / "elsewhere")
+    result = lens_training("recipe", "run", quick(tmp_path, "L2-c"), "--data", published, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "has no folder lits" in result.stderr
+    assert LAYOUTS[DatasetName.LITS] in result.stderr
+
+
+def test_a_published_recipe_asks_where_the_imagenet_weights_are(tmp_path: Path):
+    result = lens_training("recipe", "run", "L2-a", "--scale", "published", "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "--weights FILE" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--weights", "--fpr-weights"])
+def test_weights_that_are_not_there_are_refused_before_the_data_are_read(tmp_path: Path, option: str):
+    missing, out = tmp_path / "weights.pth", tmp_path / "out"
+    result = lens_training("recipe", "run", "L2-a", "--data", tmp_path / "no data", option, missing, "--out", out)
+    assert result.exit_code == 1
+    assert f"{option} got {missing}" in result.stderr
+
+
+def test_a_folder_whose_log_cannot_be_written_is_refused(tmp_path: Path):
+    (tmp_path / "log.jsonl").mkdir()
+    result = lens_training("recipe", "run", "L2-a", "--out", tmp_path)
+    assert result.exit_code == 1
+    assert "log.jsonl cannot be written" in result.stderr
+
+
+def test_a_recipe_without_phantoms_says_how_it_is_used(tmp_path: Path):
+    result = lens_training("recipe", "run", "finetune", "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "fit --recipe finetune" in result.stderr
+
+
+def test_the_list_shows_every_row_with_its_published_average():
+    result = lens_training("recipe", "list")
+    assert result.exit_code == 0
+    assert all(name in result.stdout for name in ROWS)
+    assert "36.8 %" in result.stdout
+
+
+def test_a_data_set_is_checked_from_the_shell(published: Path, tmp_path: Path):
+    odd = tmp_path / "odd.csv"
+    result = lens_training("data", "check", "deeplesion", published / "deeplesion", "--odd", odd)
+    assert result.exit_code == 0, result.output
+    assert "32,735" in result.stdout
+    assert odd.read_text().startswith("place,oddity")
+
+
+def test_a_folder_without_the_data_set_is_refused_with_its_layout(tmp_path: Path):
+    result = lens_training("data", "check", "luna16", tmp_path)
+    assert result.exit_code == 1
+    assert "subset0" in result.stderr
