@@ -24,7 +24,7 @@ from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.config import PostConfig
 from lens_engine.detector.inference.predict import detect
 from lens_engine.detector.inference.reference import detect_on_slice
-from lens_engine.detector.preprocess import NetworkGrid, Rectangle, body_rectangle, prepare
+from lens_engine.detector.preprocess import Crop, NetworkGrid, body_rectangle, prepare
 from lens_engine.evaluation.froc import match, prediction_rows
 from lens_engine.findings import FUSED, Finding
 from lens_engine.geometry import VolumeGeometry
@@ -103,7 +103,7 @@ def agreement(one: list[Finding], other: list[Finding]) -> Agreement:
 
 
 def cropped_by_slice(
-    model: LensDetector, volume: Volume, body_of_slice: Callable[[int], Rectangle], post: PostConfig
+    model: LensDetector, volume: Volume, body_of_slice: Callable[[int], Crop], post: PostConfig
 ) -> list[Finding]:
     """Return the fused findings where the sample around a slice is cropped by the body that is named for the slice."""
     whole = prepare(volume, model.config)

@@ -11,7 +11,12 @@ from benchmarks.subjects import EXPERTS, loud_detector, noise, sample
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.config import narrow_lens, published_lens
 from lens_engine.detector.inference.reference import ReferenceSlice, detect_on_slice
-from lens_engine.detector.inference.whole_volume import ChunkDetections, InferenceDetector, InferenceSettings, Precision
+from lens_engine.detector.inference.whole_volume import (
+    ChunkDetections,
+    InferenceDetector,
+    InferencePrecision,
+    InferenceSettings,
+)
 
 SIDE = 512
 PLAIN_SLICES = 3
@@ -25,7 +30,7 @@ def run(*, full: bool) -> list[Comparison]:
     slices, repeats = (64, 5) if full else (16, 3)
     model = loud_detector(published_lens(EXPERTS))
     rows = []
-    for precision in (Precision.FP32, Precision.BF16):
+    for precision in (InferencePrecision.FP32, InferencePrecision.BF16):
         bench = _Bench(model, precision, slices, repeats)
         rows += [bench.features(), bench.whole()]
     return rows
@@ -33,15 +38,19 @@ def run(*, full: bool) -> list[Comparison]:
 
 def growth(*, full: bool) -> list[Growth]:
     """Return how the time per slice grows with the number of slices."""
-    rows = [_growth("narrow LENS, fp32, 320 px", loud_detector(narrow_lens(EXPERTS)), 320, Precision.FP32, repeats=5)]
+    rows = [
+        _growth(
+            "narrow LENS, fp32, 320 px", loud_detector(narrow_lens(EXPERTS)), 320, InferencePrecision.FP32, repeats=5
+        )
+    ]
     if full:
         model = loud_detector(published_lens(EXPERTS))
-        rows.append(_growth("published LENS, bf16, 512 px", model, SIDE, Precision.BF16, repeats=3))
+        rows.append(_growth("published LENS, bf16, 512 px", model, SIDE, InferencePrecision.BF16, repeats=3))
     return rows
 
 
 class _Bench:
-    def __init__(self, model: LensDetector, precision: Precision, slices: int, repeats: int) -> None:
+    def __init__(self, model: LensDetector, precision: InferencePrecision, slices: int, repeats: int) -> None:
         self._precision, self._count, self._repeats = precision, slices, repeats
         self._slices = noise(slices, SIDE)
         self._detector = InferenceDetector(model, InferenceSettings(precision))
@@ -51,7 +60,7 @@ class _Bench:
     @torch.inference_mode()
     def features(self) -> Comparison:
         """Compare backbone and fusion alone."""
-        goal = 1.9 if self._precision is Precision.FP32 else 2.3
+        goal = 1.9 if self._precision is InferencePrecision.FP32 else 2.3
 
         def plain() -> None:
             for centre in self._plain_centres():
@@ -65,7 +74,7 @@ class _Bench:
 
     def whole(self) -> Comparison:
         """Compare everything up to the embeddings of the fused boxes."""
-        goal = 1.7 if self._precision is Precision.FP32 else 2.3
+        goal = 1.7 if self._precision is InferencePrecision.FP32 else 2.3
         references, chunks = self._plain_slices(), self._chunks()
         proposals = sum(len(reference.proposals.scores) for reference in references) / len(references)
         same = sum(
@@ -103,7 +112,7 @@ def _has_same_boxes(reference: ReferenceSlice, chunks: list[ChunkDetections], gr
     raise ValueError(f"Slice {grid_index} was not detected on.")
 
 
-def _growth(name: str, model: LensDetector, side: int, precision: Precision, repeats: int) -> Growth:
+def _growth(name: str, model: LensDetector, side: int, precision: InferencePrecision, repeats: int) -> Growth:
     detector = InferenceDetector(model, InferenceSettings(precision))
     volumes = {count: noise(count, side) for count in (SHORT, LONG)}
 

@@ -22,7 +22,7 @@ from benchmarks.subjects import EXPERTS, loud_detector, noise
 from lens_engine.detector.complexity import count_macs
 from lens_engine.detector.config import published_lens
 from lens_engine.detector.inference.predict import detect_with
-from lens_engine.detector.inference.whole_volume import InferenceDetector, InferenceSettings, Precision
+from lens_engine.detector.inference.whole_volume import InferenceDetector, InferencePrecision, InferenceSettings
 from lens_engine.detector.network.cuda_kernels import torchvision_ops
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
@@ -75,7 +75,9 @@ def main() -> None:
     ensure_environment()
     options = _options()
     device = torch.device(options.device)
-    rates = {precision: matrix_rate(device, precision) for precision in (Precision.BF16, Precision.FP32)}
+    rates = {
+        precision: matrix_rate(device, precision) for precision in (InferencePrecision.BF16, InferencePrecision.FP32)
+    }
     before = conditions() | {"device": _name(device), "torchvision kernels": torchvision_ops() is not None}
     print("  ".join(f"{name}: {value}" for name, value in before.items()))
     print("matrix products: " + ", ".join(f"{name} {rate / 1e12:.2f} TFLOP/s" for name, rate in rates.items()))
@@ -97,7 +99,7 @@ def main() -> None:
     options.results.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
-def matrix_rate(device: torch.device, precision: Precision) -> float:
+def matrix_rate(device: torch.device, precision: InferencePrecision) -> float:
     """Return the floating-point operations per second of large matrix products, the best of five."""
     size = _MATRIX_ON_CPU if device.type == "cpu" else _MATRIX
     one, other = (torch.randn(size, size, device=device, dtype=precision.dtype) for _ in range(2))
@@ -105,11 +107,13 @@ def matrix_rate(device: torch.device, precision: Precision) -> float:
     return 2 * size**3 / min(seconds)
 
 
-def _speeds(device: torch.device, options: argparse.Namespace, rates: dict[Precision, float]) -> Iterator[Speed]:
+def _speeds(
+    device: torch.device, options: argparse.Namespace, rates: dict[InferencePrecision, float]
+) -> Iterator[Speed]:
     slices = [image.to(device) for image in noise(options.slices, SIDE)]
     for experts in (1, len(EXPERTS)):
         model = loud_detector(published_lens(EXPERTS[:experts])).to(device)
-        for precision in (Precision.BF16, Precision.FP32):
+        for precision in (InferencePrecision.BF16, InferencePrecision.FP32):
             plain = InferenceDetector(model, InferenceSettings(precision, chunk=options.chunk))
             macs = count_macs(lambda detector=plain: _run(detector, slices)) / len(slices)
             yield _speed(plain, slices, options.repeats, macs, rates[precision])

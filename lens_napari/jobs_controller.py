@@ -20,7 +20,7 @@ from lens_engine.jobs.queue import open_queue
 from lens_engine.jobs.status import JobQueue, JobState, JobStatus
 from lens_napari.froc_view import FrocView, froc_view
 from lens_napari.panels.jobs import JobsPanel
-from lens_napari.panels.models import ModelRow, ModelsPanel
+from lens_napari.panels.models import ModelLine, ModelsPanel
 from lens_napari.panels.retrain import RetrainPanel
 from lens_napari.review.learning import TrainChoices
 from lens_napari.review.project_store import ProjectStore, message_of
@@ -35,7 +35,7 @@ LOG_TAIL_BYTES = 20_000
 class ModelsView:
     """What the models panel shows."""
 
-    rows: tuple[ModelRow, ...]
+    rows: tuple[ModelLine, ...]
     froc: FrocView | None
 
 
@@ -181,7 +181,7 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
             for record in records
         }
         view = froc_view(records, evaluations)
-        rows = tuple(ModelRow(record, view.averages.get(record.version, "–")) for record in reversed(records))
+        rows = tuple(ModelLine(record, view.averages.get(record.version, "–")) for record in reversed(records))
         return ModelsView(rows, view)
 
     def _read_log(self, job_id: str) -> str:

@@ -19,7 +19,7 @@ FIGURE_HEIGHT = 300
 
 
 @dataclass(frozen=True, slots=True)
-class ModelRow:
+class ModelLine:
     """One version with its average sensitivity in words, if it was measured."""
 
     record: ModelRecord
@@ -54,7 +54,7 @@ class ModelsPanel(Panel):
         self.column.addLayout(buttons)
         self.column.addWidget(self.words_label)
         self.column.addStretch(1)
-        self._rows: tuple[ModelRow, ...] = ()
+        self._rows: tuple[ModelLine, ...] = ()
         self.tree.currentItemChanged.connect(lambda *_: self._show_buttons())
         self.promote_button.clicked.connect(lambda _: self._emit(self.promote_requested.emit))
         self.evaluate_button.clicked.connect(lambda _: self._emit(self.evaluate_requested.emit))
@@ -67,7 +67,7 @@ class ModelsPanel(Panel):
         return None if item is None else str(item.text(0).split(" ")[0])
 
     @property
-    def rows(self) -> tuple[ModelRow, ...]:
+    def rows(self) -> tuple[ModelLine, ...]:
         """What is listed, newest first."""
         return self._rows
 
@@ -76,7 +76,7 @@ class ModelsPanel(Panel):
         """Whether curves are shown."""
         return self._canvas is not None
 
-    def show_models(self, rows: Sequence[ModelRow]) -> None:
+    def show_models(self, rows: Sequence[ModelLine]) -> None:
         """Show all versions, newest first."""
         chosen = self.chosen_version
         self._rows = tuple(rows)

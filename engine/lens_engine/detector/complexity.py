@@ -1,4 +1,4 @@
-"""How many multiply-accumulates each stage of a detector needs, counted without computing anything (spec 3.3).
+"""How many multiply-accumulates each part of a detector needs, counted without computing anything (spec 3.3).
 
 Counted are convolutions and matrix products, on shapes alone. Normalisation, pooling, ROIAlign and NMS are not.
 """
@@ -18,7 +18,7 @@ from lens_engine.detector.network.backbone import ROLES, STRIDE, DenseBackbone, 
 _PUBLISHED_SIZE = (512, 512)
 
 
-class Stage(StrEnum):
+class NetworkPart(StrEnum):
     """Part of a detector."""
 
     STEM = "stem"
@@ -39,44 +39,44 @@ class Stage(StrEnum):
 
     @property
     def is_backbone(self) -> bool:
-        """Whether the stage comes before the feature map."""
-        return self not in {Stage.SCORES, Stage.BOXES_EVERYWHERE, Stage.BOXES_KEPT, Stage.HEAD}
+        """Whether the part comes before the feature map."""
+        return self not in {NetworkPart.SCORES, NetworkPart.BOXES_EVERYWHERE, NetworkPart.BOXES_KEPT, NetworkPart.HEAD}
 
 
 @dataclass(frozen=True, slots=True)
-class StageCost:
-    """What one stage costs.
+class PartCost:
+    """What one part costs.
 
     Attributes
     ----------
     macs
-        Multiply-accumulates of the stage once: for one triplet, one sample, one expert, or all regions of a slice.
+        Multiply-accumulates of the part once: for one triplet, one sample, one expert, or all regions of a slice.
     times_alone
         How often a slice needs it where every sample is computed on its own, and every map densely.
     times_shared
         How often in whole-volume inference: each triplet visited once, linear layers merged, boxes where kept.
     """
 
-    stage: Stage
+    part: NetworkPart
     macs: int
     times_alone: int
     times_shared: int
 
 
 _TRUNK = (
-    (Stage.STEM, ("conv0", "norm0", "relu0", "pool0")),
-    (Stage.BLOCK1, ("denseblock1",)),
-    (Stage.TRANSITION1, ("transition1",)),
-    (Stage.BLOCK2, ("denseblock2",)),
-    (Stage.TRANSITION2, ("transition2",)),
-    (Stage.BLOCK3, ("denseblock3",)),
+    (NetworkPart.STEM, ("conv0", "norm0", "relu0", "pool0")),
+    (NetworkPart.BLOCK1, ("denseblock1",)),
+    (NetworkPart.TRANSITION1, ("transition1",)),
+    (NetworkPart.BLOCK2, ("denseblock2",)),
+    (NetworkPart.TRANSITION2, ("transition2",)),
+    (NetworkPart.BLOCK3, ("denseblock3",)),
 )
 
 
-def stage_costs(
+def part_costs(
     config: DetectorConfig, size: tuple[int, int] = _PUBLISHED_SIZE, places: int | None = None
-) -> tuple[StageCost, ...]:
-    """Return the cost of every stage, in the order of computation.
+) -> tuple[PartCost, ...]:
+    """Return the cost of every part, in the order of computation.
 
     Parameters
     ----------
@@ -98,12 +98,12 @@ def stage_costs(
         return (*_backbone(model.backbone, size), *_proposals(model, features, places), *_head(model))
 
 
-def macs_alone(costs: Iterable[StageCost]) -> int:
+def macs_alone(costs: Iterable[PartCost]) -> int:
     """Return the multiply-accumulates of a slice where every sample is computed on its own, and every map densely."""
     return sum(cost.macs * cost.times_alone for cost in costs)
 
 
-def macs_shared(costs: Iterable[StageCost]) -> int:
+def macs_shared(costs: Iterable[PartCost]) -> int:
     """Return the multiply-accumulates of a slice in whole-volume inference."""
     return sum(cost.macs * cost.times_shared for cost in costs)
 
@@ -115,40 +115,40 @@ def count_macs(compute: Callable[[], object]) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def _backbone(backbone: DenseBackbone, size: tuple[int, int]) -> Iterator[StageCost]:
+def _backbone(backbone: DenseBackbone, size: tuple[int, int]) -> Iterator[PartCost]:
     maps = torch.empty(1, ROLES, *size)
     sources = []
-    for stage, names in _TRUNK:
-        part = nn.Sequential(*(backbone.trunk.features.get_submodule(name) for name in names))
-        macs, maps_after = _passed(part, maps)
-        if stage is Stage.BLOCK3:
-            yield StageCost(Stage.INNER_FUSION, _passed(backbone.inner_fusion, _of_all_roles(maps))[0], 1, 1)
+    for part, names in _TRUNK:
+        section = nn.Sequential(*(backbone.trunk.features.get_submodule(name) for name in names))
+        macs, maps_after = _passed(section, maps)
+        if part is NetworkPart.BLOCK3:
+            yield PartCost(NetworkPart.INNER_FUSION, _passed(backbone.inner_fusion, _of_all_roles(maps))[0], 1, 1)
         # The third block sees a triplet as a side one, and again as the central one, which knows its neighbours.
-        yield StageCost(stage, macs, times_alone=ROLES, times_shared=2 if stage is Stage.BLOCK3 else 1)
-        if stage in {Stage.BLOCK1, Stage.BLOCK2, Stage.BLOCK3}:
+        yield PartCost(part, macs, times_alone=ROLES, times_shared=2 if part is NetworkPart.BLOCK3 else 1)
+        if part in {NetworkPart.BLOCK1, NetworkPart.BLOCK2, NetworkPart.BLOCK3}:
             sources.append(maps_after)
         maps = maps_after
-    laterals = (Stage.LATERAL1, Stage.LATERAL2, Stage.LATERAL3)
-    for stage, lateral, source in zip(laterals, backbone.pyramid.laterals, sources, strict=True):
+    laterals = (NetworkPart.LATERAL1, NetworkPart.LATERAL2, NetworkPart.LATERAL3)
+    for part, lateral, source in zip(laterals, backbone.pyramid.laterals, sources, strict=True):
         # Merged with the last fusion, there is still one for each role.
-        yield StageCost(stage, _passed(lateral, source)[0], times_alone=ROLES, times_shared=ROLES)
+        yield PartCost(part, _passed(lateral, source)[0], times_alone=ROLES, times_shared=ROLES)
     finest = backbone.pyramid(*sources)
-    yield StageCost(Stage.LAST_FUSION, _passed(backbone.last_fusion, _of_all_roles(finest))[0], 1, 0)
+    yield PartCost(NetworkPart.LAST_FUSION, _passed(backbone.last_fusion, _of_all_roles(finest))[0], 1, 0)
 
 
-def _proposals(model: LensDetector, features: Tensor, places: int | None) -> Iterator[StageCost]:
+def _proposals(model: LensDetector, features: Tensor, places: int | None) -> Iterator[PartCost]:
     network = model.proposal_networks()[0]
     experts = len(model.config.experts)
     scored = network.score(features)
     chosen = min(model.config.proposal.pre_nms if places is None else places, scored.scores.shape[1])
     kept = torch.zeros(chosen, dtype=torch.int64)
     scores = count_macs(lambda: network.score(features))
-    yield StageCost(Stage.SCORES, scores, experts, experts)
-    yield StageCost(Stage.BOXES_EVERYWHERE, count_macs(lambda: network(features)) - scores, experts, 0)
-    yield StageCost(Stage.BOXES_KEPT, count_macs(lambda: network.boxes_at(scored.context, kept)), 0, experts)
+    yield PartCost(NetworkPart.SCORES, scores, experts, experts)
+    yield PartCost(NetworkPart.BOXES_EVERYWHERE, count_macs(lambda: network(features)) - scores, experts, 0)
+    yield PartCost(NetworkPart.BOXES_KEPT, count_macs(lambda: network.boxes_at(scored.context, kept)), 0, experts)
 
 
-def _head(model: LensDetector) -> Iterator[StageCost]:
+def _head(model: LensDetector) -> Iterator[PartCost]:
     head, config = model.head, model.config
     if head is None or config.head is None:
         return
@@ -159,7 +159,7 @@ def _head(model: LensDetector) -> Iterator[StageCost]:
         for layer in (*model.classifiers, *model.regressors):
             layer(shared)
 
-    yield StageCost(Stage.HEAD, count_macs(compute), 1, 1)
+    yield PartCost(NetworkPart.HEAD, count_macs(compute), 1, 1)
 
 
 def _passed(module: nn.Module, maps: Tensor) -> tuple[int, Tensor]:

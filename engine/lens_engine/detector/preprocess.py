@@ -38,7 +38,7 @@ _SAME_MM = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Rectangle:
+class Crop:
     """In-plane crop in voxels of the series, half-open."""
 
     top: int
@@ -52,13 +52,13 @@ class Rectangle:
         return self.bottom - self.top, self.right - self.left
 
     @classmethod
-    def of(cls, voxels: NDArray[np.int16]) -> "Rectangle":
+    def of(cls, voxels: NDArray[np.int16]) -> "Crop":
         """Return all of a slice of a volume."""
         return cls(0, 0, *voxels.shape[1:])
 
-    def joined(self, other: "Rectangle") -> "Rectangle":
+    def joined(self, other: "Crop") -> "Crop":
         """Return the smallest rectangle around both."""
-        return Rectangle(
+        return Crop(
             min(self.top, other.top),
             min(self.left, other.left),
             max(self.bottom, other.bottom),
@@ -110,7 +110,7 @@ class NetworkGrid:
     """
 
     geometry: VolumeGeometry
-    crop: Rectangle
+    crop: Crop
     scale: tuple[float, float]
     size: tuple[int, int]
     padded: tuple[int, int]
@@ -236,7 +236,7 @@ class PreparedVolume:
 
 
 def prepare(
-    volume: Volume, config: InputConfig, augmentation: Augmentation | None = None, body: Rectangle | None = None
+    volume: Volume, config: InputConfig, augmentation: Augmentation | None = None, body: Crop | None = None
 ) -> PreparedVolume:
     """Place the network's pixels and slices in a volume.
 
@@ -253,11 +253,9 @@ def prepare(
     return PreparedVolume(volume.voxels, grid, config)
 
 
-def make_grid(
-    geometry: VolumeGeometry, body: Rectangle, config: InputConfig, augmentation: Augmentation
-) -> NetworkGrid:
+def make_grid(geometry: VolumeGeometry, body: Crop, config: InputConfig, augmentation: Augmentation) -> NetworkGrid:
     """Place the network's pixels and slices in a series whose body lies in `body` (spec 2, steps 3 to 6)."""
-    crop = Rectangle(
+    crop = Crop(
         min(max(body.top + augmentation.shift[0], 0), body.bottom - 1),
         min(max(body.left + augmentation.shift[1], 0), body.right - 1),
         body.bottom,
@@ -286,17 +284,17 @@ def make_grid(
     )
 
 
-def body_rectangle(voxels: NDArray[np.int16]) -> Rectangle:
+def body_rectangle(voxels: NDArray[np.int16]) -> Crop:
     """Return the union of the tight rectangles around the body on every slice; the whole slice where there is none."""
-    return find_body(voxels) or Rectangle.of(voxels)
+    return find_body(voxels) or Crop.of(voxels)
 
 
-def find_body(voxels: NDArray[np.int16]) -> Rectangle | None:
+def find_body(voxels: NDArray[np.int16]) -> Crop | None:
     """Return the union of the tight rectangles around the body on every slice, if there is one on any.
 
     The body of a slice is what is above `BODY_ABOVE_HU` after opening with a square of `OPENING_SIDE` (spec 2, step 4).
     """
-    found: Rectangle | None = None
+    found: Crop | None = None
     for image in voxels:
         rectangle = _opened_rectangle(image > BODY_ABOVE_HU)
         if rectangle is not None:
@@ -327,7 +325,7 @@ def _intensity_tensor(points: tuple[tuple[float, float], ...], device: torch.dev
     return torch.from_numpy(table).to(device)
 
 
-def _opened_rectangle(mask: NDArray[np.bool_]) -> Rectangle | None:
+def _opened_rectangle(mask: NDArray[np.bool_]) -> Crop | None:
     """Return the rectangle around the opened mask: around all full squares of `OPENING_SIDE` inside it."""
     if min(mask.shape) < OPENING_SIDE:
         return None
@@ -335,7 +333,7 @@ def _opened_rectangle(mask: NDArray[np.bool_]) -> Rectangle | None:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return None
-    return Rectangle(int(rows[0]), int(columns[0]), int(rows[-1]) + OPENING_SIDE, int(columns[-1]) + OPENING_SIDE)
+    return Crop(int(rows[0]), int(columns[0]), int(rows[-1]) + OPENING_SIDE, int(columns[-1]) + OPENING_SIDE)
 
 
 def _full_runs(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

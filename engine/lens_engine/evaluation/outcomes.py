@@ -21,7 +21,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Place:
+class InstructivePlace:
     """One place worth looking at.
 
     Attributes
@@ -112,12 +112,12 @@ def outcomes_of(
     )
 
 
-def instructive_places(outcomes: CaseOutcomes, count: int) -> tuple[Place, ...]:
+def instructive_places(outcomes: CaseOutcomes, count: int) -> tuple[InstructivePlace, ...]:
     """Return up to `count` places in turn: the best-scored false positive, the largest missed lesion, the best hit."""
     largest = outcomes.missed[np.argsort(-sizes(outcomes.missed), kind="stable")]
     turns = zip_longest(
-        (Place(Outcome.FALSE_POSITIVE, row[:6], float(row[6])) for row in outcomes.false_positives),
-        (Place(Outcome.MISSED, box, None) for box in largest),
-        (Place(Outcome.HIT, row[:6], float(row[6])) for row in outcomes.hits),
+        (InstructivePlace(Outcome.FALSE_POSITIVE, row[:6], float(row[6])) for row in outcomes.false_positives),
+        (InstructivePlace(Outcome.MISSED, box, None) for box in largest),
+        (InstructivePlace(Outcome.HIT, row[:6], float(row[6])) for row in outcomes.hits),
     )
     return tuple(place for place in chain.from_iterable(turns) if place is not None)[:count]

@@ -17,7 +17,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from lens_engine.evaluation.froc_figure import BACKGROUND, GRID, TEXT
-from lens_engine.evaluation.outcomes import CaseOutcomes, Outcome, Place
+from lens_engine.evaluation.outcomes import CaseOutcomes, InstructivePlace, Outcome
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Preset, preset_for
 
@@ -48,7 +48,7 @@ _COLOUR_OF = {Outcome.HIT: _RIGHT.colour, Outcome.FALSE_POSITIVE: _WRONG.colour,
 def overlay_figure(
     volume: Volume,
     outcomes: CaseOutcomes,
-    places: Sequence[Place],
+    places: Sequence[InstructivePlace],
     window: Preset | None = None,
     title: str = "",
 ) -> Figure:
@@ -87,7 +87,7 @@ def overlay_figure(
     return drawing
 
 
-def _draw_place(panel: Axes, volume: Volume, outcomes: CaseOutcomes, place: Place, window: Preset) -> None:
+def _draw_place(panel: Axes, volume: Volume, outcomes: CaseOutcomes, place: InstructivePlace, window: Preset) -> None:
     x1, y1, z1, x2, y2, z2 = place.box
     slices, height, width = volume.voxels.shape
     middle = int(np.clip(math.floor((z1 + z2) / 2), 0, slices - 1))
@@ -147,7 +147,7 @@ def _span(centre: float, side: float, limit: int) -> tuple[float, float]:
     return start, start + side
 
 
-def _box(place: Place) -> tuple[float, float, float, float, float, float]:
+def _box(place: InstructivePlace) -> tuple[float, float, float, float, float, float]:
     x1, y1, z1, x2, y2, z2 = (float(value) for value in place.box)
     return x1, y1, z1, x2, y2, z2
 

@@ -8,7 +8,7 @@ from lens_engine.detector.config import DetectorConfig, narrow_lens, published_l
 from lens_engine.detector.preprocess import (
     BODY_ABOVE_HU,
     Augmentation,
-    Rectangle,
+    Crop,
     body_rectangle,
     make_grid,
     prepare,
@@ -47,7 +47,7 @@ def test_a_thin_table_is_not_body():
     voxels = np.full((1, 60, 60), -1000, dtype=np.int16)
     voxels[0, 10:40, 15:45] = 0
     voxels[0, 50:54, 2:58] = 200
-    assert body_rectangle(voxels) == Rectangle(10, 15, 40, 45)
+    assert body_rectangle(voxels) == Crop(10, 15, 40, 45)
 
 
 @pytest.mark.parametrize("voxels", [np.full((3, 20, 30), -1000, np.int16), np.full((1, 5, 6), 100, np.int16)])
@@ -64,7 +64,7 @@ def test_without_a_body_the_whole_slice_is_seen(voxels):
 )
 def test_boxes_return_from_the_network_unchanged(spacing_y, spacing_x, factor, shift):
     geometry = VolumeGeometry((4, 512, 400), (2.0, spacing_y, spacing_x))
-    grid = make_grid(geometry, Rectangle(20, 30, 480, 390), PUBLISHED, Augmentation(factor, shift))
+    grid = make_grid(geometry, Crop(20, 30, 480, 390), PUBLISHED, Augmentation(factor, shift))
     boxes = np.array([[40.5, 50.25, 200, 300], [30, 20, 390, 480]])
     np.testing.assert_allclose(grid.to_series(grid.to_network(boxes)), boxes, atol=1e-9)
     assert max(grid.size) <= PUBLISHED.max_side
@@ -76,7 +76,7 @@ def test_boxes_return_from_the_network_unchanged(spacing_y, spacing_x, factor, s
 def test_a_bright_square_appears_where_its_mapped_box_is(config, spacing):
     voxels = np.full((3, 256, 256), 0)
     voxels[:, 100:140, 60:110] = 3000
-    prepared = prepare(plain(voxels, (config.grid_mm, spacing, spacing)), config, body=Rectangle(11, 7, 250, 240))
+    prepared = prepare(plain(voxels, (config.grid_mm, spacing, spacing)), config, body=Crop(11, 7, 250, 240))
     image = prepared.network_slice(1)
     height, width = prepared.grid.size
     bright = image[:height, :width] > (image.max() + image[height // 8, width // 8]) / 2
@@ -124,8 +124,8 @@ def test_a_volume_thinner_than_a_grid_step_has_one_grid_slice():
 
 def test_a_shift_moves_only_the_top_and_left_edges():
     geometry = VolumeGeometry((2, 64, 64), (2.0, 0.8, 0.8))
-    grid = make_grid(geometry, Rectangle(4, 10, 60, 50), PUBLISHED, Augmentation(shift=(-8, 5)))
-    assert grid.crop == Rectangle(0, 15, 60, 50)
+    grid = make_grid(geometry, Crop(4, 10, 60, 50), PUBLISHED, Augmentation(shift=(-8, 5)))
+    assert grid.crop == Crop(0, 15, 60, 50)
 
 
 @settings(max_examples=40, deadline=None)

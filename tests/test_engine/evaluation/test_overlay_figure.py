@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lens_engine.evaluation.outcomes import CaseOutcomes, Outcome, Place, instructive_places
+from lens_engine.evaluation.outcomes import CaseOutcomes, InstructivePlace, Outcome, instructive_places
 from lens_engine.evaluation.overlay_figure import overlay_figure
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
@@ -54,7 +54,7 @@ def test_a_slice_shows_every_box_that_lies_on_it_where_it_lies(volume: Volume) -
 
 def test_the_box_lies_inside_its_panel_also_at_the_border_and_when_it_is_large(volume: Volume) -> None:
     for box in ([0, 0, 0, 6, 6, 2], [190, 150, 10, 200, 160, 12], [2, 2, 0, 195, 158, 12]):
-        place = Place(Outcome.MISSED, np.asarray(box, dtype=float), None)
+        place = InstructivePlace(Outcome.MISSED, np.asarray(box, dtype=float), None)
         (panel,) = shown(overlay_figure(volume, OUTCOMES, [place]))
         (left, right), (bottom, top) = panel.get_xlim(), panel.get_ylim()
         assert 0 <= left <= box[0] < box[3] <= right <= 200

@@ -25,7 +25,7 @@ from lens_training.detector.joint import MOST_SKIPPED_STEPS
 from lens_training.detector.sampling import BatchPlan
 from lens_training.errors import TrainingError, TrainingStoppedError
 from lens_training.running.last_checkpoint import LAST_CHECKPOINT
-from lens_training.running.schedule import Precision
+from lens_training.running.schedule import TrainingPrecision
 from lens_training.running.stopping import EXIT_CODE
 
 
@@ -92,8 +92,8 @@ def test_fit_writes_a_checkpoint_with_its_card_and_tells_its_progress(scans: Pat
         {"steps": 6},
         {"steps": None, "epochs": 2},
         {"steps": 6, "workers": 2},
-        {"steps": 6, "workers": 1, "precision": Precision.BF16_MIXED},
-        {"steps": 6, "precision": Precision.FP16_MIXED},
+        {"steps": 6, "workers": 1, "precision": TrainingPrecision.BF16_MIXED},
+        {"steps": 6, "precision": TrainingPrecision.FP16_MIXED},
     ],
 )
 def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(scans: Path, changes: Mapping[str, Any]):
@@ -116,8 +116,8 @@ def test_the_number_of_workers_may_change_when_a_run_is_resumed(scans: Path):
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-@pytest.mark.parametrize("precision", [Precision.BF16_MIXED, Precision.FP16_MIXED])
-def test_mixed_precision_computes_in_fewer_bits_but_keeps_its_weights_in_32(scans: Path, precision: Precision):
+@pytest.mark.parametrize("precision", [TrainingPrecision.BF16_MIXED, TrainingPrecision.FP16_MIXED])
+def test_mixed_precision_computes_in_fewer_bits_but_keeps_its_weights_in_32(scans: Path, precision: TrainingPrecision):
     full, mixed = train(scans / "full"), train(scans / "mixed", RECIPE.with_options({"precision": precision}))
     assert {value.dtype for value in mixed.values()} <= {torch.float32, torch.int64}
     assert not torch.equal(full["head.fc6.weight"], mixed["head.fc6.weight"])
@@ -125,14 +125,18 @@ def test_mixed_precision_computes_in_fewer_bits_but_keeps_its_weights_in_32(scan
 
 
 def test_a_step_with_infinite_gradients_is_skipped_in_half_precision_and_the_scale_saved(scans: Path):
-    heavy = {"precision": Precision.FP16_MIXED, "losses": {"proposal": {"centre": 3e3}}}
+    heavy = {"precision": TrainingPrecision.FP16_MIXED, "losses": {"proposal": {"centre": 3e3}}}
     weights = train(scans / "out", RECIPE.with_options(heavy))
     assert all(torch.isfinite(value).all() for value in weights.values())
     assert 0 < last_state(scans / "out")["MixedPrecision"]["scale"] < 2**16
 
 
 def test_gradients_that_stay_infinite_in_half_precision_end_the_run(scans: Path):
-    hopeless = {"precision": Precision.FP16_MIXED, "losses": {"proposal": {"centre": 1e30}}, "checkpoint_every": 1000}
+    hopeless = {
+        "precision": TrainingPrecision.FP16_MIXED,
+        "losses": {"proposal": {"centre": 1e30}},
+        "checkpoint_every": 1000,
+    }
     with pytest.raises(TrainingError, match=f"gradient of step {MOST_SKIPPED_STEPS} is"):
         train(scans / "out", RECIPE.with_length(steps=100).with_options(hopeless))
 

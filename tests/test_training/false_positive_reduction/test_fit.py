@@ -32,7 +32,7 @@ from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, open
 from lens_training.false_positive_reduction.samples import Meaning, Sample
 from lens_training.running.last_checkpoint import LAST_CHECKPOINT
 from lens_training.running.progress import ProgressLog
-from lens_training.running.schedule import Precision
+from lens_training.running.schedule import TrainingPrecision
 from lens_training.running.stopping import StopSignal
 
 DARK = Ball(50, 12, 6, 12)
@@ -129,7 +129,7 @@ def test_a_run_counts_what_it_saw_and_changes_the_network(tmp_path: Path):
 
 def test_half_precision_learns_about_the_same(tmp_path: Path):
     exact, _ = train(tmp_path / "exact")
-    rough, _ = train(tmp_path / "rough", precision=Precision.BF16_MIXED)
+    rough, _ = train(tmp_path / "rough", precision=TrainingPrecision.BF16_MIXED)
     assert not same_weights(exact, rough)
     torch.testing.assert_close(exact.classifier.weight, rough.classifier.weight, rtol=0, atol=0.01)
 

@@ -25,7 +25,7 @@ from lens_training.recipes.files import load_recipe
 from lens_training.recipes.recipe import Recipe
 from lens_training.running.launching import run_processes
 from lens_training.running.progress import Stage
-from lens_training.running.schedule import Precision
+from lens_training.running.schedule import TrainingPrecision
 from lens_training.running.stopping import StopSignal
 from lens_training.running.world import world_of
 
@@ -67,7 +67,7 @@ def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     devices: Annotated[int, typer.Option(min=1, help="GPUs (or processes of the CPU) on every node.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Nodes on which srun starts the processes.")] = 1,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that prepare batches, per device.")] = None,
-    precision: Annotated[Precision | None, typer.Option(help="Instead of the recipe's.")] = None,
+    precision: Annotated[TrainingPrecision | None, typer.Option(help="Instead of the recipe's.")] = None,
     tensorboard: Annotated[bool | None, typer.Option(help="Write event files to OUT/tensorboard.")] = None,
 ) -> None:
     """Train a detector on a label snapshot."""

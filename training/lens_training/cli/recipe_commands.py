@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lens_engine.detector.inference.whole_volume import InferenceSettings
-from lens_engine.detector.inference.whole_volume import Precision as InferencePrecision
+from lens_engine.detector.inference.whole_volume import InferencePrecision, InferenceSettings
 from lens_engine.errors import LensError
 from lens_training.cli.context import errors_as_exit_codes, log_of
 from lens_training.recipes.files import Scale, default_scale, find_recipe, load_recipe, system_recipe_names
@@ -17,7 +16,7 @@ from lens_training.recipes.listing import recipe_table, recipe_text
 from lens_training.reproduction.data import PHANTOM
 from lens_training.reproduction.run import RecipeRun, run_recipe
 from lens_training.running.launching import run_processes
-from lens_training.running.schedule import Precision
+from lens_training.running.schedule import TrainingPrecision
 from lens_training.running.stopping import StopSignal
 from lens_training.running.world import world_of
 
@@ -73,7 +72,7 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     devices: Annotated[int, typer.Option(min=1, help="GPUs (or processes of the CPU) on every node.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Nodes on which srun starts the processes.")] = 1,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that prepare batches, per device.")] = None,
-    precision: Annotated[Precision | None, typer.Option(help="Instead of the recipe's.")] = None,
+    precision: Annotated[TrainingPrecision | None, typer.Option(help="Instead of the recipe's.")] = None,
     tensorboard: Annotated[bool | None, typer.Option(help="Write event files to OUT/tensorboard.")] = None,
     inference: Annotated[
         InferencePrecision, typer.Option(help="Numbers of the network when it is measured.")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.detector.input_config import InputConfig
-from lens_engine.detector.preprocess import SAMPLE_REACH, NetworkGrid, Rectangle, prepare
+from lens_engine.detector.preprocess import SAMPLE_REACH, Crop, NetworkGrid, prepare
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case
@@ -59,7 +59,7 @@ class Planes:
         return blended
 
 
-def placed_planes(volume: Volume, config: InputConfig, body: Rectangle | None = None) -> Planes:
+def placed_planes(volume: Volume, config: InputConfig, body: Crop | None = None) -> Planes:
     """Return the slices of a volume, each made when it is asked for.
 
     Parameters
@@ -100,7 +100,7 @@ class PlaneCache:
         self._config = config
         self._free_bytes = limit_bytes
         self._kept: dict[int, Planes] = {}
-        self._bodies: dict[int, Rectangle] = {}
+        self._bodies: dict[int, Crop] = {}
 
     def has_room_for(self, number: int) -> bool:
         """Whether the case would be kept, or is."""

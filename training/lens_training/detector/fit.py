@@ -27,7 +27,7 @@ from lens_training.running.agreement import Agreement
 from lens_training.running.allocator import keep_freed_memory
 from lens_training.running.last_checkpoint import LAST_CHECKPOINT, step_of, weights_of
 from lens_training.running.progress import ProgressLog, Stage
-from lens_training.running.schedule import Precision
+from lens_training.running.schedule import TrainingPrecision
 from lens_training.running.stopping import StopSignal
 
 LOG_FILE = "log.jsonl"
@@ -144,8 +144,10 @@ def _trainer(run: Run, steps: int, callbacks: list[Callback]) -> Trainer:
             "Lower --devices, or the number of processes that torchrun or srun start",
         )
     plugins: list[Any] = [world.environment()]
-    if precision is not Precision.FP32:
-        plugins.append(MixedPrecision("bf16-mixed" if precision is Precision.BF16_MIXED else "16-mixed", accelerator))
+    if precision is not TrainingPrecision.FP32:
+        plugins.append(
+            MixedPrecision("bf16-mixed" if precision is TrainingPrecision.BF16_MIXED else "16-mixed", accelerator)
+        )
     # A step uses the layers of one expert only, and in another process of another one: without the search for unused
     # parameters every process would wait for gradients that never come.
     strategy = DDPStrategy(find_unused_parameters=True) if world.size > 1 else "auto"

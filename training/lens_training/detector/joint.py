@@ -15,7 +15,7 @@ from lens_training.detector.module import DetectorTraining
 from lens_training.errors import TrainingError
 from lens_training.recipes.recipe import Recipe
 from lens_training.running.agreement import Agreement
-from lens_training.running.schedule import Precision
+from lens_training.running.schedule import TrainingPrecision
 
 MOST_SKIPPED_STEPS = 30
 """In a row. A half-precision step with infinite gradients is skipped and the next one scaled by half; 16 halvings undo
@@ -28,7 +28,7 @@ class JointTraining(DetectorTraining):
     def __init__(self, model: LensDetector, recipe: Recipe, steps: int, seed: int, agreement: Agreement) -> None:
         super().__init__(model, recipe, steps, seed)
         self._agreement = agreement
-        self._skips_infinite = recipe.precision is Precision.FP16_MIXED
+        self._skips_infinite = recipe.precision is TrainingPrecision.FP16_MIXED
         self._skipped_steps = 0
 
     def training_step(self, batch: Batch | LensError, _batch_index: int) -> torch.Tensor:

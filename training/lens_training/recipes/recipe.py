@@ -14,7 +14,7 @@ from lens_engine.errors import ConfigError
 from lens_engine.findings import Scope
 from lens_training.datasets.reading import DatasetName, ReadingOptions
 from lens_training.false_positive_reduction.recipe import FprRecipe
-from lens_training.running.schedule import Precision, ScheduleRecipe
+from lens_training.running.schedule import ScheduleRecipe, TrainingPrecision
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -183,7 +183,7 @@ class Recipe(BaseModel):
     detector: DetectorRecipe = DetectorRecipe()
     """For training from scratch; otherwise the initial weights decide."""
     initial_weights: InitialWeights = InitialWeights.NONE
-    precision: Precision = Precision.FP32
+    precision: TrainingPrecision = TrainingPrecision.FP32
     workers: int = Field(default=0, ge=0)
     """Processes that prepare batches; 0 prepares them in the training process."""
     threads: int | None = Field(default=None, ge=1)

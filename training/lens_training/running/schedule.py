@@ -5,7 +5,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Precision(StrEnum):
+class TrainingPrecision(StrEnum):
     """Numbers that the network computes with in training; weights are always kept in 32 bits."""
 
     FP32 = "32-true"

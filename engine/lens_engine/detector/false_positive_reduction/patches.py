@@ -15,7 +15,7 @@ from lens_engine.findings import Box3D
 from lens_engine.volume import Volume
 
 
-class Place(NamedTuple):
+class PatchPlace(NamedTuple):
     """Where a patch lies.
 
     Attributes
@@ -73,7 +73,7 @@ class PatchCutter:
         return Patch(np.stack([self._slices[index][window] for index in indices.tolist()]), inside)
 
 
-def place(box: Box3D, grid: NetworkGrid, shape: tuple[int, int, int]) -> Place:
+def place(box: Box3D, grid: NetworkGrid, shape: tuple[int, int, int]) -> PatchPlace:
     """Return where the patch of that shape (z, y, x) around a box lies."""
     x1, y1, z1, x2, y2, z2 = box
     in_plane = grid.to_network(np.asarray([[x1, y1, x2, y2]]))[0]
@@ -83,7 +83,7 @@ def place(box: Box3D, grid: NetworkGrid, shape: tuple[int, int, int]) -> Place:
     start = np.floor((low + high - sides) / 2 + 0.5)
     inside = np.concatenate([np.clip(low - start, 0, sides), np.clip(high - start, 0, sides)]).astype(np.float32)
     x, y, z = (int(value) for value in start)
-    return Place((z, y, x), inside)
+    return PatchPlace((z, y, x), inside)
 
 
 def by_depth(boxes: list[Box3D]) -> list[int]:

@@ -36,7 +36,7 @@ class RankedBoxes(NamedTuple):
         return (self.scores > ABSENT).sum(dim=-1)
 
 
-class Detections(NamedTuple):
+class SliceDetections(NamedTuple):
     """Detections on b slices.
 
     Attributes
@@ -51,7 +51,7 @@ class Detections(NamedTuple):
     fused: RankedBoxes
 
 
-def fuse_experts(boxes: Tensor, scores: Tensor, size: tuple[int, int], post: PostConfig) -> Detections:
+def fuse_experts(boxes: Tensor, scores: Tensor, size: tuple[int, int], post: PostConfig) -> SliceDetections:
     """Select each expert's detections on b slices and fuse them.
 
     Parameters
@@ -70,10 +70,10 @@ def fuse_experts(boxes: Tensor, scores: Tensor, size: tuple[int, int], post: Pos
     return fuse_boxes(select(by_expert, own, possible, post.nms, post.per_slice), post)
 
 
-def fuse_boxes(experts: RankedBoxes, post: PostConfig) -> Detections:
+def fuse_boxes(experts: RankedBoxes, post: PostConfig) -> SliceDetections:
     """Fuse the detections (b, experts, n) of the experts on b slices."""
     boxes, scores = experts.boxes.flatten(1, 2), experts.scores.flatten(1, 2)
-    return Detections(experts, select(boxes, scores, scores > ABSENT, post.nms, scores.shape[1]))
+    return SliceDetections(experts, select(boxes, scores, scores > ABSENT, post.nms, scores.shape[1]))
 
 
 def select(boxes: Tensor, scores: Tensor, possible: Tensor, threshold: float, limit: int) -> RankedBoxes:

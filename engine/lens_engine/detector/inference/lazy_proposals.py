@@ -60,7 +60,7 @@ class Selected(NamedTuple):
     is_finite: Tensor
 
 
-class Candidates:
+class ScoredPlaces:
     """The scored places of b images and all experts.
 
     Parameters

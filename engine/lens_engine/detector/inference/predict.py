@@ -12,7 +12,7 @@ from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.config import PostConfig
 from lens_engine.detector.inference.fusion import ABSENT, RankedBoxes
 from lens_engine.detector.inference.whole_volume import EXACT, ChunkDetections, InferenceDetector, InferenceSettings
-from lens_engine.detector.preprocess import NetworkGrid, Rectangle, find_body, prepare
+from lens_engine.detector.preprocess import Crop, NetworkGrid, find_body, prepare
 from lens_engine.findings import FUSED
 from lens_engine.proposals import Proposals, SeriesDetections
 from lens_engine.stacking import stack
@@ -55,7 +55,7 @@ def detect_with(
     body = find_body(volume.voxels)
     if body is None:
         logger.warning("no body is seen in the series: nothing in it is as dense as tissue. Whole slices are searched")
-    prepared = prepare(volume, detector.config, body=body or Rectangle.of(volume.voxels))
+    prepared = prepare(volume, detector.config, body=body or Crop.of(volume.voxels))
     grid = prepared.grid
     columns = _Columns(detector.config.experts, detector.embedding_width, grid)
     with closing(prepared.network_slices(detector.device)) as slices:

@@ -19,8 +19,8 @@ from torch.nn.utils.rnn import pad_sequence
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.config import PostConfig
 from lens_engine.detector.inference.compiling import compiler_for
-from lens_engine.detector.inference.fusion import ABSENT, Detections, RankedBoxes, fuse_boxes, fuse_experts
-from lens_engine.detector.inference.lazy_proposals import Candidates, SelectionRule
+from lens_engine.detector.inference.fusion import ABSENT, RankedBoxes, SliceDetections, fuse_boxes, fuse_experts
+from lens_engine.detector.inference.lazy_proposals import ScoredPlaces, SelectionRule
 from lens_engine.detector.inference.merged_scores import scorer_of
 from lens_engine.detector.inference.shared_features import FeatureChunk, SharedBackbone
 from lens_engine.detector.network.embedding import embed
@@ -31,7 +31,7 @@ _CHUNK = {"cpu": 4, "cuda": 16}
 _OTHER_CHUNK = 8
 
 
-class Precision(StrEnum):
+class InferencePrecision(StrEnum):
     """Numbers that the network computes in. Scores, boxes, NMS and softmax have single precision at least."""
 
     FP64 = "fp64"
@@ -66,7 +66,7 @@ class InferenceSettings:
         Grid slices computed at a time; None leaves it to the device. Boxes do not depend on it.
     """
 
-    precision: Precision = Precision.FP32
+    precision: InferencePrecision = InferencePrecision.FP32
     compiles: bool = False
     chunk: int | None = None
 
@@ -91,7 +91,7 @@ class ChunkDetections(NamedTuple):
     """
 
     first: int
-    detections: Detections
+    detections: SliceDetections
     embeddings: Tensor
 
 
@@ -161,32 +161,32 @@ class InferenceDetector:
 
     def _detect_on_chunk(self, chunk: FeatureChunk, size: tuple[int, int], post: PostConfig) -> ChunkDetections:
         scores, contexts = self._scores(chunk.features)
-        candidates = Candidates(self._networks, contexts, scores, size)
+        places = ScoredPlaces(self._networks, contexts, scores, size)
         if self._model.head is None:
-            detections, is_finite = self._one_stage(candidates, post)
+            detections, is_finite = self._one_stage(places, post)
         else:
-            detections, is_finite = self._two_stages(candidates, chunk, size, post)
+            detections, is_finite = self._two_stages(places, chunk, size, post)
         fused = _unpadded(detections.fused, is_finite, chunk.first)
         embeddings = embed(self._model, chunk.features, fused)
-        on_host = Detections(*(RankedBoxes(*(values.cpu() for values in boxes)) for boxes in detections))
+        on_host = SliceDetections(*(RankedBoxes(*(values.cpu() for values in boxes)) for boxes in detections))
         return ChunkDetections(chunk.first, on_host, embeddings.cpu())
 
-    def _one_stage(self, candidates: Candidates, post: PostConfig) -> tuple[Detections, Tensor]:
+    def _one_stage(self, places: ScoredPlaces, post: PostConfig) -> tuple[SliceDetections, Tensor]:
         """Return the detections of a detector without a head, and on which slices its output is finite."""
         limits = self.config.proposal
         rule = SelectionRule(post.nms, post.per_slice, limits.min_side, post.score_threshold)
-        selected = candidates.by_expert(rule, limits.pre_nms)
+        selected = places.by_expert(rule, limits.pre_nms)
         experts = len(self._networks)
         boxes, scores = selected.found
         found = RankedBoxes(boxes.view(-1, experts, *boxes.shape[1:]), scores.view(-1, experts, *scores.shape[1:]))
         return fuse_boxes(found, post), selected.is_finite.view(-1, experts).all(dim=1)
 
     def _two_stages(
-        self, candidates: Candidates, chunk: FeatureChunk, size: tuple[int, int], post: PostConfig
-    ) -> tuple[Detections, Tensor]:
+        self, places: ScoredPlaces, chunk: FeatureChunk, size: tuple[int, int], post: PostConfig
+    ) -> tuple[SliceDetections, Tensor]:
         """Return the detections of a detector with a head, and on which slices its output is finite."""
         limits = self.config.proposal
-        selected = candidates.pooled(SelectionRule(limits.nms, limits.post_nms, limits.min_side), limits.pre_nms)
+        selected = places.pooled(SelectionRule(limits.nms, limits.post_nms, limits.min_side), limits.pre_nms)
         proposals = _unpadded(selected.found, selected.is_finite, chunk.first)
         shared = at_least_single(self._model.head_features(chunk.features, proposals))
         counts = [len(boxes) for boxes in proposals]

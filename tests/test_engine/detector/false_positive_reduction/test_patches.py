@@ -7,7 +7,7 @@ from lens_engine.detector.config import DetectorConfig
 from lens_engine.detector.false_positive_reduction.config import FprConfig, published_fpr
 from lens_engine.detector.false_positive_reduction.patches import PatchCutter, by_depth, place
 from lens_engine.detector.input_config import InputConfig
-from lens_engine.detector.preprocess import Augmentation, Rectangle, make_grid, prepare
+from lens_engine.detector.preprocess import Augmentation, Crop, make_grid, prepare
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
 
@@ -43,7 +43,7 @@ def test_a_box_keeps_its_place_when_pixels_and_slices_are_resampled():
 @given(st.sampled_from([1.0, 2.0, 2.5, 5.0]), st.integers(0, 30), st.integers(1, 20))
 def test_the_middle_of_the_patch_is_as_deep_as_that_of_the_box(slice_mm: float, first: int, count: int):
     geometry = VolumeGeometry((60, 64, 64), (slice_mm, 2.0, 2.0))
-    grid = make_grid(geometry, Rectangle(0, 0, 64, 64), published_fpr(InputConfig()), Augmentation())
+    grid = make_grid(geometry, Crop(0, 0, 64, 64), published_fpr(InputConfig()), Augmentation())
     (start, _, _), box = place((10, 10, first, 20, 20, first + count), grid, (64, 96, 96))
     centre = start + (box[2] + box[5]) / 2 - 0.5
     assert grid.depth_mm(float(centre)) == pytest.approx((first + (count - 1) / 2) * slice_mm, abs=1e-3)

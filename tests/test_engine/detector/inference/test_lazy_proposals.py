@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lens_engine.detector.inference.lazy_proposals import Candidates, SelectionRule
+from lens_engine.detector.inference.lazy_proposals import ScoredPlaces, SelectionRule
 from lens_engine.detector.network import ops
 from lens_engine.detector.proposal_networks.base import ProposalNetwork, Scored
 
@@ -77,7 +77,7 @@ rules = st.builds(
 )  # fmt: skip
 def test_boxes_are_those_of_regressing_everywhere(rule, images, experts, places, per_expert, levels, seed):
     networks, scores = random_candidates(images, experts, places, seed, levels=levels)
-    candidates = Candidates(networks, [scores] * experts, scores, SIZE)
+    candidates = ScoredPlaces(networks, [scores] * experts, scores, SIZE)
     pooled = candidates.pooled(rule, per_expert)
     separate = candidates.by_expert(rule, per_expert)
     assert pooled.is_finite.all()
@@ -90,7 +90,7 @@ def test_boxes_are_those_of_regressing_everywhere(rule, images, experts, places,
 
 def test_few_places_are_asked_for_where_few_boxes_are_wanted():
     networks, scores = random_candidates(1, 2, 50_000, seed=0, levels=10**6)
-    candidates = Candidates(networks, [scores] * 2, scores, SIZE)
+    candidates = ScoredPlaces(networks, [scores] * 2, scores, SIZE)
     candidates.pooled(SelectionRule(nms=0.7, limit=20, min_side=1.0), 6000)
     assert sum(network.asked for network in networks) <= 512
 
@@ -98,7 +98,7 @@ def test_few_places_are_asked_for_where_few_boxes_are_wanted():
 def test_more_places_than_are_ranked_at_first_are_searched_where_nothing_survives():
     networks, scores = random_candidates(1, 1, 9000, seed=0, levels=10**6)
     networks[0].boxes[scores[0, 0] > 0.01] = torch.tensor([5.0, 5, 30, 30])
-    found = Candidates(networks, [scores], scores, SIZE).pooled(SelectionRule(0.5, 6, 1.0), 9000).found
+    found = ScoredPlaces(networks, [scores], scores, SIZE).pooled(SelectionRule(0.5, 6, 1.0), 9000).found
     assert found.counts.tolist() == [6]
     assert float(found.scores[0, 1]) <= 0.01
 
@@ -107,7 +107,7 @@ def test_more_places_than_are_ranked_at_first_are_searched_where_nothing_survive
 def test_a_box_that_is_no_box_is_reported_for_its_image(value):
     networks, scores = random_candidates(3, 1, 50, seed=0, levels=10**6)
     networks[0].boxes[50 + 7, 2] = value
-    selected = Candidates(networks, [scores], scores, SIZE).pooled(SelectionRule(0.5, 50, 0.0), 50)
+    selected = ScoredPlaces(networks, [scores], scores, SIZE).pooled(SelectionRule(0.5, 50, 0.0), 50)
     assert selected.is_finite.tolist() == [True, False, True]
 
 
@@ -115,6 +115,6 @@ def test_a_box_that_is_no_box_is_reported_for_its_image(value):
 def test_a_score_that_is_no_number_is_reported_for_its_image(value):
     networks, scores = random_candidates(3, 2, 50, seed=0, levels=10**6)
     scores[2, 1, 20] = value
-    candidates = Candidates(networks, [scores] * 2, scores, SIZE)
+    candidates = ScoredPlaces(networks, [scores] * 2, scores, SIZE)
     assert candidates.pooled(SelectionRule(0.5, 50, 0.0), 50).is_finite.tolist() == [True, True, False]
     assert candidates.by_expert(SelectionRule(0.5, 50, 0.0), 50).is_finite.tolist() == [True] * 5 + [False]

@@ -13,7 +13,7 @@ from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.config import AnchorConfig, ProposalKind
 from lens_engine.detector.inference.predict import detect
 from lens_engine.detector.inference.reference import dense_proposals, detect_on_slice
-from lens_engine.detector.inference.whole_volume import InferenceDetector, InferenceSettings, Precision
+from lens_engine.detector.inference.whole_volume import InferenceDetector, InferencePrecision, InferenceSettings
 from lens_engine.detector.network import ops
 from lens_engine.detector.preprocess import prepare
 from lens_engine.errors import CheckpointError, ConfigError
@@ -66,7 +66,7 @@ def is_same(sets, reference, tolerance):
 
 def assert_equal_in_double_precision(model, volume, chunk):
     prepared = prepare(volume, model.config)
-    found = detected(model, prepared, InferenceSettings(Precision.FP64, chunk=chunk))
+    found = detected(model, prepared, InferenceSettings(InferencePrecision.FP64, chunk=chunk))
     expected = referred(model, prepared, torch.float64)
     assert len(found) == len(expected) == prepared.grid.count
     assert sum(len(reference.fused.scores) for reference in expected) > 0
@@ -141,7 +141,7 @@ def test_half_precision_keeps_features_within_its_tolerance(tiny_detector, make_
     prepared = prepare(make_volume(8), tiny_detector.config)
     with torch.inference_mode():
         slices = prepared.network_slices(CPU)
-        settings = InferenceSettings(Precision.BF16)
+        settings = InferenceSettings(InferencePrecision.BF16)
         chunks = list(InferenceDetector(tiny_detector, settings).features(slices, prepared.grid.count))
     expected = torch.cat([reference.features for reference in referred(tiny_detector, prepared, torch.float32)])
     found = torch.cat([chunk.features for chunk in chunks])
@@ -156,7 +156,7 @@ def test_half_precision_keeps_the_boxes_of_a_trained_detector_within_its_toleran
     volume = Volume(voxels, VolumeGeometry(voxels.shape, (4.0, 1.4, 1.4)))
     single, half = (
         detect(model, volume, settings=InferenceSettings(precision)).proposals
-        for precision in (Precision.FP32, Precision.BF16)
+        for precision in (InferencePrecision.FP32, InferencePrecision.BF16)
     )
     differences = []
     for one, other in ((single, half), (half, single)):
@@ -202,7 +202,7 @@ def test_broken_weights_are_no_empty_result(loud_detector, tiny_config, make_vol
 
 def test_the_model_itself_stays_as_it_is(tiny_detector, make_volume):
     before = copy.deepcopy(tiny_detector.state_dict())
-    detected(tiny_detector, prepare(make_volume(3), tiny_detector.config), InferenceSettings(Precision.BF16))
+    detected(tiny_detector, prepare(make_volume(3), tiny_detector.config), InferenceSettings(InferencePrecision.BF16))
     after = tiny_detector.state_dict()
     assert all(torch.equal(after[name], value) and after[name].dtype == value.dtype for name, value in before.items())
 
