@@ -104,6 +104,9 @@ class Finding:
         Of the 3D box, in [0, 1].
     expert_scores
         Best score of each expert that sees the same place; absent experts see nothing there.
+    detector_score
+        What the detector alone said, where false-positive reduction has judged the finding and changed `score`; None
+        where `score` is the detector's.
     """
 
     expert: str
@@ -111,6 +114,7 @@ class Finding:
     slices: tuple[SliceBox, ...]
     score: float
     expert_scores: Mapping[str, float] = field(default_factory=dict)
+    detector_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,8 @@ def retrain(
     project = open_project(context)
     database = Database.open(project)
     version = _model(database, None)
+    if version.not_inherited:
+        console.print(f"[yellow]Note:[/] {escape(version.not_inherited)}.")
     snapshot = Snapshots(database).freeze(labels)
     console.print(f"Snapshot {snapshot.id}: " + ", ".join(f"{count} {name}" for name, count in snapshot.counts.items()))
     inputs = TrainInputs(

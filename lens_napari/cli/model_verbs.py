@@ -1,26 +1,48 @@
-"""The verb that lists, promotes and rolls back model versions."""
+"""The verb that lists, brings in, promotes and rolls back model versions."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from lens_engine.checkpoint_card import CheckpointCard
+from lens_engine.findings import Scope
+from lens_engine.model_folder import ModelFolder, read_model
+from lens_engine.store.catalog import Catalog, DatasetRecord
+from lens_engine.store.database import Database
 from lens_engine.store.model_versions import Models
 from lens_napari.cli.context import console, open_database
 
 
 def models(
     context: typer.Context,
+    add: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Bring in a checkpoint, or what 'lens recipe run' or a training has left in FOLDER."
+        ),
+    ] = None,
+    reduction: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With --add: the false-positive reduction, where it lies elsewhere."),
+    ] = None,
     promote: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Use this version from now on; an older one rolls back.")
     ] = None,
 ) -> None:
-    """List the model versions of the project with their lineage, or promote one."""
-    repository = Models(open_database(context))
+    """List the model versions of the project with their lineage, bring one in, or promote one."""
+    if reduction is not None and add is None:
+        raise typer.BadParameter("it is brought in with its detector: --add FOLDER", param_hint="--reduction")
+    database = open_database(context)
+    if add is not None:
+        _bring_in(database, add, reduction)
+    repository = Models(database)
     if promote is not None:
         repository.promote(promote)
-    table = Table("version", "promoted", "parent", "snapshot", "experts", "notice")
+    table = Table("version", "promoted", "parent", "snapshot", "experts", "reduction", "notice")
     for record in repository.all():
         table.add_row(
             record.version,
@@ -28,9 +50,60 @@ def models(
             record.parent or "",
             record.snapshot_id or "",
             ", ".join(record.experts),
+            "" if record.reduction is None else "yes",
             escape(record.notice),
         )
     console.print(table)
+
+
+def _bring_in(database: Database, folder: Path, reduction: Path | None) -> None:
+    """Make a checkpoint a version of the project, and say what it is and what does not fit."""
+    repository = Models(database)
+    known = {record.version for record in repository.all()}
+    record = repository.register(folder, reduction=reduction)
+    model = read_model(record.folder)
+    words = "is known already as" if record.version in known else "is now"
+    console.print(f"{escape(str(folder))} {words} {record.version}: {escape(_description(model))}")
+    if record.notice:
+        console.print(f"[yellow]{escape(record.notice)}[/]")
+    for note in _notes(model, Catalog(database).datasets()):
+        console.print(f"[yellow]Note:[/] {escape(note)}")
+    if not record.is_promoted:
+        console.print(f"Use it with: lens models --promote {record.version}")
+
+
+def _description(model: ModelFolder) -> str:
+    detector = f"a detector trained on {_origin(model.detector.card)}"
+    if model.reduction is None:
+        return f"{detector}, without false-positive reduction"
+    return f"{detector}, with false-positive reduction trained on {_origin(model.reduction.card)}"
+
+
+def _origin(card: CheckpointCard) -> str:
+    return f"{card.trained_on} (recipe {card.recipe})" if card.recipe else str(card.trained_on)
+
+
+def _notes(model: ModelFolder, datasets: tuple[DatasetRecord, ...]) -> Iterator[str]:
+    """Yield what does not fit the project, or each other, and still can be used."""
+    card = model.detector.card
+    universal = [dataset.name for dataset in datasets if dataset.scope is Scope.UNIVERSAL]
+    strangers = sorted(set(card.experts) - {dataset.name for dataset in datasets})
+    if not set(universal) & set(card.experts):
+        yield (
+            f"No expert ({', '.join(card.experts)}) is called like a universal data set of the project "
+            f"({', '.join(universal) or 'it has none'}): mining would take all that this model finds for lesions of a "
+            "single type. Detection, review and FROC are not affected."
+        )
+    elif strangers:
+        yield (
+            f"No data set of the project is called {', '.join(strangers)}: mining takes each of these experts for one "
+            "of a single lesion type."
+        )
+    if model.reduction is not None and model.reduction.card.parent not in {None, card.recipe}:
+        yield (
+            f"The false-positive reduction has learned from the findings of {model.reduction.card.parent}, not of this "
+            "detector."
+        )
 
 
 VERBS = {"models": models}

@@ -256,7 +256,8 @@ def _box_counts(proposals: Proposals) -> dict[str, int]:
 
 
 def _finding_values(finding: Finding) -> dict[str, Any]:
-    return {
+    judged_again = {} if finding.detector_score is None else {"detector_score": float(finding.detector_score)}
+    return judged_again | {
         "expert": finding.expert,
         "box": [float(edge) for edge in finding.box],
         "score": float(finding.score),
@@ -275,6 +276,7 @@ def _findings(header: dict[str, Any]) -> tuple[Finding, ...]:
             slices=tuple(SliceBox(index, (x1, y1, x2, y2), score) for index, x1, y1, x2, y2, score in values["slices"]),
             score=values["score"],
             expert_scores=values["expert_scores"],
+            detector_score=values.get("detector_score"),
         )
         for values in header["findings"]
     )

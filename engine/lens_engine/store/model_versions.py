@@ -16,14 +16,9 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from lens_engine.checkpoint_card import (
-    CARD_NAME,
-    WEIGHTS_NAME,
-    CheckpointCard,
-    demo_checkpoint_folder,
-    read_card,
-)
+from lens_engine.checkpoint_card import CARD_NAME, WEIGHTS_NAME, demo_checkpoint_folder
 from lens_engine.errors import CheckpointError, StoreError
+from lens_engine.model_folder import REDUCTION_NAME, Checkpoint, ModelFolder, check_parts, read_model
 from lens_engine.store.database import Database, sync_folder
 from lens_engine.store.schema import EvaluationRow, ModelRow, PromotionRow, SnapshotRow
 
@@ -35,15 +30,18 @@ class ModelRecord:
     Attributes
     ----------
     folder
-        Holds `weights.safetensors` and `card.json`.
+        Holds `weights.safetensors` and `card.json` of the detector.
+    reduction
+        Folder with those of its false-positive reduction; None for a detector whose scores are final.
     parent
         The version that the training started from.
     is_demo
-        Whether it has never seen a patient; `notice` says so wherever it speaks.
+        Whether one of its networks has never seen a patient; `notice` says so wherever it speaks.
     """
 
     version: str
     folder: Path
+    reduction: Path | None
     parent: str | None
     snapshot_id: str | None
     is_promoted: bool
@@ -51,6 +49,16 @@ class ModelRecord:
     notice: str
     created_at: datetime
     experts: tuple[str, ...]
+
+    @property
+    def not_inherited(self) -> str:
+        """What a version that is trained from this one goes without, as a sentence; empty for nothing."""
+        if self.reduction is None:
+            return ""
+        return (
+            f"The false-positive reduction of {self.version} has learned from what {self.version} finds: the new "
+            "version has none"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +78,37 @@ class Models:
     database: Database
 
     def register(
-        self, folder_with_card: Path, parent: str | None = None, snapshot_id: str | None = None
+        self,
+        folder_with_card: Path,
+        parent: str | None = None,
+        snapshot_id: str | None = None,
+        reduction: Path | None = None,
     ) -> ModelRecord:
-        """Copy a checkpoint into the project as its next version; the same checkpoint again gives the version it has.
+        """Copy a model into the project as its next version; the same model again gives the version it has.
+
+        Parameters
+        ----------
+        reduction
+            Folder of a false-positive reduction to take instead of the one in `folder_with_card`, if any.
 
         Raises
         ------
         CheckpointError
-            If the folder holds no checkpoint, or its weights do not fit the card.
+            If a folder holds no checkpoint, its weights do not fit the card, or the networks do not fit each other.
         StoreError
             If the copy cannot be written, or the parent or the snapshot is unknown; the project is as it was.
         """
-        card = read_card(folder_with_card)
-        _check_weights(folder_with_card, card)
+        model = read_model(folder_with_card, reduction)
+        check_parts(model)
+        for checkpoint in model.checkpoints:
+            _check_weights(checkpoint)
         models_folder = self.database.project.models_folder
-        temporary = models_folder / f".{os.getpid()}.{card.weights_digest[:12] or 'new'}.tmp"
+        temporary = models_folder / f".{os.getpid()}.{model.detector.card.weights_digest[:12] or 'new'}.tmp"
         try:
             _copy(folder_with_card, temporary)
+            if model.reduction is not None:
+                _copy(model.reduction.folder, temporary / REDUCTION_NAME)
+                sync_folder(temporary)
             with self.database.session() as session:
                 if parent is not None:
                     _row(session, parent)
@@ -94,7 +116,7 @@ class Models:
                     raise StoreError(
                         f"There is no snapshot {snapshot_id!r}", "A snapshot of this project", "Freeze one"
                     )
-                known = self._same(session, card, parent, snapshot_id)
+                known = self._same(session, model, parent, snapshot_id)
                 if known is not None:
                     return self._record(known, _promoted(session))
                 version = f"v{(session.scalar(select(func.max(ModelRow.id))) or 0) + 1}"
@@ -206,11 +228,12 @@ class Models:
             )
 
     def _same(
-        self, session: Session, card: CheckpointCard, parent: str | None, snapshot_id: str | None
+        self, session: Session, model: ModelFolder, parent: str | None, snapshot_id: str | None
     ) -> ModelRow | None:
         """Return the version that an interrupted caller has registered already."""
         for row in session.scalars(select(ModelRow).order_by(ModelRow.id)):
-            if (row.parent, row.snapshot_id) == (parent, snapshot_id) and read_card(self._folder(row)) == card:
+            is_kin = (row.parent, row.snapshot_id) == (parent, snapshot_id)
+            if is_kin and read_model(self._folder(row)).cards == model.cards:
                 return row
         return None
 
@@ -218,17 +241,18 @@ class Models:
         return self.database.project.folder / row.path
 
     def _record(self, row: ModelRow, promoted: str | None) -> ModelRecord:
-        card = read_card(self._folder(row))
+        model = read_model(self._folder(row))
         return ModelRecord(
             version=row.version,
-            folder=self._folder(row),
+            folder=model.detector.folder,
+            reduction=None if model.reduction is None else model.reduction.folder,
             parent=row.parent,
             snapshot_id=row.snapshot_id,
             is_promoted=row.version == promoted,
-            is_demo=card.is_demo,
-            notice=card.notice,
+            is_demo=model.is_demo,
+            notice=model.notice,
             created_at=row.created_at,
-            experts=card.experts,
+            experts=model.detector.card.experts,
         )
 
 
@@ -259,7 +283,8 @@ def _promoted(session: Session) -> str | None:
     return session.scalar(select(PromotionRow.version).order_by(PromotionRow.id.desc()).limit(1))
 
 
-def _check_weights(folder: Path, card: CheckpointCard) -> None:
+def _check_weights(checkpoint: Checkpoint) -> None:
+    folder, card = checkpoint.folder, checkpoint.card
     try:
         digest = hashlib.sha256((folder / WEIGHTS_NAME).read_bytes()).hexdigest()
     except OSError as error:

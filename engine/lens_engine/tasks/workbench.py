@@ -11,6 +11,9 @@ import torch
 
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
+from lens_engine.detector.false_positive_reduction.checkpoint import load_network
+from lens_engine.detector.false_positive_reduction.network import FprNetwork
+from lens_engine.detector.false_positive_reduction.rescoring import reduce_in_series
 from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import InferenceDetector
 from lens_engine.detector.network.embedding import embed_boxes
@@ -59,6 +62,7 @@ class Workbench:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model: tuple[str, LensDetector] | None = None
         self._detector: tuple[str, InferenceDetector] | None = None
+        self._reduction: tuple[str, FprNetwork] | None = None
 
     def run(self, task: Task, report: Report) -> dict[str, object]:
         """Do one task and return what the job remembers of it. Raises `LensError` for what a user can understand."""
@@ -92,12 +96,18 @@ class Workbench:
             return _detect_result(detections.read(series.id, task.model_version), skipped=True)
         started = time.monotonic()
         detector = self._prepared(task.model_version)
+        network = self._reduction_of(task.model_version)
         try:
             volume = _volume(series)
         except (SeriesError, GeometryError) as error:
             logger.warning("series %s: cannot be used: %s", series.name, error)
             return {"skipped": True, "boxes": {}, "findings": {}, "problem": f"{series.name}: {error}"}
-        found = detect_with(detector, volume, report)
+        passes = 1 if network is None else 2
+        found = detect_with(detector, volume, lambda done, total: report(done, passes * total))
+        if network is not None:
+            found = reduce_in_series(network, volume, found, lambda done, total: report(total + done, 2 * total))
+            judged = sum(finding.detector_score is not None for finding in found.findings)
+            logger.info("series %s: false-positive reduction judged %d fused findings again", series.name, judged)
         detections.write(series.id, task.model_version, found)
         result = _detect_result(found, skipped=False)
         seconds = time.monotonic() - started
@@ -131,7 +141,7 @@ class Workbench:
 
     def _load(self, version: str) -> LensDetector:
         if self._model is None or self._model[0] != version:
-            self._model = self._detector = None  # give the memory back before the next one comes
+            self._model = self._detector = self._reduction = None  # give the memory back before the next one comes
             record = Models(self._database).get(version)
             logger.info("loading model %s on %s", version, self._device)
             self._model = (version, load_checkpoint(record.folder, self._device)[0])
@@ -142,6 +152,16 @@ class Workbench:
         if self._detector is None or self._detector[0] != version:
             self._detector = (version, InferenceDetector(model))
         return self._detector[1]
+
+    def _reduction_of(self, version: str) -> FprNetwork | None:
+        """Return what judges the findings of a version again, if it has that."""
+        folder = Models(self._database).get(version).reduction
+        if folder is None:
+            return None
+        if self._reduction is None or self._reduction[0] != version:
+            logger.info("loading the false-positive reduction of %s on %s", version, self._device)
+            self._reduction = (version, load_network(folder, self._device)[0])
+        return self._reduction[1]
 
 
 def _volume(series: SeriesRecord) -> Volume:

@@ -46,11 +46,14 @@ def train_model(job: Job, inputs: TrainInputs) -> JsonObject:
 def register_model(job: Job, inputs: TrainInputs) -> JsonObject:
     """Make the trained weights a version of the project; a second call finds the one that the first has made."""
     models = Models(job.database)
-    version = models.register(_output(job), inputs.parent_version, inputs.snapshot_id).version
+    parent = models.get(inputs.parent_version)
+    version = models.register(_output(job), parent.version, inputs.snapshot_id).version
     if inputs.promote:
         models.promote(version)
     (_output(job) / LAST_CHECKPOINT).unlink(missing_ok=True)  # several times as large as the model
     job.log(f"registered model {version}")
+    if parent.not_inherited:
+        job.log(parent.not_inherited)
     return {"model_version": version}
 
 

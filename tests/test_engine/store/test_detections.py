@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,30 @@ def test_detections_of_the_first_format_are_read(database: Database, add_series:
     header = json.loads(table.schema.metadata[b"lens"]) | {"format_version": 1}
     pq.write_table(old.replace_schema_metadata({b"lens": json.dumps(header).encode()}), path)
     assert_equal(Detections(database).read(series.id, "v1"), written)
+
+
+def test_the_score_of_the_detector_comes_back_where_it_is_not_the_final_one(
+    database: Database, add_series: AddSeries
+) -> None:
+    series, found = add_series("a"), detections_of(20)
+    judged = replace(found.findings[0], score=0.2, detector_score=0.1 + 0.2)
+    Detections(database).write(series.id, "v1", replace(found, findings=(judged, *found.findings[1:])))
+    stored = Detections(database).read_findings(series.id, "v1")
+    assert [(finding.score, finding.detector_score) for finding in stored] == [
+        (0.2, 0.1 + 0.2),
+        (0.1 + 0.2, None),
+        (0.1 + 0.2, None),
+    ]
+
+
+def test_detections_without_false_positive_reduction_are_written_as_before_it(
+    database: Database, add_series: AddSeries
+) -> None:
+    series = add_series("a")
+    Detections(database).write(series.id, "v1", detections_of(20))
+    schema = pq.read_schema(database.project.detections_folder / "v1" / f"{series.id}.parquet")
+    (finding, *_) = json.loads(schema.metadata[b"lens"])["findings"]
+    assert finding.keys() == {"expert", "box", "score", "expert_scores", "slices"}
 
 
 def test_counts_are_of_all_series_of_one_model(database: Database, add_series: AddSeries) -> None:

@@ -4,16 +4,23 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from lens_engine.checkpoint_card import DEMO_NOTICE, CheckpointCard, TrainedOn, demo_checkpoint_folder
+from lens_engine.checkpoint_card import DEMO_NOTICE, CheckpointCard, NetworkKind, TrainedOn, demo_checkpoint_folder
 from lens_engine.errors import CheckpointError, StoreError
+from lens_engine.model_folder import REDUCTION_NAME
 from lens_engine.store.database import Database
 from lens_engine.store.model_versions import Models, register_demo_model
 
 
-def checkpoint(folder: Path, weights: bytes = b"weights", trained_on: TrainedOn = TrainedOn.PATIENTS) -> Path:
+def checkpoint(
+    folder: Path,
+    weights: bytes = b"weights",
+    trained_on: TrainedOn = TrainedOn.PATIENTS,
+    network: NetworkKind = NetworkKind.DETECTOR,
+) -> Path:
     folder.mkdir()
     (folder / "weights.safetensors").write_bytes(weights)
     card = CheckpointCard(
+        network=network,
         experts=("universal", "lung"),
         trained_on=trained_on,
         notice=DEMO_NOTICE if trained_on is TrainedOn.PHANTOMS else "",
@@ -33,6 +40,47 @@ def test_registered_model_is_a_copy_with_its_lineage(database: Database, tmp_pat
     assert second.experts == ("universal", "lung")
     assert models.all() == (first, second)
     assert sorted(path.name for path in database.project.models_folder.iterdir()) == ["v1", "v2"]
+
+
+def reduction(folder: Path, weights: bytes = b"second") -> Path:
+    return checkpoint(folder, weights, network=NetworkKind.FALSE_POSITIVE_REDUCTION)
+
+
+def test_the_false_positive_reduction_of_a_run_is_part_of_the_version(database: Database, tmp_path: Path) -> None:
+    run = checkpoint(tmp_path / "run")
+    reduction(run / REDUCTION_NAME)
+    record = Models(database).register(run)
+    assert record.reduction == record.folder / REDUCTION_NAME
+    assert (record.reduction / "weights.safetensors").read_bytes() == b"second"
+    assert Models(database).get("v1") == record
+    assert Models(database).register(run) == record
+
+
+def test_a_detector_with_another_reduction_or_none_is_another_version(database: Database, tmp_path: Path) -> None:
+    models, detector = Models(database), checkpoint(tmp_path / "one")
+    plain = models.register(detector)
+    first = models.register(detector, reduction=reduction(tmp_path / "first"))
+    second = models.register(detector, reduction=reduction(tmp_path / "second", b"third"))
+    assert [record.version for record in (plain, first, second)] == ["v1", "v2", "v3"]
+    assert plain.reduction is None
+    assert (plain.not_inherited, "v2 finds" in first.not_inherited) == ("", True)
+    assert models.all() == (plain, first, second)
+
+
+def test_a_version_without_reduction_does_not_take_that_of_a_process_that_died(
+    database: Database, tmp_path: Path
+) -> None:
+    reduction(checkpoint(database.project.models_folder / "v1") / REDUCTION_NAME)
+    assert Models(database).register(checkpoint(tmp_path / "one")).reduction is None
+
+
+def test_a_damaged_reduction_is_refused_and_leaves_nothing(database: Database, tmp_path: Path) -> None:
+    run = checkpoint(tmp_path / "run")
+    (reduction(run / REDUCTION_NAME) / "weights.safetensors").write_bytes(b"changed")
+    with pytest.raises(CheckpointError, match=rf"{REDUCTION_NAME}.*The card says"):
+        Models(database).register(run)
+    assert Models(database).all() == ()
+    assert list(database.project.models_folder.iterdir()) == []
 
 
 def test_registering_the_same_checkpoint_again_gives_the_same_version(database: Database, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.inference.whole_volume import EXACT, InferenceSettings
 from lens_engine.errors import ConfigError
 from lens_engine.io.atomic_files import write_text_atomically
+from lens_engine.model_folder import REDUCTION_NAME
 from lens_training.detector.fit import fit
 from lens_training.detector.initial import RESEARCH_NOTICE, new_model
 from lens_training.detector.run import Run
@@ -35,7 +36,6 @@ from lens_training.running.stopping import StopSignal
 from lens_training.running.world import ALONE, World
 
 RECIPE_FILE = "recipe.yaml"
-FPR_FOLDER = "false-positive-reduction"
 HUB = "hub"
 """What `--weights` is called for weights from the hub of torchvision."""
 RANDOM = "none"
@@ -168,7 +168,7 @@ def _train_network(
     recipe = run.recipe.false_positive_reduction
     if recipe is None:
         return None
-    folder = run.folder / FPR_FOLDER
+    folder = run.folder / REDUCTION_NAME
     folder.mkdir(exist_ok=True)
     published = None if run.fpr_weights in {None, RANDOM} else Path(str(run.fpr_weights))
     network = new_network(recipe.size.config(model.config), run.seed, published)

@@ -1,6 +1,6 @@
 """New scores for findings: how likely the network thinks each is a lesion, alone or averaged with the detector's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.false_positive_reduction.patches import PatchCutter, by_depth
-from lens_engine.findings import Finding
+from lens_engine.findings import FUSED, Finding
+from lens_engine.proposals import SeriesDetections
 from lens_engine.volume import Volume
 
 PATCHES_AT_ONCE = 32
+
+Progress = Callable[[int, int], None]
+"""Told how many findings are judged, and of how many."""
 
 
 class ScoreRule(StrEnum):
@@ -23,6 +27,19 @@ class ScoreRule(StrEnum):
     """Mean of the detector's and the network's (LENS Eq. 4)."""
     ALONE = "alone"
     """The network's only."""
+
+
+def reduce_in_series(
+    network: FprNetwork, volume: Volume, found: SeriesDetections, on_progress: Progress | None = None
+) -> SeriesDetections:
+    """Return what a detector found in a series with the final scores of its fused findings, best first (LENS Eq. 4).
+
+    The network has learned from fused findings only: those of single experts, and all 2D boxes, stay as they are.
+    """
+    of_experts = tuple(finding for finding in found.findings if finding.expert != FUSED)
+    fused = [finding for finding in found.findings if finding.expert == FUSED]
+    final = rescored(fused, lesion_probabilities(network, volume, fused, on_progress=on_progress))
+    return replace(found, findings=of_experts + tuple(sorted(final, key=lambda finding: -finding.score)))
 
 
 def reduce_false_positives(
@@ -45,6 +62,7 @@ def lesion_probabilities(
     *,
     batch: int = PATCHES_AT_ONCE,
     dtype: torch.dtype = torch.float32,
+    on_progress: Progress | None = None,
 ) -> NDArray[np.float64]:
     """Return how likely each finding is a lesion, in [0, 1], (n,).
 
@@ -70,6 +88,8 @@ def lesion_probabilities(
         with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
             maps = network.trunk(voxels)
         probabilities[numbers] = network.judge(maps, places).double().sigmoid().cpu().numpy()
+        if on_progress is not None:
+            on_progress(start + len(numbers), len(order))
     return probabilities
 
 
@@ -78,11 +98,11 @@ def rescored(
 ) -> tuple[Finding, ...]:
     """Return the findings with scores by the rule, in their order.
 
-    The 3D score alone changes. The scores of the cross-sections and of the experts stay what the detector said: nobody
-    has looked at them again.
+    The 3D score alone changes, and the detector's is kept beside it. The scores of the cross-sections and of the
+    experts stay what the detector said: nobody has looked at them again.
     """
     return tuple(
-        replace(finding, score=_score(finding.score, float(probability), rule))
+        replace(finding, score=_score(finding.score, float(probability), rule), detector_score=finding.score)
         for finding, probability in zip(findings, probabilities, strict=True)
     )
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,9 +8,11 @@ from lens_engine.detector.false_positive_reduction.rescoring import (
     ScoreRule,
     lesion_probabilities,
     reduce_false_positives,
+    reduce_in_series,
     rescored,
 )
 from lens_engine.findings import FUSED, Finding, SliceBox
+from lens_engine.proposals import Proposals, SeriesDetections
 
 
 @pytest.fixture
@@ -31,6 +35,7 @@ def test_the_score_is_the_mean_of_both_and_nothing_else_changes(tiny_network, ma
     )
     for before, after in zip(findings, new, strict=True):
         assert (after.box, after.slices, after.expert_scores) == (before.box, before.slices, before.expert_scores)
+        assert (before.detector_score, after.detector_score) == (None, before.score)
 
 
 def test_the_network_alone_can_score(findings):
@@ -67,3 +72,38 @@ def test_half_precision_stays_close(tiny_network, make_volume, findings):
 
 def test_no_findings_stay_none(tiny_network, make_volume):
     assert reduce_false_positives(tiny_network, make_volume(9), ()) == ()
+
+
+@pytest.fixture
+def detections(findings) -> SeriesDetections:
+    """Return what a detector says whose expert and fusion find the same."""
+    proposals = Proposals(
+        experts=("universal", FUSED),
+        grid_spacing_mm=4.0,
+        slice_spacing_mm=5.0,
+        expert_index=np.zeros(1, np.int16),
+        grid_index=np.zeros(1, np.int32),
+        boxes=np.zeros((1, 4), np.float32),
+        scores=np.zeros(1, np.float32),
+        embeddings=np.zeros((0, 4), np.float32),
+    )
+    return SeriesDetections(proposals, (*(replace(finding, expert="universal") for finding in findings), *findings))
+
+
+def test_in_a_series_the_fused_findings_alone_are_judged_again_and_come_best_first(
+    tiny_network, make_volume, findings, detections
+):
+    volume = make_volume(9)
+    reduced = reduce_in_series(tiny_network, volume, detections)
+    assert reduced.proposals is detections.proposals
+    assert reduced.findings[:5] == detections.findings[:5]
+    scores = [finding.score for finding in reduced.findings[5:]]
+    assert scores == sorted(scores, reverse=True)
+    final = {finding.box: finding for finding in reduce_false_positives(tiny_network, volume, findings)}
+    assert {finding.box: finding for finding in reduced.findings[5:]} == final
+
+
+def test_the_progress_of_a_series_counts_its_fused_findings(tiny_network, make_volume, detections):
+    told = []
+    reduce_in_series(tiny_network, make_volume(9), detections, lambda *progress: told.append(progress))
+    assert told == [(5, 5)]
