@@ -41,19 +41,19 @@ class DeepLesionRow:
     line
         Line of the table, from 1, the header being the first.
     series_name
-        `000001_01_01`.
+        The name of the folder with its slices, such as `000001_01_01`.
     key_slice
         Slice number in the series, from 1.
     box
         `(x1, y1, x2, y2)`, voxel edges from 0 (converted); 5 pixels wider than the measurement on every side.
     diameters_px
-        Long, short; pixels.
+        The long and the short diameter in pixels.
     first_slice, last_slice
         Slice numbers of the context around the lesion, inclusive.
     spacing_mm
-        x, y and the slice interval; the last may be NaN.
+        Distance of pixels along x, along y, and of slices; the last may be NaN.
     image_size
-        Columns, rows.
+        Number of columns, then of rows.
     """
 
     line: int
@@ -74,7 +74,7 @@ class DeepLesionRow:
 
     @property
     def diameters_mm(self) -> tuple[float, float]:
-        """Long, short; in plane, where DeepLesion's pixels are square."""
+        """The long and the short diameter; both lie in plane, where DeepLesion's pixels are square."""
         long_px, short_px = self.diameters_px
         return long_px * self.spacing_mm[0], short_px * self.spacing_mm[0]
 
