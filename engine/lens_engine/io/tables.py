@@ -21,7 +21,7 @@ from lens_engine.io.atomic_files import write_text_atomically
 SHOWN_CHARACTERS = 60
 """Longer cells and headers are cut in messages."""
 
-_QUOTED_CELL = re.compile(r'"(?<![^,]")[^"]*(?:""[^"]*)*"(?![^,])')
+_QUOTED_CELL = re.compile(r'"(?<![^,\n]")[^"\n]*(?:""[^"\n]*)*"(?![^,\n])')
 """A cell in quotation marks, between two commas or ends of the line. The first character is no assertion, for speed."""
 
 _KINDS = {int: "whole number", float: "number"}
@@ -56,16 +56,16 @@ def read_text_table(path: Path, columns: Sequence[str]) -> TextTable:
     """
     import pandas as pd
 
-    header, *content = _text(path).split("\n")
-    width = _count_cells(header)
+    text = _text(path)
+    header, *content = text.split("\n")
+    width, *counts = _cells_in_lines(text)
     if width is None:
         raise _refuse_columns(path, f"{path.name} has a broken header: {_shown(header)}", columns)
     rows: dict[int, str] = {}
     broken: dict[int, str] = {}
-    for number, line in enumerate(content, start=2):
+    for number, (line, count) in enumerate(zip(content, counts, strict=True), start=2):
         if not line or line.isspace():
             continue
-        count = _count_cells(line)
         if count == width:
             rows[number] = line
         elif count is None:
@@ -190,10 +190,10 @@ def _text(path: Path) -> str:
     return text
 
 
-def _count_cells(line: str) -> int | None:
-    """Return how many cells a line has; None where its quotation marks do not stand around whole cells."""
-    bare = _QUOTED_CELL.sub("", line) if '"' in line else line
-    return None if '"' in bare else bare.count(",") + 1
+def _cells_in_lines(text: str) -> list[int | None]:
+    """Return how many cells each line has; None where its quotation marks do not stand around whole cells."""
+    bare = _QUOTED_CELL.sub("", text)
+    return [None if '"' in line else line.count(",") + 1 for line in bare.split("\n")]
 
 
 def _check_columns(path: Path, names: Sequence[str], columns: Sequence[str]) -> None:
