@@ -53,6 +53,11 @@ def test_contributions_are_imported_fast_and_without_qt() -> None:
     assert has_qt == "False"
 
 
+def test_pandas_is_not_imported_before_a_table_is_read() -> None:
+    code = "import sys; import lens_napari.application, lens_napari.contributions; print('pandas' in sys.modules)"
+    assert in_fresh_process(code) == "False"
+
+
 def test_the_whole_viewer_never_imports_torch() -> None:
     code = (
         "import sys; import lens_napari.application, lens_napari.commands, lens_napari.open_project; "

@@ -170,16 +170,6 @@ class Matches:
         )
 
 
-def evaluate(
-    predictions: Mapping[str, NDArray[np.floating]],
-    truths: Mapping[str, NDArray[np.floating]],
-    overlap: Overlap = Overlap.IOBB,
-    threshold: float = HIT_THRESHOLD,
-) -> FrocCurve:
-    """Return the FROC curve of 3D predictions; parameters and errors are those of `match`."""
-    return match(predictions, truths, overlap, threshold).curve()
-
-
 def match(
     predictions: Mapping[str, NDArray[np.floating]],
     truths: Mapping[str, NDArray[np.floating]],

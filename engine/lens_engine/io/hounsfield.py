@@ -14,7 +14,7 @@ HIGHEST_HU = 32767
 AIR_HU = -500
 """A CT of a patient has voxels below this: lung, bowel gas or the air around."""
 WATER_HU = 0
-"""... and voxels above this."""
+"""A CT of a patient has voxels above this: all soft tissue."""
 
 
 def canonical_hounsfield(
@@ -27,7 +27,7 @@ def canonical_hounsfield(
     planes
         The planes `[j, i]` in the order of k; an array of all of them, or an iterator that reads one after the other.
     geometry
-        Of the canonical volume.
+        The geometry of the canonical volume.
     """
     canonical = np.empty(geometry.shape, dtype=np.int16)
     notes = _convert(planes, geometry.to_source(canonical))

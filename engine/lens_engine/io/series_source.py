@@ -1,7 +1,6 @@
 """Where the files of a series are, and what a look at their headers says about it.
 
-Import these names from `lens_engine.io.series`; this module exists so that the readers of the single formats can share
-them.
+The readers of all formats share these names. They stand apart from `lens_engine.io.series`, which calls those readers.
 """
 
 import re

@@ -121,117 +121,76 @@ class Anatomy:
 
 
 def draw_anatomy(rng: np.random.Generator) -> Anatomy:
-    """Draw one patient."""
+    """Draw one patient.
+
+    The order in which the organs are drawn is a part of `patient.GENERATOR_VERSION`: with another order a seed would
+    give another patient.
+    """
     fat = float(rng.uniform(9, 24))
     scale = float(rng.uniform(0.95, 1.06) - 0.0015 * (fat - 9))
     jitter = _Jitter(rng)
-    chest, belly = 128 + jitter(2), 134 + jitter(3)
-    cavity = Shell(
-        (
-            (-6, 20),
-            (0, 52),
-            (8, 76),
-            (20, 97),
-            (38, 113),
-            (62, 124),
-            (95, chest),
-            (230, chest),
-            (330, belly),
-            (480, belly - 6),
-        ),
-        aspect=1.42,
-        exponent=2.3,
-        centre_y=-6,
-    )
-    muscle = Shell(
-        ((0, 156), (40, 152), (90, 145), (150, 141), (230, 140), (330, 144), (480, 141)),
-        aspect=1.40,
-        exponent=2.4,
-        centre_y=1,
-    )
-    body = Shell(
-        tuple((z, min(width + fat, 171.0)) for z, width in muscle.knots), aspect=1.38, exponent=2.4, centre_y=1
-    )
+    cavity = _cavity(jitter)
     diaphragm = Diaphragm(right_top=206 + jitter(5), left_top=220 + jitter(5))
     skeleton = draw_skeleton(rng, cavity)
-    heart = Ellipsoid(
-        (22 + jitter(3), -28, 178), (62 + jitter(4), 47 + jitter(3), 52), turn_degrees=28, ripple=jitter.ripple(2, 90)
-    )
+    heart = _heart(jitter)
     arteries, veins, pulmonary = _great_vessels(jitter)
     mediastinum = Mediastinum(2 + jitter(2), 33 + jitter(2))
-    lungs = tuple(
-        Overlay(
-            parts=(cavity,),
-            holes=(mediastinum, heart, Grown(diaphragm, -2.8), skeleton.spine_hull, *pulmonary[1:2], arteries[0]),
-            gap_mm=3.5,
-            limits=((-140.0, -110.0, 0.0), (0.0, 95.0, 330.0))
-            if side < 0
-            else ((0.0, -110.0, 0.0), (140.0, 95.0, 330.0)),
-        )
-        for side in (-1, 1)
-    )
+    beside_lungs = (mediastinum, heart, Grown(diaphragm, -2.8), skeleton.spine_hull, pulmonary[1], arteries[0])
+    lungs = _lungs(cavity, beside_lungs)
     liver = _liver(jitter, cavity, diaphragm)
-    spleen = Overlay(
-        (Ellipsoid((92 + jitter(3), 36, 290 + jitter(6)), (27, 44, 50), 20, jitter.ripple(2, 60)), cavity, diaphragm),
-        gap_mm=4,
-    )
-    stomach = Overlay(
-        (
-            Union(
-                (
-                    Ellipsoid((58 + jitter(4), -12, 272), (36, 42, 42), 10, jitter.ripple(2, 60)),
-                    Ellipsoid((30, -48, 318 + jitter(5)), (46, 26, 30), -10, jitter.ripple(2, 60)),
-                ),
-                20,
-            ),
-            cavity,
-            diaphragm,
-        ),
-        holes=(liver, spleen),
-        gap_mm=3,
-    )
-    kidneys = (
-        Ellipsoid((-62 + jitter(3), 44, 366 + jitter(6)), (28, 25, 54), 35, jitter.ripple(1.2, 40)),
-        Ellipsoid((64 + jitter(3), 42, 354 + jitter(6)), (28, 25, 55), -35, jitter.ripple(1.2, 40)),
-    )
-    bowel = _bowel(rng, jitter, (liver, spleen, stomach, *kidneys))
+    spleen = _spleen(jitter, cavity, diaphragm)
     return Anatomy(
         scale=scale,
         fat_mm=fat,
-        body=body,
-        muscle_wall=muscle,
+        body=_body(fat),
+        muscle_wall=_MUSCLE_WALL,
         cavity=cavity,
         diaphragm=diaphragm,
-        lungs=(lungs[0], lungs[1]),
+        lungs=lungs,
         heart=heart,
-        heart_chambers=(
-            Ellipsoid((46, -28, 188), (30, 21, 33), 28),
-            Ellipsoid((4, -46, 184), (30, 17, 34), 20),
-            Ellipsoid((18, -2, 158), (28, 14, 20), 0),
-            Ellipsoid((-22, -24, 172), (20, 22, 30), 0),
-        ),
-        muscles=_muscles(jitter),
-        fat_pads=(
-            Ellipsoid((-122, -12, 44), (17, 36, 44), 0, jitter.ripple(3, 40)),
-            Ellipsoid((122, -12, 44), (17, 36, 44), 0, jitter.ripple(3, 40)),
-        ),
+        heart_chambers=_HEART_CHAMBERS,
+        muscles=_muscles(),
         arteries=arteries,
         veins=veins,
         pulmonary_trunks=pulmonary,
+        oesophagus=_OESOPHAGUS,
+        liver=liver,
+        spleen=spleen,
+        stomach=_stomach(jitter, cavity, diaphragm, (liver, spleen)),
+        kidneys=_kidneys(jitter),
+        pancreas=_PANCREAS,
+        bowel=(*_colon(rng, jitter), _DUODENUM, *_small_bowel(rng)),
+        fat_pads=_fat_pads(jitter),
         lung_vessels=_lung_vessels(rng, lungs),
         airways=_airways(rng, lungs),
-        oesophagus=Tube(((2, 27, -10), (4, 29, 120), (10, 24, 200), (26, 14, 250)), (7, 7, 8, 8)),
-        liver=liver,
         liver_vessels=_liver_vessels(rng, liver),
         gallbladder=Ellipsoid((-48 + jitter(4), -46 + jitter(4), 350), (13, 19, 24), 25),
-        spleen=spleen,
-        stomach=stomach,
-        kidneys=kidneys,
-        pancreas=Tube(((-32, -6, 362), (-22, -14, 340), (8, -20, 328), (40, 2, 318), (70, 14, 306)), (14, 12, 9, 9, 8)),
-        bowel=bowel,
         mesenteric_vessels=_mesenteric_vessels(rng),
         skeleton=skeleton,
     )
+
+
+_MUSCLE_WALL = Shell(
+    ((0, 156), (40, 152), (90, 145), (150, 141), (230, 140), (330, 144), (480, 141)),
+    aspect=1.40,
+    exponent=2.4,
+    centre_y=1,
+)
+_HEART_CHAMBERS = (
+    Ellipsoid((46, -28, 188), (30, 21, 33), 28),
+    Ellipsoid((4, -46, 184), (30, 17, 34), 20),
+    Ellipsoid((18, -2, 158), (28, 14, 20), 0),
+    Ellipsoid((-22, -24, 172), (20, 22, 30), 0),
+)
+"""Left and right ventricle, left and right atrium."""
+_OESOPHAGUS = Tube(((2, 27, -10), (4, 29, 120), (10, 24, 200), (26, 14, 250)), (7, 7, 8, 8))
+_PANCREAS = Tube(((-32, -6, 362), (-22, -14, 340), (8, -20, 328), (40, 2, 318), (70, 14, 306)), (14, 12, 9, 9, 8))
+_DUODENUM = Bowel(
+    Tube(((-26, -34, 322), (-42, -14, 336), (-44, 2, 366), (-30, 10, 396), (8, 4, 400), (34, -8, 370)), (12,) * 6),
+    wall_mm=3,
+    content_hu=15,
+    has_gas=False,
+)
 
 
 class _Jitter:
@@ -245,6 +204,31 @@ class _Jitter:
 
     def ripple(self, amplitude_mm: float, wavelength_mm: float) -> Ripple:
         return Ripple.draw(self._rng, amplitude_mm, wavelength_mm)
+
+
+def _body(fat_mm: float) -> Shell:
+    """Return the skin: the muscle wall under a layer of fat, no wider than the table."""
+    knots = tuple((z, min(width + fat_mm, 171.0)) for z, width in _MUSCLE_WALL.knots)
+    return Shell(knots, aspect=1.38, exponent=2.4, centre_y=1)
+
+
+def _cavity(jitter: _Jitter) -> Shell:
+    chest, belly = 128 + jitter(2), 134 + jitter(3)
+    dome = ((-6, 20), (0, 52), (8, 76), (20, 97), (38, 113), (62, 124))
+    knots = (*dome, (95, chest), (230, chest), (330, belly), (480, belly - 6))
+    return Shell(knots, aspect=1.42, exponent=2.3, centre_y=-6)
+
+
+def _heart(jitter: _Jitter) -> Ellipsoid:
+    centre, radii = (22 + jitter(3), -28, 178), (62 + jitter(4), 47 + jitter(3), 52)
+    return Ellipsoid(centre, radii, turn_degrees=28, ripple=jitter.ripple(2, 90))
+
+
+def _lungs(cavity: Shell, holes: tuple[Shape, ...]) -> tuple[Overlay, Overlay]:
+    """Return the right and the left lung: the cavity beside everything that lies between them and below."""
+    right: Bounds = ((-140.0, -110.0, 0.0), (0.0, 95.0, 330.0))
+    left: Bounds = ((0.0, -110.0, 0.0), (140.0, 95.0, 330.0))
+    return Overlay((cavity,), holes, 3.5, right), Overlay((cavity,), holes, 3.5, left)
 
 
 def _great_vessels(jitter: _Jitter) -> tuple[tuple[Tube, ...], tuple[Tube, ...], tuple[Tube, ...]]:
@@ -296,7 +280,7 @@ def _great_vessels(jitter: _Jitter) -> tuple[tuple[Tube, ...], tuple[Tube, ...],
     return (aorta, *iliacs, *arch_branches, *abdominal), veins, pulmonary
 
 
-def _muscles(jitter: _Jitter) -> tuple[Shape, ...]:
+def _muscles() -> tuple[Shape, ...]:
     result: list[Shape] = []
     for side in (-1, 1):
         result += [
@@ -328,6 +312,32 @@ def _liver(jitter: _Jitter, cavity: Shell, diaphragm: Diaphragm) -> Overlay:
             Ellipsoid((-4, 52, 280), (30, 34, 160)),
         ),
         gap_mm=3,
+    )
+
+
+def _spleen(jitter: _Jitter, cavity: Shell, diaphragm: Diaphragm) -> Overlay:
+    spleen = Ellipsoid((92 + jitter(3), 36, 290 + jitter(6)), (27, 44, 50), 20, jitter.ripple(2, 60))
+    return Overlay((spleen, cavity, diaphragm), gap_mm=4)
+
+
+def _stomach(jitter: _Jitter, cavity: Shell, diaphragm: Diaphragm, neighbours: tuple[Shape, ...]) -> Overlay:
+    fundus = Ellipsoid((58 + jitter(4), -12, 272), (36, 42, 42), 10, jitter.ripple(2, 60))
+    antrum = Ellipsoid((30, -48, 318 + jitter(5)), (46, 26, 30), -10, jitter.ripple(2, 60))
+    return Overlay((Union((fundus, antrum), 20), cavity, diaphragm), neighbours, gap_mm=3)
+
+
+def _kidneys(jitter: _Jitter) -> tuple[Ellipsoid, Ellipsoid]:
+    return (
+        Ellipsoid((-62 + jitter(3), 44, 366 + jitter(6)), (28, 25, 54), 35, jitter.ripple(1.2, 40)),
+        Ellipsoid((64 + jitter(3), 42, 354 + jitter(6)), (28, 25, 55), -35, jitter.ripple(1.2, 40)),
+    )
+
+
+def _fat_pads(jitter: _Jitter) -> tuple[Shape, ...]:
+    """Return the fat of both armpits."""
+    return (
+        Ellipsoid((-122, -12, 44), (17, 36, 44), 0, jitter.ripple(3, 40)),
+        Ellipsoid((122, -12, 44), (17, 36, 44), 0, jitter.ripple(3, 40)),
     )
 
 
@@ -363,34 +373,33 @@ def _mesenteric_vessels(rng: np.random.Generator) -> tuple[Capsule, ...]:
     return grow_tree(rng, (2.0, -6.0, 380.0), draw_points_inside(rng, space, 44, 4), 1.0, 3.5)
 
 
-def _bowel(rng: np.random.Generator, jitter: _Jitter, organs: tuple[Shape, ...]) -> tuple[Bowel, ...]:
-    def colon(points: tuple[Point, ...], radius: float) -> Bowel:
+def _colon(rng: np.random.Generator, jitter: _Jitter) -> tuple[Bowel, ...]:
+    """Draw the ascending, the descending and the transverse colon."""
+
+    def part(points: tuple[Point, ...], radius: float) -> Bowel:
         moved = tuple((x + jitter(3), y + jitter(3), z) for x, y, z in points)
         radii = tuple(float(radius * rng.uniform(0.8, 1.2)) for _ in moved)
         return Bowel(Tube(moved, radii), 2.5, float(rng.uniform(0, 60)), has_gas=True)
 
-    loops = [
-        colon(((-98, 6, 372), (-102, 4, 400), (-100, 0, 430), (-98, -2, 460), (-96, -4, 500)), 21),
-        colon(((104, 26, 318), (108, 28, 360), (106, 26, 400), (106, 22, 440), (104, 14, 500)), 15),
-        colon(((-92, -30, 372), (-52, -62, 388), (0, -70, 398), (52, -62, 376), (98, -2, 316)), 18),
-        Bowel(
-            Tube(
-                ((-26, -34, 322), (-42, -14, 336), (-44, 2, 366), (-30, 10, 396), (8, 4, 400), (34, -8, 370)), (12,) * 6
-            ),
-            3,
-            15,
-            False,
-        ),
-    ]
-    oral_contrast = rng.random() < 0.4
-    for _ in range(22):
-        centre = np.array([rng.uniform(-78, 82), rng.uniform(-64, -2), rng.uniform(374, 486)])
-        steps = rng.normal(0, 1, (4, 3)) * (20, 12, 12)
-        steps[:, 0] += rng.choice([-1, 1]) * 12
-        path = centre + np.cumsum(steps, axis=0)
-        path = np.clip(path, (-88, -74, 362), (90, 6, 500))
-        radius = float(rng.uniform(9, 13))
-        content = float(rng.uniform(140, 260)) if oral_contrast and rng.random() < 0.7 else float(rng.uniform(5, 35))
-        points = tuple((float(x), float(y), float(z)) for x, y, z in path)
-        loops.append(Bowel(Tube(points, (radius,) * len(points)), 2.6, content, bool(rng.random() < 0.15)))
-    return tuple(loops)
+    return (
+        part(((-98, 6, 372), (-102, 4, 400), (-100, 0, 430), (-98, -2, 460), (-96, -4, 500)), 21),
+        part(((104, 26, 318), (108, 28, 360), (106, 26, 400), (106, 22, 440), (104, 14, 500)), 15),
+        part(((-92, -30, 372), (-52, -62, 388), (0, -70, 398), (52, -62, 376), (98, -2, 316)), 18),
+    )
+
+
+def _small_bowel(rng: np.random.Generator) -> tuple[Bowel, ...]:
+    has_contrast = bool(rng.random() < 0.4)
+    return tuple(_loop(rng, has_contrast) for _ in range(22))
+
+
+def _loop(rng: np.random.Generator, has_contrast: bool) -> Bowel:
+    """Draw a winding piece of the small bowel; contrast medium that was drunk has reached most pieces."""
+    centre = np.array([rng.uniform(-78, 82), rng.uniform(-64, -2), rng.uniform(374, 486)])
+    steps = rng.normal(0, 1, (4, 3)) * (20, 12, 12)
+    steps[:, 0] += rng.choice([-1, 1]) * 12
+    path = np.clip(centre + np.cumsum(steps, axis=0), (-88, -74, 362), (90, 6, 500))
+    radius = float(rng.uniform(9, 13))
+    content = float(rng.uniform(140, 260)) if has_contrast and rng.random() < 0.7 else float(rng.uniform(5, 35))
+    points = tuple((float(x), float(y), float(z)) for x, y, z in path)
+    return Bowel(Tube(points, (radius,) * len(points)), 2.6, content, has_gas=bool(rng.random() < 0.15))

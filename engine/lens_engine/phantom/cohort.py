@@ -96,7 +96,7 @@ class CohortReport:
 
     @property
     def labelled_count(self) -> int:
-        """Those of them that the annotations show."""
+        """Lesions that the annotations show, counted in each series."""
         return sum(lesion.is_labelled for series in self.series for lesion in series.lesions)
 
 

@@ -13,11 +13,13 @@ from lens_engine.phantom.tissues import Phase, Tissue, hu_of
 from lens_engine.phantom.vessels import draw_points_inside
 
 SMALLEST_MM, LARGEST_MM = 7.0, 40.0
-"""Range of the longest diameter."""
+"""Between these lies the longest diameter of every lesion."""
 NORMAL_NODE_MM = 8.0
 """Nodes with a shorter short axis are healthy."""
 KEEP_APART_MM = 8.0
+"""Least gap between the surfaces of two lesions."""
 TRIES = 40
+"""How many places are drawn for a lesion before it is given up."""
 
 
 class LesionType(StrEnum):
@@ -45,8 +47,10 @@ class LesionPlan:
 
     Attributes
     ----------
+    key
+        The same for this lesion in all studies of its patient.
     centre
-        In the body frame.
+        Its place in the body frame.
     diameters_mm
         Longest diameter in each study.
     proportions

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class RecistMarks:
-    """Two diameters.
+    """The two diameters that a reader would draw on one slice.
 
     Attributes
     ----------
     ends
-        x11, y11, x12, y12, x21, y21, x22, y22; 0-based pixel centres; long diameter first.
+        Their ends x11, y11, x12, y12, x21, y21, x22, y22 as 0-based pixel centres, the long diameter first.
     long_pixels, short_pixels
-        Their lengths.
+        The lengths of both diameters.
     """
 
     ends: tuple[float, float, float, float, float, float, float, float]

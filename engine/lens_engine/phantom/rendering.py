@@ -30,7 +30,7 @@ class Table:
 
 
 def paint_anatomy(canvas: Canvas, anatomy: Anatomy, phase: Phase) -> None:
-    """Paint everything that is not a lesion or a distractor."""
+    """Paint everything that is neither a lesion nor a look-alike."""
     hu = {tissue: hu_of(tissue, phase) for tissue in Tissue}
     _paint_wall(canvas, anatomy, hu)
     for lung in anatomy.lungs:

@@ -42,7 +42,7 @@ class Ripple:
     waves
         Each (fx, fy, fz, px, py, pz): frequencies in radians per mm and phases.
     amplitude_mm
-        Root mean square is about half of it.
+        Height of the irregularity; the root mean square of `height` is about half of it.
     """
 
     waves: tuple[tuple[float, float, float, float, float, float], ...]

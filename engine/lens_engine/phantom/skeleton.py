@@ -21,13 +21,13 @@ class Skeleton:
     spine
         Vertebral bodies and discs as one column.
     spine_hull
-        Body and arches together, wrapped; lungs stay outside.
-    arches, processes
-        Pedicles and laminae; transverse and spinous processes.
+        A wider tube around vertebral bodies and arches; the lungs stay outside it.
+    arches
+        Pedicles, laminae, transverse and spinous processes.
     ribs, cartilages
         Bony and cartilaginous part of every rib.
     first_disc_mm
-        Level of one disc; the others follow every `VERTEBRA_MM`.
+        Level z of the first disc; the others follow every `VERTEBRA_MM`.
     """
 
     spine: Tube

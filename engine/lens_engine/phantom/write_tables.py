@@ -3,7 +3,6 @@
 The csv counts pixels and slices from 1, as DeepLesion does; the pickle has inclusive whole numbers (spec 1.3 and 1.5).
 """
 
-import csv
 import json
 import math
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from lens_engine.findings import Split
 from lens_engine.io.annotations.deeplesion_csv import COLUMNS
 from lens_engine.io.annotations.imported import TestSetPart
 from lens_engine.io.annotations.manual_test_set import ManualSubVolume, rows_from_boxes, write_pickle
+from lens_engine.io.tables import write_text_table
 from lens_engine.phantom.patient import GENERATOR_VERSION, PhantomLesion, PhantomPatient, PhantomSeries
 
 BOX_MARGIN_PIXELS = 5.0
@@ -81,12 +81,8 @@ def series_name(patient: int, study: int, series: int) -> str:
 
 def write_deeplesion_csv(path: Path, scans: Sequence[TrueSeries]) -> int:
     """Write one row for every labelled lesion and return how many."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     rows = [row for scan in scans for row in _rows(scan)]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(rows)
+    write_text_table(path, COLUMNS, rows)
     return len(rows)
 
 

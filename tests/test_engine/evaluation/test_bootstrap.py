@@ -13,7 +13,7 @@ from lens_engine.evaluation.bootstrap import (
     patient_resamples,
     resampled_sensitivities,
 )
-from lens_engine.evaluation.froc import evaluate, match
+from lens_engine.evaluation.froc import match
 
 
 @given(evaluations(distinct_scores=True), st.lists(st.integers(0, 3), min_size=4, max_size=4))
@@ -22,7 +22,7 @@ def test_weighting_a_volume_equals_repeating_it(case: tuple[Volumes, Volumes], r
     weights = np.asarray([repeats[: len(truths)]])
     copies = [(name, f"{name}-{k}") for name, count in zip(truths, weights[0], strict=True) for k in range(count)]
     found, there = ({copy: content[name] for name, copy in copies} for content in (predictions, truths))
-    repeated = evaluate(found, there)
+    repeated = match(found, there).curve()
     weighted = resampled_sensitivities(match(predictions, truths), weights)[0]
     assert weighted.tolist() == pytest.approx(repeated.sensitivity_at().tolist(), nan_ok=True)
 

@@ -11,7 +11,7 @@ from support.froc_cases import Boxes, Volumes, box, evaluations, half_open, lite
 
 from lens_engine.boxes import Overlap
 from lens_engine.errors import BoxError
-from lens_engine.evaluation.froc import FALSE_POSITIVE_RATES, FrocCurve, Matches, evaluate, match, prediction_rows
+from lens_engine.evaluation.froc import FALSE_POSITIVE_RATES, FrocCurve, Matches, match, prediction_rows
 from lens_engine.findings import FUSED, Finding
 
 PUBLISHED_ROWS = {  # spec R1: sensitivity in % at the seven rates, and their printed average
@@ -43,7 +43,7 @@ def literal_sensitivity_at(rates: list[float], sensitivities: list[float], wante
 def test_the_curve_is_that_of_the_literal_rules(case: tuple[Volumes, Volumes], overlap: Overlap) -> None:
     predictions, truths = case
     rates, sensitivities = literal_froc(predictions, truths, overlap)
-    curve = evaluate(half_open(predictions), half_open(truths), overlap)
+    curve = match(half_open(predictions), half_open(truths), overlap).curve()
     assert curve.false_positives_per_volume.tolist() == rates
     assert np.array_equal(curve.sensitivity, sensitivities, equal_nan=True)
     if curve.lesions:
@@ -53,7 +53,7 @@ def test_the_curve_is_that_of_the_literal_rules(case: tuple[Volumes, Volumes], o
 
 @given(evaluations())
 def test_sensitivity_never_falls_when_more_false_positives_are_allowed(case: tuple[Volumes, Volumes]) -> None:
-    curve = evaluate(half_open(case[0]), half_open(case[1]))
+    curve = match(half_open(case[0]), half_open(case[1])).curve()
     assert (np.diff(curve.false_positives_per_volume) >= 0).all()
     if curve.lesions:
         assert (np.diff(curve.sensitivity) >= 0).all()
@@ -62,80 +62,80 @@ def test_sensitivity_never_falls_when_more_false_positives_are_allowed(case: tup
 
 def test_one_box_may_find_several_lesions() -> None:
     truths = volumes(a=[box(0), box(5)])
-    curve = evaluate(volumes(a=[box(2, score=0.9)]), truths)
+    curve = match(volumes(a=[box(2, score=0.9)]), truths).curve()
     assert curve.sensitivity.tolist() == [1.0]
     assert curve.false_positives_per_volume.tolist() == [0.0]
 
 
 def test_a_second_hit_on_a_lesion_counts_neither_way() -> None:
-    curve = evaluate(volumes(a=[box(0, score=0.9), box(1, score=0.8)]), volumes(a=[box(0), box(50)]))
+    curve = match(volumes(a=[box(0, score=0.9), box(1, score=0.8)]), volumes(a=[box(0), box(50)])).curve()
     assert curve.sensitivity.tolist() == [0.5, 0.5]
     assert curve.false_positives_per_volume.tolist() == [0.0, 0.0]
 
 
 def test_an_overlap_of_exactly_the_threshold_is_a_hit() -> None:
     shares_three_of_ten, shares_less = volumes(a=[box(7, score=1)]), volumes(a=[box(7.01, score=1)])
-    assert evaluate(shares_three_of_ten, volumes(a=[box(0)])).average_sensitivity == 1.0
-    assert evaluate(shares_less, volumes(a=[box(0)])).average_sensitivity == 0.0
+    assert match(shares_three_of_ten, volumes(a=[box(0)])).curve().average_sensitivity == 1.0
+    assert match(shares_less, volumes(a=[box(0)])).curve().average_sensitivity == 0.0
 
 
 def test_of_equal_scores_the_later_entry_comes_first() -> None:
     truths = volumes(a=[box(0)], b=np.zeros((0, 6)))
-    curve = evaluate(volumes(a=[box(0, score=0.5)], b=[box(0, score=0.5)]), truths)
+    curve = match(volumes(a=[box(0, score=0.5)], b=[box(0, score=0.5)]), truths).curve()
     assert curve.false_positives_per_volume.tolist() == [0.5, 0.5]
     assert curve.sensitivity.tolist() == [0.0, 1.0]
-    within = evaluate(volumes(a=[box(0, score=0.5), box(50, score=0.5)]), volumes(a=[box(0)]))
+    within = match(volumes(a=[box(0, score=0.5), box(50, score=0.5)]), volumes(a=[box(0)])).curve()
     assert within.sensitivity.tolist() == [0.0, 1.0]
 
 
 def test_a_rate_met_exactly_gives_the_highest_sensitivity_there() -> None:
     truths = volumes(a=[box(0), box(50)], **{f"empty{i}": np.zeros((0, 6)) for i in range(7)})
     predictions = volumes(a=[box(200, score=0.9), box(0, score=0.8), box(50, score=0.7)])
-    curve = evaluate(predictions, truths)
+    curve = match(predictions, truths).curve()
     assert curve.false_positives_per_volume.tolist() == [0.125, 0.125, 0.125]
     assert curve.sensitivity_at((0.1, 0.125, 0.2)).tolist() == [0.0, 1.0, 1.0]
 
 
 def test_left_of_the_first_point_nothing_is_found_and_right_of_the_last_nothing_more() -> None:
-    curve = evaluate(volumes(a=[box(200, score=0.9), box(0, score=0.8)]), volumes(a=[box(0), box(50)]))
+    curve = match(volumes(a=[box(200, score=0.9), box(0, score=0.8)]), volumes(a=[box(0), box(50)])).curve()
     assert curve.sensitivity_at((0.99, 1, 1000)).tolist() == [0.0, 0.5, 0.5]
 
 
 @pytest.mark.parametrize("overlap", Overlap)
 def test_a_box_of_nan_is_a_false_positive(overlap: Overlap) -> None:
     broken = [float("nan"), *box(0, score=0.9)[1:]]
-    curve = evaluate(volumes(a=[broken, box(0, score=0.8)]), volumes(a=[box(0)]), overlap)
+    curve = match(volumes(a=[broken, box(0, score=0.8)]), volumes(a=[box(0)]), overlap).curve()
     assert curve.false_positives_per_volume.tolist() == [1.0, 1.0]
     assert curve.sensitivity.tolist() == [0.0, 1.0]
 
 
 @pytest.mark.parametrize("overlap", Overlap)
 def test_an_inverted_box_is_a_false_positive(overlap: Overlap) -> None:
-    curve = evaluate(volumes(a=[[10, 10, 10, 0, 0, 0, 0.9]]), volumes(a=[box(0)]), overlap)
+    curve = match(volumes(a=[[10, 10, 10, 0, 0, 0, 0.9]]), volumes(a=[box(0)]), overlap).curve()
     assert curve.false_positives_per_volume.tolist() == [1.0]
 
 
 def test_volumes_without_lesions_or_predictions_count_in_the_rate() -> None:
     truths = volumes(a=[box(0)], b=np.zeros((0, 6)), c=np.zeros((0, 6)), d=[box(0)])
-    curve = evaluate(volumes(b=[box(0, score=0.9)]), truths)
+    curve = match(volumes(b=[box(0, score=0.9)]), truths).curve()
     assert curve.false_positives_per_volume.tolist() == [0.25]
     assert (curve.volumes, curve.lesions) == (4, 2)
 
 
 def test_without_predictions_nothing_is_found() -> None:
-    curve = evaluate({}, volumes(a=[box(0)]))
+    curve = match({}, volumes(a=[box(0)])).curve()
     assert curve.sensitivity_at().tolist() == [0.0] * 7
     assert curve.average_sensitivity == 0.0
 
 
 def test_without_any_lesion_the_sensitivity_is_not_a_number() -> None:
     for predictions in ({}, volumes(a=[box(0, score=0.9)])):
-        curve = evaluate(predictions, volumes(a=np.zeros((0, 6))))
+        curve = match(predictions, volumes(a=np.zeros((0, 6)))).curve()
         assert np.isnan(curve.sensitivity_at()).all()
 
 
 def test_an_evaluation_of_no_volumes_is_not_a_number() -> None:
-    assert np.isnan(evaluate({}, {}).average_sensitivity)
+    assert np.isnan(match({}, {}).curve().average_sensitivity)
 
 
 def test_key_slices_are_evaluated_in_two_dimensions() -> None:
@@ -181,7 +181,7 @@ def test_the_published_averages_come_out_of_synthetic_predictions(row: str) -> N
             score -= 1e-5
             predictions[names[found % volume_count]].append(box(20 * (found // volume_count), score=score))
             found += 1
-    curve = evaluate(volumes(**predictions), volumes(**lesions))
+    curve = match(volumes(**predictions), volumes(**lesions)).curve()
     assert (100 * curve.sensitivity_at()).tolist() == pytest.approx(percent, abs=0.013)  # half a lesion of 4155
     assert 100 * curve.average_sensitivity == pytest.approx(average, abs=0.1)  # both sides printed rounded
 
@@ -226,9 +226,9 @@ def _rows_that_hit(matches: Matches, name: str) -> Boxes:
 @given(evaluations(distinct_scores=True))
 def test_the_larger_share_of_both_boxes_finds_at_least_as_much(case: tuple[Volumes, Volumes]) -> None:
     predictions, truths = half_open(case[0]), half_open(case[1])
-    loose = evaluate(predictions, truths, Overlap.IOBBGT)
+    loose = match(predictions, truths, Overlap.IOBBGT).curve()
     for overlap in (Overlap.IOBB, Overlap.IOGT, Overlap.IOU):
-        strict = evaluate(predictions, truths, overlap)
+        strict = match(predictions, truths, overlap).curve()
         if strict.lesions:
             assert (loose.sensitivity_at() >= strict.sensitivity_at()).all()
 

@@ -44,9 +44,9 @@ def test_a_picture_of_nothing_can_be_drawn(tmp_path: Path) -> None:
 
 def test_drawing_needs_no_display_and_no_pyplot(tmp_path: Path) -> None:
     code = (
-        "import sys; import numpy as np; from lens_engine.evaluation.froc import evaluate;"
+        "import sys; import numpy as np; from lens_engine.evaluation.froc import match;"
         "from lens_engine.evaluation.froc_figure import figure;"
-        "curve = evaluate({}, {'a': np.asarray([[0, 0, 0, 1, 1, 1.0]])});"
+        "curve = match({}, {'a': np.asarray([[0, 0, 0, 1, 1, 1.0]])}).curve();"
         f"figure({{'v1': curve}}).savefig({str(tmp_path / 'froc.png')!r});"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )

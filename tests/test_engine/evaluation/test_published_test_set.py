@@ -7,7 +7,7 @@ import pytest
 from support.froc_cases import Boxes, half_open, literal_froc
 
 from lens_engine.boxes import Overlap, from_inclusive
-from lens_engine.evaluation.froc import evaluate
+from lens_engine.evaluation.froc import match
 from lens_engine.evaluation.report import EvaluationSettings, evaluate_findings
 from lens_engine.evaluation.single_slices import match_single_slices
 from lens_engine.evaluation.truth import CaseTruth
@@ -45,7 +45,7 @@ def test_the_published_test_set_has_the_published_counts(manual_test_set: Parts)
 def test_the_published_truth_as_prediction_finds_all(manual_test_set: Parts, overlap: Overlap) -> None:
     truths = {name: from_inclusive(boxes) for part in manual_test_set.values() for name, boxes in part.items()}
     predictions = {name: np.column_stack([boxes, np.ones(len(boxes))]) for name, boxes in truths.items()}
-    curve = evaluate(predictions, truths, overlap)
+    curve = match(predictions, truths, overlap).curve()
     assert curve.sensitivity_at().tolist() == [1.0] * 7
     assert curve.false_positives_per_volume[-1] == 0
     assert (curve.volumes, curve.lesions) == (1000, 5447)
@@ -58,9 +58,9 @@ def test_centre_voxels_satisfy_iobb_and_not_iou(manual_test_set: Parts) -> None:
     for name, boxes in truths.items():
         centre = np.floor((boxes[:, :3] + boxes[:, 3:]) / 2)
         predictions[name] = np.column_stack([centre, centre + 1, np.ones(len(boxes))])
-    assert evaluate(predictions, truths, Overlap.IOBB).average_sensitivity == 1.0
-    assert evaluate(predictions, truths, Overlap.IOBBGT).average_sensitivity == 1.0
-    assert evaluate(predictions, truths, Overlap.IOU).average_sensitivity == 0.0
+    assert match(predictions, truths, Overlap.IOBB).curve().average_sensitivity == 1.0
+    assert match(predictions, truths, Overlap.IOBBGT).curve().average_sensitivity == 1.0
+    assert match(predictions, truths, Overlap.IOU).curve().average_sensitivity == 0.0
 
 
 @pytest.mark.real_data
@@ -75,7 +75,7 @@ def test_shifted_truth_scores_the_same_as_by_the_literal_rules(manual_test_set: 
     }
     for overlap in Overlap:
         rates, sensitivities = literal_froc(predictions, truths, overlap)
-        curve = evaluate(half_open(predictions), half_open(truths), overlap)
+        curve = match(half_open(predictions), half_open(truths), overlap).curve()
         assert curve.sensitivity.tolist() == sensitivities
         assert curve.false_positives_per_volume.tolist() == rates
 

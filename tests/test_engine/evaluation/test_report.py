@@ -8,7 +8,7 @@ import pytest
 from lens_engine.boxes import Overlap
 from lens_engine.errors import BoxError
 from lens_engine.evaluation.bootstrap import Interval
-from lens_engine.evaluation.froc import FrocCurve, evaluate, prediction_rows
+from lens_engine.evaluation.froc import FrocCurve, match, prediction_rows
 from lens_engine.evaluation.report import (
     CURVE_POINTS,
     CurvePoints,
@@ -66,7 +66,7 @@ def test_the_official_average_has_its_companions(report: EvaluationReport) -> No
 
 def test_the_numbers_are_those_of_the_curve(report: EvaluationReport) -> None:
     rows = {name: prediction_rows(found, FUSED) for name, found in FINDINGS.items()}
-    curve = evaluate(rows, {name: truth.boxes for name, truth in TRUTHS.items()})
+    curve = match(rows, {name: truth.boxes for name, truth in TRUTHS.items()}).curve()
     official = report.output().rules[0]
     assert list(official.sensitivities) == curve.sensitivity_at().tolist()
     assert official.average.value == curve.average_sensitivity

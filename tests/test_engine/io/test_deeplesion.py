@@ -123,7 +123,12 @@ def test_a_changed_table_is_read_again(tmp_path, write_csv):
         (",5,0,", ",9,0,", "Coarse_lesion_type is 9"),
         (",5,0,", ",lung,0,", "lung"),
         ("62.0,3", "62.0,4", "Train_Val_Test is 4"),
-        (",F,62.0,3", ",F,62.0", "argument"),
+        (",F,62.0,3", ",F,62.0", "17 cells instead of 18"),
+        (",F,62.0,3", ",F,62,0,3", "19 cells instead of 18"),
+        (",F,62.0,3", ",F,62.0,", "Train_Val_Test is empty"),
+        ('"39, 44"', '"39, 44', "quotation mark"),
+        ('"39, 44"', '"39, NaN"', "could not convert Slice_range '39, NaN' to 2 whole numbers"),
+        ('"0.7, 0.8, 2.5"', '"0.7, 0.8, inf"', "infinite number in Spacing_mm_px_ '0.7, 0.8, inf'"),
     ],
 )
 def test_a_row_that_contradicts_itself_is_named_by_its_line(old, new, message, tmp_path, write_csv):

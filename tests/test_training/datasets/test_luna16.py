@@ -105,6 +105,13 @@ def test_a_row_that_cannot_be_used_is_named_and_the_others_are_read(changes, odd
     assert reading.counts["usable nodules"] == 1
 
 
+def test_decimal_commas_make_a_row_odd_and_never_another_nodule(folder):
+    with (folder / "annotations.csv").open("a") as file:
+        file.write(f"{UID},-1,5,-20,5,3,5,8,0\n")
+    what = "annotations.csv line 3: it has 9 cells instead of 5"
+    assert only_oddity(read(folder), Oddity.BROKEN_ROW) == what
+
+
 def test_a_scan_whose_voxels_are_missing_is_named_and_its_nodules_are_counted(folder):
     save_metaimage(folder / "subset4" / "1.2.840.2.mhd", scene(), *FEET_FIRST)
     (folder / "subset3" / f"{UID}.raw").unlink()

@@ -1,17 +1,16 @@
 """Does a folder hold a data set as published? Counts beside the published ones, and every file and row that is odd."""
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from lens_engine.errors import LensError
 from lens_engine.io.atomic_files import write_text_atomically
+from lens_engine.io.tables import write_text_table
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case
 from lens_training.datasets.catalogue import PUBLISHED_COUNTS, read_dataset
@@ -158,15 +157,10 @@ def write_odd(report: CheckReport, path: Path) -> None:
     ExportError
         If the file cannot be written.
     """
-    rows = [asdict(item) for item in report.odd]
     if path.suffix.lower() == ".json":
-        write_text_atomically(path, json.dumps(rows, indent=1) + "\n")
-        return
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(OddFile)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text_atomically(path, text.getvalue())
+        write_text_atomically(path, json.dumps([asdict(item) for item in report.odd], indent=1) + "\n")
+    else:
+        write_text_table(path, [field.name for field in fields(OddFile)], [astuple(item) for item in report.odd])
 
 
 def _loaded(reading: Reading, on_progress: ProgressCallback | None) -> Reading:

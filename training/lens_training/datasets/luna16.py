@@ -3,20 +3,19 @@
 World coordinates are LPS and go through the whole direction matrix of the scan: some headers are flipped.
 """
 
-import csv
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from lens_engine.errors import AnnotationFileError, LensError
+from lens_engine.errors import LensError
 from lens_engine.findings import Split
 from lens_engine.io.images.image_files import read_image_geometry
 from lens_engine.io.series import SeriesFormat, SeriesSource
+from lens_engine.io.tables import ColumnReader, read_text_table
 from lens_engine.snapshot import Lesion
 from lens_training.datasets.case import Case, LesionFacts
 from lens_training.datasets.listing import load_scan
@@ -142,41 +141,20 @@ def _table(folder: Path, name: str) -> Path | None:
 
 def _marks(path: Path, ledger: Ledger, unknown_diameter_mm: float | None = None) -> tuple[Mark, ...]:
     """Return the rows of a table; a diameter that is not positive is replaced, or makes the row odd."""
-    marks = []
-    for line, values in _rows(path):
-        place = line_of(path.name, line)
-        try:
-            x, y, z, diameter = (float(values[name] or "") for name in COLUMNS[1:])
-        except ValueError as error:
-            ledger.skip(place, Oddity.BROKEN_ROW, str(error))
-            continue
-        if diameter <= 0 and unknown_diameter_mm is not None:
-            diameter = unknown_diameter_mm
-        if not (all(map(math.isfinite, (x, y, z, diameter))) and diameter > 0):
-            ledger.skip(place, Oddity.BROKEN_ROW, f"centre {(x, y, z)} mm, diameter {diameter} mm")
-            continue
-        marks.append(Mark((values["seriesuid"] or "").strip(), (x, y, z), diameter, line))
-    return tuple(marks)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str | None]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names = reader.fieldnames or []
-            missing = [name for name in COLUMNS if name not in names]
-            if missing:
-                raise AnnotationFileError(
-                    f"{path.name} has the columns {', '.join(names)}; missing are {', '.join(missing)}",
-                    f"The columns {', '.join(COLUMNS)} are needed",
-                    "Use the table as released",
-                )
-            for values in reader:
-                yield reader.line_num, values
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise AnnotationFileError(
-            f"{path.name} is not a text table", "A CSV file is needed", "Copy it again"
-        ) from error
+    table = read_text_table(path, COLUMNS)
+    reader = ColumnReader(table)
+    uids = reader.texts("seriesuid")
+    values = np.column_stack([reader.numbers(name) for name in COLUMNS[1:]])
+    if unknown_diameter_mm is not None:
+        values[values[:, 3] <= 0, 3] = unknown_diameter_mm
+    is_nodule = np.isfinite(values).all(axis=1) & (values[:, 3] > 0)
+    reader.refuse(
+        ~is_nodule, lambda row: f"centre {tuple(values[row, :3].tolist())} mm, diameter {float(values[row, 3])} mm"
+    )
+    for line, what in reader.problems.items():
+        ledger.skip(line_of(path.name, line), Oddity.BROKEN_ROW, what)
+    marks = zip(uids, values.tolist(), table.lines, reader.is_sound, strict=True)
+    return tuple(Mark(uid, (x, y, z), diameter, line) for uid, (x, y, z, diameter), line, is_sound in marks if is_sound)
 
 
 def _scans(folder: Path, ledger: Ledger) -> dict[str, Path]:

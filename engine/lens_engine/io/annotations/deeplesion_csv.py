@@ -4,15 +4,17 @@ The table's pixels are continuous and count from 1 at the centre of the first pi
 they become voxel edges from 0: minus 1 for the count, plus 0.5 from centre to edge, so `edge = number - 0.5`.
 """
 
-import csv
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lens_engine.errors import AnnotationFileError
 from lens_engine.findings import Box2D, Split
+from lens_engine.io.tables import ColumnReader, read_text_table
 
 FILE_NAME = "DL_info.csv"
 
@@ -25,6 +27,7 @@ COLUMNS = (
 LESION_TYPES = ("bone", "abdomen", "mediastinum", "liver", "lung", "kidney", "soft tissue", "pelvis")
 """Names of the values 1 to 8 of `Coarse_lesion_type`; -1 is unlabelled."""
 
+_TYPES: dict[int, str | None] = {-1: None, **dict(enumerate(LESION_TYPES, start=1))}
 _SPLITS = {1: Split.TRAIN, 2: Split.VAL, 3: Split.TEST}
 _ROUNDING_PIXELS = 1.0
 
@@ -38,19 +41,19 @@ class DeepLesionRow:
     line
         Line of the table, from 1, the header being the first.
     series_name
-        `000001_01_01`.
+        The name of the folder with its slices, such as `000001_01_01`.
     key_slice
         Slice number in the series, from 1.
     box
         `(x1, y1, x2, y2)`, voxel edges from 0 (converted); 5 pixels wider than the measurement on every side.
     diameters_px
-        Long, short; pixels.
+        The long and the short diameter in pixels.
     first_slice, last_slice
         Slice numbers of the context around the lesion, inclusive.
     spacing_mm
-        x, y and the slice interval; the last may be NaN.
+        Distance of pixels along x, along y, and of slices; the last may be NaN.
     image_size
-        Columns, rows.
+        Number of columns, then of rows.
     """
 
     line: int
@@ -71,7 +74,7 @@ class DeepLesionRow:
 
     @property
     def diameters_mm(self) -> tuple[float, float]:
-        """Long, short; in plane, where DeepLesion's pixels are square."""
+        """The long and the short diameter; both lie in plane, where DeepLesion's pixels are square."""
         long_px, short_px = self.diameters_px
         return long_px * self.spacing_mm[0], short_px * self.spacing_mm[0]
 
@@ -137,107 +140,122 @@ def read_rows(path: Path) -> tuple[DeepLesionRow, ...]:
 @lru_cache(maxsize=2)
 def _read_table(path: Path, _modified_ns: int, _size: int) -> DeepLesionTable:
     """Read the table once for all the series that ask for their spacing, and again when it has changed."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            header = tuple(name.strip() for name in next(reader, ()))
-            if header != COLUMNS:
-                missing = [name for name in COLUMNS if name not in header]
-                raise AnnotationFileError(
-                    f"{path.name} has the columns {', '.join(header)}"
-                    + (f"; missing are {', '.join(missing)}" if missing else ""),
-                    f"The 18 columns of DeepLesion are needed: {', '.join(COLUMNS)}",
-                    "Use DL_info.csv as released",
-                )
-            return _table([(reader.line_num, cells) for cells in reader if cells])
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise AnnotationFileError(
-            f"{path.name} is not a text table", "A CSV file is needed", "Copy it again"
-        ) from error
+    table = read_text_table(path, COLUMNS)
+    reader = ColumnReader(table)
+    columns = _Columns.read(reader)
+    columns.refuse_contradictions(reader)
+    rows = columns.rows(table.lines, reader.is_sound)
+    odd = {line: what for line, what in zip(table.lines, columns.oddities(), strict=True) if what and line in rows}
+    problems = [RowProblem(line, what, None) for line, what in reader.problems.items()]
+    problems += [RowProblem(line, what, rows[line]) for line, what in odd.items()]
+    return DeepLesionTable(tuple(rows.values()), tuple(sorted(problems, key=lambda problem: problem.line)))
 
 
-def _table(lines: Sequence[tuple[int, Sequence[str]]]) -> DeepLesionTable:
-    rows: list[DeepLesionRow] = []
-    problems: list[RowProblem] = []
-    for line, cells in lines:
-        try:
-            values = dict(zip(COLUMNS, cells, strict=True))
-            row = _parse(line, values)
-            contradiction = _contradiction(row, _numbers(values["Measurement_coordinates"], 8))
-        except ValueError as error:
-            problems.append(RowProblem(line, str(error), None))
-            continue
-        rows.append(row)
-        if contradiction is not None:
-            problems.append(RowProblem(line, contradiction, row))
-    return DeepLesionTable(tuple(rows), tuple(problems))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Columns:
+    """The columns of the table as arrays; boxes and marks as voxel edges."""
+
+    series_names: list[str]
+    slice_names: list[str]
+    patients: NDArray[np.int64]
+    studies: NDArray[np.int64]
+    series: NDArray[np.int64]
+    key_slices: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    marks: NDArray[np.float64]
+    diameters_px: NDArray[np.float64]
+    kinds: NDArray[np.int64]
+    noise: NDArray[np.int64]
+    contexts: NDArray[np.int64]
+    spacings_mm: NDArray[np.float64]
+    image_sizes: NDArray[np.int64]
+    splits: NDArray[np.int64]
+
+    @classmethod
+    def read(cls, reader: ColumnReader) -> "_Columns":
+        names = [name.rpartition("_") for name in reader.texts("File_name")]
+        return cls(
+            series_names=[series for series, _, _ in names],
+            slice_names=[slice_name.removesuffix(".png") for _, _, slice_name in names],
+            patients=reader.whole_numbers("Patient_index"),
+            studies=reader.whole_numbers("Study_index"),
+            series=reader.whole_numbers("Series_ID"),
+            key_slices=reader.whole_numbers("Key_slice_index"),
+            boxes=_edges(reader.number_lists("Bounding_boxes", 4)),
+            marks=_edges(reader.number_lists("Measurement_coordinates", 8)),
+            diameters_px=reader.number_lists("Lesion_diameters_Pixel_", 2),
+            kinds=reader.whole_numbers("Coarse_lesion_type"),
+            noise=reader.whole_numbers("Possibly_noisy"),
+            contexts=reader.whole_number_lists("Slice_range", 2),
+            spacings_mm=reader.number_lists("Spacing_mm_px_", 3),
+            image_sizes=reader.whole_number_lists("Image_size", 2),
+            splits=reader.whole_numbers("Train_Val_Test"),
+        )
+
+    def refuse_contradictions(self, reader: ColumnReader) -> None:
+        """Note the rows that cannot be used because two of their cells say different things, or one says nothing."""
+        keys = self.key_slices.tolist()
+        reader.refuse(
+            _differ(self.slice_names, [f"{key:03d}" for key in keys]),
+            lambda row: f"File_name {reader.shown('File_name', row)} and Key_slice_index {keys[row]} differ",
+        )
+        numbers = zip(self.patients.tolist(), self.studies.tolist(), self.series.tolist(), strict=True)
+        indexed = [f"{patient:06d}_{study:02d}_{series:02d}" for patient, study, series in numbers]
+        reader.refuse(
+            _differ(self.series_names, indexed),
+            lambda row: (
+                f"File_name {reader.shown('File_name', row)} and the patient, study and series indices differ:"
+                f" they say {indexed[row]}"
+            ),
+        )
+        reader.refuse(~np.isin(self.kinds, list(_TYPES)), lambda row: f"Coarse_lesion_type is {self.kinds[row]}")
+        reader.refuse(~np.isin(self.splits, list(_SPLITS)), lambda row: f"Train_Val_Test is {self.splits[row]}")
+        x1, y1, x2, y2 = self.boxes.T
+        is_box = (x1 < x2) & (y1 < y2)
+        reader.refuse(~is_box, lambda row: f"Bounding_boxes is empty: {self.boxes[row].tolist()}")
+
+    def oddities(self) -> list[str | None]:
+        """Return, for each row, what is odd about it although its key slice and box can be used."""
+        is_outside = (self.key_slices < self.contexts[:, 0]) | (self.key_slices > self.contexts[:, 1])
+        points = self.marks.reshape(-1, 4, 2)
+        lowest, highest = points.min(axis=1) + _ROUNDING_PIXELS, points.max(axis=1) - _ROUNDING_PIXELS
+        is_marked = ((self.boxes[:, :2] <= lowest) & (highest <= self.boxes[:, 2:])).all(axis=1)
+        found: list[str | None] = [None] * len(self.key_slices)
+        for row in np.flatnonzero(~is_marked).tolist():
+            found[row] = "Measurement_coordinates lie outside Bounding_boxes"
+        for row in np.flatnonzero(is_outside).tolist():
+            first, last = self.contexts[row].tolist()
+            found[row] = f"Key_slice_index {self.key_slices[row]} is outside Slice_range {first}, {last}"
+        return found
+
+    def rows(self, lines: Sequence[int], is_sound: NDArray[np.bool_]) -> dict[int, DeepLesionRow]:
+        """Return the sound rows by their line."""
+        kept = np.flatnonzero(is_sound)
+        indices = kept.tolist()
+        in_order_of_fields = zip(
+            [lines[row] for row in indices],
+            [self.series_names[row] for row in indices],
+            self.patients[kept].tolist(),
+            self.studies[kept].tolist(),
+            self.series[kept].tolist(),
+            self.key_slices[kept].tolist(),
+            zip(*self.boxes[kept].T.tolist(), strict=True),
+            zip(*self.diameters_px[kept].T.tolist(), strict=True),
+            map(_TYPES.__getitem__, self.kinds[kept].tolist()),
+            (self.noise[kept] > 0).tolist(),
+            *self.contexts[kept].T.tolist(),
+            zip(*self.spacings_mm[kept].T.tolist(), strict=True),
+            zip(*self.image_sizes[kept].T.tolist(), strict=True),
+            map(_SPLITS.__getitem__, self.splits[kept].tolist()),
+            strict=True,
+        )
+        return {values[0]: DeepLesionRow(*values) for values in in_order_of_fields}
 
 
-def _parse(line: int, values: dict[str, str]) -> DeepLesionRow:
-    series_name, _, slice_name = values["File_name"].strip().rpartition("_")
-    key_slice = int(values["Key_slice_index"])
-    if slice_name.removesuffix(".png") != f"{key_slice:03d}":
-        raise ValueError(f"File_name {values['File_name']} and Key_slice_index {key_slice} differ")
-    first_slice, last_slice = (int(value) for value in _numbers(values["Slice_range"], 2))
-    kind = int(values["Coarse_lesion_type"])
-    if kind != -1 and not 1 <= kind <= len(LESION_TYPES):
-        raise ValueError(f"Coarse_lesion_type is {kind}")
-    split = int(values["Train_Val_Test"])
-    if split not in _SPLITS:
-        raise ValueError(f"Train_Val_Test is {split}")
-    long_px, short_px = _numbers(values["Lesion_diameters_Pixel_"], 2)
-    x_mm, y_mm, interval_mm = _numbers(values["Spacing_mm_px_"], 3)
-    columns, rows = (int(value) for value in _numbers(values["Image_size"], 2))
-    row = DeepLesionRow(
-        line=line,
-        series_name=series_name,
-        patient=int(values["Patient_index"]),
-        study=int(values["Study_index"]),
-        series=int(values["Series_ID"]),
-        key_slice=key_slice,
-        box=_edges(_numbers(values["Bounding_boxes"], 4)),
-        diameters_px=(long_px, short_px),
-        lesion_type=None if kind == -1 else LESION_TYPES[kind - 1],
-        is_noisy=int(values["Possibly_noisy"]) > 0,
-        first_slice=first_slice,
-        last_slice=last_slice,
-        spacing_mm=(x_mm, y_mm, interval_mm),
-        image_size=(columns, rows),
-        split=_SPLITS[split],
-    )
-    if row.series_name != f"{row.patient:06d}_{row.study:02d}_{row.series:02d}":
-        raise ValueError(f"File_name {row.series_name} and the patient, study and series indices differ")
-    x1, y1, x2, y2 = row.box
-    if not (x1 < x2 and y1 < y2):
-        raise ValueError("Bounding_boxes is empty")
-    return row
+def _edges(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return pixels of the table as voxel edges; see the top of this module."""
+    return numbers - 0.5
 
 
-def _contradiction(row: DeepLesionRow, marks: Sequence[float]) -> str | None:
-    """Return what is odd about a row whose key slice and box can be used all the same."""
-    if not row.first_slice <= row.key_slice <= row.last_slice:
-        return f"Key_slice_index {row.key_slice} is outside Slice_range {row.first_slice}, {row.last_slice}"
-    x1, y1, x2, y2 = row.box
-    across, down = [mark - 0.5 for mark in marks[0::2]], [mark - 0.5 for mark in marks[1::2]]
-    inside = (
-        x1 - _ROUNDING_PIXELS <= min(across)
-        and max(across) <= x2 + _ROUNDING_PIXELS
-        and y1 - _ROUNDING_PIXELS <= min(down)
-        and max(down) <= y2 + _ROUNDING_PIXELS
-    )
-    return None if inside else "Measurement_coordinates lie outside Bounding_boxes"
-
-
-def _edges(numbers: Sequence[float]) -> Box2D:
-    """Return a box of the table as voxel edges; see the top of this module."""
-    x1, y1, x2, y2 = (number - 0.5 for number in numbers)
-    return x1, y1, x2, y2
-
-
-def _numbers(cell: str, count: int) -> list[float]:
-    numbers = [float(value) for value in cell.split(",")]
-    if len(numbers) != count:
-        raise ValueError(f"{len(numbers)} numbers instead of {count} in {cell!r}")
-    if any(math.isinf(number) for number in numbers):
-        raise ValueError(f"an infinite number in {cell!r}")
-    return numbers
+def _differ(texts: Sequence[str], others: Sequence[str]) -> NDArray[np.bool_]:
+    return np.asarray([text != other for text, other in zip(texts, others, strict=True)], dtype=np.bool_)

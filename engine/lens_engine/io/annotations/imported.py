@@ -35,10 +35,10 @@ class KnownSeries:
     Attributes
     ----------
     name
-        As in the catalog. DL_info.csv and the manual test set are matched by it, so give only those names that come
-        from the source, not pseudonymous ones.
+        The name in the catalog. DL_info.csv and the manual test set are matched by it, so give only those names that
+        come from the source, not pseudonymous ones.
     folder
-        Where its files lie; decides between two series on the same grid.
+        The folder of its files, which decides between two series on the same grid.
     """
 
     name: str

@@ -1,5 +1,6 @@
 """Lesion masks on the grid of a scan: each label is a lesion; with one label only, each connected part is."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def lesions_of_labels(labels: NDArray[Any]) -> tuple[LesionSlices, ...]:
     return tuple(lesions)
 
 
-def cross_sections(lesion: NDArray[np.bool_], offset: "list[int]") -> LesionSlices:
+def cross_sections(lesion: NDArray[np.bool_], offset: Sequence[int]) -> LesionSlices:
     """Return the extent on every slice `[z, y, x]` that has voxels of the lesion, moved by `offset` (z, y, x)."""
     slices = []
     for index in np.flatnonzero(lesion.any(axis=(1, 2))):

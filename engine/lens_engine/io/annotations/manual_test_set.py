@@ -33,7 +33,7 @@ from lens_engine.io.atomic_files import write_atomically, write_text_atomically
 from lens_engine.io.series_source import GivenName, parse_series_name
 
 PICKLE_PROTOCOL = 3
-"""That of the published file; its numpy globals are readable by numpy 1 and 2."""
+"""The protocol of the published file; numpy 1 and 2 can both read its numpy globals."""
 
 _OLD_MODULE = "numpy.core.multiarray"
 _NEW_MODULE = "numpy._core.multiarray"

@@ -27,10 +27,12 @@ _MARGIN_NAMES = ("CTV", "PTV", "ITV")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
-    """One structure.
+    """One structure with its contours.
 
     Attributes
     ----------
+    kind
+        RTROIInterpretedType, in capitals; empty where the file does not say.
     contours_mm
         Closed polygons, each (points, 3) in LPS (x, y, z).
     """

@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from lens_engine.io.dicom.values import HeaderValues
 
 PIXEL_TAGS = ["PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"]
-"""What `plain_pixels` looks at beside size and rescale."""
+"""The elements that `plain_pixels` looks at beside those of size and rescaling."""
 
 _BITS = 16
 _INT16, _INT32 = np.iinfo(np.int16), np.iinfo(np.int32)
@@ -24,9 +24,9 @@ class PlainPixels:
     Attributes
     ----------
     offset_bytes
-        From the start of the file.
+        Where the first pixel lies, counted from the start of the file.
     is_signed
-        Whether they are two's complements.
+        Whether pixels are stored as two's complements.
     bits_stored
         Bits of a pixel, from the lowest; what lies above is no part of it (overlays of old scanners).
     slope, intercept

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 HEADER_BYTES = 540
-"""Enough to read either version."""
+"""So many bytes from the start of a file hold the header of either version."""
 
 _NUMBER_TYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
@@ -22,16 +22,16 @@ _PLACES = {
 
 @dataclass(frozen=True, slots=True)
 class NiftiHeader:
-    """What it takes to read the voxels.
+    """What a header says that is needed to read the voxels.
 
     Attributes
     ----------
     counts
-        Voxels along each axis, the fastest first.
+        Number of voxels along each axis, the fastest first.
     number_type
-        Of one voxel, in the byte order of the file; None for colours, complex numbers and other vectors.
+        The type of one voxel, in the byte order of the file; None for colours, complex numbers and other vectors.
     offset_bytes
-        From the start of the unpacked file to the first voxel.
+        Where the first voxel lies, counted from the start of the unpacked file.
     slope, intercept
         Value = slope * number + intercept.
     """

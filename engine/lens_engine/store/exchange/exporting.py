@@ -6,8 +6,6 @@ then the boxes that readers accepted, adjusted or added where no reference box l
 imported or marked with; otherwise to `val` if its patient is in that split, else to `test`.
 """
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +25,8 @@ from lens_engine.io.annotations.manual_test_set import (
     write_json,
     write_pickle,
 )
-from lens_engine.io.atomic_files import write_text_atomically
 from lens_engine.io.series_source import SeriesFormat
+from lens_engine.io.tables import write_text_table
 from lens_engine.store.annotations import AnnotationRecord, AnnotationRole, Annotations
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
@@ -37,6 +35,7 @@ from lens_engine.store.decision_rules import is_same_place
 from lens_engine.store.decisions import DecisionRecord, Decisions
 
 POSITIVE_VERDICTS = frozenset({Verdict.ACCEPTED, Verdict.ADDED, Verdict.ADJUSTED})
+MAPPING_COLUMNS = ("name", "patient", "study_date", "dataset", "split", "series_uid", "folder", "description")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,21 +143,18 @@ def _is_foreign(record: SeriesRecord) -> bool:
 
 
 def _write_mapping(path: Path, records: Iterable[SeriesRecord]) -> None:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["name", "patient", "study_date", "dataset", "split", "series_uid", "folder", "description"])
-    for record in records:
-        if record.source is not None:
-            table.writerow(
-                [
-                    record.name,
-                    record.patient_code,
-                    record.study_date or "",
-                    record.dataset,
-                    record.split.value,
-                    record.source.series_uid or "",
-                    record.source.paths[0].parent if len(record.source.paths) > 1 else record.source.paths[0],
-                    record.description,
-                ]
-            )
-    write_text_atomically(path, text.getvalue())
+    rows = [
+        [
+            record.name,
+            record.patient_code,
+            str(record.study_date or ""),
+            record.dataset,
+            record.split.value,
+            record.source.series_uid or "",
+            str(record.source.paths[0].parent if len(record.source.paths) > 1 else record.source.paths[0]),
+            record.description,
+        ]
+        for record in records
+        if record.source is not None
+    ]
+    write_text_table(path, MAPPING_COLUMNS, rows)
