@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.mining.inputs import SeriesMiningInput
-from lens_engine.mining.intra_patient import embedding_distances
+from lens_engine.mining.rules.intra_patient import embedding_distances
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.mining.tracklets import build_tracklets
 

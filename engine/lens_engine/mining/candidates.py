@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, Rule, Scope
 from lens_engine.mining.calibration import CalibratedLimit
-from lens_engine.mining.cross_dataset import single_type_experts, uncertain_findings
-from lens_engine.mining.cross_slice import Continuations, adds_slices, continue_annotations, keep_annotated_slices
 from lens_engine.mining.inputs import SeriesMiningInput
-from lens_engine.mining.intra_patient import KnownLesions, Match, match_lesions
 from lens_engine.mining.merging import merge_candidates
 from lens_engine.mining.places import lies_at, marks_for_avoiding
 from lens_engine.mining.priority import priority
+from lens_engine.mining.rules.cross_dataset import single_type_experts, uncertain_findings
+from lens_engine.mining.rules.cross_slice import Continuations, adds_slices, continue_annotations, keep_annotated_slices
+from lens_engine.mining.rules.intra_patient import KnownLesions, Match, match_lesions
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.mining.tracklets import Tracklets, build_tracklets
 

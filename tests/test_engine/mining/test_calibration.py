@@ -8,7 +8,7 @@ from support.mining_cases import Seen, annotation, look_alike, series
 
 from lens_engine.mining.calibration import calibrate_distance_limit
 from lens_engine.mining.inputs import SeriesMiningInput
-from lens_engine.mining.intra_patient import KnownLesions, match_lesions
+from lens_engine.mining.rules.intra_patient import KnownLesions, match_lesions
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.mining.tracklets import build_tracklets
 
