@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lens_engine.boxes import FloatArray, Overlap, overlaps
 from lens_engine.mining.inputs import AnnotationOnSeries
+from lens_engine.mining.slices import rows_by_slice
 from lens_engine.stacking import nearest_grid_index
 
 
@@ -66,10 +67,11 @@ def lies_at(
     high IoU implies that; unlike IoU it also sees a tight box inside its padded twin (spec 5.3).
     """
     result = np.zeros(len(boxes), dtype=np.bool_)
-    for slice_index in np.unique(marks.grid_index):
-        rows = np.flatnonzero(grid_index == slice_index)
-        if rows.size:
-            shares = overlaps(boxes[rows], marks.boxes[marks.grid_index == slice_index], Overlap.IOBBGT)
+    rows_of_slice = rows_by_slice(grid_index)
+    for slice_index, marked in rows_by_slice(marks.grid_index).items():
+        if slice_index in rows_of_slice:
+            rows = rows_of_slice[slice_index]
+            shares = overlaps(boxes[rows], marks.boxes[marked], Overlap.IOBBGT)
             result[rows] = (shares > overlap_ratio).any(axis=1)
     return result
 
