@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lens_engine.errors import BoxError
+from lens_engine.mining.inputs import require_one_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,14 @@ class KnownLesions:
 
     @classmethod
     def gather(cls, annotations: Sequence[tuple[int, int, NDArray[np.float32]]]) -> "KnownLesions":
-        """Collect (annotation id, series id, embedding)."""
+        """Collect (annotation id, series id, embedding).
+
+        Raises
+        ------
+        BoxError
+            If the embeddings have different lengths.
+        """
+        require_one_length([note[2] for note in annotations])
         return cls(
             ids=np.asarray([note[0] for note in annotations], dtype=np.int64),
             series=np.asarray([note[1] for note in annotations], dtype=np.int64),
@@ -91,12 +98,9 @@ def embedding_distances(embeddings: NDArray[np.float64], others: NDArray[np.floa
     BoxError
         If the two come from embeddings of different length.
     """
-    if embeddings.shape[1] != others.shape[1]:
-        raise BoxError(
-            f"Embeddings of length {embeddings.shape[1]} and {others.shape[1]} are compared",
-            "Both must come from the same model version",
-            "Run detection again with the current model, then mine again",
-        )
+    require_one_length([*embeddings[:1], *others[:1]])
+    if len(embeddings) == 0 or len(others) == 0:
+        return np.zeros((len(embeddings), len(others)))
     # The lengths are 1 in single precision only, which matters for the difference of near vectors.
     lengths = (embeddings**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)[None, :]
     distances = np.sqrt(np.clip(lengths - 2.0 * (embeddings @ others.T), 0.0, 4.0))
