@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from lens_engine.findings import FUSED, Scope, SliceBox
 from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
 from lens_engine.proposals import Proposals
+from lens_engine.stacking import stack
 
 EXPERTS = ("universal", "lung", "liver", FUSED)
 
@@ -74,13 +75,15 @@ def series(
     scope: Scope = Scope.UNIVERSAL,
     slice_mm: float = 2.0,
 ) -> SeriesMiningInput:
-    """Return one series of 60 slices."""
+    """Return one series of 60 slices, with the findings that detection stacks from its boxes."""
+    boxes = proposals(lesions, slice_mm)
     return SeriesMiningInput(
         series_id=number,
         patient_id=patient,
         study_id=number,
         slices=60,
-        proposals=proposals(lesions, slice_mm),
+        proposals=boxes,
+        findings=tuple(finding for expert in EXPERTS for finding in stack(boxes, expert, 60)),
         annotations=annotations,
         scope=scope,
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lens_engine.boxes import FloatArray, Overlap, overlaps
+from lens_engine.boxes import FloatArray, Overlap, centres, overlaps
 from lens_engine.mining.inputs import AnnotationOnSeries
 from lens_engine.mining.slices import rows_by_slice
 from lens_engine.stacking import nearest_grid_index
@@ -74,6 +74,14 @@ def lies_at(
             shares = overlaps(boxes[rows], marks.boxes[marked], Overlap.IOBBGT)
             result[rows] = (shares > overlap_ratio).any(axis=1)
     return result
+
+
+def holds_centre(box: FloatArray, others: FloatArray) -> NDArray[np.bool_]:
+    """Return which of `others` (n, 6) hold the centre of one box (1, 6), or have theirs inside it, (n,)."""
+    own_centre, centre = centres(box), centres(others)
+    holds = ((others[:, :3] <= own_centre) & (own_centre < others[:, 3:])).all(axis=1)
+    is_held = ((box[:, :3] <= centre) & (centre < box[:, 3:])).all(axis=1)
+    return np.asarray(holds | is_held)
 
 
 def _marks(rows: Sequence[tuple[int, int, tuple[float, float, float, float]]]) -> Marks:
