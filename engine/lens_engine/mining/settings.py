@@ -5,7 +5,12 @@ from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+from pydantic import ConfigDict
+
 from lens_engine.errors import ConfigError
+
+NO_OTHER_NAMES = ConfigDict(extra="forbid")
+"""Where a recipe is read into settings, a name that is none of theirs is an error."""
 
 
 class Linking(StrEnum):
@@ -51,6 +56,8 @@ class MiningSettings:
     calibration_patients
         Patients that are compared with each other; more cost time and change little. Ours.
     """
+
+    __pydantic_config__ = NO_OTHER_NAMES
 
     tracklet_min_score: float = 0.05
     linking: Linking = Linking.ONE_TO_ONE

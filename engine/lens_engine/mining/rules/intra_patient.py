@@ -18,7 +18,7 @@ class Match:
     row
         Of the finding's embedding.
     annotation_id
-        The nearest annotation of another series.
+        The nearest annotation.
     distance
         Of the two embeddings, in [0, 2].
     """
@@ -62,14 +62,16 @@ class KnownLesions:
 
 
 def match_lesions(
-    embeddings: NDArray[np.float64], series_id: int, known: KnownLesions, distance_limit: float
+    embeddings: NDArray[np.float64], series_id: int | None, known: KnownLesions, distance_limit: float
 ) -> list[Match]:
-    """Match the findings of one series to the annotations of the patient's other series.
+    """Match the findings of one series to annotations of the patient.
 
     Parameters
     ----------
     embeddings
         (n, d) of the findings, of unit length. A row of zeros was not embedded and matches nothing.
+    series_id
+        The series of the findings, whose own annotations are no partners; None lets those of all series be partners.
     distance_limit
         A match must lie below it.
 
@@ -78,7 +80,7 @@ def match_lesions(
     list
         At most one match for each finding, with its nearest annotation (the first of equals).
     """
-    elsewhere = np.flatnonzero(known.series != series_id)
+    elsewhere = np.arange(len(known.ids)) if series_id is None else np.flatnonzero(known.series != series_id)
     if elsewhere.size == 0 or len(embeddings) == 0:
         return []
     distances = embedding_distances(embeddings, known.embeddings[elsewhere])
