@@ -1,6 +1,7 @@
 """Small series for the mining tests, written down box by box: 2 mm grid, square boxes, embeddings as angles."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from lens_engine.findings import FUSED, Scope, SliceBox
 from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
+from lens_engine.mining.strategies.labels import MinedLabel
 from lens_engine.proposals import Proposals
 from lens_engine.stacking import stack
 
@@ -87,3 +89,11 @@ def series(
         annotations=annotations,
         scope=scope,
     )
+
+
+def drawn(labels: Iterable[MinedLabel]) -> list[tuple[str, float, list[int]]]:
+    """Return each label as (rule, x, slices), the way cases write it."""
+    return [
+        (label.rule.value, round(label.slices[0].box[0], 3), [section.slice_index for section in label.slices])
+        for label in labels
+    ]
