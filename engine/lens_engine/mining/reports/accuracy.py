@@ -21,6 +21,9 @@ from lens_engine.mining.strategies.labels import LabelRule, MinedLabel, MinedLab
 SAME_LESION_IOU = MiningSettings().same_lesion_iou
 SAME_BOX_IOU = 0.5
 
+CONTINUATIONS = frozenset({LabelRule.CROSS_SLICE.value, LabelRule.PROPAGATION.value})
+"""Rules that carry marks to further slices: wanted of them are the marked lesions."""
+
 SETTLED = "settled"
 """Name for what readers have accepted, adjusted or added."""
 
@@ -127,7 +130,7 @@ def measure_rules(outcomes: Sequence[SeriesOutcome]) -> tuple[RuleAccuracy, ...]
 def _lesions(outcome: SeriesOutcome, name: str) -> Accuracy:
     found, truth = outcome.found.get(name, ()), outcome.truth
     is_marked = np.asarray([_is_marked(lesion, outcome.annotations) for lesion in truth], dtype=np.bool_)
-    is_wanted = is_marked if name == Rule.CROSS_SLICE else ~is_marked
+    is_wanted = is_marked if name in CONTINUATIONS else ~is_marked
     is_same = np.zeros((len(found), len(truth)), dtype=np.bool_)
     true_boxes = np.asarray([lesion.box for lesion in truth], dtype=np.float64).reshape(-1, 6)
     for row, place in enumerate(found):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.mining_cases import Seen, annotation, series
 
-from lens_engine.findings import Finding, Rule, slices_of_box
+from lens_engine.findings import Finding, slices_of_box
 from lens_engine.mining.calibration import CalibratedLimit
 from lens_engine.mining.candidates import mine
 from lens_engine.mining.reports.accuracy import (
@@ -64,10 +64,11 @@ def test_boxes_are_measured_slice_by_slice() -> None:
     assert measured([aside], [TRUE]).lesions == Accuracy(1, 1, 1, 1)
 
 
-def test_what_was_marked_is_not_wanted_but_of_continuations() -> None:
+@pytest.mark.parametrize("name", ["cross-slice", "propagation"])
+def test_what_was_marked_is_not_wanted_but_of_continuations(name: str) -> None:
     mark, other = lesion(0, range(6, 7)), lesion(100, range(4, 9))
     assert measured([TRUE], [TRUE, other], [mark]).lesions == Accuracy(1, 1, 1, 0)
-    continued = measured([TRUE], [TRUE, other], [mark], Rule.CROSS_SLICE)
+    continued = measured([TRUE], [TRUE, other], [mark], name)
     assert continued.lesions == Accuracy(1, 1, 1, 1)
     assert continued.boxes == Accuracy(5, 5, 9, 4)
 
