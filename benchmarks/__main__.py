@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks import detection, memory, operations, reading
+from benchmarks import detection, memory, mining, operations, reading
 from benchmarks.conditions import conditions, ensure_environment
 from benchmarks.measure import Comparison, Growth
 
@@ -26,6 +26,7 @@ _COMPARISONS: Mapping[str, Callable[[bool], list[Comparison]]] = {
 _GROWTHS: Mapping[str, Callable[[bool], list[Growth]]] = {
     "detection": lambda full: detection.growth(full=full),
     "memory": lambda full: memory.growth(),
+    "mining": lambda full: mining.growth(),
 }
 
 

@@ -138,11 +138,11 @@ def _support(members: Proposals, everyone: Proposals) -> NDArray[np.float64]:
     """Return the best score of each expert at the place of each member box, (members, experts); 0 for none."""
     experts = len(everyone.experts) - 1  # without the fusion, which is not an expert of its own
     support = np.zeros((len(members.scores), experts))
-    order = np.argsort(everyone.grid_index, kind="stable")
-    grid = everyone.grid_index[order]
-    for slice_index in np.unique(members.grid_index):
-        own = np.flatnonzero(members.grid_index == slice_index)
-        others = order[np.searchsorted(grid, slice_index, "left") : np.searchsorted(grid, slice_index, "right")]
+    own_order, order = (np.argsort(values.grid_index, kind="stable") for values in (members, everyone))
+    own_grid, grid = members.grid_index[own_order], everyone.grid_index[order]
+    for slice_index in np.unique(own_grid):
+        own = own_order[slice(*np.searchsorted(own_grid, (slice_index, slice_index + 1)))]
+        others = order[slice(*np.searchsorted(grid, (slice_index, slice_index + 1)))]
         same_place = overlaps(members.boxes[own], everyone.boxes[others]) > LINKING_IOU
         seen = same_place * everyone.scores[others].astype(np.float64)
         for expert in range(experts):

@@ -1,6 +1,7 @@
 """Small series for the mining tests, written down box by box: 2 mm grid, square boxes, embeddings as angles."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,9 @@ from numpy.typing import NDArray
 
 from lens_engine.findings import FUSED, Scope, SliceBox
 from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
+from lens_engine.mining.strategies.labels import MinedLabel
 from lens_engine.proposals import Proposals
+from lens_engine.stacking import stack
 
 EXPERTS = ("universal", "lung", "liver", FUSED)
 
@@ -74,13 +77,23 @@ def series(
     scope: Scope = Scope.UNIVERSAL,
     slice_mm: float = 2.0,
 ) -> SeriesMiningInput:
-    """Return one series of 60 slices."""
+    """Return one series of 60 slices, with the findings that detection stacks from its boxes."""
+    boxes = proposals(lesions, slice_mm)
     return SeriesMiningInput(
         series_id=number,
         patient_id=patient,
         study_id=number,
         slices=60,
-        proposals=proposals(lesions, slice_mm),
+        proposals=boxes,
+        findings=tuple(finding for expert in EXPERTS for finding in stack(boxes, expert, 60)),
         annotations=annotations,
         scope=scope,
     )
+
+
+def drawn(labels: Iterable[MinedLabel]) -> list[tuple[str, float, list[int]]]:
+    """Return each label as (rule, x, slices), the way cases write it."""
+    return [
+        (label.rule.value, round(label.slices[0].box[0], 3), [section.slice_index for section in label.slices])
+        for label in labels
+    ]

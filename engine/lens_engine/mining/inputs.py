@@ -1,11 +1,17 @@
-"""What mining reads: the detector's boxes and the annotations of each series, with their embeddings."""
+"""What mining reads: the detector's boxes and the annotations of each series, with their embeddings.
+
+Checked at birth, because a box on a slice that does not exist, or embeddings of two models, would give wrong labels and
+no error later.
+"""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from numpy import float32
+from numpy import float32, floating
 from numpy.typing import NDArray
 
+from lens_engine.errors import BoxError
 from lens_engine.findings import Box3D, Finding, Scope, SliceBox
 from lens_engine.proposals import Proposals
 
@@ -59,12 +65,21 @@ class SeriesMiningInput:
     findings
         The 3D boxes of every expert and their fusion.
     annotations
-        Known lesions of this series.
+        Known lesions of this series; each has a cross-section on one of its slices at least. Along x and y they may
+        lie anywhere.
     scope
         Of the series' data set. A single-type series is completely labelled: it lends its annotations as partners, and
         nothing is mined in it.
     universal_experts
         Experts of universal data sets; all other experts of `proposals` are single-type.
+    augmented
+        What the detector says about changed copies of the scan (flipped, scaled, shifted), in the frame and on the grid
+        of `proposals`; empty where it was not asked.
+
+    Raises
+    ------
+    BoxError
+        If an annotation lies on no slice of the series, embeddings have different lengths, or the copies another grid.
     """
 
     series_id: int
@@ -76,3 +91,42 @@ class SeriesMiningInput:
     annotations: tuple[AnnotationOnSeries, ...] = ()
     scope: Scope = Scope.UNIVERSAL
     universal_experts: tuple[str, ...] = ("universal",)
+    augmented: tuple[Proposals, ...] = ()
+
+    def __post_init__(self) -> None:
+        for note in self.annotations:
+            covered = [section.slice_index for section in note.cross_sections()]
+            if not any(0 <= index < self.slices for index in covered):
+                raise BoxError(
+                    f"Annotation {note.id} lies on the slices {min(covered)} to {max(covered)} of series "
+                    f"{self.series_id}",
+                    f"That series has the slices 0 to {self.slices - 1}",
+                    "Correct or remove the annotation, then mine again",
+                )
+        looks = [note.embedding for note in self.annotations if note.embedding is not None]
+        require_one_length([*self.proposals.embeddings[:1], *looks])
+        for copy in self.augmented:
+            grids = {(boxes.grid_spacing_mm, boxes.slice_spacing_mm) for boxes in (copy, self.proposals)}
+            if len(grids) > 1:
+                raise BoxError(
+                    f"The copies of series {self.series_id} have grid and slice spacings of {sorted(grids)} mm",
+                    "All must be those of the scan itself",
+                    "Detect in the copies and in the scan with the same settings",
+                )
+
+
+def require_one_length(embeddings: Sequence[NDArray[floating]]) -> None:
+    """Check that vectors can be compared.
+
+    Raises
+    ------
+    BoxError
+        If they come from embeddings of different length.
+    """
+    lengths = dict.fromkeys(len(vector) for vector in embeddings)
+    if len(lengths) > 1:
+        raise BoxError(
+            f"Embeddings of length {' and '.join(map(str, lengths))} are compared",
+            "Both must come from the same model version",
+            "Run detection again with the current model, then mine again",
+        )

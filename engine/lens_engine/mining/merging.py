@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lens_engine.boxes import Overlap, centres, overlaps, sizes
+from lens_engine.boxes import Overlap, overlaps, sizes
 from lens_engine.findings import Candidate, Finding, Reason, Rule
+from lens_engine.mining.places import holds_centre
 from lens_engine.mining.settings import MiningSettings
 
 SUREST_FIRST = {Rule.CROSS_SLICE: 0, Rule.INTRA_PATIENT: 1, Rule.CROSS_DATASET: 2}
@@ -78,13 +79,12 @@ def _join(pieces: Sequence[Candidate]) -> Candidate:
     boxes, scores = np.asarray([s.box for s in slices]), np.asarray([s.score for s in slices])
     weights = scores if scores.sum() > 0 else np.ones(len(scores))
     x1, y1, x2, y2 = (float(value) for value in np.average(boxes, axis=0, weights=weights))
-    names = dict.fromkeys(name for piece in pieces for name in piece.finding.expert_scores)
     finding = Finding(
         expert=best.expert,
         box=(x1, y1, float(slices[0].slice_index), x2, y2, float(slices[-1].slice_index + 1)),
         slices=slices,
         score=best.score,
-        expert_scores={name: max(piece.finding.expert_scores.get(name, 0.0) for piece in pieces) for name in names},
+        expert_scores=_best_scores([piece.finding for piece in pieces]),
     )
     return replace(pieces[0], finding=finding, reasons=_merge_reasons(pieces))
 
@@ -104,8 +104,20 @@ def _fold_same_places(candidates: Sequence[Candidate], settings: MiningSettings)
             kept_boxes[len(kept)] = box
             kept.append(candidate)
         else:
-            kept[place] = replace(kept[place], reasons=_merge_reasons([kept[place], candidate]))
+            kept[place] = _fold([kept[place], candidate])
     return kept
+
+
+def _fold(candidates: Sequence[Candidate]) -> Candidate:
+    """Return the first candidate with the reasons and the scores of all."""
+    surest = candidates[0]
+    finding = replace(surest.finding, expert_scores=_best_scores([candidate.finding for candidate in candidates]))
+    return replace(surest, finding=finding, reasons=_merge_reasons(candidates))
+
+
+def _best_scores(findings: Sequence[Finding]) -> dict[str, float]:
+    names = dict.fromkeys(name for finding in findings for name in finding.expert_scores)
+    return {name: max(finding.expert_scores.get(name, 0.0) for finding in findings) for name in names}
 
 
 def _same_place(box: NDArray[np.float64], others: NDArray[np.float64], settings: MiningSettings) -> int | None:
@@ -114,12 +126,9 @@ def _same_place(box: NDArray[np.float64], others: NDArray[np.float64], settings:
     if near.size == 0:
         return None
     others, box = others[near], box[None]
-    own_centre, centre = centres(box), centres(others)
-    holds_centre = ((others[:, :3] <= own_centre) & (own_centre < others[:, 3:])).all(axis=1)
-    centre_held = ((box[:, :3] <= centre) & (centre < box[:, 3:])).all(axis=1)
     ratio = sizes(others) / np.maximum(sizes(box), np.finfo(np.float64).tiny)
     is_similar = (ratio <= MAX_SIZE_RATIO) & (ratio >= 1 / MAX_SIZE_RATIO)
-    is_same = (overlaps(box, others)[0] >= settings.same_lesion_iou) | ((holds_centre | centre_held) & is_similar)
+    is_same = (overlaps(box, others)[0] >= settings.same_lesion_iou) | (holds_centre(box, others) & is_similar)
     return int(near[np.argmax(is_same)]) if is_same.any() else None
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lens_engine.boxes import FloatArray, Overlap, overlaps
+from lens_engine.boxes import FloatArray, Overlap, centres, overlaps
 from lens_engine.mining.inputs import AnnotationOnSeries
+from lens_engine.mining.slices import rows_by_slice
 from lens_engine.stacking import nearest_grid_index
 
 
@@ -66,12 +67,21 @@ def lies_at(
     high IoU implies that; unlike IoU it also sees a tight box inside its padded twin (spec 5.3).
     """
     result = np.zeros(len(boxes), dtype=np.bool_)
-    for slice_index in np.unique(marks.grid_index):
-        rows = np.flatnonzero(grid_index == slice_index)
-        if rows.size:
-            shares = overlaps(boxes[rows], marks.boxes[marks.grid_index == slice_index], Overlap.IOBBGT)
+    rows_of_slice = rows_by_slice(grid_index)
+    for slice_index, marked in rows_by_slice(marks.grid_index).items():
+        if slice_index in rows_of_slice:
+            rows = rows_of_slice[slice_index]
+            shares = overlaps(boxes[rows], marks.boxes[marked], Overlap.IOBBGT)
             result[rows] = (shares > overlap_ratio).any(axis=1)
     return result
+
+
+def holds_centre(box: FloatArray, others: FloatArray) -> NDArray[np.bool_]:
+    """Return which of `others` (n, 6) hold the centre of one box (1, 6), or have theirs inside it, (n,)."""
+    own_centre, centre = centres(box), centres(others)
+    holds = ((others[:, :3] <= own_centre) & (own_centre < others[:, 3:])).all(axis=1)
+    is_held = ((box[:, :3] <= centre) & (centre < box[:, 3:])).all(axis=1)
+    return np.asarray(holds | is_held)
 
 
 def _marks(rows: Sequence[tuple[int, int, tuple[float, float, float, float]]]) -> Marks:

@@ -1,8 +1,25 @@
 """The numbers that mining depends on, as published unless said otherwise."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+from pydantic import ConfigDict
 
 from lens_engine.errors import ConfigError
+
+NO_OTHER_NAMES = ConfigDict(extra="forbid")
+"""Where a recipe is read into settings, a name that is none of theirs is an error."""
+
+
+class Linking(StrEnum):
+    """Which boxes of neighbouring grid slices are one lesion, among those that overlap enough (spec 4.5)."""
+
+    ONE_TO_ONE = "one-to-one"
+    """Each box goes on in at most one box, the best pairs first."""
+    CONNECTED = "connected"
+    """All that hang together, the other reading of the paper; on a slice with several boxes the best one counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +30,8 @@ class MiningSettings:
     ----------
     tracklet_min_score
         Fused 2D boxes below this score are not linked into tracklets (spec 5.0).
+    linking
+        How boxes become tracklets. Ours: one-to-one.
     linking_iou
         Boxes of neighbouring grid slices are one lesion above this IoU (theta, spec 4.5 and 5.1).
     key_slice_iou
@@ -38,7 +57,10 @@ class MiningSettings:
         Patients that are compared with each other; more cost time and change little. Ours.
     """
 
+    __pydantic_config__ = NO_OTHER_NAMES
+
     tracklet_min_score: float = 0.05
+    linking: Linking = Linking.ONE_TO_ONE
     linking_iou: float = 0.5
     key_slice_iou: float = 0.5
     published_distance_limit: float = 0.15
@@ -51,14 +73,42 @@ class MiningSettings:
     calibration_patients: int = 200
 
     def __post_init__(self) -> None:
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            upper = {"published_distance_limit": 2.0, "min_calibration_pairs": None, "calibration_patients": None}.get(
-                setting.name, 1.0
-            )
-            if not (value >= 0 and (upper is None or value <= upper)):
-                raise ConfigError(
-                    f"The mining setting {setting.name} is {value}",
-                    f"A number from 0 to {upper} is needed" if upper is not None else "A number from 0 is needed",
-                    f"The default is {setting.default}",
-                )
+        require_choice(self, "linking", Linking)
+        require_ranges(
+            self,
+            {setting.name: 1.0 for setting in fields(self) if setting.name != "linking"}
+            | {"published_distance_limit": 2.0, "min_calibration_pairs": None, "calibration_patients": None},
+        )
+
+
+def require_ranges(settings: Any, upper: Mapping[str, float | None]) -> None:
+    """Check that the named fields are numbers from 0 to their upper limit; None is without limit.
+
+    Raises
+    ------
+    ConfigError
+        With the name and the value of the first one that is not.
+    """
+    for name, limit in upper.items():
+        value = getattr(settings, name)
+        if not (value >= 0 and (limit is None or value <= limit)):
+            expected = "A number from 0 is needed" if limit is None else f"A number from 0 to {limit} is needed"
+            _refuse(settings, name, expected)
+
+
+def require_choice(settings: Any, name: str, choices: type[StrEnum]) -> None:
+    """Check that a field is one of `choices`.
+
+    Raises
+    ------
+    ConfigError
+        If it is not.
+    """
+    if not isinstance(getattr(settings, name), choices):
+        _refuse(settings, name, f"One of {', '.join(choices)} is needed")
+
+
+def _refuse(settings: Any, name: str, expected: str) -> None:
+    defaults = {field.name: field.default for field in fields(settings)}
+    remedy = f"The default is {defaults[name]}" if defaults[name] is not MISSING else ""
+    raise ConfigError(f"The mining setting {name} is {getattr(settings, name)}", expected, remedy)

@@ -1,14 +1,16 @@
 """The distance limit is learned from comparisons with wrong patients, or the published one with a warning."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.mining_cases import Seen, annotation, look_alike, series
 
+from lens_engine.errors import BoxError
 from lens_engine.mining.calibration import calibrate_distance_limit
 from lens_engine.mining.inputs import SeriesMiningInput
-from lens_engine.mining.intra_patient import KnownLesions, match_lesions
+from lens_engine.mining.rules.intra_patient import KnownLesions, match_lesions
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.mining.tracklets import build_tracklets
 
@@ -77,3 +79,56 @@ def test_the_unit_of_the_limit_is_the_distance_of_unit_vectors() -> None:
     inputs = [series(seen, (annotation(i, 0, 1, look=60),), number=i, patient=i) for i in range(12)]
     assert np.linalg.norm(look_alike(0)) == pytest.approx(1)
     assert calibrate_distance_limit(inputs).value == pytest.approx(2 * math.sin(math.radians(30)), abs=1e-6)
+
+
+def wobbling(spread: float) -> list[SeriesMiningInput]:
+    """Return patients 20 degrees apart whose lesion turns by `spread` degrees on the slice above the marked one."""
+    inputs = []
+    for number in range(16):
+        look = 20.0 * number
+        boxes = [Seen(0, range(3, 4), {"universal": 0.5}, look=look + spread)]
+        boxes += [Seen(0, range(4, 6), {"universal": 0.5}, look=look)]
+        inputs.append(series(boxes, (annotation(number, 0, 4, look=look),), number=number, patient=number))
+    return inputs
+
+
+def test_recall_and_precision_at_the_limit_are_told_from_pairs_of_one_lesion() -> None:
+    # Other patients are 20 degrees away, 0.347. Each mark has a box above, `spread` degrees away, and one below, alike.
+    limit = calibrate_distance_limit(wobbling(30))
+    assert limit.value == pytest.approx(2 * math.sin(math.radians(10)), abs=1e-6)
+    assert (limit.same_lesion_pairs, limit.recall) == (32, 0.5)
+    assert limit.precision == pytest.approx(1, abs=0.02)
+    assert "recall 50.0% of 32 pairs of one lesion on neighbouring slices" in limit.note
+    assert calibrate_distance_limit(wobbling(10)).recall == 1
+
+
+def test_wrong_comparisons_below_the_limit_lower_the_precision() -> None:
+    settings = MiningSettings(max_cross_patient_share=0.5)
+    limit = calibrate_distance_limit(wobbling(10), settings)
+    assert limit.recall == 1
+    assert limit.precision == pytest.approx(1 / 1.5, abs=0.05)
+    assert f"precision {limit.precision:.1%}" in limit.note
+
+
+def test_what_the_published_limit_is_worth_is_told_too() -> None:
+    limit = calibrate_distance_limit(wobbling(5)[:3])
+    assert (limit.is_calibrated, limit.recall, limit.precision) == (False, 1, 1)
+
+
+def test_without_continued_marks_the_recall_is_unknown() -> None:
+    inputs = [series([Seen(0, range(4, 5), {"universal": 0.5}, look=0)], (annotation(1, 0, 4, look=0),))]
+    for limit in (calibrate_distance_limit(inputs), calibrate_distance_limit([])):
+        assert (limit.same_lesion_pairs, limit.recall, limit.precision) == (0, None, None)
+        assert "recall is unknown" in limit.note
+
+
+def test_one_patient_alone_has_a_recall_and_no_precision() -> None:
+    limit = calibrate_distance_limit(wobbling(5)[:1])
+    assert (limit.recall, limit.precision) == (1, None)
+
+
+def test_patients_with_embeddings_of_two_models_are_refused() -> None:
+    one, other = wobbling(5)[:2]
+    longer = replace(other.proposals, embeddings=np.ones((3, 5), dtype=np.float32))
+    with pytest.raises(BoxError, match="length 2 and 5"):
+        calibrate_distance_limit([one, replace(other, proposals=longer, annotations=())])

@@ -1,17 +1,20 @@
 """All rules together: who is asked about, as what, why, and in which order."""
 
 from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.mining_cases import Seen, annotation, series
+from support.mining_cases import EXPERTS, Seen, annotation, series
 
 from lens_engine.findings import FUSED, Candidate, CandidateKind, Rule, Scope
 from lens_engine.mining.calibration import CalibratedLimit
 from lens_engine.mining.candidates import MinedCandidates, mine
 from lens_engine.mining.inputs import SeriesMiningInput
 from lens_engine.mining.settings import MiningSettings
+from lens_engine.proposals import Proposals
 
 LIMIT = CalibratedLimit(0.15, 1000, True, "")
 
@@ -89,6 +92,43 @@ def test_a_match_that_a_single_type_expert_sees_too_is_one_candidate_with_both_r
     assert rules(candidate) == [Rule.INTRA_PATIENT, Rule.CROSS_DATASET]
 
 
+def test_the_card_of_a_lesion_names_every_expert_and_the_fusion() -> None:
+    seen = [Seen(0, range(4, 9), {"universal": 0.1, "lung": 0.98}), Seen(200, range(4, 9), {"universal": 0.4}, look=0)]
+    before = series([], (annotation(7, 0, 6, look=0),), number=1)
+    result = mined(before, series(seen, number=2)).candidates
+    scores = {candidate.kind: dict(candidate.finding.expert_scores) for candidate in result}
+    assert scores[CandidateKind.UNCERTAIN] == pytest.approx({"universal": 0.1, "lung": 0.98, FUSED: 0.98})
+    assert scores[CandidateKind.MISSING_ANNOTATION] == pytest.approx({"universal": 0.4, FUSED: 0.4})
+
+
+def test_a_fused_finding_with_another_box_at_the_place_is_named_too() -> None:
+    # The fusion keeps a box of the universal expert that covers the small one, IoU 0.16 on each slice.
+    small = series([Seen(15, range(4, 9), {"lung": 0.9}, side=20)])
+    large = series([Seen(0, range(4, 9), {"universal": 0.95}, side=50)])
+    rows = small.proposals.expert_index == EXPERTS.index("lung")
+    only_lung, fused = small.proposals.take(np.flatnonzero(rows)), large.proposals
+    both = Proposals(
+        EXPERTS,
+        2.0,
+        2.0,
+        *(
+            np.concatenate([getattr(only_lung, name), getattr(fused, name)])
+            for name in ("expert_index", "grid_index", "boxes", "scores", "embeddings")
+        ),
+    )
+    findings = tuple(found for found in (*small.findings, *large.findings) if found.score != small.findings[-1].score)
+    findings += tuple(found for found in small.findings if found.expert == "lung")
+    (candidate,) = mined(replace(small, proposals=both, findings=findings)).candidates
+    assert dict(candidate.finding.expert_scores) == pytest.approx({"universal": 0.95, "lung": 0.9, FUSED: 0.95})
+
+
+def test_a_reason_says_the_same_score_as_the_card() -> None:
+    weak, strong = Seen(0, range(4, 6), {"lung": 0.6}), Seen(3, range(6, 9), {"lung": 0.98})
+    (candidate,) = mined(series([weak, strong])).candidates
+    (reason,) = candidate.reasons
+    assert reason.score == candidate.finding.expert_scores["lung"] == pytest.approx(0.98)
+
+
 def test_an_uncertain_box_beside_a_continuation_is_folded_into_it() -> None:
     # On no slice do they share more than half, so neither rule knows of the other; in 3D they are one place.
     lesions = [Seen(0, range(4, 9), {"universal": 0.9}), Seen(-10, range(4, 9), {"liver": 0.7})]
@@ -148,6 +188,7 @@ seen = st.builds(
 marks = st.builds(annotation, st.integers(1, 99), st.integers(0, 12).map(lambda n: 10.0 * n), st.integers(0, 20))
 
 
+@settings(deadline=None)
 @given(
     st.lists(seen, max_size=8), st.lists(marks, max_size=3, unique_by=lambda mark: mark.id), st.lists(seen, max_size=8)
 )
@@ -162,6 +203,7 @@ def test_candidates_are_valid_distinct_and_ranked(first: list[Seen], notes: list
         assert of_series == sorted(of_series, reverse=True)
     for candidate in result.candidates:
         assert candidate.reasons
+        assert FUSED in candidate.finding.expert_scores
         assert len(set(candidate.reasons)) == len(candidate.reasons)
         covered = [section.slice_index for section in candidate.finding.slices]
         assert covered == list(range(int(candidate.finding.box[2]), int(candidate.finding.box[5])))

@@ -1,5 +1,7 @@
 """A reader is asked once for each lesion: pieces are joined, candidates at one place folded, reasons kept."""
 
+from dataclasses import replace
+
 import pytest
 
 from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, Rule, SliceBox
@@ -73,6 +75,15 @@ def test_overlapping_candidates_become_the_surest_one_with_all_reasons() -> None
     (kept,) = merged(candidate(SEEN, range(5, 9), x=106, score=0.9), candidate(MATCHED, range(4, 9), score=0.2))
     assert kept.reasons == (MATCHED, SEEN)
     assert kept.finding.box[0] == 100
+
+
+def test_what_is_folded_leaves_its_scores() -> None:
+    small = candidate(MATCHED, range(4, 9), score=0.2)
+    large = candidate(SEEN, range(5, 9), x=106, score=0.9)
+    other = replace(large, finding=replace(large.finding, expert_scores={"lung": 0.1, "liver": 0.9}))
+    (kept,) = merged(small, other)
+    assert dict(kept.finding.expert_scores) == {"lung": 0.2, "liver": 0.9}
+    assert kept.finding.score == 0.2
 
 
 def test_two_continuations_on_the_same_slices_are_two_lesions() -> None:

@@ -11,6 +11,7 @@ from lens_engine.findings import Finding, SliceBox
 from lens_engine.mining.inputs import AnnotationOnSeries
 from lens_engine.mining.places import marks_for_measuring
 from lens_engine.mining.settings import MiningSettings
+from lens_engine.mining.slices import NO_ROWS, rows_by_slice
 from lens_engine.mining.tracklets import Tracklets
 
 
@@ -43,8 +44,9 @@ def continue_annotations(
     owner = tracklets.tracklet_of_member
     best = np.full(len(annotations), -1, dtype=np.intp)
     best_iou = np.zeros(len(annotations))
+    rows_of_slice = rows_by_slice(members.grid_index)
     for mark in range(len(marks.owner)):
-        rows = np.flatnonzero(members.grid_index == marks.grid_index[mark])
+        rows = rows_of_slice.get(int(marks.grid_index[mark]), NO_ROWS)
         if rows.size == 0:
             continue
         ious = overlaps(members.boxes[rows], marks.boxes[mark : mark + 1])[:, 0]

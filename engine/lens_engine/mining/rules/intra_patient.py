@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lens_engine.errors import BoxError
+from lens_engine.mining.inputs import require_one_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Match:
     row
         Of the finding's embedding.
     annotation_id
-        The nearest annotation of another series.
+        The nearest annotation.
     distance
         Of the two embeddings, in [0, 2].
     """
@@ -46,7 +46,14 @@ class KnownLesions:
 
     @classmethod
     def gather(cls, annotations: Sequence[tuple[int, int, NDArray[np.float32]]]) -> "KnownLesions":
-        """Collect (annotation id, series id, embedding)."""
+        """Collect (annotation id, series id, embedding).
+
+        Raises
+        ------
+        BoxError
+            If the embeddings have different lengths.
+        """
+        require_one_length([note[2] for note in annotations])
         return cls(
             ids=np.asarray([note[0] for note in annotations], dtype=np.int64),
             series=np.asarray([note[1] for note in annotations], dtype=np.int64),
@@ -55,14 +62,16 @@ class KnownLesions:
 
 
 def match_lesions(
-    embeddings: NDArray[np.float64], series_id: int, known: KnownLesions, distance_limit: float
+    embeddings: NDArray[np.float64], series_id: int | None, known: KnownLesions, distance_limit: float
 ) -> list[Match]:
-    """Match the findings of one series to the annotations of the patient's other series.
+    """Match the findings of one series to annotations of the patient.
 
     Parameters
     ----------
     embeddings
         (n, d) of the findings, of unit length. A row of zeros was not embedded and matches nothing.
+    series_id
+        The series of the findings, whose own annotations are no partners; None lets those of all series be partners.
     distance_limit
         A match must lie below it.
 
@@ -71,7 +80,7 @@ def match_lesions(
     list
         At most one match for each finding, with its nearest annotation (the first of equals).
     """
-    elsewhere = np.flatnonzero(known.series != series_id)
+    elsewhere = np.arange(len(known.ids)) if series_id is None else np.flatnonzero(known.series != series_id)
     if elsewhere.size == 0 or len(embeddings) == 0:
         return []
     distances = embedding_distances(embeddings, known.embeddings[elsewhere])
@@ -91,12 +100,9 @@ def embedding_distances(embeddings: NDArray[np.float64], others: NDArray[np.floa
     BoxError
         If the two come from embeddings of different length.
     """
-    if embeddings.shape[1] != others.shape[1]:
-        raise BoxError(
-            f"Embeddings of length {embeddings.shape[1]} and {others.shape[1]} are compared",
-            "Both must come from the same model version",
-            "Run detection again with the current model, then mine again",
-        )
+    require_one_length([*embeddings[:1], *others[:1]])
+    if len(embeddings) == 0 or len(others) == 0:
+        return np.zeros((len(embeddings), len(others)))
     # The lengths are 1 in single precision only, which matters for the difference of near vectors.
     lengths = (embeddings**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)[None, :]
     distances = np.sqrt(np.clip(lengths - 2.0 * (embeddings @ others.T), 0.0, 4.0))

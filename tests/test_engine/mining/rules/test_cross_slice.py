@@ -7,8 +7,8 @@ import pytest
 from support.mining_cases import Seen, annotation, proposals
 
 from lens_engine.findings import SliceBox
-from lens_engine.mining.cross_slice import adds_slices, continue_annotations, keep_annotated_slices
 from lens_engine.mining.inputs import AnnotationOnSeries
+from lens_engine.mining.rules.cross_slice import adds_slices, continue_annotations, keep_annotated_slices
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.mining.tracklets import Tracklets, build_tracklets
 

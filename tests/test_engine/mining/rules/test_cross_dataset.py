@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from support.mining_cases import Seen, annotation, series
 
-from lens_engine.mining.cross_dataset import single_type_experts, uncertain_boxes, uncertain_findings
 from lens_engine.mining.inputs import AnnotationOnSeries
 from lens_engine.mining.places import lies_at, marks_for_avoiding
+from lens_engine.mining.rules.cross_dataset import single_type_experts, uncertain_boxes, uncertain_findings
 from lens_engine.mining.settings import MiningSettings
 
 SETTINGS = MiningSettings()

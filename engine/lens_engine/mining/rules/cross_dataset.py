@@ -10,6 +10,7 @@ from lens_engine.findings import FUSED, Finding
 from lens_engine.mining.inputs import SeriesMiningInput
 from lens_engine.mining.places import Marks, lies_at
 from lens_engine.mining.settings import MiningSettings
+from lens_engine.mining.slices import NO_ROWS, rows_by_slice
 from lens_engine.proposals import Proposals
 from lens_engine.stacking import findings_of_chains, link
 
@@ -48,8 +49,8 @@ def uncertain_boxes(series: SeriesMiningInput, known: Sequence[Marks], settings:
 
 
 def _best_of_each_slice(boxes: Proposals, nms_iou: float) -> NDArray[np.intp]:
-    kept = [np.zeros(0, dtype=np.intp)]
-    for slice_index in np.unique(boxes.grid_index):
-        rows = np.flatnonzero(boxes.grid_index == slice_index)
-        kept.append(rows[non_maximum_suppression(boxes.boxes[rows], boxes.scores[rows], nms_iou)])
-    return np.concatenate(kept)
+    kept = [
+        rows[non_maximum_suppression(boxes.boxes[rows], boxes.scores[rows], nms_iou)]
+        for rows in rows_by_slice(boxes.grid_index).values()
+    ]
+    return np.concatenate([NO_ROWS, *kept])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.mining_cases import look_alike
 
 from lens_engine.errors import BoxError
-from lens_engine.mining.intra_patient import KnownLesions, embedding_distances, match_lesions
+from lens_engine.mining.rules.intra_patient import KnownLesions, embedding_distances, match_lesions
 
 
 def looks(*degrees: float | None) -> np.ndarray:
