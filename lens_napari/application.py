@@ -10,7 +10,7 @@ from napari.utils.notifications import notification_manager
 from lens_engine.project import Project
 from lens_napari.controller import ReviewController
 from lens_napari.review.project_store import ProjectStore
-from lens_napari.settings import load_settings, settings_file
+from lens_napari.review.settings import load_settings, settings_file
 from lens_napari.workspace import SIZE, arrange
 
 TITLE = "LENS-napari"

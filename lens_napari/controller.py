@@ -26,10 +26,10 @@ from lens_napari.review.box_table import BoxTable, Shown, resolve
 from lens_napari.review.cards import KnownRows, box_table, lesion_card, worklist_rows
 from lens_napari.review.project_store import LoadedSeries, ProjectStore, ThenAndNow, message_of
 from lens_napari.review.session import ReviewSession, Write
+from lens_napari.review.settings import KeySettings, ViewerSettings, save_settings
 from lens_napari.review.thumbnails import middle_section
 from lens_napari.review.window_choice import WindowChoice
 from lens_napari.review.wording import DEMO_NOTICE, RESEARCH_NOTICE
-from lens_napari.settings import KeySettings, ViewerSettings, save_settings
 from lens_napari.viewer.background import Lane
 from lens_napari.viewer.display import MouseTools, PictureTexts, hu_at
 from lens_napari.viewer.keys import KeyBindings

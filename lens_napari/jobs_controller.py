@@ -18,10 +18,10 @@ from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, Job
 from lens_engine.jobs.launcher import ensure_worker
 from lens_engine.jobs.queue import open_queue
 from lens_engine.jobs.status import JobQueue, JobState, JobStatus
-from lens_napari.froc_view import FrocView, froc_view
 from lens_napari.panels.jobs import JobsPanel
 from lens_napari.panels.models import ModelLine, ModelsPanel
 from lens_napari.panels.retrain import RetrainPanel
+from lens_napari.review.froc_view import FrocView, froc_view
 from lens_napari.review.learning import TrainChoices
 from lens_napari.review.project_store import ProjectStore, message_of
 from lens_napari.viewer.background import Lane

@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLay
 from lens_engine.findings import ReasonCode, Verdict
 from lens_napari.panels.parts import Panel, ScoreBar, button, heading, label, line
 from lens_napari.review.session import SaveState, Tally
+from lens_napari.review.settings import KeySettings
 from lens_napari.review.thumbnails import THUMBNAIL_SIDE, Thumbnail
 from lens_napari.review.wording import HIDDEN_SCORE
-from lens_napari.settings import KeySettings
 from lens_napari.viewer.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, MUTED, UNDECIDED
 
 SAVE_TEXT = {

@@ -12,9 +12,9 @@ from lens_engine.jobs.status import JobState
 from lens_engine.project import Project
 from lens_engine.store.database import Database
 from lens_engine.store.model_versions import Models
-from lens_napari.froc_view import froc_view
 from lens_napari.jobs_controller import JobsController
 from lens_napari.panels.jobs import JobRow
+from lens_napari.review.froc_view import froc_view
 from lens_napari.review.project_store import ProjectStore
 from lens_napari.viewer.background import Lane
 
