@@ -20,10 +20,10 @@ from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.decisions import DecisionRecord
 from lens_engine.window_presets import Preset, Window, preset_for
 from lens_napari.jobs_controller import JobsController
-from lens_napari.panels.lesion import LesionPanel, Presence
+from lens_napari.panels.lesion import LesionPanel
 from lens_napari.panels.worklist import WorklistPanel
 from lens_napari.review.box_table import BoxTable, Shown, resolve
-from lens_napari.review.cards import KnownRows, box_table, lesion_card, worklist_rows
+from lens_napari.review.cards import KnownRows, Presence, box_table, lesion_card, worklist_rows
 from lens_napari.review.project_store import LoadedSeries, ProjectStore, ThenAndNow, message_of
 from lens_napari.review.session import ReviewSession, Write
 from lens_napari.review.settings import KeySettings, ViewerSettings, save_settings

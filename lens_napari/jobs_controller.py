@@ -5,7 +5,6 @@ the picture.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,24 +18,16 @@ from lens_engine.jobs.launcher import ensure_worker
 from lens_engine.jobs.queue import open_queue
 from lens_engine.jobs.status import JobQueue, JobState, JobStatus
 from lens_napari.panels.jobs import JobsPanel
-from lens_napari.panels.models import ModelLine, ModelsPanel
+from lens_napari.panels.models import ModelsPanel
 from lens_napari.panels.retrain import RetrainPanel
-from lens_napari.review.froc_view import FrocView, froc_view
 from lens_napari.review.learning import TrainChoices
+from lens_napari.review.models_view import ModelsView, models_view
 from lens_napari.review.project_store import ProjectStore, message_of
 from lens_napari.viewer.background import Lane
 
 POLL_MS = 1000
 SHOWN_JOBS = 30
 LOG_TAIL_BYTES = 20_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ModelsView:
-    """What the models panel shows."""
-
-    rows: tuple[ModelLine, ...]
-    froc: FrocView | None
 
 
 class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
@@ -180,9 +171,7 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
             record.version: [measured.result for measured in self._store.models.evaluations(record.version)]
             for record in records
         }
-        view = froc_view(records, evaluations)
-        rows = tuple(ModelLine(record, view.averages.get(record.version, "–")) for record in reversed(records))
-        return ModelsView(rows, view)
+        return models_view(records, evaluations)
 
     def _read_log(self, job_id: str) -> str:
         path: Path = self._opened_queue().log_file(job_id)
@@ -226,9 +215,8 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._poll()
 
     def _show_models(self, view: ModelsView) -> None:
-        self.models_panel.show_models(view.rows)
-        if view.froc is not None:
-            self.models_panel.show_figure(view.froc.figure, view.froc.words)
+        self.models_panel.show_models(view.lines)
+        self.models_panel.show_figure(view.froc.figure, view.froc.words)
 
     def _say(self, error: Exception) -> None:
         self.jobs_panel.show_message(message_of(error))

@@ -1,8 +1,6 @@
 """The review dock: the lesion asked about, why, what the experts say, then and now, and the verdict buttons."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
@@ -11,6 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLay
 
 from lens_engine.findings import ReasonCode, Verdict
 from lens_napari.panels.parts import Panel, ScoreBar, button, heading, label, line
+from lens_napari.review.cards import ExpertScore, LesionCard, Presence
 from lens_napari.review.session import SaveState, Tally
 from lens_napari.review.settings import KeySettings
 from lens_napari.review.thumbnails import THUMBNAIL_SIDE, Thumbnail
@@ -30,41 +29,6 @@ VERDICT_TEXT = {
     Verdict.REJECTED: "not a lesion",
     Verdict.UNSURE: "unsure",
 }
-
-
-class Presence(StrEnum):
-    """Where the lesion asked about is."""
-
-    ON_SCREEN = "on screen"
-    LOADING = "loading"
-    ELSEWHERE = "elsewhere"
-    """The reader looks at another series."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExpertScore:
-    """What one expert says about the lesion; None when it sees nothing there."""
-
-    expert: str
-    colour: str
-    score: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class LesionCard:
-    """Everything the panel says about one lesion."""
-
-    position: str
-    headline: str
-    why: str
-    size: str
-    where: str
-    experts: tuple[ExpertScore, ...]
-    verdict: Verdict | None
-    is_inherited: bool
-    save_state: SaveState
-    presence: Presence
-    show_scores: bool
 
 
 class LesionPanel(Panel):

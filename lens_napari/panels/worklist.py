@@ -1,7 +1,6 @@
 """The worklist dock: which lesions wait, why, how far the review is, and the legend of boxes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
@@ -12,39 +11,14 @@ from lens_engine.findings import Rule
 from lens_napari.panels.legend import Legend
 from lens_napari.panels.parts import Panel, button, heading, label, progress_bar
 from lens_napari.review.box_table import BoxState
-from lens_napari.review.session import SaveState, Tally
+from lens_napari.review.cards import WorklistRow
+from lens_napari.review.session import Tally
 from lens_napari.review.wording import MEANINGS, RESEARCH_NOTICE, SYMBOLS
-from lens_napari.viewer.layers import MARK_OF_STATE
 from lens_napari.viewer.palette import BAD, GOOD, MUTED, UNDECIDED
 
 COLUMNS = ("", "why", "score", "expert", "patient", "slice")
 WIDTHS = (24, 34, 44, 84, 56, 42)
 COLOUR_OF_STATE = {BoxState.ACCEPTED: GOOD, BoxState.REJECTED: BAD, BoxState.UNSURE: UNDECIDED}
-PENDING_MARK = "○"
-
-
-@dataclass(frozen=True, slots=True)
-class WorklistRow:
-    """One lesion as a line of text."""
-
-    candidate_id: int
-    state: BoxState
-    save_state: SaveState
-    why: str
-    score: str
-    expert: str
-    patient: str
-    slice_text: str
-
-    @property
-    def mark(self) -> str:
-        """Verdict as a symbol; a hollow circle until it is on disk."""
-        return PENDING_MARK if self.save_state is SaveState.PENDING else MARK_OF_STATE.get(self.state, "")
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """In the order of `COLUMNS`."""
-        return self.mark, self.why, self.score, self.expert, self.patient, self.slice_text
 
 
 class RowsModel(QAbstractTableModel):  # type: ignore[misc]  # qtpy carries no types

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lens_engine.findings import Candidate, CandidateKind, Reason, Rule
 from lens_engine.geometry import VolumeGeometry
+from lens_napari.review.box_table import BoxState
 
 SYMBOLS = {Rule.INTRA_PATIENT: "⇄", Rule.CROSS_DATASET: "?", Rule.CROSS_SLICE: "↕"}
 MEANINGS = {
@@ -16,6 +17,7 @@ RESEARCH_NOTICE = "For research use only. Not for diagnosis."
 DEMO_NOTICE = "Demo model, not trained on patients."
 DEMO_ADVICE = "Demo model, not trained on patients: its boxes mean nothing on real scans."
 HIDDEN_SCORE = "•••"
+MARK_OF_STATE = {BoxState.ACCEPTED: "✓", BoxState.REJECTED: "✕", BoxState.UNSURE: "?"}
 
 
 @dataclass(frozen=True, slots=True)
