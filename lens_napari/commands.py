@@ -26,6 +26,6 @@ unsure = partial(_with_review, lambda review: review.give_verdict(Verdict.UNSURE
 next_lesion = partial(_with_review, ReviewController.go_next)
 previous_lesion = partial(_with_review, ReviewController.go_previous)
 go_to = partial(_with_review, ReviewController.go_to)
-hide_boxes = partial(_with_review, ReviewController.toggle_boxes)
+hide_boxes = partial(_with_review, lambda review: review.view.toggle_boxes())
 undo = partial(_with_review, ReviewController.undo)
 retrain = partial(_with_review, lambda review: review.jobs.show_retrain())

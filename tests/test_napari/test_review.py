@@ -123,7 +123,7 @@ def test_a_refused_commit_brings_the_reader_back(review: ReviewController, press
 
 def test_rectangles_are_drawn_only_on_the_slice_on_screen(review: ReviewController) -> None:
     asked(review)
-    layer = review.layers.boxes[CANDIDATES]
+    layer = review.view.layers.boxes[CANDIDATES]
     here = review.viewer.dims.current_step[0]
     assert layer.nshapes >= 1
     assert {int(corner[0]) for shape in layer.data for corner in shape} == {here}
@@ -136,11 +136,11 @@ def test_rectangles_are_drawn_only_on_the_slice_on_screen(review: ReviewControll
 
 def test_the_lesion_asked_about_is_thick_and_where_its_voxels_are(review: ReviewController) -> None:
     asked(review)
-    layer = review.layers.boxes[CANDIDATES]
+    layer = review.view.layers.boxes[CANDIDATES]
     current = review.current
     assert current is not None
     assert layer.edge_width[-1] == pytest.approx(max(layer.edge_width))
-    others = [width for name, one in review.layers.boxes.items() if name != CANDIDATES for width in one.edge_width]
+    others = [width for name, one in review.view.layers.boxes.items() if name != CANDIDATES for width in one.edge_width]
     assert layer.edge_width[-1] == pytest.approx(ASKED_PIXELS / OTHER_PIXELS * min(others))
     box = next(
         section.box
@@ -148,7 +148,7 @@ def test_the_lesion_asked_about_is_thick_and_where_its_voxels_are(review: Review
         if section.slice_index == review.viewer.dims.current_step[0]
     )
     assert layer.data[-1][:, 1:].min(axis=0) + 0.5 == pytest.approx([box[1], box[0]])
-    assert tuple(layer.scale) == tuple(review.layers.image.scale)
+    assert tuple(layer.scale) == tuple(review.view.layers.image.scale)
 
 
 def test_only_decided_boxes_carry_a_mark(review: ReviewController, press: Press) -> None:
@@ -156,7 +156,7 @@ def test_only_decided_boxes_carry_a_mark(review: ReviewController, press: Press)
     press(Qt.Key.Key_Y)
     press(Qt.Key.Key_K)
     assert asked(review) == first
-    layer = review.layers.boxes[CANDIDATES]
+    layer = review.view.layers.boxes[CANDIDATES]
     assert layer.features["mark"].iloc[-1] == ""  # asked about again: thick, without a mark
     here = review.viewer.dims.current_step[0]
     press(Qt.Key.Key_J)
@@ -168,18 +168,18 @@ def test_only_decided_boxes_carry_a_mark(review: ReviewController, press: Press)
 def test_key_h_hides_all_boxes_and_shows_them_again(review: ReviewController, press: Press) -> None:
     asked(review)
     press(Qt.Key.Key_H)
-    assert sum(layer.nshapes for layer in review.layers.boxes.values()) == 0
+    assert sum(layer.nshapes for layer in review.view.layers.boxes.values()) == 0
     press(Qt.Key.Key_H)
-    assert review.layers.boxes[CANDIDATES].nshapes >= 1
+    assert review.view.layers.boxes[CANDIDATES].nshapes >= 1
 
 
 def test_the_legend_switches_a_group_off(review: ReviewController) -> None:
     asked(review)
-    assert review.layers.boxes[FUSED].nshapes >= 1
+    assert review.view.layers.boxes[FUSED].nshapes >= 1
     review.worklist.legend.boxes[FUSED].click()
-    assert review.layers.boxes[FUSED].nshapes == 0
+    assert review.view.layers.boxes[FUSED].nshapes == 0
     review.worklist.legend.sliders["universal"].setValue(99)
-    assert review.layers.boxes["universal"].nshapes == 0
+    assert review.view.layers.boxes["universal"].nshapes == 0
 
 
 def test_annotations_of_the_data_set_are_shown(review: ReviewController) -> None:
@@ -188,7 +188,7 @@ def test_annotations_of_the_data_set_are_shown(review: ReviewController) -> None
     assert table is not None
     rows = table.group_index == table.groups.index(ANNOTATIONS)
     review.viewer.dims.set_current_step(0, int(table.slice_index[rows][0]))
-    assert review.layers.boxes[ANNOTATIONS].nshapes == 1
+    assert review.view.layers.boxes[ANNOTATIONS].nshapes == 1
 
 
 def test_scale_units_and_letters_follow_the_patient(review: ReviewController) -> None:
@@ -196,13 +196,13 @@ def test_scale_units_and_letters_follow_the_patient(review: ReviewController) ->
     record = review.shown_series
     assert record is not None
     assert record.geometry is not None
-    assert tuple(review.layers.image.scale) == pytest.approx(record.geometry.spacing_mm)
-    assert {str(unit) for unit in review.layers.image.units} == {"millimeter"}
-    assert review.texts.text("middle_left") == "R"
-    assert review.texts.text("middle_right") == "L"
+    assert tuple(review.view.layers.image.scale) == pytest.approx(record.geometry.spacing_mm)
+    assert {str(unit) for unit in review.view.layers.image.units} == {"millimeter"}
+    assert review.view.texts.text("middle_left") == "R"
+    assert review.view.texts.text("middle_right") == "L"
     step = review.viewer.dims.current_step[0]
-    assert review.texts.text("bottom_right") == f"slice {step + 1} / {record.geometry.shape[0]}"
-    assert "not trained on patients" in review.texts.text("bottom_left")
+    assert review.view.texts.text("bottom_right") == f"slice {step + 1} / {record.geometry.shape[0]}"
+    assert "not trained on patients" in review.view.texts.text("bottom_left")
 
 
 def test_a_preset_by_key_sticks_until_the_window_is_automatic_again(review: ReviewController, press: Press) -> None:
@@ -210,20 +210,20 @@ def test_a_preset_by_key_sticks_until_the_window_is_automatic_again(review: Revi
     press(Qt.Key.Key_F4)
     press(Qt.Key.Key_J)
     asked(review)
-    assert review.window == Preset.BONE.value
+    assert review.view.window == Preset.BONE.value
     press(Qt.Key.Key_W)
-    assert review.window in (Preset.LUNG.value, Preset.SOFT_TISSUE.value)
+    assert review.view.window in (Preset.LUNG.value, Preset.SOFT_TISSUE.value)
 
 
 def test_dragging_with_the_right_button_changes_the_window(review: ReviewController) -> None:
     asked(review)
-    before = review.window
+    before = review.view.window
     canvas = review.viewer.window._qt_viewer.canvas.native
     QTest.mousePress(canvas, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, QPoint(200, 200))
     drag(canvas, QPoint(260, 180))
     QTest.mouseRelease(canvas, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, QPoint(260, 180))
-    assert review.window.width == pytest.approx(before.width + 120)
-    assert review.window.level == pytest.approx(before.level - 20)
+    assert review.view.window.width == pytest.approx(before.width + 120)
+    assert review.view.window.level == pytest.approx(before.level - 20)
 
 
 def test_the_wheel_scrolls_and_zooms_with_control(review: ReviewController) -> None:
@@ -336,12 +336,12 @@ def test_closing_the_window_writes_what_waits(review: ReviewController, press: P
 
 def test_the_hounsfield_value_under_the_cursor_is_shown(review: ReviewController) -> None:
     asked(review)
-    series = review._loaded
+    series = review.view.loaded
     assert series is not None
     z, y, x = 3, 40, 50
     position = tuple(np.asarray((z, y, x)) * series.volume.geometry.spacing_mm)
-    review._show_hu(position)
-    assert f"{series.volume.voxels[z, y, x]} HU" in review.texts.text("top_right")
+    review.view._show_hu(position)
+    assert f"{series.volume.voxels[z, y, x]} HU" in review.view.texts.text("top_right")
 
 
 def turn_wheel(canvas: object, modifier: Qt.KeyboardModifier) -> None:
