@@ -17,19 +17,17 @@ from lens_engine.findings import ReasonCode, Rule, Verdict
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.decisions import DecisionRecord
-from lens_engine.window_presets import Preset
 from lens_napari.jobs_controller import JobsController
 from lens_napari.panels.lesion import LesionPanel
 from lens_napari.panels.worklist import WorklistPanel
 from lens_napari.review.box_table import BoxTable, Shown
 from lens_napari.review.cards import KnownRows, Presence, box_table, lesion_card, worklist_rows
-from lens_napari.review.project_store import LoadedSeries, ProjectStore, ThenAndNow, message_of
+from lens_napari.review.project_store import LoadedSeries, ProjectStore, ReviewedProject, ThenAndNow, message_of
 from lens_napari.review.session import ReviewSession, Write
-from lens_napari.review.settings import KeySettings, ViewerSettings, save_settings
+from lens_napari.review.settings import ViewerSettings, save_settings
 from lens_napari.review.thumbnails import middle_section
-from lens_napari.review.wording import DEMO_NOTICE
+from lens_napari.review.wording import DEMO_NOTICE, what_next
 from lens_napari.viewer.background import Lane
-from lens_napari.viewer.keys import KeyBindings
 from lens_napari.viewer.palette import expert_colours
 from lens_napari.viewer.series_view import Drawing, SeriesView
 
@@ -80,7 +78,6 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._was_opened = False
 
         self.view = SeriesView(viewer, self._colours, store.load, self._ahead)
-        self.keys = KeyBindings(self._actions(settings.keys))
         legend_colours = {group: self.view.layers.colour_of(group) for group in self.view.layers.groups}
         self.worklist = WorklistPanel(legend_colours, settings.thresholds)
         self.lesion_panel = LesionPanel(settings.keys, scores_hidden=settings.scores_hidden)
@@ -88,7 +85,6 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.jobs_panel, self.models_panel = self.jobs.jobs_panel, self.jobs.models_panel
         self.retrain_panel = self.jobs.retrain_panel
         self._connect()
-        self.keys.bind(viewer)
 
     @property
     def current(self) -> CandidateRecord | None:
@@ -112,7 +108,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def open(self) -> None:
         """Read the queue in the background and show the first lesion."""
-        self._commits.submit(self._read_project, self._on_project, self._on_error)
+        self._commits.submit(self._store.reviewed, self._on_project, self._on_error)
         self.jobs.start()
 
     def close(self) -> None:
@@ -184,7 +180,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def reload(self) -> None:
         """Read the queue again, for example after mining."""
-        self._commits.submit(self._read_project, self._on_project, self._on_error)
+        self._commits.submit(self._store.reviewed, self._on_project, self._on_error)
 
     def show_series(self, series_id: int) -> None:
         """Look at any series, outside the review; J, K or G come back."""
@@ -214,25 +210,20 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def _read_project(self) -> tuple[Sequence[CandidateRecord], Sequence[SeriesRecord], str | None, bool]:
-        promoted = self._store.promoted()
-        version = promoted.version if promoted else None
-        return self._store.queue(), self._store.viewable_series(), version, bool(promoted and promoted.is_demo)
-
-    def _on_project(self, answer: tuple[Sequence[CandidateRecord], Sequence[SeriesRecord], str | None, bool]) -> None:
-        records, series, self._model_version, is_demo = answer
-        self.view.forget(DEMO_NOTICE if is_demo else "")
-        self._series = {record.id: record for record in series}
-        self.session = self._new_session(records)
+    def _on_project(self, project: ReviewedProject) -> None:
+        self.view.forget(DEMO_NOTICE if project.is_demo else "")
+        self._model_version = project.model_version
+        self._series = {record.id: record for record in project.series}
+        self.session = self._new_session(project.queue)
         self._known_rows = {}
         self._table = None
         self._arrived_at = None
         self._was_opened = True
         self.worklist.reload_button.hide()
-        self.worklist.show_series([(record.id, record.name) for record in series])
+        self.worklist.show_series([(record.id, record.name) for record in project.series])
         self.show_current()
-        if self.current is None and series:
-            self._load(series[0].id)
+        if self.current is None and project.series:
+            self._load(project.series[0].id)
 
     def _new_session(self, records: Sequence[CandidateRecord]) -> ReviewSession:
         session = ReviewSession(records, self.settings.reader)
@@ -310,7 +301,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self.lesion_panel.show_card(card)
         else:
             tally = self.session.tally()
-            self.lesion_panel.show_summary(tally, _what_next(tally.total), can_retrain=tally.total > 0)
+            self.lesion_panel.show_summary(tally, what_next(tally.total), can_retrain=tally.total > 0)
         self._draw()
 
     # -- writing ------------------------------------------------------------------------------------------------------
@@ -336,28 +327,6 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     # -- wiring -------------------------------------------------------------------------------------------------------
 
-    def _actions(self, keys: KeySettings) -> dict[str, Callable[[], None]]:
-        return {
-            keys.accept: partial(self.give_verdict, Verdict.ACCEPTED),
-            keys.reject: partial(self.give_verdict, Verdict.REJECTED),
-            keys.unsure: partial(self.give_verdict, Verdict.UNSURE),
-            keys.next_lesion: self.go_next,
-            keys.previous_lesion: self.go_previous,
-            keys.go_to: self.go_to,
-            keys.hide_boxes: self.view.toggle_boxes,
-            keys.undo: self.undo,
-            keys.redo: self.redo,
-            keys.reason_vessel: partial(self.give_reason, ReasonCode.VESSEL),
-            keys.reason_normal_node: partial(self.give_reason, ReasonCode.NORMAL_NODE),
-            keys.reason_duplicate: partial(self.give_reason, ReasonCode.DUPLICATE),
-            keys.reason_benign: partial(self.give_reason, ReasonCode.BENIGN),
-            keys.window_soft_tissue: partial(self.view.set_window, Preset.SOFT_TISSUE.value),
-            keys.window_lung: partial(self.view.set_window, Preset.LUNG.value),
-            keys.window_liver: partial(self.view.set_window, Preset.LIVER.value),
-            keys.window_bone: partial(self.view.set_window, Preset.BONE.value),
-            keys.window_automatic: self.automatic_window,
-        }
-
     def _connect(self) -> None:
         worklist, lesion = self.worklist, self.lesion_panel
         worklist.lesion_chosen.connect(self._choose_lesion)
@@ -375,7 +344,6 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         lesion.scores_hidden_changed.connect(self._hide_scores)
         lesion.retrain_requested.connect(self.jobs.show_retrain)
         self.jobs.candidates_changed.connect(self._on_candidates_changed)
-        self.view.new_layer.connect(self.keys.bind)
         self.view.arrived.connect(self._on_series)
         self.view.failed.connect(self._on_error)
         worklist.destroyed.connect(lambda _: self.close())
@@ -408,9 +376,3 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self.reload()
         else:
             self.worklist.reload_button.show()
-
-
-def _what_next(total: int) -> str:
-    if total == 0:
-        return "Run Detect and then Mine in the jobs panel; until then any series can be looked at."
-    return "The detector can now learn from these decisions."

@@ -32,6 +32,28 @@ CACHE_BYTES = 1_500_000_000
 LEAST_KEPT = 2
 
 
+@dataclass(frozen=True, slots=True)
+class ReviewedProject:
+    """What is reviewed, as it is in the project now.
+
+    Attributes
+    ----------
+    queue
+        All lesions of the latest mining, decided ones included.
+    series
+        Every series with images.
+    model_version
+        The one in use; None in a project without any.
+    is_demo
+        Whether that model was not trained on patients.
+    """
+
+    queue: tuple[CandidateRecord, ...]
+    series: tuple[SeriesRecord, ...]
+    model_version: str | None
+    is_demo: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedSeries:
     """One series with everything that is drawn on it."""
@@ -112,9 +134,15 @@ class ProjectStore:
         self._snapshots = Snapshots(database)
         self._volumes = VolumeCache(self.catalog)
 
-    def queue(self) -> tuple[CandidateRecord, ...]:
-        """Return all lesions of the latest mining, decided ones included."""
-        return self._candidates.queue(include_decided=True)
+    def reviewed(self) -> ReviewedProject:
+        """Return everything that a review begins with."""
+        promoted = self.promoted()
+        return ReviewedProject(
+            queue=self._candidates.queue(include_decided=True),
+            series=self.viewable_series(),
+            model_version=promoted.version if promoted else None,
+            is_demo=promoted is not None and promoted.is_demo,
+        )
 
     def experts(self) -> tuple[str, ...]:
         """Return the experts of the model in use, or the data sets where there is no model yet."""

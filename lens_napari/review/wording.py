@@ -63,6 +63,13 @@ def size_mm(candidate: Candidate, geometry: VolumeGeometry) -> str:
     return f"{(x2 - x1) * sx:.0f} × {(y2 - y1) * sy:.0f} × {(z2 - z1) * sz:.0f} mm"
 
 
+def what_next(total: int) -> str:
+    """Return what makes sense after the last lesion of a list of `total` lesions."""
+    if total == 0:
+        return "Run Detect and then Mine in the jobs panel; until then any series can be looked at."
+    return "The detector can now learn from these decisions."
+
+
 def _clause(reason: Reason, partner: Partner | None, *, show_scores: bool) -> str:
     if reason.rule is Rule.INTRA_PATIENT:
         where = f"a lesion marked in {partner.where}" if partner else "a lesion marked in another scan of this patient"

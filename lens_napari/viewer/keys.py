@@ -23,11 +23,6 @@ class KeyBindings:
         for key, action in self._actions.items():
             target.bind_key(key, _called_with_target(action), overwrite=True)
 
-    def release(self, target: Any) -> None:
-        """Give the keys back."""
-        for key in self._actions:
-            target.bind_key(key, None, overwrite=True)
-
 
 def _called_with_target(action: Action) -> Callable[[Any], None]:
     def act(_target: Any) -> None:
