@@ -17,6 +17,7 @@ from lens_engine.findings import ReasonCode, Rule, Verdict
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.decisions import DecisionRecord
+from lens_napari.completeness_controller import CompletenessController
 from lens_napari.jobs_controller import JobsController
 from lens_napari.panels.lesion import LesionPanel
 from lens_napari.panels.worklist import WorklistPanel
@@ -79,8 +80,9 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
         self.view = SeriesView(viewer, self._colours, store.load, self._ahead)
         legend_colours = {group: self.view.layers.colour_of(group) for group in self.view.layers.groups}
-        self.worklist = WorklistPanel(legend_colours, settings.thresholds)
+        self.worklist = WorklistPanel(legend_colours, settings.thresholds, settings.keys.complete)
         self.lesion_panel = LesionPanel(settings.keys, scores_hidden=settings.scores_hidden)
+        self.completeness = CompletenessController(store, self._commits, self.worklist.series_box)
         self.jobs = JobsController(store, self._commits, start_worker=start_worker)
         self.jobs_panel, self.models_panel = self.jobs.jobs_panel, self.jobs.models_panel
         self.retrain_panel = self.jobs.retrain_panel
@@ -220,7 +222,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._arrived_at = None
         self._was_opened = True
         self.worklist.reload_button.hide()
-        self.worklist.show_series([(record.id, record.name) for record in project.series])
+        self.worklist.series_box.show_series(project.series)
         self.show_current()
         if self.current is None and project.series:
             self._load(project.series[0].id)
@@ -242,7 +244,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def _on_series(self, loaded: LoadedSeries) -> None:
         """Go on in the series that has come on screen."""
         self._table = box_table(self.view.layers.groups, loaded, self.session.entries)
-        self.worklist.show_shown_series(loaded.record.id)
+        self.completeness.show(loaded.record)
         current = self.current
         if current is not None and current.candidate.series_id == loaded.record.id and not self._is_elsewhere:
             self._arrive(current)
@@ -331,7 +333,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         worklist, lesion = self.worklist, self.lesion_panel
         worklist.lesion_chosen.connect(self._choose_lesion)
         worklist.rule_chosen.connect(self._choose_rule)
-        worklist.series_chosen.connect(self.show_series)
+        worklist.series_box.series_chosen.connect(self.show_series)
         worklist.reload_requested.connect(self.reload)
         worklist.legend.changed.connect(self._on_shown)
         lesion.verdict_given.connect(self.give_verdict)
@@ -343,6 +345,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         lesion.go_to_requested.connect(self.go_to)
         lesion.scores_hidden_changed.connect(self._hide_scores)
         lesion.retrain_requested.connect(self.jobs.show_retrain)
+        self.completeness.changed.connect(lambda _: self.jobs.refresh_plan())
         self.jobs.candidates_changed.connect(self._on_candidates_changed)
         self.view.arrived.connect(self._on_series)
         self.view.failed.connect(self._on_error)

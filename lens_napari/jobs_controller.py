@@ -1,4 +1,4 @@
-"""Follows the jobs of a project and starts them: detect, mine, retrain, measure; and keeps models and plan up to date.
+"""Follows and starts the jobs of a project: detect, mine, retrain, measure, export; keeps models and plan up to date.
 
 Every question to the queue goes through one background lane, so that a slow database or a starting worker never stops
 the picture.
@@ -16,6 +16,7 @@ from lens_engine.findings import Split
 from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, JobKind, MineInputs, TrainInputs
 from lens_engine.jobs.launcher import ensure_worker
 from lens_engine.jobs.queue import open_queue
+from lens_engine.jobs.results import ExportResult
 from lens_engine.jobs.status import JobQueue, JobState, JobStatus
 from lens_napari.panels.jobs import JobsPanel
 from lens_napari.panels.models import ModelsPanel
@@ -23,6 +24,7 @@ from lens_napari.panels.retrain import RetrainPanel
 from lens_napari.review.learning import TrainChoices
 from lens_napari.review.models_view import ModelsView, models_view
 from lens_napari.review.project_store import ProjectStore, message_of
+from lens_napari.review.wording import export_words
 from lens_napari.viewer.background import Lane
 
 POLL_MS = 1000
@@ -208,6 +210,9 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if job.kind in (JobKind.TRAIN, JobKind.EVALUATE):
             self.refresh_models()
             self.refresh_plan()
+        if job.kind is JobKind.EXPORT:
+            folder = self._store.project.exports_folder
+            self.jobs_panel.show_message(export_words(folder, ExportResult.model_validate(job.result)))
 
     def _on_submitted(self, job_id: str) -> None:
         self._states[job_id] = JobState.QUEUED
@@ -228,6 +233,7 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         jobs.log_requested.connect(self._show_log)
         jobs.detect_requested.connect(lambda: self.submit(self._detect_inputs))
         jobs.mine_requested.connect(lambda: self.submit(self._mine_inputs))
+        jobs.export_requested.connect(lambda inputs: self.submit(lambda: inputs))
         models.promote_requested.connect(self._promote)
         models.evaluate_requested.connect(self._evaluate)
         retrain.retrain_requested.connect(self.retrain)

@@ -13,6 +13,7 @@ from lens_engine.findings import Decision, Finding, Rule, Split, Verdict
 from lens_engine.io.series import read_volume
 from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet
+from lens_engine.store import completeness
 from lens_engine.store.annotations import AnnotationRecord, AnnotationRole, Annotations
 from lens_engine.store.candidates import CandidateRecord, Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
@@ -64,6 +65,14 @@ class LoadedSeries:
     annotations: tuple[AnnotationRecord, ...]
     window: Window
     """Of the region of the first lesion, for series without a review."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedSeries:
+    """A series whose mark was changed, and how many lesions of it are known in 3D."""
+
+    record: SeriesRecord
+    lesions: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,6 +212,20 @@ class ProjectStore:
         """Write a decision behind the one it replaces; it is on disk when this returns."""
         return self._decisions.add(decision)
 
+    def mark_complete(self, series_id: int) -> MarkedSeries:
+        """Say that every lesion of a series is annotated in 3D; it is on disk when this returns.
+
+        Raises
+        ------
+        LensError
+            If the series cannot be measured on, or a lesion of it is not known in 3D.
+        """
+        return self._marked(completeness.mark_complete(self._database, series_id))
+
+    def unmark_complete(self, series_id: int) -> MarkedSeries:
+        """Say that a series is not completely annotated; it is on disk when this returns."""
+        return self._marked(completeness.unmark_complete(self._database, series_id))
+
     def learning_plan(self) -> LearningPlan:
         """Return what a new version would be made of now."""
         verdicts = [record.decision.verdict for record in self._decisions.current()]
@@ -230,6 +253,10 @@ class ProjectStore:
     def close(self) -> None:
         """Let go of the database."""
         self._database.close()
+
+    def _marked(self, record: SeriesRecord) -> MarkedSeries:
+        boxes = completeness.true_boxes(self._annotations.of_series(record.id), self._decisions.current(record.id))
+        return MarkedSeries(record, len(boxes))
 
     def _annotation(self, annotation_id: int, asked_in: SeriesRecord) -> AnnotationRecord | None:
         others = (record for record in self.viewable_series() if record.patient_id == asked_in.patient_id)
