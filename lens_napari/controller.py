@@ -43,7 +43,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     store
         The opened project.
     settings, settings_path
-        Of this reader, and where changes are kept; None keeps nothing.
+        What this reader has chosen, and the file where changes are kept; None keeps nothing.
     start_worker
         Whether a worker may be started for jobs.
     """
@@ -339,7 +339,6 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         lesion.verdict_given.connect(self.give_verdict)
         lesion.reason_given.connect(self.give_reason)
         lesion.undo_requested.connect(self.undo)
-        lesion.redo_requested.connect(self.redo)
         lesion.next_requested.connect(self.go_next)
         lesion.previous_requested.connect(self.go_previous)
         lesion.go_to_requested.connect(self.go_to)

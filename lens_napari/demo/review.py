@@ -24,7 +24,7 @@ from lens_napari.workspace import SIZE
 KEYS = {Verdict.ACCEPTED: Qt.Key.Key_Y, Verdict.REJECTED: Qt.Key.Key_N, Verdict.UNSURE: Qt.Key.Key_U}
 PATIENCE_SECONDS = 60.0
 THUMBNAIL_SECONDS = 2.0
-"""Until the pictures of then and now are read, in the background."""
+"""The pictures of then and now are read in the background within this time."""
 TRAINING_PATIENCE_SECONDS = 1200.0
 
 Say = Callable[[str], None]

@@ -96,7 +96,7 @@ class JobsPanel(Panel):
     detect_requested = Signal()
     mine_requested = Signal()
     export_requested = Signal(object)
-    """`ExportInputs`."""
+    """Carries the `ExportInputs`."""
 
     def __init__(self) -> None:
         super().__init__("lens-jobs")

@@ -35,11 +35,10 @@ class LesionPanel(Panel):
     """Shows a `LesionCard` and emits what the reader says."""
 
     verdict_given = Signal(object)
-    """`Verdict`."""
+    """Carries the `Verdict`."""
     reason_given = Signal(object)
-    """`ReasonCode`."""
+    """Carries the `ReasonCode`."""
     undo_requested = Signal()
-    redo_requested = Signal()
     next_requested = Signal()
     previous_requested = Signal()
     go_to_requested = Signal()

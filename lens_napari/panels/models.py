@@ -62,11 +62,6 @@ class ModelsPanel(Panel):
         """What is listed, newest first."""
         return self._rows
 
-    @property
-    def has_figure(self) -> bool:
-        """Whether curves are shown."""
-        return self._canvas is not None
-
     def show_models(self, rows: Sequence[ModelLine]) -> None:
         """Show all versions, newest first."""
         chosen = self.chosen_version

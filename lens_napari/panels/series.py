@@ -11,7 +11,7 @@ from lens_napari.review.wording import series_line
 from lens_napari.viewer.palette import BAD, MUTED
 
 LEAST_LETTERS = 24
-"""Of a series in the closed list; longer lines are cut there and whole in the open one."""
+"""The closed list shows at least so many letters of a series; the open one shows all of them."""
 
 
 class SeriesBox(QWidget):  # type: ignore[misc]  # qtpy carries no types

@@ -70,7 +70,7 @@ class WorklistPanel(Panel):
 
     lesion_chosen = Signal(int)
     rule_chosen = Signal(object)
-    """`Rule` or None."""
+    """Carries the `Rule`, or None for any."""
     reload_requested = Signal()
 
     def __init__(self, colours: Mapping[str, str], thresholds: Mapping[str, float], complete_key: str) -> None:

@@ -14,7 +14,7 @@ from lens_napari.review.wording import HIDDEN_SCORE, MARK_OF_STATE, Partner, hea
 
 UNKNOWN = "–"
 PENDING_MARK = "○"
-"""Of a verdict that is not on disk yet."""
+"""Stands for a verdict that is not on disk yet."""
 
 
 class Presence(StrEnum):

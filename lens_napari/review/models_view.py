@@ -33,7 +33,7 @@ def models_view(records: Sequence[ModelRecord], evaluations: Mapping[str, Sequen
     records
         Oldest first.
     evaluations
-        Those of each version, oldest first.
+        What was measured of each version, oldest first.
     """
     froc = froc_view(records, evaluations)
     lines = [ModelLine(record, froc.averages.get(record.version, NOT_MEASURED)) for record in reversed(records)]

@@ -64,7 +64,7 @@ class LoadedSeries:
     findings: tuple[Finding, ...]
     annotations: tuple[AnnotationRecord, ...]
     window: Window
-    """Of the region of the first lesion, for series without a review."""
+    """Grey values that fit the region of the first lesion; used where no lesion is asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,7 @@ class ThenAndNow:
 class VolumeCache:
     """Volumes by series, the least recently used ones dropped; safe to use from several threads."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self) -> None:
         self._volumes: OrderedDict[int, Volume] = OrderedDict()
         self._lock = Lock()
         self._reading: dict[int, Lock] = {}
@@ -141,7 +140,7 @@ class ProjectStore:
         self._decisions = Decisions(database)
         self._detections = Detections(database)
         self._snapshots = Snapshots(database)
-        self._volumes = VolumeCache(self.catalog)
+        self._volumes = VolumeCache()
 
     def reviewed(self) -> ReviewedProject:
         """Return everything that a review begins with."""

@@ -30,7 +30,7 @@ class Partner:
     Attributes
     ----------
     where
-        For example "study 2 of 2023-05-04".
+        The scan it is in, for example "study 2 of 2023-05-04".
     """
 
     where: str

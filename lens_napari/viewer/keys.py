@@ -12,7 +12,7 @@ class KeyBindings:
     Parameters
     ----------
     actions
-        By key in napari's spelling.
+        What each key does, by the key in napari's spelling.
     """
 
     def __init__(self, actions: Mapping[str, Action]) -> None:

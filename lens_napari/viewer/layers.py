@@ -36,7 +36,7 @@ class SeriesLayers:
     viewer
         The napari viewer.
     colours
-        Of each expert and of the fusion, in drawing order.
+        The colour of each expert and of the fusion, in drawing order.
     on_new_layer
         Called with each new layer, for key bindings.
     """

@@ -55,7 +55,7 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
     viewer
         The napari viewer.
     colours
-        Those of each expert and of the fusion, in drawing order.
+        The colour of each expert and of the fusion, in drawing order.
     load
         Called in the background.
     ahead
