@@ -4,8 +4,7 @@ The GUI thread only draws. Decisions are committed in order in a lane of their o
 another.
 """
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -104,6 +103,11 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         return self._was_opened
 
     @property
+    def is_saved(self) -> bool:
+        """Whether every decision is on disk."""
+        return self.session.pending == 0 and self._commits.waiting == 0
+
+    @property
     def shown_series(self) -> SeriesRecord | None:
         """The series on screen."""
         return self.view.loaded.record if self.view.loaded else None
@@ -123,25 +127,6 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._commits.close(finish=True)
             self._store.close()
             self.closed.emit()
-
-    def wait_until(self, is_true: Callable[[], bool], timeout_seconds: float) -> bool:
-        """Let the window live until something is true; for scripts. Return whether it became true."""
-        deadline = time.monotonic() + timeout_seconds
-        while not is_true() and time.monotonic() < deadline:
-            QApplication.processEvents()
-            time.sleep(0.005)
-        return is_true()
-
-    def wait_saved(self, timeout_seconds: float) -> bool:
-        """Let the window live until every decision is on disk; return whether it is."""
-        return self.wait_until(lambda: self.session.pending == 0 and self._commits.waiting == 0, timeout_seconds)
-
-    def wait_ready(self, timeout_seconds: float) -> bool:
-        """Let the window live until the lesion asked about is on screen, or nothing is left to ask."""
-        return self.wait_until(
-            lambda: self.is_open and (self.is_ready or (self.current is None and not self.view.is_loading)),
-            timeout_seconds,
-        )
 
     def give_verdict(self, verdict: Verdict) -> None:
         """Decide about the lesion on screen and move on; nothing happens while a lesion is still loading."""

@@ -15,6 +15,7 @@ from lens_engine.store.catalog import SeriesRecord
 from lens_napari import commands
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
+from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
 
 PATIENCE_SECONDS = 30.0
 LEFT = Qt.MouseButton.LeftButton
@@ -30,7 +31,7 @@ def held_out(project_folder: Path) -> SeriesRecord:
 def review(viewer: Any, project_folder: Path, held_out: SeriesRecord) -> Iterator[ReviewController]:
     """Open the review and look at the series that is held out."""
     controller = open_project(project_folder, viewer, start_worker=False)
-    assert controller.wait_ready(PATIENCE_SECONDS)
+    assert wait_ready(controller, PATIENCE_SECONDS)
     look_at(controller, held_out)
     yield controller
     controller.close()
@@ -38,7 +39,7 @@ def review(viewer: Any, project_folder: Path, held_out: SeriesRecord) -> Iterato
 
 def look_at(review: ReviewController, record: SeriesRecord) -> None:
     choose(review.worklist.series_box.list_box, record.id)
-    assert review.wait_until(lambda: shown_id(review) == record.id, PATIENCE_SECONDS)
+    assert wait_until(lambda: shown_id(review) == record.id, PATIENCE_SECONDS)
 
 
 def choose(box: QComboBox, value: int) -> None:
@@ -71,12 +72,12 @@ def test_a_click_marks_the_series_on_screen_and_another_one_takes_it_back(
     assert not series_box.is_complete
     click(review)
     assert series_box.note_label.text() == "○ being saved"
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert has_part(project_folder, held_out, "test")
     assert "1 lesion in 3D" in series_box.note_label.text()
     assert series_box.list_box.currentText() == f"{held_out.name} · test ✓"
     click(review)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert has_part(project_folder, held_out, None)
     assert series_box.list_box.currentText() == f"{held_out.name} · test"
     assert not series_box.is_complete
@@ -85,17 +86,17 @@ def test_a_click_marks_the_series_on_screen_and_another_one_takes_it_back(
 def test_a_marked_series_can_be_measured_on_at_once(review: ReviewController) -> None:
     label = review.retrain_panel.measure_label
     click(review)
-    assert review.wait_until(lambda: label.text().startswith("1 complete held-out series"), PATIENCE_SECONDS)
+    assert wait_until(lambda: label.text().startswith("1 complete held-out series"), PATIENCE_SECONDS)
 
 
 def test_the_key_marks_and_takes_back(
     review: ReviewController, press: Press, held_out: SeriesRecord, project_folder: Path
 ) -> None:
     press(Qt.Key.Key_C, Qt.KeyboardModifier.ShiftModifier)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert has_part(project_folder, held_out, "test")
     press(Qt.Key.Key_C, Qt.KeyboardModifier.ShiftModifier)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert has_part(project_folder, held_out, None)
 
 
@@ -105,7 +106,7 @@ def test_the_last_of_several_quick_marks_holds(
     for _ in range(3):
         click(review)
     assert review.worklist.series_box.is_complete
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert review.worklist.series_box.is_complete
     assert has_part(project_folder, held_out, "test")
 
@@ -115,16 +116,16 @@ def test_the_commands_of_the_palette_mark_and_take_back(
 ) -> None:
     for command, part in ((commands.mark_complete, "test"), (commands.unmark_complete, None)):
         command()
-        assert review.wait_saved(PATIENCE_SECONDS)
+        assert wait_saved(review, PATIENCE_SECONDS)
         assert has_part(project_folder, held_out, part)
 
 
 def test_a_series_that_is_learned_from_is_refused_in_words(review: ReviewController, press: Press) -> None:
     press(Qt.Key.Key_G)
-    assert review.wait_ready(PATIENCE_SECONDS)
+    assert wait_ready(review, PATIENCE_SECONDS)
     series_box = review.worklist.series_box
     click(review)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert "val and test patients only" in series_box.note_label.text()
     assert not series_box.is_complete
 
@@ -137,7 +138,7 @@ def test_a_mark_that_the_disk_refuses_is_shown_as_not_set(
     database.commit()
     database.close()
     click(review)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert not review.worklist.series_box.is_complete
     assert review.worklist.series_box.note_label.text() not in ("", "○ being saved")
     assert has_part(project_folder, held_out, None)
@@ -146,7 +147,7 @@ def test_a_mark_that_the_disk_refuses_is_shown_as_not_set(
 def test_every_series_shows_its_own_mark(review: ReviewController, press: Press, held_out: SeriesRecord) -> None:
     click(review)
     press(Qt.Key.Key_G)
-    assert review.wait_ready(PATIENCE_SECONDS)
+    assert wait_ready(review, PATIENCE_SECONDS)
     assert not review.worklist.series_box.is_complete
     look_at(review, held_out)
     assert review.worklist.series_box.is_complete

@@ -22,6 +22,7 @@ from lens_engine.window_presets import Preset
 from lens_napari import commands
 from lens_napari.application import open_project, open_review
 from lens_napari.controller import ReviewController
+from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES
 from lens_napari.viewer.layers import ASKED_PIXELS, OTHER_PIXELS
 
@@ -31,7 +32,7 @@ Press = Callable[..., None]
 
 
 def asked(review: ReviewController) -> int:
-    assert review.wait_ready(PATIENCE_SECONDS)
+    assert wait_ready(review, PATIENCE_SECONDS)
     assert review.current is not None
     return review.current.id
 
@@ -52,7 +53,7 @@ def test_three_keys_are_three_decisions_on_disk(review: ReviewController, press:
     ):
         expected.append((asked(review), verdict))
         press(key)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     stored = [(record.decision.candidate_id, record.decision.verdict) for record in decisions_on_disk(project_folder)]
     assert stored == expected
 
@@ -74,7 +75,7 @@ def test_undo_by_key_withdraws_on_disk_and_comes_back(
     press(Qt.Key.Key_Y)
     press(Qt.Key.Key_Z, CONTROL)
     assert asked(review) == first
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     verdicts = [record.decision.verdict for record in decisions_on_disk(project_folder)]
     assert verdicts in ([], [Verdict.ACCEPTED, Verdict.WITHDRAWN])  # nothing stands any more
     assert review.session.tally().open == review.session.tally().total
@@ -86,7 +87,7 @@ def test_a_second_key_gives_the_rejection_a_reason(
     asked(review)
     press(Qt.Key.Key_N)
     press(Qt.Key.Key_V)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert decisions_on_disk(project_folder)[-1].decision.reason_code is ReasonCode.VESSEL
 
 
@@ -98,7 +99,7 @@ def test_fast_keys_never_decide_a_lesion_that_is_still_loading(
     for _ in range(on_screen + 5):
         press(Qt.Key.Key_Y)
     assert not review.is_ready
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert len(decisions_on_disk(project_folder)) == on_screen
     assert asked(review)
 
@@ -111,13 +112,13 @@ def test_a_refused_commit_brings_the_reader_back(review: ReviewController, press
     press(Qt.Key.Key_Y)
     assert review.session.current is not None
     assert review.session.current.id != first  # the verdict does not wait for the disk
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert asked(review) == first
     assert "not saved" in review.lesion_panel.message_label.text()
     database.execute("DROP TRIGGER refuse")
     database.close()
     press(Qt.Key.Key_Y)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert [record.decision.candidate_id for record in decisions_on_disk(project_folder)] == [first]
 
 
@@ -241,7 +242,7 @@ def test_the_wheel_scrolls_and_zooms_with_control(review: ReviewController) -> N
 def test_the_partner_is_shown_then_and_now(review: ReviewController) -> None:
     asked(review)
     panel = review.lesion_panel
-    assert review.wait_until(lambda: not panel.pictures.isHidden(), PATIENCE_SECONDS)
+    assert wait_until(lambda: not panel.pictures.isHidden(), PATIENCE_SECONDS)
     assert panel.then_caption.text().startswith("then: study 1 of 2023-05-04")
     assert "a lesion marked in study 1" in panel.why_label.text()
 
@@ -254,14 +255,14 @@ def test_hidden_scores_are_shown_nowhere_before_the_verdict(
     assert "0.11" not in review.lesion_panel.why_label.text()
     assert all(row.score == "•••" for row in review.worklist.model.rows)
     press(Qt.Key.Key_Y)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert decisions_on_disk(project_folder)[0].decision.scores_hidden
 
 
 def test_the_buttons_say_the_same_as_the_keys(review: ReviewController, project_folder: Path) -> None:
     asked(review)
     QTest.mouseClick(review.lesion_panel.reject_button, Qt.MouseButton.LeftButton)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert [record.decision.verdict for record in decisions_on_disk(project_folder)] == [Verdict.REJECTED]
 
 
@@ -269,14 +270,14 @@ def test_after_the_last_lesion_the_summary_offers_retraining(review: ReviewContr
     while review.current is not None:
         asked(review)
         press(Qt.Key.Key_Y)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert not review.lesion_panel.summary_box.isHidden()
     assert not review.lesion_panel.go_retrain_button.isHidden()
     assert "Everything is saved" in review.lesion_panel.summary_label.text()
     review.lesion_panel.go_retrain_button.click()
     plan = review.retrain_panel.plan_label
     total = review.session.tally().total
-    assert review.wait_until(lambda: f"+ {total} accepted" in plan.text(), PATIENCE_SECONDS)
+    assert wait_until(lambda: f"+ {total} accepted" in plan.text(), PATIENCE_SECONDS)
 
 
 def test_a_project_without_candidates_shows_a_scan_and_says_what_to_do(viewer: Any, project_folder: Path) -> None:
@@ -284,7 +285,7 @@ def test_a_project_without_candidates_shows_a_scan_and_says_what_to_do(viewer: A
     Candidates(database).replace_open("v1", [], [])
     database.close()
     controller = open_project(project_folder, viewer, start_worker=False)
-    assert controller.wait_until(lambda: controller.shown_series is not None, PATIENCE_SECONDS)
+    assert wait_until(lambda: controller.shown_series is not None, PATIENCE_SECONDS)
     assert controller.current is None
     assert "Run Detect" in controller.lesion_panel.what_next_label.text()
     assert controller.lesion_panel.go_retrain_button.isHidden()
@@ -295,7 +296,7 @@ def test_any_series_can_be_looked_at_but_not_decided_on(review: ReviewController
     first = asked(review)
     other = next(record for record in review._series.values() if record.id != review.shown_series.id)  # type: ignore[union-attr]
     review.show_series(other.id)
-    assert review.wait_until(lambda: review.shown_series == other, PATIENCE_SECONDS)
+    assert wait_until(lambda: review.shown_series == other, PATIENCE_SECONDS)
     press(Qt.Key.Key_Y)
     assert review.session.pending == 0
     assert "another series" in review.lesion_panel.state_label.text()
@@ -311,11 +312,11 @@ def test_a_scan_that_is_gone_is_told_and_the_review_goes_on(
     away = source.paths[0].rename(source.paths[0].with_suffix(".away"))
     controller = open_project(project_folder, viewer, start_worker=False)
     message = controller.lesion_panel.message_label
-    assert controller.wait_until(lambda: bool(message.text()), PATIENCE_SECONDS)
+    assert wait_until(lambda: bool(message.text()), PATIENCE_SECONDS)
     assert not controller.is_ready
     while controller.current is not None and controller.current.candidate.series_id == review_template.series[0].id:
         controller.go_next()
-    assert controller.wait_ready(PATIENCE_SECONDS)
+    assert wait_ready(controller, PATIENCE_SECONDS)
     away.rename(source.paths[0])
     controller.close()
 
@@ -370,7 +371,7 @@ def test_the_plugin_widget_opens_a_project_in_the_window_it_lies_in(viewer: Any,
     asked(controller)
     first = controller.current
     commands.accept()
-    assert controller.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(controller, PATIENCE_SECONDS)
     assert [record.decision.candidate_id for record in decisions_on_disk(project_folder)] == [first.id if first else 0]
     controller.close()
     assert open_review() is None
