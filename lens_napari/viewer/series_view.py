@@ -204,6 +204,7 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         if generation != self._generation or loaded is None:
             return
         window = self.window if self._choice.is_manual else loaded.window
+        self._choice.on_series()
         self._loaded, self._drawing = loaded, None
         is_first = self.layers.image is None
         self.layers.show_volume(loaded.volume, loaded.record.name, window)

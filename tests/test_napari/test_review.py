@@ -18,7 +18,7 @@ from lens_engine.findings import FUSED, ReasonCode, Verdict
 from lens_engine.project import Project
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.database import Database
-from lens_engine.window_presets import Preset
+from lens_engine.window_presets import Preset, preset_for
 from lens_napari import commands
 from lens_napari.application import open_project, open_review
 from lens_napari.controller import ReviewController
@@ -214,6 +214,20 @@ def test_a_preset_by_key_sticks_until_the_window_is_automatic_again(review: Revi
     assert review.view.window == Preset.BONE.value
     press(Qt.Key.Key_W)
     assert review.view.window in (Preset.LUNG.value, Preset.SOFT_TISSUE.value)
+
+
+def test_a_lesion_comes_in_the_window_of_its_region_from_whichever_scan_the_reader_comes(
+    review: ReviewController,
+) -> None:
+    asked(review)
+    one_of_series = {record.candidate.series_id: record for record in review.session.open_records()}
+    for _ in range(2):  # the second time every region is known already
+        for record in one_of_series.values():
+            review.worklist.lesion_chosen.emit(record.id)
+            assert asked(review) == record.id
+            assert review.view.loaded is not None
+            region = preset_for(review.view.loaded.volume.voxels, record.candidate.finding.box)
+            assert review.view.window == region.value
 
 
 def test_dragging_with_the_right_button_changes_the_window(review: ReviewController) -> None:
