@@ -10,8 +10,8 @@ from napari.utils.notifications import notification_manager
 from lens_engine.project import Project
 from lens_napari.controller import ReviewController
 from lens_napari.review.project_store import ProjectStore
-from lens_napari.settings import load_settings, settings_file
-from lens_napari.workspace import SIZE, arrange
+from lens_napari.review.settings import load_settings, settings_file
+from lens_napari.workspace import SIZE, arrange, bind_keys
 
 TITLE = "LENS-napari"
 _open_reviews: list[ReviewController] = []
@@ -42,6 +42,7 @@ def open_project(project_folder: Path, viewer: Any = None, *, start_worker: bool
     viewer.title = f"{TITLE} · {store.project.settings.name}"
     controller = ReviewController(viewer, store, settings, path, start_worker=start_worker)
     arrange(controller)
+    bind_keys(controller)
     controller.open()
     _open_reviews.append(controller)
     controller.closed.connect(lambda: _open_reviews.remove(controller))

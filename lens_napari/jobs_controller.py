@@ -1,11 +1,10 @@
-"""Follows the jobs of a project and starts them: detect, mine, retrain, measure; and keeps models and plan up to date.
+"""Follows and starts the jobs of a project: detect, mine, retrain, measure, export; keeps models and plan up to date.
 
 Every question to the queue goes through one background lane, so that a slow database or a starting worker never stops
 the picture.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,26 +16,20 @@ from lens_engine.findings import Split
 from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, JobKind, MineInputs, TrainInputs
 from lens_engine.jobs.launcher import ensure_worker
 from lens_engine.jobs.queue import open_queue
+from lens_engine.jobs.results import ExportResult
 from lens_engine.jobs.status import JobQueue, JobState, JobStatus
-from lens_napari.froc_view import FrocView, froc_view
 from lens_napari.panels.jobs import JobsPanel
-from lens_napari.panels.models import ModelLine, ModelsPanel
+from lens_napari.panels.models import ModelsPanel
 from lens_napari.panels.retrain import RetrainPanel
 from lens_napari.review.learning import TrainChoices
+from lens_napari.review.models_view import ModelsView, models_view
 from lens_napari.review.project_store import ProjectStore, message_of
+from lens_napari.review.wording import export_words
 from lens_napari.viewer.background import Lane
 
 POLL_MS = 1000
 SHOWN_JOBS = 30
 LOG_TAIL_BYTES = 20_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ModelsView:
-    """What the models panel shows."""
-
-    rows: tuple[ModelLine, ...]
-    froc: FrocView | None
 
 
 class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
@@ -180,9 +173,7 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
             record.version: [measured.result for measured in self._store.models.evaluations(record.version)]
             for record in records
         }
-        view = froc_view(records, evaluations)
-        rows = tuple(ModelLine(record, view.averages.get(record.version, "–")) for record in reversed(records))
-        return ModelsView(rows, view)
+        return models_view(records, evaluations)
 
     def _read_log(self, job_id: str) -> str:
         path: Path = self._opened_queue().log_file(job_id)
@@ -219,6 +210,9 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if job.kind in (JobKind.TRAIN, JobKind.EVALUATE):
             self.refresh_models()
             self.refresh_plan()
+        if job.kind is JobKind.EXPORT:
+            folder = self._store.project.exports_folder
+            self.jobs_panel.show_message(export_words(folder, ExportResult.model_validate(job.result)))
 
     def _on_submitted(self, job_id: str) -> None:
         self._states[job_id] = JobState.QUEUED
@@ -226,9 +220,8 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._poll()
 
     def _show_models(self, view: ModelsView) -> None:
-        self.models_panel.show_models(view.rows)
-        if view.froc is not None:
-            self.models_panel.show_figure(view.froc.figure, view.froc.words)
+        self.models_panel.show_models(view.lines)
+        self.models_panel.show_figure(view.froc.figure, view.froc.words)
 
     def _say(self, error: Exception) -> None:
         self.jobs_panel.show_message(message_of(error))
@@ -240,6 +233,7 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         jobs.log_requested.connect(self._show_log)
         jobs.detect_requested.connect(lambda: self.submit(self._detect_inputs))
         jobs.mine_requested.connect(lambda: self.submit(self._mine_inputs))
+        jobs.export_requested.connect(lambda inputs: self.submit(lambda: inputs))
         models.promote_requested.connect(self._promote)
         models.evaluate_requested.connect(self._evaluate)
         retrain.retrain_requested.connect(self.retrain)

@@ -1,11 +1,19 @@
-"""Where the docks lie: the picture is the largest thing, napari's own layer docks stay behind."""
+"""The window of a review: where its docks lie, and what its keys do.
 
+The picture is the largest thing, and napari's own layer docks stay behind.
+"""
+
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
+from lens_engine.findings import ReasonCode, Verdict
+from lens_engine.window_presets import Preset
 from lens_napari.controller import ReviewController
+from lens_napari.review.settings import KeySettings
+from lens_napari.viewer.keys import Action, KeyBindings
 
 SIZE = (1600, 1000)
 LEFT_WIDTH, RIGHT_WIDTH, BOTTOM_HEIGHT = 320, 350, 120
@@ -34,6 +42,39 @@ def arrange(controller: ReviewController) -> None:
     main.resizeDocks([left, right], [LEFT_WIDTH, RIGHT_WIDTH], Qt.Orientation.Horizontal)
     main.resizeDocks([bottom], [BOTTOM_HEIGHT], Qt.Orientation.Vertical)
     controller.jobs.retrain_shown.connect(retrain.raise_)
+
+
+def bind_keys(controller: ReviewController) -> None:
+    """Let the reader's keys act on a controller, whichever of its layers is active."""
+    bindings = KeyBindings(_actions(controller, controller.settings.keys))
+    bindings.bind(controller.viewer)
+    # A lambda holds the bindings; Qt lets go of an object whose bound method is all that it was given.
+    controller.view.new_layer.connect(lambda layer: bindings.bind(layer))
+
+
+def _actions(review: ReviewController, keys: KeySettings) -> dict[str, Action]:
+    view = review.view
+    return {
+        keys.accept: partial(review.give_verdict, Verdict.ACCEPTED),
+        keys.reject: partial(review.give_verdict, Verdict.REJECTED),
+        keys.unsure: partial(review.give_verdict, Verdict.UNSURE),
+        keys.next_lesion: review.go_next,
+        keys.previous_lesion: review.go_previous,
+        keys.go_to: review.go_to,
+        keys.hide_boxes: view.toggle_boxes,
+        keys.complete: review.completeness.toggle,
+        keys.undo: review.undo,
+        keys.redo: review.redo,
+        keys.reason_vessel: partial(review.give_reason, ReasonCode.VESSEL),
+        keys.reason_normal_node: partial(review.give_reason, ReasonCode.NORMAL_NODE),
+        keys.reason_duplicate: partial(review.give_reason, ReasonCode.DUPLICATE),
+        keys.reason_benign: partial(review.give_reason, ReasonCode.BENIGN),
+        keys.window_soft_tissue: partial(view.set_window, Preset.SOFT_TISSUE.value),
+        keys.window_lung: partial(view.set_window, Preset.LUNG.value),
+        keys.window_liver: partial(view.set_window, Preset.LIVER.value),
+        keys.window_bone: partial(view.set_window, Preset.BONE.value),
+        keys.window_automatic: review.automatic_window,
+    }
 
 
 def _behind(window: Any, panel: Any, name: str) -> QDockWidget:

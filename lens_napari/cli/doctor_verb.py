@@ -59,7 +59,7 @@ def _device(problems: list[str]) -> str:
 def _graphics(problems: list[str]) -> str:
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return "no display: the viewer cannot be opened here, everything else can"
-    report = _probe("lens_napari.graphics_probe", problems, "OpenGL cannot be used")
+    report = _probe("lens_napari.viewer.graphics_probe", problems, "OpenGL cannot be used")
     return f"{report.get('gl', 'unknown')} ({report.get('qt', 'no Qt binding')})"
 
 

@@ -19,12 +19,13 @@ from lens_engine.project import Project
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
 from lens_napari.demo.reader import SimulatedReader
+from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
 from lens_napari.workspace import SIZE
 
 KEYS = {Verdict.ACCEPTED: Qt.Key.Key_Y, Verdict.REJECTED: Qt.Key.Key_N, Verdict.UNSURE: Qt.Key.Key_U}
 PATIENCE_SECONDS = 60.0
 THUMBNAIL_SECONDS = 2.0
-"""Until the pictures of then and now are read, in the background."""
+"""The pictures of then and now are read in the background within this time."""
 TRAINING_PATIENCE_SECONDS = 1200.0
 
 Say = Callable[[str], None]
@@ -65,21 +66,21 @@ class DemoReview:
         """Press one key for each lesion until none is left or `at_most` are decided."""
         verdicts: Counter[str] = Counter()
         pictured: set[Rule] = set()
-        self.controller.wait_until(lambda: self.controller.is_open, PATIENCE_SECONDS)
+        wait_until(lambda: self.controller.is_open, PATIENCE_SECONDS)
         while self.controller.current is not None and verdicts.total() < at_most:
-            if not self.controller.wait_ready(PATIENCE_SECONDS):
+            if not wait_ready(self.controller, PATIENCE_SECONDS):
                 raise JobError("A lesion did not appear within a minute", "", "See the messages above")
             asked, shown = self.controller.current, self.controller.shown_series
             if asked is None or shown is None:
                 break
             for rule in {reason.rule for reason in asked.candidate.reasons} - pictured:
                 pictured.add(rule)
-                self.controller.wait_until(lambda: False, THUMBNAIL_SECONDS)
+                wait_until(lambda: False, THUMBNAIL_SECONDS)
                 self.picture(f"review-{rule.value}")
             verdict = reader.verdict(shown.name, asked)
             QTest.keyClick(self._canvas, KEYS[verdict])
             verdicts[verdict.value] += 1
-        if not self.controller.wait_saved(PATIENCE_SECONDS):
+        if not wait_saved(self.controller, PATIENCE_SECONDS):
             raise JobError("The decisions were not saved within a minute", "", "See the messages above")
         left = len(self.controller.session.open_records())
         say(f"{verdicts.total()} lesions decided by the simulated reader, {left} left")
@@ -90,13 +91,13 @@ class DemoReview:
         """Click the Retrain button and wait until the job has ended."""
         panel = self.controller.retrain_panel
         self.controller.jobs.show_retrain()
-        self.controller.wait_until(panel.retrain_button.isEnabled, PATIENCE_SECONDS)
+        wait_until(panel.retrain_button.isEnabled, PATIENCE_SECONDS)
         known = self._known_jobs()
         QTest.mouseClick(panel.retrain_button, Qt.MouseButton.LeftButton)
-        self.controller.wait_until(lambda: self._training(known) is not None, PATIENCE_SECONDS)
-        self.controller.wait_until(lambda: self._is_half_way(known), TRAINING_PATIENCE_SECONDS)
+        wait_until(lambda: self._training(known) is not None, PATIENCE_SECONDS)
+        wait_until(lambda: self._is_half_way(known), TRAINING_PATIENCE_SECONDS)
         self.picture("retraining")
-        self.controller.wait_until(lambda: self._has_ended(known), TRAINING_PATIENCE_SECONDS)
+        wait_until(lambda: self._has_ended(known), TRAINING_PATIENCE_SECONDS)
         job = self._training(known)
         if job is None or job.state is not JobState.DONE:
             raise JobError(f"Retraining ended as {job.state if job else 'nothing'}", "", "See: lens jobs")
@@ -107,7 +108,7 @@ class DemoReview:
         """Bring the models dock forward and picture it."""
         self.controller.jobs.refresh_models()
         _dock_of(self.controller.models_panel).raise_()
-        self.controller.wait_until(lambda: False, 3.0)
+        wait_until(lambda: False, 3.0)
         self.picture("models")
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
+    QMenu,
     QPlainTextEdit,
     QScrollArea,
     QSizePolicy,
@@ -13,7 +14,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from lens_engine.jobs.inputs import JobKind
+from lens_engine.io.annotations.manual_test_set import ExportFormat
+from lens_engine.jobs.inputs import ExportInputs, JobKind
 from lens_engine.jobs.status import JobState, JobStatus
 from lens_napari.panels.parts import Panel, button, label, progress_bar
 from lens_napari.viewer.palette import BAD, GOOD, MUTED
@@ -25,9 +27,13 @@ RESULTS = {
     JobKind.MINE: "{candidates} candidates in {series} series",
     JobKind.TRAIN: "made {model_version} from {parent_version}",
     JobKind.EVALUATE: "measured on {series} series of {patients} patients",
-    JobKind.EXPORT: "wrote {file}",
+    JobKind.EXPORT: "wrote exports/{file}: {series} series, {lesions} lesions",
 }
 """What a finished job says, filled from its result."""
+EXPORTS = (
+    ("In the published form", ExportInputs(format=ExportFormat.MANUAL_PICKLE, target="test-set.pkl")),
+    ("As JSON", ExportInputs(format=ExportFormat.JSON, target="test-set.json")),
+)
 
 
 class JobRow(QWidget):  # type: ignore[misc]  # qtpy carries no types
@@ -89,6 +95,8 @@ class JobsPanel(Panel):
     log_requested = Signal(str)
     detect_requested = Signal()
     mine_requested = Signal()
+    export_requested = Signal(object)
+    """Carries the `ExportInputs`."""
 
     def __init__(self) -> None:
         super().__init__("lens-jobs")
@@ -96,10 +104,16 @@ class JobsPanel(Panel):
         top = QHBoxLayout()
         self.detect_button = button("Detect", "Look at every series that the promoted model has not seen")
         self.mine_button = button("Mine", "Find lesions that were not marked, from what was detected")
+        self.export_button = button(
+            "Export test set", "Write the 3D boxes of every complete series into the exports folder of the project"
+        )
+        self.export_menu = self._make_export_menu()
+        self.export_button.setMenu(self.export_menu)
         self.message_label = label(wrap=False)
         self.message_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         top.addWidget(self.detect_button)
         top.addWidget(self.mine_button)
+        top.addWidget(self.export_button)
         top.addWidget(self.message_label, 1)
         self.rows: dict[str, JobRow] = {}
         holder = QWidget()
@@ -140,11 +154,22 @@ class JobsPanel(Panel):
         self.message_label.setText(text)
         self.message_label.setToolTip(text)
 
+    def show_export_menu(self) -> None:
+        """Ask in which form the test set is to be written."""
+        self.export_menu.popup(self.export_button.mapToGlobal(self.export_button.rect().bottomLeft()))
+
     def show_log(self, text: str) -> None:
         """Show a log, or hide it again when it is shown already."""
         self.log_view.setVisible(self.log_view.isHidden() or self.log_view.toPlainText() != text)
         self.log_view.setPlainText(text)
         self.log_view.verticalScrollBar().setValue(self.log_view.verticalScrollBar().maximum())
+
+    def _make_export_menu(self) -> QMenu:
+        menu = QMenu(self)
+        for words, inputs in EXPORTS:
+            action = menu.addAction(f"{words}  ({inputs.target})")
+            action.triggered.connect(lambda _, wanted=inputs: self.export_requested.emit(wanted))
+        return menu
 
     def _new_row(self, job_id: str) -> JobRow:
         row = JobRow(job_id)

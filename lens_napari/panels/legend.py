@@ -17,7 +17,7 @@ class Legend(QWidget):  # type: ignore[misc]  # qtpy carries no types
     """Colours, visibility and score thresholds; emits what the reader wants to see."""
 
     changed = Signal(object)
-    """`Shown`, without the key H."""
+    """Carries what is `Shown`, without the key H."""
 
     def __init__(self, colours: Mapping[str, str], thresholds: Mapping[str, float]) -> None:
         super().__init__()

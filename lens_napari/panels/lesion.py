@@ -1,8 +1,6 @@
 """The review dock: the lesion asked about, why, what the experts say, then and now, and the verdict buttons."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
@@ -11,10 +9,11 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLay
 
 from lens_engine.findings import ReasonCode, Verdict
 from lens_napari.panels.parts import Panel, ScoreBar, button, heading, label, line
+from lens_napari.review.cards import ExpertScore, LesionCard, Presence
 from lens_napari.review.session import SaveState, Tally
+from lens_napari.review.settings import KeySettings
 from lens_napari.review.thumbnails import THUMBNAIL_SIDE, Thumbnail
 from lens_napari.review.wording import HIDDEN_SCORE
-from lens_napari.settings import KeySettings
 from lens_napari.viewer.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, MUTED, UNDECIDED
 
 SAVE_TEXT = {
@@ -32,50 +31,14 @@ VERDICT_TEXT = {
 }
 
 
-class Presence(StrEnum):
-    """Where the lesion asked about is."""
-
-    ON_SCREEN = "on screen"
-    LOADING = "loading"
-    ELSEWHERE = "elsewhere"
-    """The reader looks at another series."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExpertScore:
-    """What one expert says about the lesion; None when it sees nothing there."""
-
-    expert: str
-    colour: str
-    score: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class LesionCard:
-    """Everything the panel says about one lesion."""
-
-    position: str
-    headline: str
-    why: str
-    size: str
-    where: str
-    experts: tuple[ExpertScore, ...]
-    verdict: Verdict | None
-    is_inherited: bool
-    save_state: SaveState
-    presence: Presence
-    show_scores: bool
-
-
 class LesionPanel(Panel):
     """Shows a `LesionCard` and emits what the reader says."""
 
     verdict_given = Signal(object)
-    """`Verdict`."""
+    """Carries the `Verdict`."""
     reason_given = Signal(object)
-    """`ReasonCode`."""
+    """Carries the `ReasonCode`."""
     undo_requested = Signal()
-    redo_requested = Signal()
     next_requested = Signal()
     previous_requested = Signal()
     go_to_requested = Signal()
@@ -285,7 +248,7 @@ def _picture(thumbnail: Thumbnail, colour: str) -> QPixmap:
 def _key_list(keys: KeySettings) -> str:
     return (
         f"{keys.undo.replace('Control', 'Ctrl')} undo · {keys.redo.replace('Control', 'Ctrl')} redo · "
-        f"{keys.hide_boxes} hide boxes · wheel: slices · Ctrl+wheel: zoom\n"
+        f"{keys.hide_boxes} hide boxes · {keys.complete} series complete · wheel: slices · Ctrl+wheel: zoom\n"
         f"window: {keys.window_soft_tissue} soft tissue, {keys.window_lung} lung, {keys.window_liver} liver, "
         f"{keys.window_bone} bone, {keys.window_automatic} automatic; right-drag or Shift-drag by hand"
     )

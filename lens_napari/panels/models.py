@@ -1,7 +1,6 @@
 """The models dock: every version and its parent, how good it is, and which one the project uses."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
@@ -9,21 +8,13 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QFont
 from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QTreeWidget, QTreeWidgetItem
 
-from lens_engine.store.model_versions import ModelRecord
 from lens_napari.panels.parts import Panel, button, label
+from lens_napari.review.models_view import ModelLine
 from lens_napari.review.wording import DEMO_ADVICE
 from lens_napari.viewer.palette import UNDECIDED
 
 COLUMNS = ("version", "from", "labels", "sens.")
 FIGURE_HEIGHT = 300
-
-
-@dataclass(frozen=True, slots=True)
-class ModelLine:
-    """One version with its average sensitivity in words, if it was measured."""
-
-    record: ModelRecord
-    average: str
 
 
 class ModelsPanel(Panel):
@@ -70,11 +61,6 @@ class ModelsPanel(Panel):
     def rows(self) -> tuple[ModelLine, ...]:
         """What is listed, newest first."""
         return self._rows
-
-    @property
-    def has_figure(self) -> bool:
-        """Whether curves are shown."""
-        return self._canvas is not None
 
     def show_models(self, rows: Sequence[ModelLine]) -> None:
         """Show all versions, newest first."""

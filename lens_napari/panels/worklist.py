@@ -1,7 +1,6 @@
-"""The worklist dock: which lesions wait, why, how far the review is, and the legend of boxes."""
+"""The worklist dock: which lesions wait, why, how far the review is, the series, and the legend of boxes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
@@ -11,40 +10,16 @@ from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHBoxLayout, QHeaderVie
 from lens_engine.findings import Rule
 from lens_napari.panels.legend import Legend
 from lens_napari.panels.parts import Panel, button, heading, label, progress_bar
+from lens_napari.panels.series import SeriesBox
 from lens_napari.review.box_table import BoxState
-from lens_napari.review.session import SaveState, Tally
+from lens_napari.review.cards import WorklistRow
+from lens_napari.review.session import Tally
 from lens_napari.review.wording import MEANINGS, RESEARCH_NOTICE, SYMBOLS
-from lens_napari.viewer.layers import MARK_OF_STATE
 from lens_napari.viewer.palette import BAD, GOOD, MUTED, UNDECIDED
 
 COLUMNS = ("", "why", "score", "expert", "patient", "slice")
 WIDTHS = (24, 34, 44, 84, 56, 42)
 COLOUR_OF_STATE = {BoxState.ACCEPTED: GOOD, BoxState.REJECTED: BAD, BoxState.UNSURE: UNDECIDED}
-PENDING_MARK = "○"
-
-
-@dataclass(frozen=True, slots=True)
-class WorklistRow:
-    """One lesion as a line of text."""
-
-    candidate_id: int
-    state: BoxState
-    save_state: SaveState
-    why: str
-    score: str
-    expert: str
-    patient: str
-    slice_text: str
-
-    @property
-    def mark(self) -> str:
-        """Verdict as a symbol; a hollow circle until it is on disk."""
-        return PENDING_MARK if self.save_state is SaveState.PENDING else MARK_OF_STATE.get(self.state, "")
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """In the order of `COLUMNS`."""
-        return self.mark, self.why, self.score, self.expert, self.patient, self.slice_text
 
 
 class RowsModel(QAbstractTableModel):  # type: ignore[misc]  # qtpy carries no types
@@ -91,15 +66,14 @@ class RowsModel(QAbstractTableModel):  # type: ignore[misc]  # qtpy carries no t
 
 
 class WorklistPanel(Panel):
-    """The queue of lesions and the legend."""
+    """The queue of lesions, the series and the legend."""
 
     lesion_chosen = Signal(int)
     rule_chosen = Signal(object)
-    """`Rule` or None."""
-    series_chosen = Signal(int)
+    """Carries the `Rule`, or None for any."""
     reload_requested = Signal()
 
-    def __init__(self, colours: Mapping[str, str], thresholds: Mapping[str, float]) -> None:
+    def __init__(self, colours: Mapping[str, str], thresholds: Mapping[str, float], complete_key: str) -> None:
         super().__init__("lens-worklist")
         self.setMinimumWidth(300)
         filters = QHBoxLayout()
@@ -113,9 +87,7 @@ class WorklistPanel(Panel):
         self.bar = progress_bar()
         self.reload_button = button("Load the new list", "Mining has found new candidates")
         self.reload_button.hide()
-        self.series_box = QComboBox()
-        self.series_box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.series_box.setToolTip("Look at any series; J comes back to the review")
+        self.series_box = SeriesBox(complete_key)
         self.legend = Legend(colours, thresholds)
         self.column.addLayout(filters)
         for widget in (self.table, self.reload_button, self.tally_label, self.bar, heading("Series")):
@@ -128,19 +100,8 @@ class WorklistPanel(Panel):
         self._current: int | None = None
         self.show_box.activated.connect(lambda _: self._fill())
         self.rule_box.activated.connect(lambda _: self.rule_chosen.emit(self.rule_box.currentData()))
-        self.series_box.activated.connect(lambda _: self.series_chosen.emit(int(self.series_box.currentData())))
         self.table.clicked.connect(lambda index: self.lesion_chosen.emit(self.model.rows[index.row()].candidate_id))
         self.reload_button.clicked.connect(lambda _: self.reload_requested.emit())
-
-    def show_series(self, series: Sequence[tuple[int, str]]) -> None:
-        """List the series that can be looked at, as (id, name)."""
-        self.series_box.clear()
-        for series_id, name in series:
-            self.series_box.addItem(name, series_id)
-
-    def show_shown_series(self, series_id: int) -> None:
-        """Mark the series on screen."""
-        self.series_box.setCurrentIndex(self.series_box.findData(series_id))
 
     def show_rows(self, rows: Sequence[WorklistRow], current: int | None, tally: Tally) -> None:
         """Show the queue with the lesion asked about marked."""

@@ -91,9 +91,6 @@ class BoxTable:
             lesion=np.asarray([row.lesion for row, _ in flat], dtype=np.int64)[order],
         )
 
-    def __len__(self) -> int:
-        return len(self.slice_index)
-
     def on_slice(self, slice_index: int) -> slice:
         """Return the rows of one slice."""
         first, last = np.searchsorted(self.slice_index, [slice_index, slice_index + 1])

@@ -1,18 +1,79 @@
 """Turns session entries into what the panels show: rows of the worklist, the card of one lesion, rows of boxes."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
-from lens_engine.findings import FUSED
+from lens_engine.findings import FUSED, Verdict
 from lens_engine.store.catalog import SeriesRecord
-from lens_napari.panels.lesion import ExpertScore, LesionCard, Presence
-from lens_napari.panels.worklist import WorklistRow
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxRow, BoxState, BoxTable
 from lens_napari.review.project_store import LoadedSeries
-from lens_napari.review.session import Entry, ReviewSession
+from lens_napari.review.session import Entry, ReviewSession, SaveState
 from lens_napari.review.thumbnails import middle_section
-from lens_napari.review.wording import HIDDEN_SCORE, Partner, headline, size_mm, symbol, why
+from lens_napari.review.wording import HIDDEN_SCORE, MARK_OF_STATE, Partner, headline, size_mm, symbol, why
 
 UNKNOWN = "–"
+PENDING_MARK = "○"
+"""Stands for a verdict that is not on disk yet."""
+
+
+class Presence(StrEnum):
+    """Where the lesion asked about is."""
+
+    ON_SCREEN = "on screen"
+    LOADING = "loading"
+    ELSEWHERE = "elsewhere"
+    """The reader looks at another series."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertScore:
+    """What one expert says about the lesion; None when it sees nothing there."""
+
+    expert: str
+    colour: str
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LesionCard:
+    """Everything the panel says about one lesion."""
+
+    position: str
+    headline: str
+    why: str
+    size: str
+    where: str
+    experts: tuple[ExpertScore, ...]
+    verdict: Verdict | None
+    is_inherited: bool
+    save_state: SaveState
+    presence: Presence
+    show_scores: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorklistRow:
+    """One lesion as a line of text."""
+
+    candidate_id: int
+    state: BoxState
+    save_state: SaveState
+    why: str
+    score: str
+    expert: str
+    patient: str
+    slice_text: str
+
+    @property
+    def mark(self) -> str:
+        """Verdict as a symbol; a hollow circle until it is on disk."""
+        return PENDING_MARK if self.save_state is SaveState.PENDING else MARK_OF_STATE.get(self.state, "")
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Mark, why, score, expert, patient and slice."""
+        return self.mark, self.why, self.score, self.expert, self.patient, self.slice_text
 
 
 KnownRows = dict[int, tuple[Entry, bool, bool, WorklistRow]]

@@ -13,6 +13,7 @@ from lens_engine.findings import Decision, Finding, Rule, Split, Verdict
 from lens_engine.io.series import read_volume
 from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet
+from lens_engine.store import completeness
 from lens_engine.store.annotations import AnnotationRecord, AnnotationRole, Annotations
 from lens_engine.store.candidates import CandidateRecord, Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
@@ -32,6 +33,28 @@ CACHE_BYTES = 1_500_000_000
 LEAST_KEPT = 2
 
 
+@dataclass(frozen=True, slots=True)
+class ReviewedProject:
+    """What is reviewed, as it is in the project now.
+
+    Attributes
+    ----------
+    queue
+        All lesions of the latest mining, decided ones included.
+    series
+        Every series with images.
+    model_version
+        The one in use; None in a project without any.
+    is_demo
+        Whether that model was not trained on patients.
+    """
+
+    queue: tuple[CandidateRecord, ...]
+    series: tuple[SeriesRecord, ...]
+    model_version: str | None
+    is_demo: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedSeries:
     """One series with everything that is drawn on it."""
@@ -41,7 +64,15 @@ class LoadedSeries:
     findings: tuple[Finding, ...]
     annotations: tuple[AnnotationRecord, ...]
     window: Window
-    """Of the region of the first lesion, for series without a review."""
+    """Grey values that fit the region of the first lesion; used where no lesion is asked about."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedSeries:
+    """A series whose mark was changed, and how many lesions of it are known in 3D."""
+
+    record: SeriesRecord
+    lesions: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,8 +88,7 @@ class ThenAndNow:
 class VolumeCache:
     """Volumes by series, the least recently used ones dropped; safe to use from several threads."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self) -> None:
         self._volumes: OrderedDict[int, Volume] = OrderedDict()
         self._lock = Lock()
         self._reading: dict[int, Lock] = {}
@@ -110,11 +140,17 @@ class ProjectStore:
         self._decisions = Decisions(database)
         self._detections = Detections(database)
         self._snapshots = Snapshots(database)
-        self._volumes = VolumeCache(self.catalog)
+        self._volumes = VolumeCache()
 
-    def queue(self) -> tuple[CandidateRecord, ...]:
-        """Return all lesions of the latest mining, decided ones included."""
-        return self._candidates.queue(include_decided=True)
+    def reviewed(self) -> ReviewedProject:
+        """Return everything that a review begins with."""
+        promoted = self.promoted()
+        return ReviewedProject(
+            queue=self._candidates.queue(include_decided=True),
+            series=self.viewable_series(),
+            model_version=promoted.version if promoted else None,
+            is_demo=promoted is not None and promoted.is_demo,
+        )
 
     def experts(self) -> tuple[str, ...]:
         """Return the experts of the model in use, or the data sets where there is no model yet."""
@@ -175,6 +211,20 @@ class ProjectStore:
         """Write a decision behind the one it replaces; it is on disk when this returns."""
         return self._decisions.add(decision)
 
+    def mark_complete(self, series_id: int) -> MarkedSeries:
+        """Say that every lesion of a series is annotated in 3D; it is on disk when this returns.
+
+        Raises
+        ------
+        LensError
+            If the series cannot be measured on, or a lesion of it is not known in 3D.
+        """
+        return self._marked(completeness.mark_complete(self._database, series_id))
+
+    def unmark_complete(self, series_id: int) -> MarkedSeries:
+        """Say that a series is not completely annotated; it is on disk when this returns."""
+        return self._marked(completeness.unmark_complete(self._database, series_id))
+
     def learning_plan(self) -> LearningPlan:
         """Return what a new version would be made of now."""
         verdicts = [record.decision.verdict for record in self._decisions.current()]
@@ -202,6 +252,10 @@ class ProjectStore:
     def close(self) -> None:
         """Let go of the database."""
         self._database.close()
+
+    def _marked(self, record: SeriesRecord) -> MarkedSeries:
+        boxes = completeness.true_boxes(self._annotations.of_series(record.id), self._decisions.current(record.id))
+        return MarkedSeries(record, len(boxes))
 
     def _annotation(self, annotation_id: int, asked_in: SeriesRecord) -> AnnotationRecord | None:
         others = (record for record in self.viewable_series() if record.patient_id == asked_in.patient_id)

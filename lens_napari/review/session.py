@@ -110,13 +110,11 @@ class ReviewSession:
         records: Sequence[CandidateRecord],
         reader: str,
         *,
-        round_number: int = 1,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         self._entries = [Entry(record, record.decision.decision if record.decision else None) for record in records]
         self._position_of = {record.id: i for i, record in enumerate(records)}
         self._reader = reader
-        self._round = round_number
         self._clock = clock
         self._rule: Rule | None = None
         self._undo: list[_Step] = []
@@ -153,16 +151,6 @@ class ReviewSession:
     def pending(self) -> int:
         """Verdicts that are not on disk yet."""
         return len(self._pending)
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is something to take back."""
-        return bool(self._undo)
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether something taken back can be said again."""
-        return bool(self._redo)
 
     def open_records(self) -> tuple[CandidateRecord, ...]:
         """Return the lesions that nobody has decided about, in the order of the queue."""
@@ -295,7 +283,6 @@ class ReviewSession:
             slices=record.candidate.finding.slices,
             reader=self._reader,
             decided_at=self._clock(),
-            round=self._round,
             reason_code=reason,
             scores_hidden=self.scores_hidden,
         )

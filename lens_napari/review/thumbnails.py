@@ -11,7 +11,7 @@ from lens_engine.volume import Volume
 from lens_engine.window_presets import Window
 
 THUMBNAIL_SIDE = 140
-"""Pixels of the screen."""
+"""Side of a crop in pixels of the screen."""
 LEAST_SIDE_MM = 60.0
 CONTEXT = 2.5
 """A crop is this many times wider than the larger lesion."""

@@ -27,6 +27,10 @@ class WindowChoice:
         self._is_manual = False
         self._region = None
 
+    def on_series(self) -> None:
+        """Note that another series came in a window of its own: the next lesion chooses again, whatever its region."""
+        self._region = None
+
     def on_arrival(self, region: Preset) -> Window | None:
         """Return the window to set on arrival at a lesion, or None to leave it alone."""
         if self._is_manual or region is self._region:

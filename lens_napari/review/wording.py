@@ -1,10 +1,14 @@
-"""What is said on the screen about a lesion, in a reader's words."""
+"""What is said on the screen about lesions, series and exports, in a reader's words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lens_engine.findings import Candidate, CandidateKind, Reason, Rule
 from lens_engine.geometry import VolumeGeometry
+from lens_engine.jobs.results import ExportResult
+from lens_engine.store.catalog import SeriesRecord
+from lens_napari.review.box_table import BoxState
 
 SYMBOLS = {Rule.INTRA_PATIENT: "⇄", Rule.CROSS_DATASET: "?", Rule.CROSS_SLICE: "↕"}
 MEANINGS = {
@@ -16,6 +20,7 @@ RESEARCH_NOTICE = "For research use only. Not for diagnosis."
 DEMO_NOTICE = "Demo model, not trained on patients."
 DEMO_ADVICE = "Demo model, not trained on patients: its boxes mean nothing on real scans."
 HIDDEN_SCORE = "•••"
+MARK_OF_STATE = {BoxState.ACCEPTED: "✓", BoxState.REJECTED: "✕", BoxState.UNSURE: "?"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class Partner:
     Attributes
     ----------
     where
-        For example "study 2 of 2023-05-04".
+        The scan it is in, for example "study 2 of 2023-05-04".
     """
 
     where: str
@@ -59,6 +64,35 @@ def size_mm(candidate: Candidate, geometry: VolumeGeometry) -> str:
     x1, y1, z1, x2, y2, z2 = candidate.finding.box
     sz, sy, sx = geometry.spacing_mm
     return f"{(x2 - x1) * sx:.0f} × {(y2 - y1) * sy:.0f} × {(z2 - z1) * sz:.0f} mm"
+
+
+def series_line(record: SeriesRecord) -> str:
+    """Return a series as a line of a list: its name, the split of its patient, and a mark if it is complete."""
+    mark = " ✓" if record.is_complete else ""
+    return f"{record.name} · {record.split.value}{mark}"
+
+
+def completeness_words(record: SeriesRecord, lesions: int) -> str:
+    """Return what a series counts for after its mark was changed; `lesions` of it are known in 3D."""
+    if not record.is_complete:
+        return "● saved: not complete, neither measured on nor exported as complete"
+    known = f"{lesions} lesion{'s' if lesions != 1 else ''} in 3D" if lesions else "no lesion: a normal scan"
+    return f"● saved: {known}; measured on, and exported with the test set"
+
+
+def export_words(folder: Path, result: ExportResult) -> str:
+    """Return where an exported test set lies, and what of it must stay in the project."""
+    written = f"The test set is in {folder / result.file}"
+    if result.mapping_file is None:
+        return written
+    return f"{written}. Do not give away {result.mapping_file}: it says which scan each name is"
+
+
+def what_next(total: int) -> str:
+    """Return what makes sense after the last lesion of a list of `total` lesions."""
+    if total == 0:
+        return "Run Detect and then Mine in the jobs panel; until then any series can be looked at."
+    return "The detector can now learn from these decisions."
 
 
 def _clause(reason: Reason, partner: Partner | None, *, show_scores: bool) -> str:

@@ -16,7 +16,7 @@ class Lane(QObject):  # type: ignore[misc]  # qtpy carries no types
     Parameters
     ----------
     name
-        Of the thread, for logs.
+        What the thread is called in logs.
     """
 
     _answered = Signal(object, object, object)
@@ -33,11 +33,8 @@ class Lane(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Number of functions whose answer has not been delivered."""
         return self._waiting
 
-    def submit(self, work: Callable[[], Any], on_done: Done, on_failed: Failed | None = None) -> None:
-        """Run `work` behind everything submitted before; the answer arrives in the GUI thread.
-
-        Without `on_failed` an error is raised in the GUI thread, where napari shows it.
-        """
+    def submit(self, work: Callable[[], Any], on_done: Done, on_failed: Failed) -> None:
+        """Run `work` behind everything submitted before; the answer or the error arrives in the GUI thread."""
         if self._is_closed:
             return
         self._waiting += 1
@@ -50,19 +47,19 @@ class Lane(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._is_closed = True
             self._executor.shutdown(wait=True, cancel_futures=not finish)
 
-    def _answer(self, future: "Future[Any]", on_done: Done, on_failed: Failed | None) -> None:
+    def _answer(self, future: "Future[Any]", on_done: Done, on_failed: Failed) -> None:
         # In the lane's thread. After closing, the window may be gone and nobody listens.
         if not self._is_closed:
             self._answered.emit(future, on_done, on_failed)
 
-    def _deliver(self, future: "Future[Any]", on_done: Done, on_failed: Failed | None) -> None:
+    def _deliver(self, future: "Future[Any]", on_done: Done, on_failed: Failed) -> None:
         self._waiting -= 1
         if self._is_closed or future.cancelled():
             return
         error = future.exception()
         if error is None:
             on_done(future.result())
-        elif on_failed is not None and isinstance(error, Exception):
+        elif isinstance(error, Exception):
             on_failed(error)
         else:
             raise error

@@ -14,7 +14,7 @@ LETTERS = {"top_center": "A", "bottom_center": "P", "middle_left": "R", "middle_
 TEXTS = ("top_left", "top_right", "bottom_left", "bottom_right")
 TEXT_COLOUR = "#D8DEE9"
 BOX_COLOUR = (0.0, 0.0, 0.0, 0.55)
-"""Behind every text, so that it can be read on bone too."""
+"""Lies behind every text, so that it can be read on bone too."""
 LETTER_COLOUR = "#F0E442"
 NOTICE_COLOUR = "#E6C15A"
 RIGHT_BUTTON, LEFT_BUTTON = 2, 1
@@ -69,22 +69,13 @@ class MouseTools:
         on_window: Callable[[Window], None],
         on_position: Callable[[tuple[float, ...]], None],
     ) -> None:
-        self._viewer = viewer
         self._window = window
         self._on_window = on_window
         self._on_position = on_position
         viewer.scene.camera.mouse_zoom = False  # else vispy zooms with the wheel and the right button as well
         viewer.mouse_drag_callbacks.append(self._drag)
-        self._napari_wheel = list(viewer.mouse_wheel_callbacks)  # Ctrl+wheel would scroll and zoom at once
-        viewer.mouse_wheel_callbacks[:] = [self._wheel]
+        viewer.mouse_wheel_callbacks[:] = [self._wheel]  # with napari's own, Ctrl+wheel would scroll and zoom at once
         viewer.mouse_move_callbacks.append(self._move)
-
-    def close(self) -> None:
-        """Give the mouse back to napari."""
-        self._viewer.scene.camera.mouse_zoom = True
-        self._viewer.mouse_drag_callbacks.remove(self._drag)
-        self._viewer.mouse_wheel_callbacks[:] = self._napari_wheel
-        self._viewer.mouse_move_callbacks.remove(self._move)
 
     def _drag(self, viewer: Any, event: Any) -> Iterator[None]:
         wanted = event.button == RIGHT_BUTTON or (event.button == LEFT_BUTTON and "Shift" in event.modifiers)

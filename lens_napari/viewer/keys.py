@@ -12,7 +12,7 @@ class KeyBindings:
     Parameters
     ----------
     actions
-        By key in napari's spelling.
+        What each key does, by the key in napari's spelling.
     """
 
     def __init__(self, actions: Mapping[str, Action]) -> None:
@@ -22,11 +22,6 @@ class KeyBindings:
         """Bind every key on a viewer or a layer instance; a key of napari's own is taken over there."""
         for key, action in self._actions.items():
             target.bind_key(key, _called_with_target(action), overwrite=True)
-
-    def release(self, target: Any) -> None:
-        """Give the keys back."""
-        for key in self._actions:
-            target.bind_key(key, None, overwrite=True)
 
 
 def _called_with_target(action: Action) -> Callable[[Any], None]:

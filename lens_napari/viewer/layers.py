@@ -15,6 +15,7 @@ from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Window
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxState, Rectangle
+from lens_napari.review.wording import MARK_OF_STATE
 from lens_napari.viewer.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, UNDECIDED
 
 AXIS_LABELS = ("z", "y", "x")
@@ -25,7 +26,6 @@ VOXEL_CENTRE = 0.5
 ASKED_PIXELS, OTHER_PIXELS = 3.0, 1.0
 FULL, HALF = 1.0, 0.5
 COLOUR_OF_STATE = {BoxState.ACCEPTED: GOOD, BoxState.REJECTED: BAD, BoxState.UNSURE: UNDECIDED}
-MARK_OF_STATE = {BoxState.ACCEPTED: "✓", BoxState.REJECTED: "✕", BoxState.UNSURE: "?"}
 
 
 class SeriesLayers:
@@ -36,7 +36,7 @@ class SeriesLayers:
     viewer
         The napari viewer.
     colours
-        Of each expert and of the fusion, in drawing order.
+        The colour of each expert and of the fusion, in drawing order.
     on_new_layer
         Called with each new layer, for key bindings.
     """

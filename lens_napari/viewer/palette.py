@@ -16,12 +16,12 @@ EXPERT_COLOURS = (
     "#FB9A99",
     "#B2DF8A",
 )
-"""In the order of the experts; the first four are those of the shipped model."""
+"""The experts take them in their order; the first four are those of the shipped model."""
 
 FUSED_COLOUR = "#F0E442"
 ANNOTATION_COLOUR = "#FFFFFF"
 CANDIDATE_COLOUR = "#FF9DA7"
-"""Of candidates that wait; the one asked about keeps it and is drawn thick."""
+"""Candidates that wait have it; the one asked about keeps it and is drawn thick."""
 
 GOOD, BAD, UNDECIDED, MUTED = "#2FBF8F", "#E8745A", "#E6C15A", "#A8ADB6"
 

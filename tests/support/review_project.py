@@ -76,6 +76,36 @@ def make_review_project(folder: Path, patients: int = 2, settings: PhantomSettin
     return ReviewProject(folder / "project", tuple(records), len(candidates))
 
 
+def add_held_out_series(folder: Path) -> SeriesRecord:
+    """Add the scan and the labels of the first series as those of a patient that no detector learns from."""
+    database = Database.open(Project.open(folder))
+    catalog, annotations = Catalog(database), Annotations(database)
+    first = catalog.all_series()[0]
+    assert first.geometry is not None
+    new = NewSeries(
+        patient_key="held out",
+        study_key="held out",
+        series_key="held out",
+        first_slice_number=1,
+        last_slice_number=first.geometry.shape[0],
+        geometry=first.geometry,
+        source=first.source,
+    )
+    record, _ = catalog.add_series(new, "universal", Split.TEST)
+    labels = annotations.of_series(first.id)
+    annotations.add([NewAnnotation(record.id, label.box, label.slices, label.role, label.origin) for label in labels])
+    database.close()
+    return record
+
+
+def series_on_disk(folder: Path, series_id: int) -> SeriesRecord:
+    """Read one series with a connection of its own."""
+    database = Database.open(Project.open(folder))
+    record = Catalog(database).series(series_id)
+    database.close()
+    return record
+
+
 def decisions_on_disk(folder: Path) -> list[DecisionRecord]:
     """Read every decision with a connection of its own, oldest first."""
     database = Database.open(Project.open(folder))

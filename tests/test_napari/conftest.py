@@ -12,6 +12,7 @@ from support.review_project import ReviewProject, make_review_project
 
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
+from lens_napari.demo.waiting import wait_ready
 
 PATIENCE_SECONDS = 30.0
 
@@ -38,7 +39,7 @@ def viewer(make_napari_viewer: Callable[[], Any]) -> Any:
 @pytest.fixture
 def review(viewer: Any, project_folder: Path) -> Iterator[ReviewController]:
     controller = open_project(project_folder, viewer, start_worker=False)
-    assert controller.wait_ready(PATIENCE_SECONDS)
+    assert wait_ready(controller, PATIENCE_SECONDS)
     yield controller
     controller.close()
 

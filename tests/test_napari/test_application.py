@@ -11,10 +11,11 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from lens_napari.application import open_project
+from lens_napari.demo.waiting import wait_ready, wait_until
 
 review = open_project(Path(sys.argv[1]), start_worker=False)
-review.wait_ready(60)
-review.wait_until(lambda: False, 1)
+wait_ready(review, 60)
+wait_until(lambda: False, 1)
 size = review.worklist.window().size()
 print("size", size.width(), size.height())
 review.close()

@@ -1,20 +1,27 @@
-"""Jobs, models and retrain docks on the real queue of a project, without a worker."""
+"""Jobs, models and retrain docks on the real queue of a project; only what is exported needs a worker."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from support.review_project import add_held_out_series
 
 from lens_engine.jobs.inputs import JobKind
+from lens_engine.jobs.launcher import ensure_worker, workers
 from lens_engine.jobs.status import JobState
 from lens_engine.project import Project
+from lens_engine.store.completeness import mark_complete
 from lens_engine.store.database import Database
 from lens_engine.store.model_versions import Models
-from lens_napari.froc_view import froc_view
 from lens_napari.jobs_controller import JobsController
 from lens_napari.panels.jobs import JobRow
+from lens_napari.review.froc_view import froc_view
 from lens_napari.review.project_store import ProjectStore
 from lens_napari.viewer.background import Lane
 
@@ -89,6 +96,48 @@ def test_nothing_to_detect_is_said_and_no_job_is_made(docks: JobsController, qtb
     assert docks.jobs == ()
 
 
+@pytest.fixture
+def worker(project_folder: Path) -> Iterator[None]:
+    """Let a worker do the jobs of the project."""
+    ensure_worker(Project.open(project_folder))
+    yield
+    for record in workers(Project.open(project_folder)):
+        process = psutil.Process(record.pid)
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize(("place", "name"), [(0, "test-set.pkl"), (1, "test-set.json")])
+def test_the_test_set_is_exported_in_the_form_chosen_and_its_place_is_told(
+    docks: JobsController, qtbot: QtBot, project_folder: Path, place: int, name: str
+) -> None:
+    database = Database.open(Project.open(project_folder))
+    mark_complete(database, add_held_out_series(project_folder).id)
+    database.close()
+    choose_export(docks, place)
+    row = row_of(docks, qtbot, JobKind.EXPORT)
+    qtbot.waitUntil(lambda: has_state(docks, row, JobState.DONE), timeout=PATIENCE_MS)
+    assert row.stage_label.text() == f"done: wrote exports/{name}: 1 series, 1 lesions"
+    assert (project_folder / "exports" / name).is_file()
+    said = docks.jobs_panel.message_label.text()
+    assert said.startswith(f"The test set is in {project_folder / 'exports' / name}")
+    assert "test-set_mapping.csv" in said
+
+
+def choose_export(docks: JobsController, place: int) -> None:
+    """Open the menu of the export button and click one of its entries."""
+    docks.jobs_panel.show_export_menu()
+    menu = docks.jobs_panel.export_menu
+    QTest.mouseClick(
+        menu,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+        menu.actionGeometry(menu.actions()[place]).center(),
+    )
+
+
 def test_retrain_freezes_a_snapshot_and_queues_the_training(
     docks: JobsController, qtbot: QtBot, project_folder: Path
 ) -> None:
@@ -126,7 +175,7 @@ def test_measured_versions_are_drawn_and_told_in_words(
     item = panel.tree.topLevelItem(0)
     assert item is not None
     assert item.text(3) == "47.1"
-    assert panel.has_figure
+    assert panel.findChild(FigureCanvasQTAgg) is not None
 
 
 def test_the_gain_is_told_with_its_interval(docks: JobsController, qtbot: QtBot) -> None:
@@ -139,7 +188,7 @@ def test_the_gain_is_told_with_its_interval(docks: JobsController, qtbot: QtBot)
 def test_nothing_measured_is_said(docks: JobsController, qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: bool(docks.models_panel.words_label.text()), timeout=PATIENCE_MS)
     assert "Nothing has been measured" in docks.models_panel.words_label.text()
-    assert not docks.models_panel.has_figure
+    assert docks.models_panel.findChild(FigureCanvasQTAgg) is None
 
 
 def test_the_log_of_a_job_is_shown_and_hidden_by_its_button(docks: JobsController, qtbot: QtBot) -> None:

@@ -18,10 +18,11 @@ from lens_engine.findings import FUSED, ReasonCode, Verdict
 from lens_engine.project import Project
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.database import Database
-from lens_engine.window_presets import Preset
+from lens_engine.window_presets import Preset, preset_for
 from lens_napari import commands
 from lens_napari.application import open_project, open_review
 from lens_napari.controller import ReviewController
+from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES
 from lens_napari.viewer.layers import ASKED_PIXELS, OTHER_PIXELS
 
@@ -31,7 +32,7 @@ Press = Callable[..., None]
 
 
 def asked(review: ReviewController) -> int:
-    assert review.wait_ready(PATIENCE_SECONDS)
+    assert wait_ready(review, PATIENCE_SECONDS)
     assert review.current is not None
     return review.current.id
 
@@ -52,7 +53,7 @@ def test_three_keys_are_three_decisions_on_disk(review: ReviewController, press:
     ):
         expected.append((asked(review), verdict))
         press(key)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     stored = [(record.decision.candidate_id, record.decision.verdict) for record in decisions_on_disk(project_folder)]
     assert stored == expected
 
@@ -74,7 +75,7 @@ def test_undo_by_key_withdraws_on_disk_and_comes_back(
     press(Qt.Key.Key_Y)
     press(Qt.Key.Key_Z, CONTROL)
     assert asked(review) == first
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     verdicts = [record.decision.verdict for record in decisions_on_disk(project_folder)]
     assert verdicts in ([], [Verdict.ACCEPTED, Verdict.WITHDRAWN])  # nothing stands any more
     assert review.session.tally().open == review.session.tally().total
@@ -86,7 +87,7 @@ def test_a_second_key_gives_the_rejection_a_reason(
     asked(review)
     press(Qt.Key.Key_N)
     press(Qt.Key.Key_V)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert decisions_on_disk(project_folder)[-1].decision.reason_code is ReasonCode.VESSEL
 
 
@@ -98,7 +99,7 @@ def test_fast_keys_never_decide_a_lesion_that_is_still_loading(
     for _ in range(on_screen + 5):
         press(Qt.Key.Key_Y)
     assert not review.is_ready
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert len(decisions_on_disk(project_folder)) == on_screen
     assert asked(review)
 
@@ -111,19 +112,19 @@ def test_a_refused_commit_brings_the_reader_back(review: ReviewController, press
     press(Qt.Key.Key_Y)
     assert review.session.current is not None
     assert review.session.current.id != first  # the verdict does not wait for the disk
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert asked(review) == first
     assert "not saved" in review.lesion_panel.message_label.text()
     database.execute("DROP TRIGGER refuse")
     database.close()
     press(Qt.Key.Key_Y)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert [record.decision.candidate_id for record in decisions_on_disk(project_folder)] == [first]
 
 
 def test_rectangles_are_drawn_only_on_the_slice_on_screen(review: ReviewController) -> None:
     asked(review)
-    layer = review.layers.boxes[CANDIDATES]
+    layer = review.view.layers.boxes[CANDIDATES]
     here = review.viewer.dims.current_step[0]
     assert layer.nshapes >= 1
     assert {int(corner[0]) for shape in layer.data for corner in shape} == {here}
@@ -136,11 +137,11 @@ def test_rectangles_are_drawn_only_on_the_slice_on_screen(review: ReviewControll
 
 def test_the_lesion_asked_about_is_thick_and_where_its_voxels_are(review: ReviewController) -> None:
     asked(review)
-    layer = review.layers.boxes[CANDIDATES]
+    layer = review.view.layers.boxes[CANDIDATES]
     current = review.current
     assert current is not None
     assert layer.edge_width[-1] == pytest.approx(max(layer.edge_width))
-    others = [width for name, one in review.layers.boxes.items() if name != CANDIDATES for width in one.edge_width]
+    others = [width for name, one in review.view.layers.boxes.items() if name != CANDIDATES for width in one.edge_width]
     assert layer.edge_width[-1] == pytest.approx(ASKED_PIXELS / OTHER_PIXELS * min(others))
     box = next(
         section.box
@@ -148,7 +149,7 @@ def test_the_lesion_asked_about_is_thick_and_where_its_voxels_are(review: Review
         if section.slice_index == review.viewer.dims.current_step[0]
     )
     assert layer.data[-1][:, 1:].min(axis=0) + 0.5 == pytest.approx([box[1], box[0]])
-    assert tuple(layer.scale) == tuple(review.layers.image.scale)
+    assert tuple(layer.scale) == tuple(review.view.layers.image.scale)
 
 
 def test_only_decided_boxes_carry_a_mark(review: ReviewController, press: Press) -> None:
@@ -156,7 +157,7 @@ def test_only_decided_boxes_carry_a_mark(review: ReviewController, press: Press)
     press(Qt.Key.Key_Y)
     press(Qt.Key.Key_K)
     assert asked(review) == first
-    layer = review.layers.boxes[CANDIDATES]
+    layer = review.view.layers.boxes[CANDIDATES]
     assert layer.features["mark"].iloc[-1] == ""  # asked about again: thick, without a mark
     here = review.viewer.dims.current_step[0]
     press(Qt.Key.Key_J)
@@ -168,18 +169,18 @@ def test_only_decided_boxes_carry_a_mark(review: ReviewController, press: Press)
 def test_key_h_hides_all_boxes_and_shows_them_again(review: ReviewController, press: Press) -> None:
     asked(review)
     press(Qt.Key.Key_H)
-    assert sum(layer.nshapes for layer in review.layers.boxes.values()) == 0
+    assert sum(layer.nshapes for layer in review.view.layers.boxes.values()) == 0
     press(Qt.Key.Key_H)
-    assert review.layers.boxes[CANDIDATES].nshapes >= 1
+    assert review.view.layers.boxes[CANDIDATES].nshapes >= 1
 
 
 def test_the_legend_switches_a_group_off(review: ReviewController) -> None:
     asked(review)
-    assert review.layers.boxes[FUSED].nshapes >= 1
+    assert review.view.layers.boxes[FUSED].nshapes >= 1
     review.worklist.legend.boxes[FUSED].click()
-    assert review.layers.boxes[FUSED].nshapes == 0
+    assert review.view.layers.boxes[FUSED].nshapes == 0
     review.worklist.legend.sliders["universal"].setValue(99)
-    assert review.layers.boxes["universal"].nshapes == 0
+    assert review.view.layers.boxes["universal"].nshapes == 0
 
 
 def test_annotations_of_the_data_set_are_shown(review: ReviewController) -> None:
@@ -188,7 +189,7 @@ def test_annotations_of_the_data_set_are_shown(review: ReviewController) -> None
     assert table is not None
     rows = table.group_index == table.groups.index(ANNOTATIONS)
     review.viewer.dims.set_current_step(0, int(table.slice_index[rows][0]))
-    assert review.layers.boxes[ANNOTATIONS].nshapes == 1
+    assert review.view.layers.boxes[ANNOTATIONS].nshapes == 1
 
 
 def test_scale_units_and_letters_follow_the_patient(review: ReviewController) -> None:
@@ -196,13 +197,13 @@ def test_scale_units_and_letters_follow_the_patient(review: ReviewController) ->
     record = review.shown_series
     assert record is not None
     assert record.geometry is not None
-    assert tuple(review.layers.image.scale) == pytest.approx(record.geometry.spacing_mm)
-    assert {str(unit) for unit in review.layers.image.units} == {"millimeter"}
-    assert review.texts.text("middle_left") == "R"
-    assert review.texts.text("middle_right") == "L"
+    assert tuple(review.view.layers.image.scale) == pytest.approx(record.geometry.spacing_mm)
+    assert {str(unit) for unit in review.view.layers.image.units} == {"millimeter"}
+    assert review.view.texts.text("middle_left") == "R"
+    assert review.view.texts.text("middle_right") == "L"
     step = review.viewer.dims.current_step[0]
-    assert review.texts.text("bottom_right") == f"slice {step + 1} / {record.geometry.shape[0]}"
-    assert "not trained on patients" in review.texts.text("bottom_left")
+    assert review.view.texts.text("bottom_right") == f"slice {step + 1} / {record.geometry.shape[0]}"
+    assert "not trained on patients" in review.view.texts.text("bottom_left")
 
 
 def test_a_preset_by_key_sticks_until_the_window_is_automatic_again(review: ReviewController, press: Press) -> None:
@@ -210,20 +211,34 @@ def test_a_preset_by_key_sticks_until_the_window_is_automatic_again(review: Revi
     press(Qt.Key.Key_F4)
     press(Qt.Key.Key_J)
     asked(review)
-    assert review.window == Preset.BONE.value
+    assert review.view.window == Preset.BONE.value
     press(Qt.Key.Key_W)
-    assert review.window in (Preset.LUNG.value, Preset.SOFT_TISSUE.value)
+    assert review.view.window in (Preset.LUNG.value, Preset.SOFT_TISSUE.value)
+
+
+def test_a_lesion_comes_in_the_window_of_its_region_from_whichever_scan_the_reader_comes(
+    review: ReviewController,
+) -> None:
+    asked(review)
+    one_of_series = {record.candidate.series_id: record for record in review.session.open_records()}
+    for _ in range(2):  # the second time every region is known already
+        for record in one_of_series.values():
+            review.worklist.lesion_chosen.emit(record.id)
+            assert asked(review) == record.id
+            assert review.view.loaded is not None
+            region = preset_for(review.view.loaded.volume.voxels, record.candidate.finding.box)
+            assert review.view.window == region.value
 
 
 def test_dragging_with_the_right_button_changes_the_window(review: ReviewController) -> None:
     asked(review)
-    before = review.window
+    before = review.view.window
     canvas = review.viewer.window._qt_viewer.canvas.native
     QTest.mousePress(canvas, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, QPoint(200, 200))
     drag(canvas, QPoint(260, 180))
     QTest.mouseRelease(canvas, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, QPoint(260, 180))
-    assert review.window.width == pytest.approx(before.width + 120)
-    assert review.window.level == pytest.approx(before.level - 20)
+    assert review.view.window.width == pytest.approx(before.width + 120)
+    assert review.view.window.level == pytest.approx(before.level - 20)
 
 
 def test_the_wheel_scrolls_and_zooms_with_control(review: ReviewController) -> None:
@@ -241,7 +256,7 @@ def test_the_wheel_scrolls_and_zooms_with_control(review: ReviewController) -> N
 def test_the_partner_is_shown_then_and_now(review: ReviewController) -> None:
     asked(review)
     panel = review.lesion_panel
-    assert review.wait_until(lambda: not panel.pictures.isHidden(), PATIENCE_SECONDS)
+    assert wait_until(lambda: not panel.pictures.isHidden(), PATIENCE_SECONDS)
     assert panel.then_caption.text().startswith("then: study 1 of 2023-05-04")
     assert "a lesion marked in study 1" in panel.why_label.text()
 
@@ -254,14 +269,14 @@ def test_hidden_scores_are_shown_nowhere_before_the_verdict(
     assert "0.11" not in review.lesion_panel.why_label.text()
     assert all(row.score == "•••" for row in review.worklist.model.rows)
     press(Qt.Key.Key_Y)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert decisions_on_disk(project_folder)[0].decision.scores_hidden
 
 
 def test_the_buttons_say_the_same_as_the_keys(review: ReviewController, project_folder: Path) -> None:
     asked(review)
     QTest.mouseClick(review.lesion_panel.reject_button, Qt.MouseButton.LeftButton)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert [record.decision.verdict for record in decisions_on_disk(project_folder)] == [Verdict.REJECTED]
 
 
@@ -269,14 +284,14 @@ def test_after_the_last_lesion_the_summary_offers_retraining(review: ReviewContr
     while review.current is not None:
         asked(review)
         press(Qt.Key.Key_Y)
-    assert review.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
     assert not review.lesion_panel.summary_box.isHidden()
     assert not review.lesion_panel.go_retrain_button.isHidden()
     assert "Everything is saved" in review.lesion_panel.summary_label.text()
     review.lesion_panel.go_retrain_button.click()
     plan = review.retrain_panel.plan_label
     total = review.session.tally().total
-    assert review.wait_until(lambda: f"+ {total} accepted" in plan.text(), PATIENCE_SECONDS)
+    assert wait_until(lambda: f"+ {total} accepted" in plan.text(), PATIENCE_SECONDS)
 
 
 def test_a_project_without_candidates_shows_a_scan_and_says_what_to_do(viewer: Any, project_folder: Path) -> None:
@@ -284,7 +299,7 @@ def test_a_project_without_candidates_shows_a_scan_and_says_what_to_do(viewer: A
     Candidates(database).replace_open("v1", [], [])
     database.close()
     controller = open_project(project_folder, viewer, start_worker=False)
-    assert controller.wait_until(lambda: controller.shown_series is not None, PATIENCE_SECONDS)
+    assert wait_until(lambda: controller.shown_series is not None, PATIENCE_SECONDS)
     assert controller.current is None
     assert "Run Detect" in controller.lesion_panel.what_next_label.text()
     assert controller.lesion_panel.go_retrain_button.isHidden()
@@ -295,7 +310,7 @@ def test_any_series_can_be_looked_at_but_not_decided_on(review: ReviewController
     first = asked(review)
     other = next(record for record in review._series.values() if record.id != review.shown_series.id)  # type: ignore[union-attr]
     review.show_series(other.id)
-    assert review.wait_until(lambda: review.shown_series == other, PATIENCE_SECONDS)
+    assert wait_until(lambda: review.shown_series == other, PATIENCE_SECONDS)
     press(Qt.Key.Key_Y)
     assert review.session.pending == 0
     assert "another series" in review.lesion_panel.state_label.text()
@@ -311,11 +326,11 @@ def test_a_scan_that_is_gone_is_told_and_the_review_goes_on(
     away = source.paths[0].rename(source.paths[0].with_suffix(".away"))
     controller = open_project(project_folder, viewer, start_worker=False)
     message = controller.lesion_panel.message_label
-    assert controller.wait_until(lambda: bool(message.text()), PATIENCE_SECONDS)
+    assert wait_until(lambda: bool(message.text()), PATIENCE_SECONDS)
     assert not controller.is_ready
     while controller.current is not None and controller.current.candidate.series_id == review_template.series[0].id:
         controller.go_next()
-    assert controller.wait_ready(PATIENCE_SECONDS)
+    assert wait_ready(controller, PATIENCE_SECONDS)
     away.rename(source.paths[0])
     controller.close()
 
@@ -336,12 +351,12 @@ def test_closing_the_window_writes_what_waits(review: ReviewController, press: P
 
 def test_the_hounsfield_value_under_the_cursor_is_shown(review: ReviewController) -> None:
     asked(review)
-    series = review._loaded
+    series = review.view.loaded
     assert series is not None
     z, y, x = 3, 40, 50
     position = tuple(np.asarray((z, y, x)) * series.volume.geometry.spacing_mm)
-    review._show_hu(position)
-    assert f"{series.volume.voxels[z, y, x]} HU" in review.texts.text("top_right")
+    review.view._show_hu(position)
+    assert f"{series.volume.voxels[z, y, x]} HU" in review.view.texts.text("top_right")
 
 
 def turn_wheel(canvas: object, modifier: Qt.KeyboardModifier) -> None:
@@ -370,7 +385,7 @@ def test_the_plugin_widget_opens_a_project_in_the_window_it_lies_in(viewer: Any,
     asked(controller)
     first = controller.current
     commands.accept()
-    assert controller.wait_saved(PATIENCE_SECONDS)
+    assert wait_saved(controller, PATIENCE_SECONDS)
     assert [record.decision.candidate_id for record in decisions_on_disk(project_folder)] == [first.id if first else 0]
     controller.close()
     assert open_review() is None

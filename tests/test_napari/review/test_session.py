@@ -91,7 +91,7 @@ def test_a_reason_follows_a_rejection_without_moving_and_one_undo_takes_back_bot
     assert write.decision.reason_code is ReasonCode.VESSEL
     assert session.position == 1
     assert said(session.undo()) == (1, Verdict.WITHDRAWN)
-    assert not session.can_undo
+    assert session.undo() is None
 
 
 def test_a_reason_after_another_verdict_does_nothing() -> None:
@@ -131,9 +131,9 @@ def test_undoing_everything_leaves_every_lesion_open(verdicts: list[Verdict]) ->
     session = session_of(6)
     for verdict in verdicts:
         session.decide(verdict)
-    while session.can_undo:
-        session.undo()
+    while session.undo() is not None:
+        pass
     assert all(entry.decision is None for entry in session.entries)
-    while session.can_redo:
-        session.redo()
+    while session.redo() is not None:
+        pass
     assert [entry.verdict for entry in session.entries[: len(verdicts)]] == verdicts

@@ -14,6 +14,13 @@ def test_a_window_changes_only_on_arrival_in_a_new_region() -> None:
     assert choice.on_arrival(Preset.BONE) == Preset.BONE.value
 
 
+def test_in_another_series_the_same_region_chooses_again() -> None:
+    choice = WindowChoice()
+    choice.on_arrival(Preset.LUNG)
+    choice.on_series()
+    assert choice.on_arrival(Preset.LUNG) == Preset.LUNG.value
+
+
 def test_a_manual_window_sticks_until_reset() -> None:
     choice = WindowChoice()
     choice.by_hand()

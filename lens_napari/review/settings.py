@@ -26,6 +26,7 @@ class KeySettings(BaseModel):
     hide_boxes: str = "H"
     undo: str = "Control-Z"
     redo: str = "Control-Shift-Z"
+    complete: str = "Shift-C"
     reason_vessel: str = "V"
     reason_normal_node: str = "O"
     reason_duplicate: str = "C"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from lens_engine.errors import ProjectError
-from lens_napari.settings import KeySettings, ViewerSettings, load_settings, save_settings
+from lens_napari.review.settings import KeySettings, ViewerSettings, load_settings, save_settings
 
 
 def test_settings_come_back_as_they_were_kept(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def froc_view(records: Sequence[ModelRecord], evaluations: Mapping[str, Sequence
     records
         Oldest first.
     evaluations
-        Of each version, oldest first; see `lens_engine.tasks.evaluation` for the form.
+        What was measured of each version, oldest first; see `lens_engine.tasks.evaluation` for the form.
     """
     latest = {version: stored[-1] for version, stored in evaluations.items() if stored}
     measured = [record for record in records if record.version in latest]

@@ -1,0 +1,259 @@
+"""The series on screen: read in the background, shown in a window, with the boxes it is told to draw.
+
+It knows nothing of a review. Answers that come too late are dropped by their generation number.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from lens_engine.findings import Box3D, SliceBox
+from lens_engine.window_presets import Preset, Window, preset_for
+from lens_napari.review.box_table import BoxState, BoxTable, Shown, resolve
+from lens_napari.review.project_store import LoadedSeries
+from lens_napari.review.window_choice import WindowChoice
+from lens_napari.review.wording import RESEARCH_NOTICE
+from lens_napari.viewer.background import Lane
+from lens_napari.viewer.display import MouseTools, PictureTexts, hu_at
+from lens_napari.viewer.layers import SeriesLayers, slice_on_screen
+
+REDRAW_DELAY_MS = 40
+FIELD_OF_VIEW_MM = 260.0
+"""Least part of the slice that stays visible around a lesion on arrival, so that the reader knows where it is."""
+
+Load = Callable[[int, str | None], LoadedSeries]
+"""Reads a series by its id, with the findings of a model version; it may take long."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawing:
+    """What is to be drawn on the series on screen.
+
+    Attributes
+    ----------
+    table
+        All boxes of the series.
+    shown
+        What of them the reader wants to see.
+    states
+        How the box of each lesion is drawn, by lesion number.
+    """
+
+    table: BoxTable
+    shown: Shown
+    states: Mapping[int, BoxState]
+
+
+class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
+    """One series at a time in one napari viewer.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer.
+    colours
+        The colour of each expert and of the fusion, in drawing order.
+    load
+        Called in the background.
+    ahead
+        Lane for scans that nobody waits for yet.
+    """
+
+    new_layer = Signal(object)
+    """A napari layer that was added."""
+    arrived = Signal(object)
+    """The `LoadedSeries` that is on screen now, without boxes."""
+    failed = Signal(object)
+    """The error for which a series cannot be shown."""
+
+    def __init__(self, viewer: Any, colours: Mapping[str, str], load: Load, ahead: Lane) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._load = load
+        self._images = Lane("images")
+        self._ahead = ahead
+        self._loaded: LoadedSeries | None = None
+        self._drawing: Drawing | None = None
+        self._everything_hidden = False
+        self._generation = 0
+        self._read_ahead: int | None = None
+        self._choice = WindowChoice()
+        self._notice = ""
+        self._hu: int | None = None
+        self._is_closed = False
+        self.layers = SeriesLayers(viewer, colours, self.new_layer.emit)
+        self.texts = PictureTexts(viewer)
+        self._mouse = MouseTools(viewer, lambda: self.window, self.set_window, self._show_hu)
+        self._redraw_later = QTimer(self)
+        self._redraw_later.setSingleShot(True)
+        self._redraw_later.setInterval(REDRAW_DELAY_MS)
+        self._redraw_later.timeout.connect(self._redraw)
+        viewer.dims.events.current_step.connect(self._on_slice)
+        viewer.scene.camera.events.zoom.connect(self._on_zoom)
+
+    @property
+    def loaded(self) -> LoadedSeries | None:
+        """The series on screen; None before the first."""
+        return self._loaded
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a series is being read to be shown."""
+        return bool(self._images.waiting)
+
+    @property
+    def window(self) -> Window:
+        """Grey values of the picture now."""
+        if self.layers.image is None:
+            return Preset.SOFT_TISSUE.value
+        low, high = self.layers.image.contrast_limits
+        return Window.from_limits(low, high)
+
+    def load(self, series_id: int, model_version: str | None) -> None:
+        """Show another series as soon as it is read; what was asked for before is no longer wanted."""
+        self._generation += 1
+        self._images.submit(
+            partial(self._load_wanted, self._generation, series_id, model_version),
+            partial(self._on_loaded, self._generation),
+            partial(self._on_load_failed, self._generation),
+        )
+
+    def stay(self) -> None:
+        """Keep the series on screen: whatever is being read is no longer wanted."""
+        self._generation += 1
+
+    def forget(self, notice: str) -> None:
+        """Draw no more on the series on screen; `notice` is written below the ones that follow."""
+        self._loaded = None
+        self._notice = notice
+
+    def read_ahead(self, series_id: int) -> None:
+        """Read a series that will be wanted soon, once."""
+        if series_id != self._read_ahead:
+            self._read_ahead = series_id
+            self._ahead.submit(partial(self._load, series_id, None), lambda _: None, lambda _: None)
+
+    def draw(self, drawing: Drawing) -> None:
+        """Draw these boxes on the series on screen, now and on every slice the reader goes to."""
+        self._drawing = drawing
+        self._redraw()
+
+    def toggle_boxes(self) -> None:
+        """Hide all boxes, or show them again."""
+        self._everything_hidden = not self._everything_hidden
+        self._redraw()
+
+    def go_to(self, section: SliceBox, box: Box3D, drawing: Drawing) -> None:
+        """Bring a lesion on screen, and these boxes with it.
+
+        Its region chooses the window, unless the reader has done so by hand.
+
+        Parameters
+        ----------
+        section
+            The slice to go to, and the place on it.
+        box
+            The whole lesion.
+        """
+        if self._loaded is None:
+            return
+        self._drawing = drawing  # before the slice changes, which draws: each slice is drawn once
+        window = self._choice.on_arrival(preset_for(self._loaded.volume.voxels, box))
+        if window is not None:
+            self.layers.set_window(window)
+        self._viewer.dims.set_current_step(0, section.slice_index)
+        x1, y1, x2, y2 = section.box
+        _, sy, sx = self._loaded.volume.geometry.spacing_mm
+        self._centre(((y1 + y2) / 2 - 0.5) * sy, ((x1 + x2) / 2 - 0.5) * sx)
+        self._redraw()
+
+    def go_to_middle(self, drawing: Drawing) -> None:
+        """Bring the middle slice on screen, and these boxes with it."""
+        if self._loaded is not None:
+            self._drawing = drawing
+            self._viewer.dims.set_current_step(0, self._loaded.volume.voxels.shape[0] // 2)
+            self._redraw()
+
+    def set_window(self, window: Window) -> None:
+        """Choose a window by hand; it sticks until it is made automatic again."""
+        self._choice.by_hand()
+        self.layers.set_window(window)
+
+    def automatic_window(self, box: Box3D | None) -> None:
+        """Let the region of a box choose the window again, or that of the whole series."""
+        self._choice.reset()
+        if self._loaded is not None:
+            region = preset_for(self._loaded.volume.voxels, box) if box else None
+            arrival = self._choice.on_arrival(region) if region else self._loaded.window
+            self.layers.set_window(arrival or self._loaded.window)
+
+    def close(self) -> None:
+        """Draw and read nothing any more."""
+        self._is_closed = True
+        self._redraw_later.stop()
+        self._images.close(finish=False)
+
+    def _load_wanted(self, generation: int, series_id: int, version: str | None) -> LoadedSeries | None:
+        # Runs in the lane: a reader who has moved on does not wait for scans in between.
+        return self._load(series_id, version) if generation == self._generation else None
+
+    def _on_loaded(self, generation: int, loaded: LoadedSeries | None) -> None:
+        if generation != self._generation or loaded is None:
+            return
+        window = self.window if self._choice.is_manual else loaded.window
+        self._choice.on_series()
+        self._loaded, self._drawing = loaded, None
+        is_first = self.layers.image is None
+        self.layers.show_volume(loaded.volume, loaded.record.name, window)
+        if is_first:
+            self.layers.image.events.contrast_limits.connect(self._show_window)
+        self._viewer.reset_view(margin=0.01)
+        self._show_window()
+        self._show_label(loaded)
+        self.arrived.emit(loaded)
+
+    def _on_load_failed(self, generation: int, error: Exception) -> None:
+        if generation == self._generation:
+            self.failed.emit(error)
+
+    def _centre(self, y_mm: float, x_mm: float) -> None:
+        camera = self._viewer.scene.camera
+        extent = min(self._viewer.canvas.size) / camera.zoom  # what is visible now, in mm
+        if extent < FIELD_OF_VIEW_MM:
+            camera.center = (0.0, y_mm, x_mm)
+
+    def _on_slice(self, _event: object) -> None:
+        self._redraw()
+
+    def _on_zoom(self, _event: object) -> None:
+        if not self._is_closed:
+            self._redraw_later.start()
+
+    def _redraw(self) -> None:
+        if self._loaded is None or self._drawing is None or self._is_closed:
+            return
+        slice_index = slice_on_screen(self._viewer, self._loaded.volume.geometry)
+        shown = replace(self._drawing.shown, everything_hidden=self._everything_hidden)
+        rectangles = resolve(self._drawing.table, shown, slice_index, self._drawing.states)
+        self.layers.draw(rectangles, slice_index, float(self._viewer.scene.camera.zoom))
+        count = self._loaded.volume.voxels.shape[0]
+        self.texts.set("bottom_right", f"slice {slice_index + 1} / {count}")
+
+    def _show_label(self, loaded: LoadedSeries) -> None:
+        record = loaded.record
+        lines = [f"patient {record.patient_code}", record.name, record.description]
+        self.texts.set("top_left", "\n".join(text for text in lines if text))
+        # The empty last line keeps it above the letter and the slice number where the window is small.
+        self.texts.set("bottom_left", "\n".join([*filter(None, (self._notice, RESEARCH_NOTICE)), " "]))
+
+    def _show_window(self, _event: object = None) -> None:
+        value = f"\n{self._hu} HU" if self._hu is not None else ""
+        self.texts.set("top_right", f"{self.window}{value}")
+
+    def _show_hu(self, position_mm: tuple[float, ...]) -> None:
+        if self._loaded is not None:
+            self._hu = hu_at(self._loaded.volume, position_mm)
+            self._show_window()
