@@ -5,9 +5,9 @@ a row; the latest one counts.
 """
 
 import hashlib
-import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,8 @@ from lens_engine.checkpoint_card import (
     read_card,
 )
 from lens_engine.errors import CheckpointError, StoreError
-from lens_engine.store.database import Database, sync_folder
+from lens_engine.io.atomic_files import flush_folder, name_folder, unnamed_folder
+from lens_engine.store.database import Database
 from lens_engine.store.schema import EvaluationRow, ModelRow, PromotionRow, SnapshotRow
 
 
@@ -84,10 +85,8 @@ class Models:
         card = read_card(folder_with_card)
         _check_weights(folder_with_card, card)
         models_folder = self.database.project.models_folder
-        temporary = models_folder / f".{os.getpid()}.{card.weights_digest[:12] or 'new'}.tmp"
         try:
-            _copy(folder_with_card, temporary)
-            with self.database.session() as session:
+            with _copied(folder_with_card, models_folder) as copied, self.database.session() as session:
                 if parent is not None:
                     _row(session, parent)
                 if snapshot_id is not None and session.get(SnapshotRow, snapshot_id) is None:
@@ -109,8 +108,7 @@ class Models:
                 session.add(row)
                 session.flush()  # the version is ours from here on
                 shutil.rmtree(folder, ignore_errors=True)  # left by a process that died before its row
-                temporary.replace(folder)
-                sync_folder(models_folder)
+                name_folder(copied, folder)
                 return self._record(row, _promoted(session))
         except OSError as error:
             raise StoreError(
@@ -118,8 +116,6 @@ class Models:
                 "A disk with free space and write access",
                 "Free space on the disk of the project",
             ) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
     def promote(self, version: str) -> ModelRecord:
         """Use this version from now on; naming an older one rolls back.
@@ -276,11 +272,11 @@ def _check_weights(folder: Path, card: CheckpointCard) -> None:
         )
 
 
-def _copy(source: Path, target: Path) -> None:
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    for name in (WEIGHTS_NAME, CARD_NAME):
-        shutil.copyfile(source / name, target / name)
-        with (target / name).open("rb+") as file:
-            os.fsync(file.fileno())
-    sync_folder(target)
+@contextmanager
+def _copied(source: Path, models_folder: Path) -> Iterator[Path]:
+    """Yield a copy of a checkpoint that waits for its name, already on the disk."""
+    with unnamed_folder(models_folder) as copy:
+        for name in (WEIGHTS_NAME, CARD_NAME):
+            shutil.copyfile(source / name, copy / name)
+        flush_folder(copy)
+        yield copy
