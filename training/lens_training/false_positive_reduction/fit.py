@@ -19,15 +19,15 @@ from lens_engine.detector.false_positive_reduction.inflation import inflate
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.errors import CheckpointError
 from lens_training.datasets.case import TrainingSet
-from lens_training.detector.batches import BatchNumbers
 from lens_training.false_positive_reduction.batches import PatchBatches
 from lens_training.false_positive_reduction.collecting import SAMPLES_FILE, Find, collect
 from lens_training.false_positive_reduction.module import FprTraining
 from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, open_patches, record_type, write_patches
-from lens_training.false_positive_reduction.recipe import FprRecipe
 from lens_training.false_positive_reduction.samples import Sample
 from lens_training.false_positive_reduction.sampling import PatchPlan, require_both_classes, without_surplus
+from lens_training.recipes.false_positive_reduction import FprRecipe
 from lens_training.running.allocator import keep_freed_memory
+from lens_training.running.batch_numbers import BatchNumbers
 from lens_training.running.last_checkpoint import LAST_CHECKPOINT, mark, save_state, step_of, weights_of
 from lens_training.running.progress import ProgressLog, Stage
 from lens_training.running.stopping import StopSignal

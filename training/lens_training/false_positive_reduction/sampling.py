@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.errors import ProjectError
-from lens_training.false_positive_reduction.recipe import FprRecipe
 from lens_training.false_positive_reduction.samples import BACKGROUND_IOU, LESION_IOU, Meaning, Sample
+from lens_training.recipes.false_positive_reduction import FprRecipe
 
 _POOL_STREAM = 4
 """Keeps the numbers drawn here apart from those of the epochs with the same seed."""
