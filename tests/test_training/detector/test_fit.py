@@ -21,9 +21,9 @@ from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_ch
 from lens_engine.snapshot import Snapshot
 from lens_training.cli.fit_command import app
 from lens_training.datasets.snapshot import training_set
-from lens_training.detector.joint import MOST_SKIPPED_STEPS
 from lens_training.detector.sampling import BatchPlan
 from lens_training.errors import TrainingError, TrainingStoppedError
+from lens_training.running.joint import MOST_SKIPPED_STEPS
 from lens_training.running.last_checkpoint import LAST_CHECKPOINT
 from lens_training.running.schedule import TrainingPrecision
 from lens_training.running.stopping import EXIT_CODE

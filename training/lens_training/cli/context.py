@@ -9,12 +9,13 @@ from pathlib import Path
 import typer
 
 from lens_engine.errors import ConfigError, LensError
-from lens_training.detector.fit import LOG_FILE
 from lens_training.errors import EndedElsewhereError, TrainingStoppedError
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import EXIT_CODE
 from lens_training.running.world import ALONE, World
 
+LOG_FILE = "log.jsonl"
+"""In the output folder: every message of the run."""
 ERROR_FILE = "error.json"
 """In the output folder: what ended the run, for the job that started it."""
 

@@ -175,7 +175,8 @@ def _train_network(
     card = read_card(run.folder)
     parts = [card.weights_digest, data.digest, recipe.model_dump_json(), run.seed, run.fpr_weights]
     fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    fitted = FprRun(data.training_set, recipe, run.seed, fingerprint, folder)
+    tensorboard, threads = run.recipe.tensorboard, run.recipe.threads
+    fitted = FprRun(data.training_set, recipe, run.seed, fingerprint, folder, tensorboard, threads)
     outcome = fit_network(network, fitted, detector_findings(model, recipe.min_score), log, stop, resume=resume)
     said = {"parent": run.recipe.name, "steps": outcome.steps, "metrics": {}}
     save_network(network, card.model_copy(update=said), folder)

@@ -41,14 +41,16 @@ def save_state(trainer: Trainer, path: Path) -> None:
         ) from error
 
 
-def step_of(path: Path, fingerprint: str) -> int:
-    """Return how many steps are done in a checkpoint of this run.
+def steps_done(path: Path, fingerprint: str) -> int:
+    """Return how many steps of this run a checkpoint has behind it; 0 where there is no file.
 
     Raises
     ------
     CheckpointError
         If it cannot be read, or belongs to another run.
     """
+    if not path.exists():
+        return 0
     try:
         state = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
     except (RuntimeError, UnpicklingError, EOFError, OSError) as error:
