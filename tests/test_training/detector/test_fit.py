@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, read_card
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from lens_engine.snapshot import Snapshot
-from lens_training.cli.fit_command import app
+from lens_training.cli.app import app
 from lens_training.datasets.snapshot import training_set
 from lens_training.detector.sampling import BatchPlan
 from lens_training.errors import TrainingError, TrainingStoppedError

@@ -5,7 +5,6 @@ One folder comes out: `recipe.yaml`, weights and card, `log.jsonl`, `last.ckpt` 
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from lens_training.recipes.recipe import InitialWeights, Recipe
 from lens_training.reproduction.data import RecipeData, recipe_data
 from lens_training.reproduction.measuring import Measurer
 from lens_training.reproduction.results import RecipeResults, measure_recipe
+from lens_training.running.fingerprint import fingerprint
 from lens_training.running.progress import ProgressLog, Stage
 from lens_training.running.stopping import StopSignal
 from lens_training.running.world import ALONE, World
@@ -131,9 +131,8 @@ def _train(run: RecipeRun, data: RecipeData, log: ProgressLog, stop: StopSignal,
     """Train the detector and write its checkpoint; return the number of steps in the first process."""
     model = new_model(data.experts, run.recipe.detector, run.seed)
     weights = "random" if run.weights in {None, RANDOM} else _load_weights(model, str(run.weights))
-    parts = [data.digest, run.recipe.deciding_fields, run.seed, weights]
-    fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    fitted = Run(data.training_set, run.recipe, run.seed, fingerprint, run.folder, run.world)
+    same = fingerprint(data.digest, run.recipe.deciding_fields, run.seed, weights)
+    fitted = Run(data.training_set, run.recipe, run.seed, same, run.folder, run.world)
     steps = fit(model, fitted, log, stop, resume=resume)
     if not run.world.is_first:
         return None
@@ -173,10 +172,9 @@ def _train_network(
     published = None if run.fpr_weights in {None, RANDOM} else Path(str(run.fpr_weights))
     network = new_network(recipe.size.config(model.config), run.seed, published)
     card = read_card(run.folder)
-    parts = [card.weights_digest, data.digest, recipe.model_dump_json(), run.seed, run.fpr_weights]
-    fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    same = fingerprint(card.weights_digest, data.digest, recipe.model_dump_json(), run.seed, run.fpr_weights)
     tensorboard, threads = run.recipe.tensorboard, run.recipe.threads
-    fitted = FprRun(data.training_set, recipe, run.seed, fingerprint, folder, tensorboard, threads)
+    fitted = FprRun(data.training_set, recipe, run.seed, same, folder, tensorboard, threads)
     outcome = fit_network(network, fitted, detector_findings(model, recipe.min_score), log, stop, resume=resume)
     said = {"parent": run.recipe.name, "steps": outcome.steps, "metrics": {}}
     save_network(network, card.model_copy(update=said), folder)
