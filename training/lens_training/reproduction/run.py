@@ -4,7 +4,6 @@ One folder comes out: `recipe.yaml`, weights and card, `log.jsonl`, `last.ckpt` 
 `froc.png`; with false-positive reduction a folder of that name with a second checkpoint.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +12,13 @@ import torch
 from lens_engine.checkpoint_card import DEMO_NOTICE, CheckpointCard, TrainedOn, read_card
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from lens_engine.detector.checkpoints.imagenet import download_imagenet, load_imagenet_file
 from lens_engine.detector.false_positive_reduction.checkpoint import load_network, save_network
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.inference.whole_volume import EXACT, InferenceSettings
 from lens_engine.errors import ConfigError
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_training.detector.fit import fit
-from lens_training.detector.initial import RESEARCH_NOTICE, new_model
+from lens_training.detector.initial import HUB, RANDOM, RESEARCH_NOTICE, new_model, trunk_digest
 from lens_training.detector.run import Run
 from lens_training.false_positive_reduction.collecting import detector_findings
 from lens_training.false_positive_reduction.fit import FprRun, fit_network, new_network
@@ -36,10 +34,6 @@ from lens_training.running.world import ALONE, World
 
 RECIPE_FILE = "recipe.yaml"
 FPR_FOLDER = "false-positive-reduction"
-HUB = "hub"
-"""What `--weights` is called for weights from the hub of torchvision."""
-RANDOM = "none"
-"""What `--weights` is called for random weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +123,9 @@ def _check_weights(run: RecipeRun) -> None:
 
 def _train(run: RecipeRun, data: RecipeData, log: ProgressLog, stop: StopSignal, *, resume: bool) -> int | None:
     """Train the detector and write its checkpoint; return the number of steps in the first process."""
-    model = new_model(data.experts, run.recipe.detector, run.seed)
-    weights = "random" if run.weights in {None, RANDOM} else _load_weights(model, str(run.weights))
+    imagenet = RANDOM if run.weights is None else run.weights
+    model = new_model(data.experts, run.recipe.detector, run.seed, imagenet)
+    weights = "random" if imagenet == RANDOM else trunk_digest(model)
     same = fingerprint(data.digest, run.recipe.deciding_fields, run.seed, weights)
     fitted = Run(data.training_set, run.recipe, run.seed, same, run.folder, run.world)
     steps = fit(model, fitted, log, stop, resume=resume)
@@ -147,17 +142,6 @@ def _train(run: RecipeRun, data: RecipeData, log: ProgressLog, stop: StopSignal,
     save_checkpoint(model, card, run.folder, dtype=torch.float16 if run.recipe.stores_half else torch.float32)
     log.report(Stage.SAVE, 1, 1)
     return steps
-
-
-def _load_weights(model: LensDetector, weights: str) -> str:
-    """Put published weights into the trunk and return a digest of it."""
-    trunk = model.backbone.trunk
-    if weights == HUB:
-        download_imagenet(trunk)
-    else:
-        load_imagenet_file(trunk, Path(weights))
-    content = b"".join(tensor.numpy().tobytes() for tensor in trunk.state_dict().values())
-    return hashlib.sha256(content).hexdigest()
 
 
 def _train_network(
