@@ -33,7 +33,7 @@ class RunProcess:
 
 
 @contextmanager
-def run_process(folder: Path, devices: int, nodes: int, *, resume: bool) -> Iterator[RunProcess]:
+def process_of_run(folder: Path, devices: int, nodes: int, *, resume: bool) -> Iterator[RunProcess]:
     """Yield what this process has to know; where those of the run are still to be started, start them and exit.
 
     An error ends the process with an exit code and a message instead of a stack trace.
@@ -41,9 +41,9 @@ def run_process(folder: Path, devices: int, nodes: int, *, resume: bool) -> Iter
     Parameters
     ----------
     folder
-        Made if absent; for the log and what ended the run.
+        Made if absent; the log goes there, and what ended the run.
     devices, nodes
-        What the user asked for.
+        How many processes on each node, and how many nodes, the user asked for.
     """
     stop = StopSignal()
     stop.listen()

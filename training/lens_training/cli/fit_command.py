@@ -13,7 +13,7 @@ from lens_engine.checkpoint_card import CheckpointCard
 from lens_engine.detector.checkpoints.checkpoint import save_checkpoint
 from lens_engine.errors import ConfigError
 from lens_engine.snapshot import Snapshot
-from lens_training.cli.context import run_process
+from lens_training.cli.context import process_of_run
 from lens_training.datasets.snapshot import training_set
 from lens_training.detector.fit import fit
 from lens_training.detector.initial import HUB, RANDOM, model_from_checkpoint, new_model, origin_of, trunk_digest
@@ -71,7 +71,7 @@ def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     tensorboard: Annotated[bool | None, typer.Option(help="Write event files to OUT/tensorboard.")] = None,
 ) -> None:
     """Train a detector on a label snapshot."""
-    with run_process(out, devices, nodes, resume=resume) as process:
+    with process_of_run(out, devices, nodes, resume=resume) as process:
         options = {"workers": workers, "precision": precision, "tensorboard": tensorboard}
         chosen = load_recipe(recipe).with_length(steps=steps, epochs=epochs).with_options(options)
         labels = Snapshot.load(snapshot)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from lens_engine.detector.inference.whole_volume import InferencePrecision, InferenceSettings
 from lens_engine.errors import LensError
-from lens_training.cli.context import run_process
+from lens_training.cli.context import process_of_run
 from lens_training.recipes.files import Scale, default_scale, find_recipe, load_recipe, system_recipe_names
 from lens_training.recipes.listing import recipe_table, recipe_text
 from lens_training.reproduction.data import PHANTOM
@@ -77,7 +77,7 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
 ) -> None:
     """Train and measure a recipe, on phantom patients or on the published data sets."""
     folder = out or RUNS_FOLDER / Path(name).stem
-    with run_process(folder, devices, nodes, resume=resume) as process:
+    with process_of_run(folder, devices, nodes, resume=resume) as process:
         chosen = load_recipe(name, scale or default_scale(name, on_phantoms=data == PHANTOM))
         reading = chosen.reading if cache is None else chosen.reading.model_copy(update={"cache": cache})
         options = {"workers": workers, "precision": precision, "tensorboard": tensorboard, "reading": reading}

@@ -38,7 +38,7 @@ class Batch:
     sizes
         (height, width) of each image without padding.
     labels
-        Of each image, in its pixels.
+        Labels of each image, in its pixels.
     expert
         Number of the expert that learns.
     number

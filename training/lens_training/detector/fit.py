@@ -31,7 +31,7 @@ def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, re
     Raises
     ------
     TrainingStoppedError, EndedElsewhereError, TrainingError, ConfigError
-        As `lens_training.running.runner.train`.
+        For the reasons that `lens_training.running.runner.train` has.
     CheckpointError
         If `last.ckpt` belongs to another run.
     ProjectError

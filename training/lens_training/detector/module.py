@@ -32,9 +32,9 @@ class DetectorTraining(JointTraining[Batch]):
     Parameters
     ----------
     steps
-        Of the whole run; decides the learning rate.
+        How many steps the whole run has; the learning rate follows them.
     seed
-        With the number of the batch, decides which regions and anchors are sampled.
+        Decides, with the number of the batch, which regions and anchors are sampled.
 
     Raises
     ------

@@ -16,9 +16,9 @@ class Run:
     Attributes
     ----------
     fingerprint
-        Of labels, recipe, seed and initial weights; a run resumes only what has the same and as many processes.
+        Digest of labels, recipe, seed and initial weights; a run resumes only what has the same and as many processes.
     folder
-        See `Course.folder`.
+        Holds `last.ckpt` and event files, as in `Course`.
     """
 
     training_set: TrainingSet

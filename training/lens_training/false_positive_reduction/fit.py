@@ -41,11 +41,11 @@ class FprRun:
     Attributes
     ----------
     fingerprint
-        Of everything that decides the result, the detector among it; a run resumes only what has the same.
+        Digest of everything that decides the result, the detector among it; a run resumes only what has the same.
     folder
         Holds the samples, their patches, `last.ckpt` and event files; must exist.
     tensorboard, threads
-        See `RunSettings`.
+        As in `RunSettings`.
     """
 
     training_set: TrainingSet
@@ -75,9 +75,9 @@ class FprOutcome:
     Attributes
     ----------
     steps
-        Of the whole run.
+        How many steps the whole run has.
     counts
-        See `Collection.counts`.
+        As in `Collection.counts`.
     """
 
     steps: int
@@ -120,7 +120,7 @@ def fit_network(
     TrainingStoppedError
         If the process was asked to end; the folder has everything to go on.
     TrainingError
-        As `lens_training.running.runner.train`.
+        For the reasons that `lens_training.running.runner.train` has.
     CheckpointError
         If the folder belongs to another run.
     ProjectError

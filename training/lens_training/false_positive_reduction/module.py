@@ -40,7 +40,7 @@ class FprTraining(JointTraining[PatchBatch]):
     Parameters
     ----------
     steps
-        Of the whole run; decides the learning rate.
+        How many steps the whole run has; the learning rate follows them.
     """
 
     samples_name = "patches"

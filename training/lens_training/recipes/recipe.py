@@ -128,7 +128,7 @@ class LossRecipe(BaseModel):
     model_config = _FROZEN
 
     proposal: dict[str, float] = {}
-    """By the name of a part of the proposal network's loss; those that are not named have the published weight."""
+    """Weight of each part of the proposal network's loss, by its name; a part not named has the published weight."""
     classes: float = 1.0
     boxes: float = 10.0
 
@@ -158,13 +158,13 @@ class Recipe(BaseModel):
     freezes_batch_norm: bool = False
     """Keep the statistics of batch normalisation as they are, for very small or very one-sided sets."""
     detector: DetectorRecipe = DetectorRecipe()
-    """For training from scratch; otherwise the initial weights decide."""
+    """What is built when a training starts from scratch; otherwise the initial weights decide."""
     initial_weights: InitialWeights = InitialWeights.NONE
     precision: TrainingPrecision = TrainingPrecision.FP32
     workers: int = Field(default=0, ge=0)
     """Processes that prepare batches; 0 prepares them in the training process."""
     threads: int | None = Field(default=None, ge=1)
-    """Of the CPU; None leaves the choice to torch. Equal numbers on a rerun need the same threads."""
+    """Threads of the CPU; None leaves the choice to torch. Equal numbers on a rerun need the same threads."""
     log_every: int = Field(default=10, ge=1)
     checkpoint_every: int = Field(default=50, ge=1)
     """Steps between two files from which a killed run goes on."""

@@ -71,7 +71,7 @@ class RecipeData:
     digest
         Equal for equal data.
     left_out
-        By data set: how much could not be used, or was left out on purpose, by reason.
+        How much of each data set could not be used, or was left out on purpose, by reason.
     """
 
     training_set: TrainingSet

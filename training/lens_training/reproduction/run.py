@@ -43,7 +43,7 @@ class RecipeRun:
     Attributes
     ----------
     source
-        See `recipe_data.recipe_data`.
+        `PHANTOM`, or the folder of the published data sets.
     weights
         File with the published ImageNet weights of DenseNet-121, `HUB` or `RANDOM`; None where the user said nothing.
     fpr_weights
@@ -77,7 +77,7 @@ def run_recipe(run: RecipeRun, log: ProgressLog, stop: StopSignal, *, resume: bo
     DatasetError, AnnotationFileError
         If a data set is not as published.
     TrainingStoppedError, TrainingError, CheckpointError, ProjectError
-        As `lens_training.detector.fit.fit`.
+        For the reasons that `lens_training.detector.fit.fit` has.
     """
     _check_weights(run)
     data = recipe_data(run.recipe, run.source, log, stop)

@@ -19,7 +19,7 @@ class RunSettings:
     tensorboard
         Whether event files are written.
     threads
-        Of the CPU; None leaves the choice to torch.
+        Threads of the CPU; None leaves the choice to torch.
     """
 
     precision: TrainingPrecision
@@ -36,9 +36,9 @@ class Course:
     Attributes
     ----------
     steps
-        Those still to be done, up to the end of the run; none where it is finished.
+        The steps still to be done, up to the end of the run; none where it is finished.
     fingerprint
-        Of everything that decides the weights; only what has the same goes on from `last.ckpt`.
+        Digest of everything that decides the weights; a run resumes only what has the same.
     folder
         Holds `last.ckpt` and event files; must exist. With several nodes all of them must see it.
     """
@@ -51,7 +51,7 @@ class Course:
 
     @property
     def last_checkpoint(self) -> Path:
-        """From which the run goes on."""
+        """The file from which the run goes on when it was stopped or killed."""
         return self.folder / LAST_CHECKPOINT
 
     @property

@@ -35,16 +35,16 @@ class JointTraining(LightningModule, Generic[BatchT], ABC):
     Parameters
     ----------
     steps
-        Of the whole run; decides the learning rate.
+        How many steps the whole run has; the learning rate follows them.
 
     Attributes
     ----------
     samples_name
         What a batch holds, in the plural, for people.
     agreement
-        With the other processes; until the runner opens it, this process is alone.
+        How this process decides with the others; until the runner opens it, it is alone.
     weights
-        Of each part of the loss; empty where it has no parts.
+        Weight of each part of the loss, by its name; empty where it has no parts.
     latest
         The loss of the latest step, its parts, and what else is worth a curve.
     """

@@ -50,7 +50,7 @@ class ProgressLog:
     Parameters
     ----------
     stream
-        Where the starting process or a person looks; None shows nothing.
+        What the starting process or a person looks at; None shows nothing.
     log_file
         Appended to; None keeps no log.
     interval_seconds

@@ -47,9 +47,9 @@ def train(
     Parameters
     ----------
     batches
-        Those of `Course.batch_numbers`, in order. A `LensError` in place of a batch ends the run.
+        The batches of `Course.batch_numbers`, in order. A `LensError` in place of one ends the run.
     prepare
-        What every process does once all are connected, and before the first step.
+        Called in every process once all are connected, and before the first step.
 
     Raises
     ------
