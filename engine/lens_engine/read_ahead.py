@@ -1,16 +1,37 @@
-"""Read on in a second thread while the caller works on what has been read."""
+"""Read on in a second thread while the caller works on what was read; pays where reading waits, or leaves Python."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from enum import Enum
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
-def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """Yield the items while the next one is on its way; worth it where `items` waits, or works outside Python."""
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, items, None)
-        while (item := following.result()) is not None:
-            following = pool.submit(next, items, None)
-            yield item
+class _End(Enum):
+    """What the thread answers once there are no items left."""
+
+    REACHED = "reached"
+
+
+def read_ahead(items: Iterator[Item], ahead: int) -> Generator[Item, None, None]:
+    """Yield the items in their order, taken from the iterator in one thread, at most `ahead` before they are needed.
+
+    What the iterator raises is raised here, in its turn. The thread has ended when the last item was taken, something
+    was raised, or the generator was closed.
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as thread:
+        waiting: deque[Future[Item | _End]] = deque()
+
+        def following() -> Item | _End:
+            while len(waiting) <= ahead:
+                waiting.append(thread.submit(next, items, _End.REACHED))
+            return waiting.popleft().result()
+
+        try:
+            while not isinstance(item := following(), _End):
+                yield item
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -2,7 +2,7 @@
 
 from lens_engine.detector.false_positive_reduction.config import FprConfig
 from lens_engine.findings import FUSED, Finding, SliceBox
-from lens_training.false_positive_reduction.recipe import FprRecipe
+from lens_training.recipes.false_positive_reduction import FprRecipe
 from lens_training.running.schedule import ScheduleRecipe
 from support.training_scenes import TINY, Ball
 

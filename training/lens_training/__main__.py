@@ -2,7 +2,7 @@
 
 import os
 
-from lens_training.cli.fit_command import app
+from lens_training.cli.app import app
 
 PROGRAM_VARIABLE = "LENS_PROGRAM"
 """What the user typed to come here, for usage lines; set by `lens recipe` and `lens data`."""

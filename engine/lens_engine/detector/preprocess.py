@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lens_engine.detector.input_config import InputConfig
-from lens_engine.detector.read_ahead import read_ahead
 from lens_engine.geometry import VolumeGeometry
+from lens_engine.read_ahead import read_ahead
 from lens_engine.volume import Volume
 
 BODY_ABOVE_HU = -768
@@ -185,7 +185,7 @@ class PreparedVolume:
         def read(index: int) -> SliceSource:
             return self.read(index).pinned() if device.type == "cuda" else self.read(index)
 
-        sources = read_ahead(read, self.grid.count, READ_AHEAD)
+        sources = read_ahead(map(read, range(self.grid.count)), READ_AHEAD)
         with closing(sources):
             for source in sources:
                 yield self.compute(source, device)

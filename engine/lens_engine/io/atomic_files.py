@@ -1,16 +1,24 @@
-"""Write a file completely or not at all, so that a full disk or a killed process leaves the old one."""
+"""Write a file or a folder completely or not at all, so that a full disk or a killed process leaves the old one.
+
+Everything is written under a temporary name beside the final one, flushed to the disk, and only then renamed. A process
+that is killed leaves its temporary file behind; nobody takes it for a whole one.
+"""
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
-from typing import BinaryIO
 from uuid import uuid4
 
 from lens_engine.errors import ExportError
 
+_SUFFIX = ".part"
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, flush it to the disk and only then give it its name.
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """Make `content` the file at `path`.
 
     Raises
     ------
@@ -18,7 +26,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
         If the file cannot be written (full disk, no permission). What was at `path` before is still there.
     """
     try:
-        replace_file(path, write)
+        replace_bytes(path, content)
     except OSError as error:
         raise ExportError(
             f"{path} cannot be written: {error.strerror or error}",
@@ -28,37 +36,70 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 with `write_atomically`."""
-    content = text.encode("utf-8")
-
-    def write(file: BinaryIO) -> None:
-        file.write(content)
-
-    write_atomically(path, write)
+    """Write `text` as UTF-8 with `write_bytes_atomically`."""
+    write_bytes_atomically(path, text.encode("utf-8"))
 
 
-def replace_file(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Do what `write_atomically` does for callers with an error of their own: an `OSError` is passed on."""
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Do what `write_bytes_atomically` does for callers with an error of their own: an `OSError` is passed on."""
+    with replacement_of(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def replacement_of(path: Path) -> Iterator[Path]:
+    """Yield the name under which to write a file that takes the place of `path` when the block ends.
+
+    Folders above it are made. If the block or the disk raises, what was at `path` is still there and nothing is beside
+    it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}{_SUFFIX}")
     try:
-        with temporary.open("xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        _sync_file(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 
-def replace_bytes(path: Path, content: bytes) -> None:
-    """Make `content` the file at `path` with `replace_file`."""
+def remove_parts(path: Path) -> None:
+    """Remove what killed processes left of `replacement_of` the same path; only where no other process writes it."""
+    for part in path.parent.glob(f".{escape(path.name)}.*{_SUFFIX}"):
+        part.unlink(missing_ok=True)
 
-    def write(file: BinaryIO) -> None:
-        file.write(content)
 
-    replace_file(path, write)
+@contextmanager
+def unnamed_folder(parent: Path) -> Iterator[Path]:
+    """Yield a new folder below `parent` that is gone after the block, unless `name_folder` has given it a name."""
+    temporary = parent / f".{uuid4().hex}{_SUFFIX}"
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def flush_folder(unnamed: Path) -> None:
+    """Flush an unnamed folder and all that is in it to the disk; it is ready for its name then."""
+    for entry in unnamed.iterdir():
+        if entry.is_dir():
+            flush_folder(entry)
+        else:
+            _sync_file(entry)
+    _sync_folder(unnamed)
+
+
+def name_folder(unnamed: Path, path: Path) -> None:
+    """Call a flushed folder `path`, which must be free, for good."""
+    unnamed.rename(path)
+    _sync_folder(path.parent)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:  # Windows flushes only what may be written
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -5,7 +5,6 @@ Every writer takes the write lock when its transaction begins, so that two proce
 failing half way.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -215,14 +214,3 @@ def _explain(message: str) -> StoreError:
 def in_portions(ids: Sequence[int], size: int = 500) -> Iterator[Sequence[int]]:
     """Cut a list that goes into statements: databases limit the values of one."""
     return (ids[start : start + size] for start in range(0, len(ids), size))
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the renames in `folder` durable, where the system can."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -7,7 +7,6 @@ only then known to the database.
 """
 
 import json
-import os
 import re
 import time
 from collections import Counter
@@ -24,8 +23,9 @@ from sqlalchemy import delete, select
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import Finding, SliceBox
+from lens_engine.io.atomic_files import replacement_of
 from lens_engine.proposals import Proposals, SeriesDetections
-from lens_engine.store.database import Database, sync_folder
+from lens_engine.store.database import Database
 from lens_engine.store.schema import DetectionRow
 
 FORMAT_VERSION = 2
@@ -195,23 +195,15 @@ def _table(detections: SeriesDetections) -> pa.Table:
 
 
 def _write_file(path: Path, table: pa.Table) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with replacement_of(path) as temporary, temporary.open("wb") as file:
             pq.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(
             f"{path.name} cannot be written ({error})",
             "A disk with free space and write access",
             "Free space on the disk of the project; what was stored before is unchanged",
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_file(path: Path) -> pa.Table:

@@ -5,9 +5,9 @@ a row; the latest one counts.
 """
 
 import hashlib
-import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session
 
 from lens_engine.checkpoint_card import CARD_NAME, WEIGHTS_NAME, demo_checkpoint_folder
 from lens_engine.errors import CheckpointError, StoreError
+from lens_engine.io.atomic_files import flush_folder, name_folder, unnamed_folder
 from lens_engine.model_folder import REDUCTION_NAME, Checkpoint, ModelFolder, check_parts, read_model
-from lens_engine.store.database import Database, sync_folder
+from lens_engine.store.database import Database
 from lens_engine.store.schema import EvaluationRow, ModelRow, PromotionRow, SnapshotRow
 
 
@@ -103,13 +104,8 @@ class Models:
         for checkpoint in model.checkpoints:
             _check_weights(checkpoint)
         models_folder = self.database.project.models_folder
-        temporary = models_folder / f".{os.getpid()}.{model.detector.card.weights_digest[:12] or 'new'}.tmp"
         try:
-            _copy(folder_with_card, temporary)
-            if model.reduction is not None:
-                _copy(model.reduction.folder, temporary / REDUCTION_NAME)
-                sync_folder(temporary)
-            with self.database.session() as session:
+            with _copied(model, models_folder) as copied, self.database.session() as session:
                 if parent is not None:
                     _row(session, parent)
                 if snapshot_id is not None and session.get(SnapshotRow, snapshot_id) is None:
@@ -131,8 +127,7 @@ class Models:
                 session.add(row)
                 session.flush()  # the version is ours from here on
                 shutil.rmtree(folder, ignore_errors=True)  # left by a process that died before its row
-                temporary.replace(folder)
-                sync_folder(models_folder)
+                name_folder(copied, folder)
                 return self._record(row, _promoted(session))
         except OSError as error:
             raise StoreError(
@@ -140,8 +135,6 @@ class Models:
                 "A disk with free space and write access",
                 "Free space on the disk of the project",
             ) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
 
     def promote(self, version: str) -> ModelRecord:
         """Use this version from now on; naming an older one rolls back.
@@ -301,11 +294,18 @@ def _check_weights(checkpoint: Checkpoint) -> None:
         )
 
 
-def _copy(source: Path, target: Path) -> None:
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+@contextmanager
+def _copied(model: ModelFolder, models_folder: Path) -> Iterator[Path]:
+    """Yield a copy of a model that waits for its name, already on the disk."""
+    with unnamed_folder(models_folder) as copy:
+        _copy_files(model.detector, copy)
+        if model.reduction is not None:
+            _copy_files(model.reduction, copy / REDUCTION_NAME)
+        flush_folder(copy)
+        yield copy
+
+
+def _copy_files(checkpoint: Checkpoint, target: Path) -> None:
+    target.mkdir(exist_ok=True)
     for name in (WEIGHTS_NAME, CARD_NAME):
-        shutil.copyfile(source / name, target / name)
-        with (target / name).open("rb+") as file:
-            os.fsync(file.fileno())
-    sync_folder(target)
+        shutil.copyfile(checkpoint.folder / name, target / name)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import Candidate, Scope
+from lens_engine.io.atomic_files import replacement_of
 from lens_engine.jobs.results import MineResult
 from lens_engine.mining.calibration import calibrate_distance_limit
 from lens_engine.mining.candidates import mine
@@ -36,11 +37,22 @@ class Embeddings:
         return self._path(series_id).exists()
 
     def write(self, series_id: int, annotation_ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
-        """Store (n, d) vectors of unit length, in the order of `annotation_ids`."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = self._path(series_id).with_suffix(".tmp.npz")
-        np.savez(temporary, ids=np.asarray(annotation_ids, dtype=np.int64), vectors=vectors)
-        temporary.replace(self._path(series_id))
+        """Store (n, d) vectors of unit length, in the order of `annotation_ids`.
+
+        Raises
+        ------
+        StoreError
+            If the disk refuses.
+        """
+        try:
+            with replacement_of(self._path(series_id)) as temporary, temporary.open("wb") as file:
+                np.savez(file, ids=np.asarray(annotation_ids, dtype=np.int64), vectors=vectors)
+        except OSError as error:
+            raise StoreError(
+                f"The embeddings of series {series_id} cannot be written ({error.strerror})",
+                "A disk with free space and write access",
+                "Free space on the disk of the project, and start the mining again",
+            ) from error
 
     def read(self, series_id: int) -> dict[int, NDArray[np.float32]]:
         """Return the vector of each annotation."""

@@ -33,6 +33,7 @@ from lens_engine.snapshot import LabelSet
 from lens_engine.store.detections import Detections
 from lens_engine.store.model_versions import Models
 from lens_engine.store.snapshots import Snapshots
+from lens_engine.tasks.mining import Embeddings
 
 database = Database.open(Project.open(Path(sys.argv[1])))
 series, LIMIT = int(sys.argv[2]), int(sys.argv[3])
@@ -58,6 +59,9 @@ WRITE_CANDIDATES = """
     Candidates(database).replace_open("v1", candidates, [0.5] * 2000)
 """
 
+WRITE_EMBEDDINGS = """
+    Embeddings(Path(sys.argv[1]) / "embeddings").write(series, range(1000), np.zeros((1000, 100), np.float32))
+"""
 
 FREEZE = "Snapshots(database).freeze(LabelSet.ORIGINAL)"
 
@@ -92,6 +96,13 @@ def test_mining_run_is_whole_or_absent(database: Database, add_series: AddSeries
     assert "free space" in message
     assert Candidates(database).latest_run() is None
     assert Decisions(database).current() == (kept,)
+
+
+def test_embeddings_of_annotations_are_whole_or_absent(database: Database, add_series: AddSeries) -> None:
+    series = add_series("a")
+    message = refusal(database.project.folder, series.id, WRITE_EMBEDDINGS)
+    assert f"embeddings of series {series.id} cannot be written" in message
+    assert list((database.project.folder / "embeddings").iterdir()) == []
 
 
 def test_snapshot_is_whole_or_absent(database: Database, add_series: AddSeries) -> None:

@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from support.densenet121_weights import densenet121
 from support.training_runs import StoppingStream, last_state, train
 from support.training_scenes import EXPERTS, RECIPE, TINY, tiny_model, write_snapshot
 from typer.testing import CliRunner, Result
@@ -19,13 +20,14 @@ from typer.testing import CliRunner, Result
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, read_card
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from lens_engine.snapshot import Snapshot
-from lens_training.cli.fit_command import app
+from lens_training.cli.app import app
 from lens_training.datasets.snapshot import training_set
-from lens_training.detector.joint import MOST_SKIPPED_STEPS
 from lens_training.detector.sampling import BatchPlan
 from lens_training.errors import TrainingError, TrainingStoppedError
+from lens_training.recipes.recipe import DetectorRecipe, DetectorSize, InitialWeights
+from lens_training.running.joint import MOST_SKIPPED_STEPS
 from lens_training.running.last_checkpoint import LAST_CHECKPOINT
-from lens_training.running.schedule import TrainingPrecision
+from lens_training.running.schedule import ScheduleRecipe, TrainingPrecision
 from lens_training.running.stopping import EXIT_CODE
 
 
@@ -263,3 +265,59 @@ def test_training_from_scratch_needs_no_parent(scans: Path):
     assert card.trained_on is TrainedOn.PATIENTS
     assert card.parent is None
     assert card.experts == EXPERTS
+
+
+PUBLISHED = {
+    "detector": DetectorRecipe(size=DetectorSize.PUBLISHED, two_stages=False),
+    "initial_weights": InitialWeights.IMAGENET,
+    "schedule": ScheduleRecipe(learning_rate=1e-9),
+}
+"""Hardly learns, so that its weights remain those that it began with."""
+
+
+@pytest.fixture
+def from_scratch(scans: Path) -> Callable[..., Result]:
+    """Return a function that trains the published network for one step, from whatever weights."""
+
+    def fit_one_step(out: str, *more: str) -> Result:
+        return invoke(arguments(scans, out, "--init", "none", "--steps", "1", *more, **PUBLISHED))
+
+    return fit_one_step
+
+
+def test_training_from_scratch_begins_with_published_weights_from_a_file(
+    scans: Path, from_scratch: Callable[..., Result]
+):
+    state, file = densenet121(), scans / "densenet121.pth"
+    torch.save(state, file)
+    done = from_scratch("out", "--weights", str(file))
+    assert done.exit_code == 0, done.output
+    assert "random" not in done.stderr
+    trunk = load_checkpoint(scans / "out")[0].backbone.trunk.state_dict()
+    for name in ("features.conv0.weight", "features.denseblock3.denselayer24.conv2.weight"):
+        torch.testing.assert_close(trunk[name], state[name], rtol=0, atol=1e-6)
+    torch.save(densenet121(seed=1), file)
+    other = from_scratch("out", "--weights", str(file), "--resume")
+    assert other.exit_code == 1
+    assert "belongs to another run" in other.stderr
+
+
+@pytest.mark.parametrize(("options", "is_warned"), [((), True), (("--weights", "none"), False)])
+def test_random_weights_where_the_recipe_means_published_ones_are_told_unless_asked_for(
+    from_scratch: Callable[..., Result], options: tuple[str, ...], is_warned: bool
+):
+    done = from_scratch("out", *options)
+    assert done.exit_code == 0, done.output
+    assert ("this run with random ones" in done.stderr) == is_warned
+
+
+def test_published_weights_do_not_go_with_a_checkpoint(scans: Path):
+    done = invoke(arguments(scans, "out", "--weights", "densenet121.pth"))
+    assert done.exit_code == 1
+    assert f"--weights densenet121.pth was given with --init {scans / 'parent'}" in done.stderr
+
+
+def test_published_weights_that_are_not_there_end_the_run_with_their_name(scans: Path):
+    done = invoke(arguments(scans, "out", "--init", "none", "--weights", str(scans / "densenet121.pth")))
+    assert done.exit_code == 1
+    assert "densenet121.pth" in done.stderr

@@ -11,6 +11,7 @@ import pytest
 import torch
 from support.fpr_findings import CONFIG, RECIPE, finding_of
 from support.training_scenes import BALLS, Ball, case_of, key_slice_lesion, lesion_of, set_of, volume_with
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lens_engine.checkpoint_card import demo_checkpoint_folder
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
@@ -34,6 +35,7 @@ from lens_training.running.last_checkpoint import LAST_CHECKPOINT
 from lens_training.running.progress import ProgressLog
 from lens_training.running.schedule import TrainingPrecision
 from lens_training.running.stopping import StopSignal
+from lens_training.running.watch import EVENTS_FOLDER
 
 DARK = Ball(50, 12, 6, 12)
 """Where nothing is."""
@@ -175,6 +177,32 @@ def test_a_stop_while_searching_keeps_the_scans_that_are_done(tmp_path: Path):
     assert not (tmp_path / PATCHES_FILE).exists()
     resumed, _ = train(tmp_path, resume=True)
     assert same_weights(resumed, train(tmp_path)[0])
+
+
+def test_event_files_show_loss_accuracy_and_speed(tmp_path: Path):
+    run = FprRun(scans(), RECIPE, 0, "same", tmp_path, tensorboard=True)
+    fit_network(new_network(CONFIG, 0), run, found, new_log(), StopSignal())
+    events = EventAccumulator(str(tmp_path / EVENTS_FOLDER)).Reload()
+    assert set(events.Tags()["scalars"]) == {"loss", "accuracy", "learning rate", "patches per second"}
+    assert [event.step for event in events.Scalars("loss")] == [1, 2, 3, 4]
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_before_it_spoils_the_weights(tmp_path: Path):
+    network = new_network(CONFIG, 0)
+    with torch.no_grad():
+        network.classifier.weight.mul_(1e20)
+    with pytest.raises(TrainingError, match="gradient of step 0 is inf"):
+        fit_network(network, FprRun(scans(), RECIPE, 0, "same", tmp_path), found, new_log(), StopSignal())
+    assert all(bool(torch.isfinite(value).all()) for value in network.state_dict().values())
+    assert not (tmp_path / LAST_CHECKPOINT).exists()
+
+
+def test_patches_that_a_killed_process_has_half_written_are_swept_by_the_next_one(tmp_path: Path):
+    with pytest.raises(TrainingStoppedError):
+        train(tmp_path, TerminatingStream("prepare", 2))
+    (tmp_path / f".{PATCHES_FILE}.killed.part").write_bytes(b"half")
+    train(tmp_path, resume=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LAST_CHECKPOINT, SAMPLES_FILE]
 
 
 def test_resuming_another_run_is_refused_and_starting_anew_is_not(tmp_path: Path):

@@ -28,7 +28,7 @@ from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.false_positive_reduction.checkpoint import load_network
 from lens_engine.findings import Split
-from lens_training.cli.fit_command import app
+from lens_training.cli.app import app
 from lens_training.datasets.catalogue import LAYOUTS
 from lens_training.datasets.planes import PlaneCache
 from lens_training.datasets.reading import DatasetName, ReadingOptions

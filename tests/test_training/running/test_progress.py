@@ -57,5 +57,5 @@ def test_a_person_at_a_terminal_gets_a_bar_and_no_json(terminal: tuple[TextIO, i
         shown += os.read(seen, 2**16).decode()
     assert "Training" in shown
     assert "5/5" in shown
-    assert "loss 0.500" in shown
+    assert "loss 0.500, 12.0 images/s" in shown
     assert '{"stage"' not in shown

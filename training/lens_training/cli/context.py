@@ -1,48 +1,62 @@
-"""What the commands of `python -m lens_training` share: where progress goes, and how errors end the process."""
+"""What the commands that train share: who starts the processes, where progress goes, and how errors end them."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
 from lens_engine.errors import ConfigError, LensError
-from lens_training.detector.fit import LOG_FILE
 from lens_training.errors import EndedElsewhereError, TrainingStoppedError
+from lens_training.running.launching import run_processes
 from lens_training.running.progress import ProgressLog
-from lens_training.running.stopping import EXIT_CODE
-from lens_training.running.world import ALONE, World
+from lens_training.running.stopping import EXIT_CODE, StopSignal
+from lens_training.running.world import ALONE, World, world_of
 
+LOG_FILE = "log.jsonl"
+"""In the output folder: every message of the run."""
 ERROR_FILE = "error.json"
 """In the output folder: what ended the run, for the job that started it."""
 
 
-def log_of(world: World, out: Path, *, resume: bool) -> ProgressLog:
-    """Return where progress goes to: of several processes only the first one speaks.
+@dataclass(frozen=True, slots=True)
+class RunProcess:
+    """One process of a run: its place among all of them, where its progress goes, and whether it was asked to end."""
 
-    Raises
-    ------
-    ConfigError
-        If the log cannot be written.
-    """
-    if not world.is_first:
-        return ProgressLog(None, None)
-    file = out / LOG_FILE
-    try:
-        if not resume:
-            file.unlink(missing_ok=True)
-        file.touch()
-    except OSError as error:
-        raise ConfigError(
-            f"{file} cannot be written ({error.strerror})", "A writable folder", "Choose another folder"
-        ) from error
-    return ProgressLog(sys.stdout, file)
+    world: World
+    log: ProgressLog
+    stop: StopSignal
 
 
 @contextmanager
-def errors_as_exit_codes(folder: Path, world: World = ALONE) -> Iterator[None]:
+def process_of_run(folder: Path, devices: int, nodes: int, *, resume: bool) -> Iterator[RunProcess]:
+    """Yield what this process has to know; where those of the run are still to be started, start them and exit.
+
+    An error ends the process with an exit code and a message instead of a stack trace.
+
+    Parameters
+    ----------
+    folder
+        Made if absent; the log goes there, and what ended the run.
+    devices, nodes
+        How many processes on each node, and how many nodes, the user asked for.
+    """
+    stop = StopSignal()
+    stop.listen()
+    with _errors_as_exit_codes(folder):
+        world = world_of(devices, nodes, os.environ)
+        if not world.is_started:
+            raise typer.Exit(run_processes(sys.argv[1:], devices, stop))
+    with _errors_as_exit_codes(folder, world), _log_of(world, folder, resume=resume) as log:
+        yield RunProcess(world, log, stop)
+
+
+@contextmanager
+def _errors_as_exit_codes(folder: Path, world: World = ALONE) -> Iterator[None]:
     """Make the output folder, and end with an exit code and a message instead of a stack trace."""
     error_file = folder / ERROR_FILE
     try:
@@ -62,6 +76,28 @@ def errors_as_exit_codes(folder: Path, world: World = ALONE) -> Iterator[None]:
             with suppress(OSError):  # the folder may be what is wrong, and the message is told already
                 error_file.write_text(json.dumps(parts), encoding="utf-8")
         raise typer.Exit(1) from error
+
+
+def _log_of(world: World, out: Path, *, resume: bool) -> ProgressLog:
+    """Return where progress goes to: of several processes only the first one speaks.
+
+    Raises
+    ------
+    ConfigError
+        If the log cannot be written.
+    """
+    if not world.is_first:
+        return ProgressLog(None, None)
+    file = out / LOG_FILE
+    try:
+        if not resume:
+            file.unlink(missing_ok=True)
+        file.touch()
+    except OSError as error:
+        raise ConfigError(
+            f"{file} cannot be written ({error.strerror})", "A writable folder", "Choose another folder"
+        ) from error
+    return ProgressLog(sys.stdout, file)
 
 
 def _make_folder(folder: Path) -> None:

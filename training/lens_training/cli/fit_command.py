@@ -1,63 +1,63 @@
-"""The commands of `python -m lens_training`; progress goes to stdout (see `progress`), errors to stderr."""
+"""The command that trains a detector on a label snapshot: `python -m lens_training fit`, which training jobs run.
 
-import hashlib
-import json
-import os
-import sys
+Progress goes to stdout (see `running.progress`), errors to stderr.
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lens_engine.checkpoint_card import CheckpointCard, read_card
+from lens_engine.checkpoint_card import CheckpointCard
 from lens_engine.detector.checkpoints.checkpoint import save_checkpoint
 from lens_engine.errors import ConfigError
 from lens_engine.snapshot import Snapshot
-from lens_training.cli.context import errors_as_exit_codes, log_of
-from lens_training.cli.data_commands import data_app
-from lens_training.cli.recipe_commands import recipe_app
+from lens_training.cli.context import process_of_run
 from lens_training.datasets.snapshot import training_set
 from lens_training.detector.fit import fit
-from lens_training.detector.initial import model_from_checkpoint, new_model, origin_of
+from lens_training.detector.initial import HUB, RANDOM, model_from_checkpoint, new_model, origin_of, trunk_digest
 from lens_training.detector.run import Run
 from lens_training.recipes.files import load_recipe
-from lens_training.recipes.recipe import Recipe
-from lens_training.running.launching import run_processes
+from lens_training.recipes.recipe import InitialWeights, Recipe
+from lens_training.running.fingerprint import fingerprint
 from lens_training.running.progress import Stage
 from lens_training.running.schedule import TrainingPrecision
-from lens_training.running.stopping import StopSignal
-from lens_training.running.world import world_of
 
 FROM_SCRATCH = "none"
-
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train LENS detectors.")
-app.add_typer(recipe_app, name="recipe")
-app.add_typer(data_app, name="data")
 
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """What a run of `fit` begins with."""
+    """What a run of `fit` begins with.
+
+    Attributes
+    ----------
+    weights
+        Digest of the published ones; None where there are none or a parent has them.
+    """
 
     snapshot: Snapshot
     recipe: Recipe
     seed: int
     parent: CheckpointCard | None
+    weights: str | None
 
     @property
     def fingerprint(self) -> str:
         """Equal for runs that give the same result."""
-        weights = None if self.parent is None else self.parent.weights_digest
-        parts = [self.snapshot.digest, self.recipe.deciding_fields, self.seed, weights]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        weights = self.weights if self.parent is None else self.parent.weights_digest
+        return fingerprint(self.snapshot.digest, self.recipe.deciding_fields, self.seed, weights)
 
 
-@app.command("fit")
 def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its function
     snapshot: Annotated[Path, typer.Option(help="Label snapshot (JSON).")],
     out: Annotated[Path, typer.Option(help="Folder for weights, card, log and last.ckpt.")],
     init: Annotated[str, typer.Option(help="Checkpoint folder to start from, or 'none'.")] = FROM_SCRATCH,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="ImageNet weights of DenseNet-121 for --init none: a file, 'hub' to download, or 'none'."),
+    ] = None,
     recipe: Annotated[str, typer.Option(help="Name of a recipe, or a YAML file.")] = "finetune",
     steps: Annotated[int | None, typer.Option(min=1, help="Length of the run, instead of the recipe's.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Length of the run, instead of the recipe's.")] = None,
@@ -71,29 +71,45 @@ def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     tensorboard: Annotated[bool | None, typer.Option(help="Write event files to OUT/tensorboard.")] = None,
 ) -> None:
     """Train a detector on a label snapshot."""
-    stop = StopSignal()
-    stop.listen()
-    with errors_as_exit_codes(out):
-        world = world_of(devices, nodes, os.environ)
-        if not world.is_started:
-            raise typer.Exit(run_processes(sys.argv[1:], devices, stop))
-    with errors_as_exit_codes(out, world), log_of(world, out, resume=resume) as log:
+    with process_of_run(out, devices, nodes, resume=resume) as process:
         options = {"workers": workers, "precision": precision, "tensorboard": tensorboard}
         chosen = load_recipe(recipe).with_length(steps=steps, epochs=epochs).with_options(options)
         labels = Snapshot.load(snapshot)
-        parent = None if init == FROM_SCRATCH else read_card(Path(init))
-        start = _Start(labels, chosen, seed, parent)
-        if parent is None:
-            model = new_model(labels.experts, chosen.detector, seed)
+        if init != FROM_SCRATCH:
+            _refuse_weights(weights, init)
+            model, parent = model_from_checkpoint(Path(init), labels.experts)
+            start = _Start(labels, chosen, seed, parent, None)
         else:
-            model, _ = model_from_checkpoint(Path(init), labels.experts)
-        run = Run(training_set(labels, _roots(root or [])), chosen, seed, start.fingerprint, out, world)
-        trained_steps = fit(model, run, log, stop, resume=resume)
-        if world.is_first:
-            log.report(Stage.SAVE, 0, 1)
-            parent_name = None if parent is None else Path(init).resolve().name
+            if process.world.is_first and weights is None:
+                _warn_of_random_weights(chosen)
+            model = new_model(labels.experts, chosen.detector, seed, weights or RANDOM)
+            start = _Start(labels, chosen, seed, None, None if weights in {None, RANDOM} else trunk_digest(model))
+        run = Run(training_set(labels, _roots(root or [])), chosen, seed, start.fingerprint, out, process.world)
+        trained_steps = fit(model, run, process.log, process.stop, resume=resume)
+        if process.world.is_first:
+            process.log.report(Stage.SAVE, 0, 1)
+            parent_name = None if start.parent is None else Path(init).resolve().name
             save_checkpoint(model, _card(start, trained_steps, parent_name), out)
-            log.report(Stage.SAVE, 1, 1)
+            process.log.report(Stage.SAVE, 1, 1)
+
+
+def _refuse_weights(weights: str | None, init: str) -> None:
+    if weights is not None:
+        raise ConfigError(
+            f"--weights {weights} was given with --init {init}",
+            "A run begins with a checkpoint or with ImageNet weights",
+            "Leave one of them out",
+        )
+
+
+def _warn_of_random_weights(recipe: Recipe) -> None:
+    if recipe.initial_weights is InitialWeights.IMAGENET:
+        typer.echo(
+            f"Recipe {recipe.name} begins with the ImageNet weights of DenseNet-121, this run with random ones. Give "
+            f"--weights FILE (a state dict with torchvision's names) or --weights {HUB} for the published ones, or "
+            f"--weights {RANDOM} if random ones are meant.",
+            err=True,
+        )
 
 
 def _card(start: _Start, steps: int, parent_name: str | None) -> CheckpointCard:

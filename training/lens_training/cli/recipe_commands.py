@@ -1,6 +1,5 @@
 """The commands about recipes: `python -m lens_training recipe`, from a shell `lens recipe`."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,15 +9,12 @@ from rich.console import Console
 
 from lens_engine.detector.inference.whole_volume import InferencePrecision, InferenceSettings
 from lens_engine.errors import LensError
-from lens_training.cli.context import errors_as_exit_codes, log_of
+from lens_training.cli.context import process_of_run
 from lens_training.recipes.files import Scale, default_scale, find_recipe, load_recipe, system_recipe_names
 from lens_training.recipes.listing import recipe_table, recipe_text
 from lens_training.reproduction.data import PHANTOM
 from lens_training.reproduction.run import RecipeRun, run_recipe
-from lens_training.running.launching import run_processes
 from lens_training.running.schedule import TrainingPrecision
-from lens_training.running.stopping import StopSignal
-from lens_training.running.world import world_of
 
 RUNS_FOLDER = Path("runs")
 
@@ -80,20 +76,14 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps what masks and headers said.")] = None,
 ) -> None:
     """Train and measure a recipe, on phantom patients or on the published data sets."""
-    stop = StopSignal()
-    stop.listen()
     folder = out or RUNS_FOLDER / Path(name).stem
-    with errors_as_exit_codes(folder):
-        world = world_of(devices, nodes, os.environ)
-        if not world.is_started:
-            raise typer.Exit(run_processes(sys.argv[1:], devices, stop))
-    with errors_as_exit_codes(folder, world), log_of(world, folder, resume=resume) as log:
+    with process_of_run(folder, devices, nodes, resume=resume) as process:
         chosen = load_recipe(name, scale or default_scale(name, on_phantoms=data == PHANTOM))
         reading = chosen.reading if cache is None else chosen.reading.model_copy(update={"cache": cache})
         options = {"workers": workers, "precision": precision, "tensorboard": tensorboard, "reading": reading}
         recipe = chosen.with_length(steps=steps, epochs=epochs).with_options(options)
         settings = InferenceSettings(inference)
-        run = RecipeRun(recipe, data, folder, seed, weights, fpr_weights, settings, world)
-        results = run_recipe(run, log, stop, resume=resume)
+        run = RecipeRun(recipe, data, folder, seed, weights, fpr_weights, settings, process.world)
+        results = run_recipe(run, process.log, process.stop, resume=resume)
     if results is not None:
         typer.echo(results.text)

@@ -29,7 +29,7 @@ class MaskLesion(BaseModel):
     slices
         Cross-sections, ascending; a slice may have several.
     voxels
-        Its size.
+        How many voxels it has.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Annotated
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from lens_engine.findings import Split
 from lens_engine.phantom.patient import (
@@ -21,7 +23,29 @@ from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case, LesionFacts
 from lens_training.datasets.labels import TIGHT_BOX_MARGIN_VOXELS
-from lens_training.recipes.recipe import PhantomRecipe
+
+
+class PhantomRecipe(BaseModel):
+    """Phantom patients to learn from and to measure on; their seeds belong to no test patient."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    universal_patients: int = Field(ge=1)
+    """Training patients of the universal data set."""
+    single_type_patients: int = Field(ge=1)
+    """Training patients of each single-type data set."""
+    val_patients: int = Field(ge=1)
+    """Patients of the universal data set, with their complete truth."""
+    studies: int = Field(default=1, ge=1)
+    """Scans of each patient, months apart."""
+    slice_spacings_mm: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(4.0,), min_length=1)
+    """Patients take turns with these."""
+    withheld_share: float = Field(default=0.4, ge=0, lt=1)
+    """Share of the lesions of the universal data set that nobody marked."""
+
+    def patients(self, *, is_universal: bool) -> int:
+        """Return how many training patients a data set has."""
+        return self.universal_patients if is_universal else self.single_type_patients
 
 
 def training_cases(recipe: PhantomRecipe, datasets: Sequence[str] = DATASETS) -> Iterator[Case]:

@@ -131,7 +131,7 @@ class Ledger:
     Parameters
     ----------
     folder
-        Of the data set; places below it are noted relative to it.
+        The folder of the data set; places below it are noted relative to it.
     """
 
     def __init__(self, folder: Path) -> None:

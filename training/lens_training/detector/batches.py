@@ -5,13 +5,12 @@ The batches of a run are numbered. One process learns from one after another; of
 
 import multiprocessing
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from lens_engine.detector.config import DetectorConfig
 from lens_engine.detector.preprocess import SIZE_DIVISOR
@@ -22,6 +21,7 @@ from lens_training.datasets.planes import PlaneCache
 from lens_training.detector.augmentation import apply_variation, draw_variation
 from lens_training.detector.sampling import BatchPlan, SliceChoice
 from lens_training.recipes.recipe import AugmentationRecipe
+from lens_training.running.batch_numbers import BatchNumbers
 
 _AUGMENTATION_STREAM = 1
 """Keeps the numbers drawn here apart from those of other parts with the same seed and batch."""
@@ -38,7 +38,7 @@ class Batch:
     sizes
         (height, width) of each image without padding.
     labels
-        Of each image, in its pixels.
+        Labels of each image, in its pixels.
     expert
         Number of the expert that learns.
     number
@@ -117,16 +117,6 @@ class BatchDataset(Dataset[Batch | LensError]):
             return self._maker.batch(number)
         except LensError as error:
             return error
-
-
-class BatchNumbers(Sampler[int]):
-    """Numbers in order. Without a length: it would be that of an epoch to Lightning, which a resumed run has not."""
-
-    def __init__(self, numbers: range) -> None:
-        self._numbers = numbers
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._numbers)
 
 
 def batch_loader(maker: BatchMaker, numbers: range, workers: int) -> "DataLoader[Batch | LensError]":

@@ -1,5 +1,6 @@
 """The model a run starts from: a checkpoint, or a new one; with one expert for every data set of the labels."""
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -7,8 +8,13 @@ import torch
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
-from lens_engine.detector.checkpoints.imagenet import load_imagenet_file
+from lens_engine.detector.checkpoints.imagenet import download_imagenet, load_imagenet_file
 from lens_training.recipes.recipe import DetectorRecipe
+
+HUB = "hub"
+"""What `--weights` is called for weights from the hub of torchvision."""
+RANDOM = "none"
+"""What `--weights` is called for random weights."""
 
 _EXPERT_PARTS = ("proposers", "classifiers", "regressors")
 
@@ -23,7 +29,7 @@ RESEARCH_NOTICE = "Research use only."
 
 
 def new_model(
-    experts: tuple[str, ...], detector: DetectorRecipe, seed: int, imagenet: Path | None = None
+    experts: tuple[str, ...], detector: DetectorRecipe, seed: int, imagenet: str | Path = RANDOM
 ) -> LensDetector:
     """Return an untrained detector; equal seeds give equal weights.
 
@@ -32,21 +38,29 @@ def new_model(
     Parameters
     ----------
     imagenet
-        File with the published weights of DenseNet-121 for the trunk; None begins with random ones.
+        File with the published weights of DenseNet-121 for the trunk, `HUB`, or `RANDOM`.
 
     Raises
     ------
     CheckpointError
-        If the file cannot be read or does not fit the trunk.
+        If they cannot be read or downloaded, or do not fit the trunk.
     """
     with torch.random.fork_rng(devices=[]):  # layers initialise themselves from the global generator
         torch.manual_seed(seed)
         model = LensDetector(detector.config(experts))
     for network in model.proposal_networks():
         network.start_with_sides(INITIAL_SIDE_CELLS)
-    if imagenet is not None:
-        load_imagenet_file(model.backbone.trunk, imagenet)
+    if imagenet == HUB:
+        download_imagenet(model.backbone.trunk)
+    elif imagenet != RANDOM:
+        load_imagenet_file(model.backbone.trunk, Path(imagenet))
     return model
+
+
+def trunk_digest(model: LensDetector) -> str:
+    """Return a SHA-256 of the weights of the trunk."""
+    content = b"".join(tensor.numpy().tobytes() for tensor in model.backbone.trunk.state_dict().values())
+    return hashlib.sha256(content).hexdigest()
 
 
 def model_from_checkpoint(folder: Path, experts: tuple[str, ...]) -> tuple[LensDetector, CheckpointCard]:

@@ -10,9 +10,7 @@ from functools import reduce
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import nn
+from torch import Tensor, nn
 
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.errors import ConfigError
@@ -22,28 +20,21 @@ from lens_training.detector.objectives.build import proposal_objective
 from lens_training.detector.objectives.head import RegionSampling, RegionTargets, head_losses, sample_regions
 from lens_training.errors import TrainingError
 from lens_training.recipes.recipe import LossRecipe, Recipe
-from lens_training.running.optimiser import radam
+from lens_training.running.joint import JointTraining
 
 _REGION_STREAM = 2
 _ANCHOR_STREAM = 3
 
 
-class DetectorTraining(LightningModule):
+class DetectorTraining(JointTraining[Batch]):
     """A detector with its losses and optimiser.
 
     Parameters
     ----------
     steps
-        Of the whole run; decides the learning rate.
+        How many steps the whole run has; the learning rate follows them.
     seed
-        With the number of the batch, decides which regions and anchors are sampled.
-
-    Attributes
-    ----------
-    weights
-        Of each part of the loss.
-    latest
-        The loss of the latest step and its parts.
+        Decides, with the number of the batch, which regions and anchors are sampled.
 
     Raises
     ------
@@ -51,15 +42,15 @@ class DetectorTraining(LightningModule):
         If the recipe weighs a part that the proposal network's loss does not have.
     """
 
+    samples_name = "images"
+
     def __init__(self, model: LensDetector, recipe: Recipe, steps: int, seed: int) -> None:
-        super().__init__()
+        super().__init__(recipe.schedule, recipe.precision, steps)
         self.model = model
         self._recipe = recipe
-        self._steps = steps
         self._seed = seed
         self._objective = proposal_objective(model.proposal_networks()[0])
         self.weights = _weights(self._objective.WEIGHTS, recipe.losses)
-        self.latest: dict[str, float] = {}
 
     def train(self, mode: bool = True) -> "DetectorTraining":  # signature of nn.Module
         """Switch to training, but leave the statistics of batch normalisation frozen if the recipe says so."""
@@ -70,27 +61,12 @@ class DetectorTraining(LightningModule):
                     module.eval()
         return self
 
-    def training_step(self, batch: Batch, _batch_index: int) -> torch.Tensor:
-        """Return the loss of one batch.
-
-        Raises
-        ------
-        TrainingError
-            If the loss is not finite.
-        """
+    def losses(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return the weighted sum of the losses of a batch, and its parts."""
         parts = self.loss_parts(batch)
-        loss = reduce(torch.add, [self.weights[name] * part for name, part in parts.items()])
-        self.latest = {"loss": float(loss.detach()), **{name: float(part.detach()) for name, part in parts.items()}}
-        if not np.isfinite(self.latest["loss"]):
-            dataset = self.model.config.experts[batch.expert]
-            raise TrainingError(
-                f"The loss of batch {batch.number} on data set {dataset} is {self.latest}",
-                "Finite numbers are needed",
-                "Lower the learning rate of the recipe, or look for broken scans in the data set",
-            )
-        return loss
+        return reduce(torch.add, [self.weights[name] * part for name, part in parts.items()]), parts
 
-    def loss_parts(self, batch: Batch) -> dict[str, torch.Tensor]:
+    def loss_parts(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of a batch, unweighted, by the names of `weights`."""
         features = self.model.forward_features(batch.images)
         outputs = self.model.proposers[batch.expert](features)
@@ -98,16 +74,23 @@ class DetectorTraining(LightningModule):
         parts = self._objective.losses(outputs, batch.labels, batch.sizes, generator)
         return parts if self.model.head is None else parts | self._head_parts(features, batch)
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """RAdam; biases and normalisation without decay and at twice the rate, as MULAN does (spec 8)."""
-        return radam(self.model, self._recipe.schedule, self._steps)
+    def samples_in(self, batch: Batch) -> int:
+        """Return how many images a batch has."""
+        return len(batch.sizes)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Move the images; labels stay on the CPU."""
-        del dataloader_idx
-        return batch.to(device)
+    def latest_loss_of(self, batch: Batch) -> str:
+        """Return the number of the batch, its data set, and all losses."""
+        return f"batch {batch.number} on data set {self.model.config.experts[batch.expert]} is {self.latest}"
 
-    def _head_parts(self, features: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+    def memory_error(self) -> TrainingError:
+        """Return what to say when a step does not fit into the memory of the GPU."""
+        return TrainingError(
+            "The memory of the GPU is too small for a training step",
+            f"A batch has {self._recipe.sampling.batch_size} samples of nine slices",
+            "Lower sampling.batch_size or sampling.regions of the recipe, or set precision to bf16-mixed",
+        )
+
+    def _head_parts(self, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         regions = self._sampled_regions(features, batch)
         boxes = [torch.from_numpy(region.boxes).to(features.device, torch.float32) for region in regions]
         # ROIAlign counts places in the numbers of its features: in 16 bits a box would move by up to a pixel.
@@ -115,7 +98,7 @@ class DetectorTraining(LightningModule):
         logits, deltas = self.model.classifiers[batch.expert](shared), self.model.regressors[batch.expert](shared)
         return head_losses(logits, deltas, regions)
 
-    def _sampled_regions(self, features: torch.Tensor, batch: Batch) -> list[RegionTargets]:
+    def _sampled_regions(self, features: Tensor, batch: Batch) -> list[RegionTargets]:
         generator = np.random.default_rng([self._seed, batch.number, _REGION_STREAM])
         sampling = RegionSampling(self._recipe.sampling.regions, self._recipe.sampling.lesion_region_share)
         limits = self.model.train_limits

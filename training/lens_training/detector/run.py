@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lens_training.datasets.case import TrainingSet
 from lens_training.recipes.recipe import Recipe
+from lens_training.running.course import RunSettings
 from lens_training.running.world import ALONE, World
 
 
@@ -15,9 +16,9 @@ class Run:
     Attributes
     ----------
     fingerprint
-        Of labels, recipe, seed and initial weights; a run resumes only what has the same and as many processes.
+        Digest of labels, recipe, seed and initial weights; a run resumes only what has the same and as many processes.
     folder
-        Holds `last.ckpt`, the log and event files; must exist. With several nodes all of them must see it.
+        Holds `last.ckpt` and event files, as in `Course`.
     """
 
     training_set: TrainingSet
@@ -31,3 +32,14 @@ class Run:
     def full_fingerprint(self) -> str:
         """Equal for runs that give the same weights."""
         return f"{self.fingerprint} in {self.world.size}"
+
+    @property
+    def settings(self) -> RunSettings:
+        """How its steps are done."""
+        return RunSettings(
+            precision=self.recipe.precision,
+            log_every=self.recipe.log_every,
+            checkpoint_every=self.recipe.checkpoint_every,
+            tensorboard=self.recipe.tensorboard,
+            threads=self.recipe.threads,
+        )

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.detector.false_positive_reduction.patches import Patch
-from lens_training.false_positive_reduction.recipe import FprRecipe
+from lens_training.recipes.false_positive_reduction import FprRecipe
 
 
 def varied(patch: Patch, recipe: FprRecipe, generator: np.random.Generator) -> Patch:

@@ -23,9 +23,9 @@ class PatchBatches(Dataset[PatchBatch]):
     Parameters
     ----------
     records
-        As `open_patches` returns them, one for each sample.
+        The patches, one for each sample, as `open_patches` returns them.
     plan
-        Of the same samples.
+        Which of the same samples make up each batch.
     """
 
     def __init__(self, records: NDArray[np.void], samples: Sequence[Sample], plan: PatchPlan) -> None:

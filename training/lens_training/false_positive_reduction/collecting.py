@@ -32,7 +32,7 @@ class Collection:
     Attributes
     ----------
     samples
-        By case, from head to feet.
+        All of them, one case after another, each from head to feet.
     counts
         Findings of each meaning, samples of each that teaches, and scans that were used or left out.
     """
@@ -63,9 +63,9 @@ def detector_findings(model: LensDetector, min_score: float) -> Find:
     Parameters
     ----------
     model
-        In evaluation mode, on the device where it shall run.
+        The detector, in evaluation mode, on the device where it shall run.
     min_score
-        Instead of the detector's own threshold, so that its doubtful findings are learnt from as well.
+        Takes the place of the detector's own threshold, so that its doubtful findings are learnt from as well.
     """
     post = model.config.post.model_copy(update={"score_threshold": min_score})
 

@@ -1,15 +1,11 @@
-"""The run: finds, sorts and cuts, trains, writes a checkpoint every few steps, and goes on where it was stopped."""
+"""The training of a false-positive reduction: finds, sorts and cuts patches, learns, and goes on where it stopped."""
 
-import logging
-import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
@@ -18,18 +14,21 @@ from lens_engine.detector.false_positive_reduction.config import FprConfig
 from lens_engine.detector.false_positive_reduction.inflation import inflate
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.errors import CheckpointError
+from lens_engine.io.atomic_files import remove_parts
 from lens_training.datasets.case import TrainingSet
-from lens_training.detector.batches import BatchNumbers
 from lens_training.false_positive_reduction.batches import PatchBatches
 from lens_training.false_positive_reduction.collecting import SAMPLES_FILE, Find, collect
 from lens_training.false_positive_reduction.module import FprTraining
 from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, open_patches, record_type, write_patches
-from lens_training.false_positive_reduction.recipe import FprRecipe
 from lens_training.false_positive_reduction.samples import Sample
 from lens_training.false_positive_reduction.sampling import PatchPlan, require_both_classes, without_surplus
+from lens_training.recipes.false_positive_reduction import FprRecipe
 from lens_training.running.allocator import keep_freed_memory
-from lens_training.running.last_checkpoint import LAST_CHECKPOINT, mark, save_state, step_of, weights_of
-from lens_training.running.progress import ProgressLog, Stage
+from lens_training.running.batch_numbers import BatchNumbers
+from lens_training.running.course import Course, RunSettings
+from lens_training.running.last_checkpoint import LAST_CHECKPOINT, steps_done, weights_of
+from lens_training.running.progress import ProgressLog
+from lens_training.running.runner import Reports, train
 from lens_training.running.stopping import StopSignal
 
 _GIB = 2**30
@@ -42,9 +41,11 @@ class FprRun:
     Attributes
     ----------
     fingerprint
-        Of everything that decides the result, the detector among it; a run resumes only what has the same.
+        Digest of everything that decides the result, the detector among it; a run resumes only what has the same.
     folder
-        Holds the samples, their patches and `last.ckpt`; must exist.
+        Holds the samples, their patches, `last.ckpt` and event files; must exist.
+    tensorboard, threads
+        As in `RunSettings`.
     """
 
     training_set: TrainingSet
@@ -52,6 +53,19 @@ class FprRun:
     seed: int
     fingerprint: str
     folder: Path
+    tensorboard: bool = False
+    threads: int | None = None
+
+    @property
+    def settings(self) -> RunSettings:
+        """How its steps are done."""
+        return RunSettings(
+            precision=self.recipe.precision,
+            log_every=self.recipe.log_every,
+            checkpoint_every=self.recipe.checkpoint_every,
+            tensorboard=self.tensorboard,
+            threads=self.threads,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +75,9 @@ class FprOutcome:
     Attributes
     ----------
     steps
-        Of the whole run.
+        How many steps the whole run has.
     counts
-        See `Collection.counts`.
+        As in `Collection.counts`.
     """
 
     steps: int
@@ -94,7 +108,7 @@ def new_network(config: FprConfig, seed: int, resnet18: Path | None = None) -> F
 def fit_network(
     network: FprNetwork, run: FprRun, find: Find, log: ProgressLog, stop: StopSignal, *, resume: bool = False
 ) -> FprOutcome:
-    """Train the network in place on what `find` finds on the training scans.
+    """Train the network in place on what `find` finds on the training scans, in this process alone.
 
     Parameters
     ----------
@@ -106,7 +120,7 @@ def fit_network(
     TrainingStoppedError
         If the process was asked to end; the folder has everything to go on.
     TrainingError
-        If the loss is not finite, or the disk refuses.
+        For the reasons that `lens_training.running.runner.train` has.
     CheckpointError
         If the folder belongs to another run.
     ProjectError
@@ -122,13 +136,11 @@ def fit_network(
     samples = without_surplus(collection.samples, run.recipe, most, run.seed)
     plan = PatchPlan([sample.meaning for sample in samples], run.recipe, run.seed)
     last = run.folder / LAST_CHECKPOINT
-    first_step = step_of(last, run.fingerprint) if last.exists() else 0
-    if first_step < plan.steps:
-        records = _patches(run, samples, network.config, log, stop)
-        batches = PatchBatches(records, samples, plan)
-        _train(network, run, batches, range(first_step, plan.steps), _Watch(run, plan.steps, log, stop))
-        stop.check()
-        del records, batches
+    course = Course(range(steps_done(last, run.fingerprint), plan.steps), run.folder, run.fingerprint, run.settings)
+    if course.steps:
+        records = _patches(run, samples, network.config, Reports(log, stop))
+        _train(network, PatchBatches(records, samples, plan), run.recipe, course, Reports(log, stop))
+        del records
         (run.folder / PATCHES_FILE).unlink()  # may be tens of gigabytes
     else:
         network.load_state_dict(weights_of(last, "network"))
@@ -136,52 +148,12 @@ def fit_network(
     return FprOutcome(plan.steps, collection.counts)
 
 
-class _Watch(Callback):
-    """Reports progress, writes `last.ckpt`, and ends the training when asked to."""
-
-    def __init__(self, run: FprRun, steps: int, log: ProgressLog, stop: StopSignal) -> None:
-        self._run = run
-        self._steps = steps
-        self._log = log
-        self._stop = stop
-        self._reports: list[dict[str, float]] = []
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take SIGTERM back from Lightning, which would end without our checkpoint."""
-        del trainer, pl_module
-        if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-            self._stop.listen()
-
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Mark the checkpoint as one of this run."""
-        del trainer, pl_module
-        mark(checkpoint, self._run.fingerprint)
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Log, save, stop."""
-        del outputs, batch, batch_idx
-        step = trainer.global_step
-        if isinstance(pl_module, FprTraining):
-            self._reports.append(pl_module.latest)
-        if step % self._run.recipe.log_every == 0 or step == self._steps:
-            means = {name: float(np.mean([report[name] for report in self._reports])) for name in self._reports[0]}
-            self._log.report(Stage.TRAIN, step, self._steps, {name: round(value, 5) for name, value in means.items()})
-            self._reports = []
-        if self._stop.is_set or step % self._run.recipe.checkpoint_every == 0 or step == self._steps:
-            save_state(trainer, self._run.folder / LAST_CHECKPOINT)
-        if self._stop.is_set:
-            trainer.should_stop = True
-
-
-def _patches(
-    run: FprRun, samples: Sequence[Sample], config: FprConfig, log: ProgressLog, stop: StopSignal
-) -> NDArray[np.void]:
+def _patches(run: FprRun, samples: Sequence[Sample], config: FprConfig, reports: Reports) -> NDArray[np.void]:
     path = run.folder / PATCHES_FILE
     patches = open_patches(path, len(samples), config)
     if patches is None:
-        write_patches(path, run.training_set.cases, samples, config, log, stop)
+        remove_parts(path)
+        write_patches(path, run.training_set.cases, samples, config, reports.log, reports.stop)
         patches = open_patches(path, len(samples), config)
     if patches is None:
         raise CheckpointError(
@@ -190,26 +162,6 @@ def _patches(
     return patches
 
 
-def _train(network: FprNetwork, run: FprRun, batches: PatchBatches, steps: range, watch: _Watch) -> None:
-    """Train from the first to the last of `steps`."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    trainer = Trainer(
-        accelerator="auto",
-        devices=1,
-        precision=run.recipe.precision.value,
-        max_steps=steps.stop,
-        max_epochs=-1,
-        gradient_clip_val=run.recipe.schedule.gradient_clip,
-        callbacks=[watch],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=run.folder,
-    )
-    trainer.fit(
-        FprTraining(network, run.recipe, steps.stop).train(),
-        DataLoader(batches, batch_size=None, sampler=BatchNumbers(steps)),
-        ckpt_path=run.folder / LAST_CHECKPOINT if steps.start else None,
-        weights_only=True,
-    )
+def _train(network: FprNetwork, batches: PatchBatches, recipe: FprRecipe, course: Course, reports: Reports) -> None:
+    loader = DataLoader(batches, batch_size=None, sampler=BatchNumbers(course.batch_numbers))
+    train(FprTraining(network, recipe, course.steps.stop), loader, course, reports)

@@ -1,18 +1,16 @@
 """One step of training the false-positive reduction: the focal loss over a batch of patches (spec 4.6)."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn import functional
 
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_training.errors import TrainingError
-from lens_training.false_positive_reduction.recipe import FprRecipe
-from lens_training.running.optimiser import radam
+from lens_training.recipes.false_positive_reduction import FprRecipe
+from lens_training.running.joint import JointTraining
 
 
 class PatchBatch(NamedTuple):
@@ -36,50 +34,43 @@ class PatchBatch(NamedTuple):
     step: int
 
 
-class FprTraining(LightningModule):
+class FprTraining(JointTraining[PatchBatch]):
     """A false-positive reduction network with its loss and optimiser.
 
     Parameters
     ----------
     steps
-        Of the whole run; decides the learning rate.
-
-    Attributes
-    ----------
-    latest
-        Loss and share of right answers of the latest step.
+        How many steps the whole run has; the learning rate follows them.
     """
 
+    samples_name = "patches"
+
     def __init__(self, network: FprNetwork, recipe: FprRecipe, steps: int) -> None:
-        super().__init__()
+        super().__init__(recipe.schedule, recipe.precision, steps)
         self.network = network
-        self.latest: dict[str, float] = {}
         self._recipe = recipe
-        self._steps = steps
 
-    def training_step(self, batch: PatchBatch, _batch_index: int) -> Tensor:
-        """Return the loss of one batch.
-
-        Raises
-        ------
-        TrainingError
-            If the loss is not finite.
-        """
+    def losses(self, batch: PatchBatch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return the loss of a batch, and the share of right answers."""
         logits = self.network(batch.voxels.float(), batch.boxes).float()
         loss = focal_loss(logits, batch.is_lesion, self._recipe.focal_alpha, self._recipe.focal_gamma)
-        right = ((logits.detach() > 0) == batch.is_lesion).float().mean()
-        self.latest = {"loss": float(loss.detach()), "accuracy": float(right)}
-        if not np.isfinite(self.latest["loss"]):
-            raise TrainingError(
-                f"The loss of step {batch.step} is {self.latest['loss']}",
-                "A finite number is needed",
-                "Lower the learning rate of the recipe, or look for broken scans in the data set",
-            )
-        return loss
+        return loss, {"accuracy": ((logits.detach() > 0) == batch.is_lesion).float().mean()}
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """RAdam with the recipe's schedule."""
-        return radam(self.network, self._recipe.schedule, self._steps)
+    def samples_in(self, batch: PatchBatch) -> int:
+        """Return how many patches a batch has."""
+        return len(batch.is_lesion)
+
+    def latest_loss_of(self, batch: PatchBatch) -> str:
+        """Return the step of the batch and its loss."""
+        return f"step {batch.step} is {self.latest['loss']}"
+
+    def memory_error(self) -> TrainingError:
+        """Return what to say when a step does not fit into the memory of the GPU."""
+        return TrainingError(
+            "The memory of the GPU is too small for a step of false-positive reduction",
+            f"A batch has {self._recipe.batch_size} patches",
+            "Lower batch_size in false_positive_reduction of the recipe, or set precision there to bf16-mixed",
+        )
 
 
 def focal_loss(logits: Tensor, is_lesion: Tensor, alpha: float, gamma: float) -> Tensor:

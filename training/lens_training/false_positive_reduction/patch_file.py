@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lens_engine.detector.false_positive_reduction.config import FprConfig
 from lens_engine.detector.false_positive_reduction.patches import PatchCutter
-from lens_engine.io.atomic_files import replace_file
+from lens_engine.io.atomic_files import replacement_of
 from lens_training.datasets.case import Case
 from lens_training.errors import TrainingError
 from lens_training.false_positive_reduction.samples import Sample
@@ -42,25 +42,14 @@ def write_patches(
     TrainingError
         If the disk refuses.
     """
-    record = np.zeros((), dtype=record_type(config))
-
-    def write(file: BinaryIO) -> None:
-        written = 0
-        for number, group in groupby(samples, key=lambda sample: sample.case):
-            cutter = PatchCutter(cases[number].load(), config)
-            for sample in group:
-                stop.check()
-                record["voxels"], record["box"] = cutter.cut(sample.box)
-                file.write(record.tobytes())
-                written += 1
-            log.report(Stage.PREPARE, written, len(samples))
-
     try:
-        replace_file(path, write)
+        with replacement_of(path) as temporary, temporary.open("wb") as file:
+            _write_records(file, cases, samples, config, log, stop)
     except OSError as error:
+        size = len(samples) * record_type(config).itemsize
         raise TrainingError(
             f"The patches cannot be written to {path} ({error.strerror})",
-            f"{len(samples) * record.nbytes / _GIB:.1f} GiB of disk space are needed",
+            f"{size / _GIB:.1f} GiB of disk space are needed",
             "Free some space, choose another folder, or lower patches_gib of the recipe",
         ) from error
 
@@ -71,3 +60,23 @@ def open_patches(path: Path, count: int, config: FprConfig) -> NDArray[np.void] 
     if not path.exists() or path.stat().st_size != count * record.itemsize:
         return None
     return np.memmap(path, dtype=record, mode="r", shape=(count,))
+
+
+def _write_records(
+    file: BinaryIO,
+    cases: Sequence[Case],
+    samples: Sequence[Sample],
+    config: FprConfig,
+    log: ProgressLog,
+    stop: StopSignal,
+) -> None:
+    record = np.zeros((), dtype=record_type(config))
+    written = 0
+    for number, group in groupby(samples, key=lambda sample: sample.case):
+        cutter = PatchCutter(cases[number].load(), config)
+        for sample in group:
+            stop.check()
+            record["voxels"], record["box"] = cutter.cut(sample.box)
+            file.write(record.tobytes())
+            written += 1
+        log.report(Stage.PREPARE, written, len(samples))

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.errors import ProjectError
-from lens_training.false_positive_reduction.recipe import FprRecipe
 from lens_training.false_positive_reduction.samples import BACKGROUND_IOU, LESION_IOU, Meaning, Sample
+from lens_training.recipes.false_positive_reduction import FprRecipe
 
 _POOL_STREAM = 4
 """Keeps the numbers drawn here apart from those of the epochs with the same seed."""
@@ -24,7 +24,7 @@ class PatchPlan:
     Parameters
     ----------
     meanings
-        Of every sample.
+        What every sample means, in the order of the samples.
     seed
         Equal seeds give equal batches.
 
@@ -51,7 +51,7 @@ class PatchPlan:
 
     @property
     def steps(self) -> int:
-        """Of the whole run."""
+        """How many steps the whole run has."""
         return self.recipe.epochs * self.batches_per_epoch
 
     def batch(self, step: int) -> NDArray[np.intp]:
@@ -82,7 +82,7 @@ def require_both_classes(meanings: Sequence[Meaning]) -> None:
     Raises
     ------
     ProjectError
-        With the counts.
+        If there is none; the message has the counts.
     """
     lesions = sum(meaning is Meaning.LESION for meaning in meanings)
     negatives = sum(meaning in {Meaning.FALSE_POSITIVE, Meaning.REJECTED} for meaning in meanings)

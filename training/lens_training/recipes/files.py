@@ -31,7 +31,7 @@ class Scale(StrEnum):
     TINY = "tiny"
     """The narrow network for minutes on two cores: shows that the recipe works, not what the paper measured."""
     PUBLISHED = "published"
-    """As the paper says."""
+    """The recipe as the paper describes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,19 @@
 """What a recipe says: everything that decides a training run besides the data, the initial weights and the seed.
 
-`recipe_files` finds recipes, resolves what they inherit, and validates them as the models below.
+`recipes.files` finds recipes, resolves what they inherit, and validates them as the models below.
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lens_engine.detector.config import DetectorConfig, ProposalKind, narrow_lens, published_lens
 from lens_engine.errors import ConfigError
 from lens_engine.findings import Scope
+from lens_training.datasets.phantoms import PhantomRecipe
 from lens_training.datasets.reading import DatasetName, ReadingOptions
-from lens_training.false_positive_reduction.recipe import FprRecipe
+from lens_training.recipes.false_positive_reduction import FprRecipe
 from lens_training.running.schedule import ScheduleRecipe, TrainingPrecision
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -128,32 +128,9 @@ class LossRecipe(BaseModel):
     model_config = _FROZEN
 
     proposal: dict[str, float] = {}
-    """By the name of a part of the proposal network's loss; those that are not named have the published weight."""
+    """Weight of each part of the proposal network's loss, by its name; a part not named has the published weight."""
     classes: float = 1.0
     boxes: float = 10.0
-
-
-class PhantomRecipe(BaseModel):
-    """Phantom patients to learn from and to measure on; their seeds belong to no test patient."""
-
-    model_config = _FROZEN
-
-    universal_patients: int = Field(ge=1)
-    """Training patients of the universal data set."""
-    single_type_patients: int = Field(ge=1)
-    """Training patients of each single-type data set."""
-    val_patients: int = Field(ge=1)
-    """Patients of the universal data set, with their complete truth."""
-    studies: int = Field(default=1, ge=1)
-    """Scans of each patient, months apart."""
-    slice_spacings_mm: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(4.0,), min_length=1)
-    """Patients take turns with these."""
-    withheld_share: float = Field(default=0.4, ge=0, lt=1)
-    """Share of the lesions of the universal data set that nobody marked."""
-
-    def patients(self, *, is_universal: bool) -> int:
-        """Return how many training patients a data set has."""
-        return self.universal_patients if is_universal else self.single_type_patients
 
 
 class Recipe(BaseModel):
@@ -181,13 +158,13 @@ class Recipe(BaseModel):
     freezes_batch_norm: bool = False
     """Keep the statistics of batch normalisation as they are, for very small or very one-sided sets."""
     detector: DetectorRecipe = DetectorRecipe()
-    """For training from scratch; otherwise the initial weights decide."""
+    """What is built when a training starts from scratch; otherwise the initial weights decide."""
     initial_weights: InitialWeights = InitialWeights.NONE
     precision: TrainingPrecision = TrainingPrecision.FP32
     workers: int = Field(default=0, ge=0)
     """Processes that prepare batches; 0 prepares them in the training process."""
     threads: int | None = Field(default=None, ge=1)
-    """Of the CPU; None leaves the choice to torch. Equal numbers on a rerun need the same threads."""
+    """Threads of the CPU; None leaves the choice to torch. Equal numbers on a rerun need the same threads."""
     log_every: int = Field(default=10, ge=1)
     checkpoint_every: int = Field(default=50, ge=1)
     """Steps between two files from which a killed run goes on."""

@@ -4,8 +4,6 @@ The folder holds one sub-folder (or link) for each data set, under the names of 
 layout (`datasets.catalogue.LAYOUTS`).
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +22,7 @@ from lens_training.datasets.phantoms import training_cases, validation_cases
 from lens_training.datasets.reading import DatasetName, Reading
 from lens_training.errors import DatasetError
 from lens_training.recipes.recipe import Recipe
+from lens_training.running.fingerprint import fingerprint
 from lens_training.running.progress import ProgressLog, Stage
 from lens_training.running.stopping import StopSignal
 
@@ -72,7 +71,7 @@ class RecipeData:
     digest
         Equal for equal data.
     left_out
-        By data set: how much could not be used, or was left out on purpose, by reason.
+        How much of each data set could not be used, or was left out on purpose, by reason.
     """
 
     training_set: TrainingSet
@@ -125,7 +124,7 @@ def _phantoms(recipe: Recipe, log: ProgressLog, stop: StopSignal) -> RecipeData:
         training_set=TrainingSet(training, scopes, uses_unlabelled=False),
         groups=(MeasuredGroup("phantoms", measured),),
         trained_on=TrainedOn.PHANTOMS,
-        digest=_digest([GENERATOR_VERSION, names, recipe.phantoms.model_dump(mode="json")]),
+        digest=fingerprint(GENERATOR_VERSION, names, recipe.phantoms.model_dump(mode="json")),
     )
 
 
@@ -160,7 +159,7 @@ def _published(recipe: Recipe, folder: Path, log: ProgressLog, stop: StopSignal)
         training_set=TrainingSet(training, {name: name.scope for name in recipe.datasets}, uses_unlabelled=False),
         groups=groups,
         trained_on=TrainedOn.PATIENTS,
-        digest=_digest([_described(case) for case in training]),
+        digest=fingerprint(*(_described(case) for case in training)),
         left_out={
             **{reading.dataset.value: dict(reading.skipped) for reading in readings if reading.skipped},
             **{group.name: dict(group.left_out) for group in groups if group.left_out},
@@ -203,7 +202,3 @@ def _held_out_scans(dataset: DatasetName, cases: tuple[Case, ...], folder: Path)
 
 def _described(case: Case) -> list[object]:
     return [case.name, case.geometry.shape, [lesion.model_dump(mode="json") for lesion in case.lesions]]
-
-
-def _digest(parts: Sequence[object]) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

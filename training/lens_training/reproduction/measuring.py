@@ -57,7 +57,7 @@ class Measurer:
     Attributes
     ----------
     model
-        In evaluation mode, on the device where it shall run.
+        The detector, in evaluation mode, on the device where it shall run.
     network
         Judges the fused findings again; None leaves them as they are.
     settings

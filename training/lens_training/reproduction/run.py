@@ -4,8 +4,6 @@ One folder comes out: `recipe.yaml`, weights and card, `log.jsonl`, `last.ckpt` 
 `froc.png`; with false-positive reduction a folder of that name with a second checkpoint.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +12,6 @@ import torch
 from lens_engine.checkpoint_card import DEMO_NOTICE, CheckpointCard, TrainedOn, read_card
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from lens_engine.detector.checkpoints.imagenet import download_imagenet, load_imagenet_file
 from lens_engine.detector.false_positive_reduction.checkpoint import load_network, save_network
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.inference.whole_volume import EXACT, InferenceSettings
@@ -22,7 +19,7 @@ from lens_engine.errors import ConfigError
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_engine.model_folder import REDUCTION_NAME
 from lens_training.detector.fit import fit
-from lens_training.detector.initial import RESEARCH_NOTICE, new_model
+from lens_training.detector.initial import HUB, RANDOM, RESEARCH_NOTICE, new_model, trunk_digest
 from lens_training.detector.run import Run
 from lens_training.false_positive_reduction.collecting import detector_findings
 from lens_training.false_positive_reduction.fit import FprRun, fit_network, new_network
@@ -31,15 +28,12 @@ from lens_training.recipes.recipe import InitialWeights, Recipe
 from lens_training.reproduction.data import RecipeData, recipe_data
 from lens_training.reproduction.measuring import Measurer
 from lens_training.reproduction.results import RecipeResults, measure_recipe
+from lens_training.running.fingerprint import fingerprint
 from lens_training.running.progress import ProgressLog, Stage
 from lens_training.running.stopping import StopSignal
 from lens_training.running.world import ALONE, World
 
 RECIPE_FILE = "recipe.yaml"
-HUB = "hub"
-"""What `--weights` is called for weights from the hub of torchvision."""
-RANDOM = "none"
-"""What `--weights` is called for random weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +43,7 @@ class RecipeRun:
     Attributes
     ----------
     source
-        See `recipe_data.recipe_data`.
+        `PHANTOM`, or the folder of the published data sets.
     weights
         File with the published ImageNet weights of DenseNet-121, `HUB` or `RANDOM`; None where the user said nothing.
     fpr_weights
@@ -83,7 +77,7 @@ def run_recipe(run: RecipeRun, log: ProgressLog, stop: StopSignal, *, resume: bo
     DatasetError, AnnotationFileError
         If a data set is not as published.
     TrainingStoppedError, TrainingError, CheckpointError, ProjectError
-        As `lens_training.detector.fit.fit`.
+        For the reasons that `lens_training.detector.fit.fit` has.
     """
     _check_weights(run)
     data = recipe_data(run.recipe, run.source, log, stop)
@@ -129,11 +123,11 @@ def _check_weights(run: RecipeRun) -> None:
 
 def _train(run: RecipeRun, data: RecipeData, log: ProgressLog, stop: StopSignal, *, resume: bool) -> int | None:
     """Train the detector and write its checkpoint; return the number of steps in the first process."""
-    model = new_model(data.experts, run.recipe.detector, run.seed)
-    weights = "random" if run.weights in {None, RANDOM} else _load_weights(model, str(run.weights))
-    parts = [data.digest, run.recipe.deciding_fields, run.seed, weights]
-    fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    fitted = Run(data.training_set, run.recipe, run.seed, fingerprint, run.folder, run.world)
+    imagenet = RANDOM if run.weights is None else run.weights
+    model = new_model(data.experts, run.recipe.detector, run.seed, imagenet)
+    weights = "random" if imagenet == RANDOM else trunk_digest(model)
+    same = fingerprint(data.digest, run.recipe.deciding_fields, run.seed, weights)
+    fitted = Run(data.training_set, run.recipe, run.seed, same, run.folder, run.world)
     steps = fit(model, fitted, log, stop, resume=resume)
     if not run.world.is_first:
         return None
@@ -150,17 +144,6 @@ def _train(run: RecipeRun, data: RecipeData, log: ProgressLog, stop: StopSignal,
     return steps
 
 
-def _load_weights(model: LensDetector, weights: str) -> str:
-    """Put published weights into the trunk and return a digest of it."""
-    trunk = model.backbone.trunk
-    if weights == HUB:
-        download_imagenet(trunk)
-    else:
-        load_imagenet_file(trunk, Path(weights))
-    content = b"".join(tensor.numpy().tobytes() for tensor in trunk.state_dict().values())
-    return hashlib.sha256(content).hexdigest()
-
-
 def _train_network(
     run: RecipeRun, model: LensDetector, data: RecipeData, log: ProgressLog, stop: StopSignal, *, resume: bool
 ) -> FprNetwork | None:
@@ -173,9 +156,9 @@ def _train_network(
     published = None if run.fpr_weights in {None, RANDOM} else Path(str(run.fpr_weights))
     network = new_network(recipe.size.config(model.config), run.seed, published)
     card = read_card(run.folder)
-    parts = [card.weights_digest, data.digest, recipe.model_dump_json(), run.seed, run.fpr_weights]
-    fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    fitted = FprRun(data.training_set, recipe, run.seed, fingerprint, folder)
+    same = fingerprint(card.weights_digest, data.digest, recipe.model_dump_json(), run.seed, run.fpr_weights)
+    tensorboard, threads = run.recipe.tensorboard, run.recipe.threads
+    fitted = FprRun(data.training_set, recipe, run.seed, same, folder, tensorboard, threads)
     outcome = fit_network(network, fitted, detector_findings(model, recipe.min_score), log, stop, resume=resume)
     said = {"parent": run.recipe.name, "steps": outcome.steps, "metrics": {}}
     save_network(network, card.model_copy(update=said), folder)

@@ -1,6 +1,6 @@
 """`last.ckpt`, from which a run goes on that was stopped or killed."""
 
-import os
+from contextlib import nullcontext
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from lens_engine.errors import CheckpointError
+from lens_engine.io.atomic_files import replacement_of
 from lens_training.errors import TrainingError
 
 LAST_CHECKPOINT = "last.ckpt"
@@ -29,15 +30,10 @@ def save_state(trainer: Trainer, path: Path) -> None:
     TrainingError
         If the disk refuses.
     """
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
+        with replacement_of(path) if trainer.is_global_zero else nullcontext(path) as temporary:
+            trainer.save_checkpoint(temporary)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise TrainingError(
             f"{path} cannot be written: {error.strerror or error}",
             "A folder with write permission and enough free space is needed",
@@ -45,14 +41,16 @@ def save_state(trainer: Trainer, path: Path) -> None:
         ) from error
 
 
-def step_of(path: Path, fingerprint: str) -> int:
-    """Return how many steps are done in a checkpoint of this run.
+def steps_done(path: Path, fingerprint: str) -> int:
+    """Return how many steps of this run a checkpoint has behind it; 0 where there is no file.
 
     Raises
     ------
     CheckpointError
         If it cannot be read, or belongs to another run.
     """
+    if not path.exists():
+        return 0
     try:
         state = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
     except (RuntimeError, UnpicklingError, EOFError, OSError) as error:

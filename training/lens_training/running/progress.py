@@ -38,6 +38,9 @@ _WORDS = {
     Stage.SAVE: "Saving the model",
 }
 
+_SPEED = "_per_second"
+"""End of the name of a speed; before it stands what is counted."""
+
 Details = Mapping[str, float | str]
 
 
@@ -47,7 +50,7 @@ class ProgressLog:
     Parameters
     ----------
     stream
-        Where the starting process or a person looks; None shows nothing.
+        What the starting process or a person looks at; None shows nothing.
     log_file
         Appended to; None keeps no log.
     interval_seconds
@@ -140,7 +143,8 @@ class _Bars:
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(_WORDS[stage], total=total, details="")
         shown = [f"loss {details['loss']:.3f}"] if "loss" in details else []
-        shown += [f"{details['images_per_second']:.1f} images/s"] if "images_per_second" in details else []
+        speeds = [name for name in details if name.endswith(_SPEED)]
+        shown += [f"{details[name]:.1f} {name.removesuffix(_SPEED)}/s" for name in speeds]
         self._progress.update(self._tasks[stage], completed=done, total=total, details=", ".join(shown))
 
     def close(self) -> None:

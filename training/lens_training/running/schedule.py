@@ -25,7 +25,7 @@ class ScheduleRecipe(BaseModel):
     """Shares of all steps after which the rate is multiplied by `drop_factor`; LENS: after 4 and 6 of 8 epochs."""
     drop_factor: float = Field(default=0.1, gt=0, le=1)
     weight_decay: float = Field(default=5e-4, ge=0)
-    """On weights; biases and normalisation have none and twice the rate, as in MULAN."""
+    """Decay of the weights; biases and normalisation have none and twice the rate, as in MULAN."""
     gradient_clip: float = Field(default=10.0, gt=0)
     """Largest norm of the whole gradient."""
 

@@ -73,7 +73,7 @@ def world_of(devices: int, nodes: int, environment: Mapping[str, str]) -> World:
     Parameters
     ----------
     devices, nodes
-        What the user asked for. Under torchrun 1 and 1 stand for what torchrun was told.
+        How many the user asked for. Under torchrun 1 and 1 stand for what torchrun was told.
     environment
         Variables of this process.
 

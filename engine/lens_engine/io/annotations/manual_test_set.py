@@ -29,7 +29,7 @@ from lens_engine.io.annotations.imported import (
     ImportedSubVolume,
     TestSetPart,
 )
-from lens_engine.io.atomic_files import write_atomically, write_text_atomically
+from lens_engine.io.atomic_files import write_bytes_atomically, write_text_atomically
 from lens_engine.io.series_source import GivenName, parse_series_name
 
 PICKLE_PROTOCOL = 3
@@ -179,8 +179,7 @@ def write_pickle(path: Path, sub_volumes: Iterable[ManualSubVolume]) -> None:
     parts: dict[str, dict[str, NDArray[np.float64]]] = {part.value: {} for part in TestSetPart}
     for sub_volume in _unique(sub_volumes):
         parts[sub_volume.part.value][sub_volume.name] = np.ascontiguousarray(sub_volume.rows)
-    content = _with_old_module(pickle.dumps(parts, protocol=PICKLE_PROTOCOL))
-    write_atomically(path, lambda file: _write_all(file, content))
+    write_bytes_atomically(path, _with_old_module(pickle.dumps(parts, protocol=PICKLE_PROTOCOL)))
 
 
 class TestSetFile(BaseModel):
@@ -293,10 +292,6 @@ def _bytes_of(path: Path) -> bytes:
         raise AnnotationFileError(
             f"{path} cannot be read: {error.strerror or error}", "A readable file is needed", "Check the path"
         ) from error
-
-
-def _write_all(file: Any, content: bytes) -> None:
-    file.write(content)
 
 
 def _what_is(value: object) -> str:

@@ -29,7 +29,7 @@ from lens_engine.io.series_source import (
     file_stem,
     leading_series_name,
 )
-from lens_engine.read_ahead import one_ahead
+from lens_engine.read_ahead import read_ahead
 from lens_engine.volume import Volume
 
 MAX_LABELS = 512
@@ -168,7 +168,7 @@ def _values(path: Path, reader: sitk.ImageFileReader) -> NDArray[Any]:
 def _planes(path: Path, reader: sitk.ImageFileReader) -> Iterator[NDArray[Any]]:
     """Yield the planes `[j, i]` in the order of k, each valid until the next one is asked for."""
     if _is_nifti(path):
-        yield from one_ahead(_planes_of_nifti(path, reader))
+        yield from read_ahead(_planes_of_nifti(path, reader), ahead=1)
         return
     image = _image(path, reader)  # owns the memory that its view shows
     values = sitk.GetArrayViewFromImage(image)

@@ -26,7 +26,7 @@ class ProposalObjective(ABC):
     Attributes
     ----------
     WEIGHTS
-        Of each part of the loss, as published.
+        Weight of each part of the loss, as published.
     """
 
     WEIGHTS: ClassVar[Mapping[str, float]]
@@ -46,7 +46,7 @@ class ProposalObjective(ABC):
         outputs
             Raw maps (b, ..., h, w) of the network.
         labels
-            Of each image, in its pixels.
+            Labels of each image, in its pixels.
         sizes
             (height, width) of each image without padding.
         generator

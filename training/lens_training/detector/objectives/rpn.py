@@ -120,7 +120,7 @@ def anchor_targets(anchors: BoxArray, labels: SliceLabels, size: tuple[int, int]
     anchors
         (n, 4), image pixels.
     labels
-        In image pixels.
+        Labels of the image, in its pixels.
     size
         (height, width) of the image; anchors that cross its border are ignored.
     """

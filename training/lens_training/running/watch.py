@@ -7,11 +7,9 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.tensorboard import SummaryWriter
 
-from lens_training.detector.batches import Batch
-from lens_training.detector.joint import JointTraining
-from lens_training.detector.run import Run
-from lens_training.running.agreement import Agreement
-from lens_training.running.last_checkpoint import LAST_CHECKPOINT, mark, save_state
+from lens_training.running.course import Course
+from lens_training.running.joint import JointTraining
+from lens_training.running.last_checkpoint import mark, save_state
 from lens_training.running.progress import ProgressLog, Stage
 from lens_training.running.stopping import StopSignal
 
@@ -30,12 +28,11 @@ class Watch(Callback):
         Whether a process was asked to end, which is then the end of all.
     """
 
-    def __init__(self, run: Run, steps: int, log: ProgressLog, stop: StopSignal, agreement: Agreement) -> None:
-        self._run = run
-        self._steps = steps
+    def __init__(self, training: JointTraining[Any], course: Course, log: ProgressLog, stop: StopSignal) -> None:
+        self._training = training
+        self._course = course
         self._log = log
         self._stop = stop
-        self._agreement = agreement
         self.has_stopped = False
         self._events: SummaryWriter | None = None
         self._learning_rate = 0.0
@@ -46,9 +43,9 @@ class Watch(Callback):
         del pl_module
         if threading.current_thread() is threading.main_thread():
             self._stop.listen()
-        if self._run.recipe.tensorboard and self._run.world.is_first:
+        if self._course.settings.tensorboard and self._course.world.is_first:
             # What a killed process wrote after its last checkpoint is shown no more: those steps are done again.
-            self._events = SummaryWriter(self._run.folder / EVENTS_FOLDER, purge_step=trainer.global_step + 1)
+            self._events = SummaryWriter(self._course.folder / EVENTS_FOLDER, purge_step=trainer.global_step + 1)
         self._forget()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -60,25 +57,24 @@ class Watch(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count, report, save."""
-        del outputs, batch_idx
-        if not isinstance(pl_module, JointTraining) or not isinstance(batch, Batch):
-            return
-        for name, value in pl_module.latest.items():
+        del pl_module, outputs, batch_idx
+        for name, value in self._training.latest.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
-        self._images += len(batch.sizes) * self._run.world.size
-        step = trainer.global_step
-        if step % self._run.recipe.log_every == 0 or step == self._steps:
+        self._samples += self._training.samples_in(batch) * self._course.world.size
+        step, settings = trainer.global_step, self._course.settings
+        is_last = step == self._course.steps.stop
+        if step % settings.log_every == 0 or is_last:
             self._report(step)
-        self.has_stopped = self._agreement.any_of(self._stop.is_set)
-        if step % self._run.recipe.checkpoint_every == 0 or step == self._steps or self.has_stopped:
-            save_state(trainer, self._run.folder / LAST_CHECKPOINT)
+        self.has_stopped = self._training.agreement.any_of(self._stop.is_set)
+        if step % settings.checkpoint_every == 0 or is_last or self.has_stopped:
+            save_state(trainer, self._course.last_checkpoint)
         trainer.should_stop |= self.has_stopped
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Mark the checkpoint as one of this run."""
         del trainer, pl_module
-        mark(checkpoint, self._run.full_fingerprint)
+        mark(checkpoint, self._course.fingerprint)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the event file."""
@@ -93,22 +89,24 @@ class Watch(Callback):
     def _report(self, step: int) -> None:
         """Publish the means since the last report."""
         means = {name: value / self._count for name, value in self._sums.items()}
-        speed = self._images / max(time.monotonic() - self._started, 1e-6)
+        speed = self._samples / max(time.monotonic() - self._started, 1e-6)
+        samples = self._training.samples_name
         details = {name: round(value, 5) for name, value in means.items()}
-        details |= {"learning_rate": float(f"{self._learning_rate:.6g}"), "images_per_second": round(speed, 2)}
-        self._log.report(Stage.TRAIN, step, self._steps, details)
+        details |= {"learning_rate": float(f"{self._learning_rate:.6g}"), f"{samples}_per_second": round(speed, 2)}
+        self._log.report(Stage.TRAIN, step, self._course.steps.stop, details)
         if self._events is not None:
             for name, value in means.items():
-                self._events.add_scalar("loss" if name == "loss" else f"loss/{name}", value, step)
+                is_part = name in self._training.weights
+                self._events.add_scalar(f"loss/{name}" if is_part else name, value, step)
             self._events.add_scalar("learning rate", self._learning_rate, step)
-            self._events.add_scalar("images per second", speed, step)
+            self._events.add_scalar(f"{samples} per second", speed, step)
             self._events.flush()
         self._forget()
 
     def _forget(self) -> None:
         """Begin a new mean."""
         self._sums: dict[str, float] = {}
-        self._count = self._images = 0
+        self._count = self._samples = 0
         self._started = time.monotonic()
 
     def _close(self) -> None:

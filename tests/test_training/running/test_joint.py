@@ -25,7 +25,7 @@ from lens_training.datasets.snapshot import training_set
 from lens_training.detector.batches import BatchMaker
 from lens_training.detector.module import DetectorTraining
 from lens_training.detector.sampling import BatchPlan
-from lens_training.detector.watch import LAST_CHECKPOINT
+from lens_training.running.last_checkpoint import LAST_CHECKPOINT
 
 Weights = dict[str, torch.Tensor]
 
