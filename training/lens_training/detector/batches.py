@@ -5,12 +5,11 @@ The batches of a run are numbered. One process learns from one after another; of
 
 import multiprocessing
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lens_engine.detector.config import DetectorConfig
@@ -19,7 +18,7 @@ from lens_engine.errors import ConfigError, LensError
 from lens_training.datasets.case import TrainingSet
 from lens_training.datasets.labels import SliceLabels
 from lens_training.datasets.planes import PlaneCache
-from lens_training.detector.augmentation import apply_variation, draw_variation
+from lens_training.detector.augmentation import draw_variation
 from lens_training.detector.sampling import BatchPlan, SliceChoice
 from lens_training.recipes.recipe import AugmentationRecipe
 
@@ -77,11 +76,9 @@ class BatchMaker:
         generator = np.random.default_rng([self.seed, number, _AUGMENTATION_STREAM])
         samples = [self._sample(choice, generator) for choice in choices]
         images = [image for image, _ in samples]
-        height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
-        padded = [_padded(image, _round_up(height), _round_up(width)) for image in images]
         dataset = self.training_set.cases[choices[0].case].dataset
         return Batch(
-            images=torch.stack(padded),
+            images=_padded(images),
             sizes=tuple((image.shape[1], image.shape[2]) for image in images),
             labels=tuple(labels for _, labels in samples),
             expert=self.config.experts.index(dataset),
@@ -91,14 +88,13 @@ class BatchMaker:
     def _sample(self, choice: SliceChoice, generator: np.random.Generator) -> tuple[torch.Tensor, SliceLabels]:
         """Return one image (9, h, w) and its labels; boxes whose centre lies outside the image are dropped."""
         planes = self.cache.planes(choice.case)
-        focus = None if choice.focus is None else planes.grid.to_network(np.asarray([choice.focus]))[0]
-        variation = draw_variation(self.augmentation, planes.grid.size, focus, generator)
-        image = apply_variation(planes, choice.slice_index, variation, self.config)
+        variation = draw_variation(self.augmentation, planes, self.config, choice, generator)
+        image = planes.image(variation.grid, variation.grid_index, self.config)
         labels = self.training_set.cases[choice.case].labels.on_slice(choice.slice_index)
-        height, width = image.shape[1], image.shape[2]
+        height, width = variation.grid.size
 
         def to_image(boxes: np.ndarray) -> np.ndarray:
-            mapped = variation.to_input(planes.grid.to_network(boxes))
+            mapped = variation.grid.to_network(boxes)
             centre = (mapped[:, :2] + mapped[:, 2:]) / 2
             inside = ((centre > 0) & (centre < (width, height))).all(axis=1)
             return np.clip(mapped[inside], 0, (width, height, width, height))
@@ -161,9 +157,10 @@ def _ignore_interrupts(_worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _round_up(length: int) -> int:
-    return -(-length // SIZE_DIVISOR) * SIZE_DIVISOR
-
-
-def _padded(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    return functional.pad(image, (0, width - image.shape[2], 0, height - image.shape[1]))
+def _padded(images: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return images (9, h, w) as one tensor, each in the upper left corner of a size that fits all."""
+    height, width = (-(-max(image.shape[axis] for image in images) // SIZE_DIVISOR) * SIZE_DIVISOR for axis in (1, 2))
+    padded = torch.zeros(len(images), len(images[0]), height, width)
+    for row, image in zip(padded, images, strict=True):
+        row[:, : image.shape[1], : image.shape[2]] = image
+    return padded

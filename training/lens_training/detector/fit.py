@@ -108,7 +108,7 @@ class _Preparation(Callback):
 def _train(model: LensDetector, run: Run, plan: BatchPlan, steps: range, reports: _Reports) -> None:
     """Train from the first to the last of `steps`."""
     world, recipe = run.world, run.recipe
-    cache = PlaneCache(run.training_set.cases, model.config, int(recipe.sampling.cache_gib * _GIB))
+    cache = PlaneCache(run.training_set.cases, int(recipe.sampling.cache_gib * _GIB))
     maker = BatchMaker(run.training_set, cache, plan, model.config, recipe.augmentation, run.seed)
     agreement = Agreement()
     preparation = _Preparation(run, steps.start, agreement, partial(_prepare, cache, plan, reports))
