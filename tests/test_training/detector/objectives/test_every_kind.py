@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,28 @@ def test_what_a_network_says_in_a_place_without_a_label_does_change_the_loss(kin
     scene, inside = SCENES[kind], torch.from_numpy(GRID.inside(PLACE[0], 0.5))
     seen = sum(scene.gradients(SliceLabels(lesions=FAR_LESION), seed)[0].abs().sum(dim=0) for seed in range(10))
     assert (seen[inside] > 0).any()
+
+
+@every_kind
+@pytest.mark.parametrize("size", [(40, 64), (64, 50), (34, 45)])
+@pytest.mark.parametrize("labels", [SliceLabels(), SliceLabels(lesions=boxes((8, 8, 30, 32)))], ids=["none", "lesion"])
+def test_what_a_network_says_in_the_padding_beside_an_image_changes_nothing(
+    kind: ProposalKind, size: tuple[int, int], labels: SliceLabels
+):
+    scene = replace(SCENES[kind], size=size)
+    beside = torch.from_numpy((GRID.y > size[0]) | (GRID.x > size[1]))
+    changed = scene.with_outputs(*(torch.where(beside, output + 3, output) for output in scene.outputs))
+    for seed in range(10):
+        assert scene.losses(labels, seed) == changed.losses(labels, seed)
+        gradients = scene.gradients(labels, seed)
+        assert all((gradient[:, beside] == 0).all() for gradient in gradients)
+        assert (gradients[0][:, ~beside] != 0).any()
+
+
+@pytest.mark.parametrize("kind", [ProposalKind.AFP, ProposalKind.FCOS, ProposalKind.CENTERNET])
+def test_a_lesion_has_a_positive_although_the_point_of_its_cell_lies_beside_the_image(kind: ProposalKind):
+    scene = replace(SCENES[kind], size=(33, 37))  # the last cells' points lie at 34 and 38
+    assert _has_positive(scene, SliceLabels(lesions=boxes((36, 32, 37, 33))))
 
 
 @every_kind

@@ -17,7 +17,7 @@ from lens_training.detector.objectives.base import (
     focal_terms,
     full_precision,
 )
-from lens_training.detector.objectives.cells import CellGrid, largest_first, roles_without_lesions
+from lens_training.detector.objectives.cells import CellGrid, grids_of, largest_first, roles_without_lesions
 
 CENTRE_SHARE = 0.2
 """Share of a lesion's sides that is its centre (B_ctn)."""
@@ -55,9 +55,9 @@ class AfpObjective(ProposalObjective):
         generator: np.random.Generator,
     ) -> dict[str, Tensor]:
         """Return `centre` and `size`."""
-        del sizes, generator
+        del generator
         logits, distances = map(full_precision, outputs)
-        targets = [centre_targets(slice_labels, CellGrid(*logits.shape[2:])) for slice_labels in labels]
+        targets = [centre_targets(own, grid) for own, grid in zip(labels, grids_of(logits, sizes), strict=True)]
         roles = torch.stack([target.roles for target in targets]).to(logits.device)
         wanted = torch.stack([target.distances for target in targets]).to(logits.device)
         return {"centre": centre_loss(logits[:, 0], roles), "size": size_loss(distances, wanted, roles)}

@@ -3,7 +3,7 @@
 All follow one precedence (DESIGN section 4): lesion over unsure over rejected over uncertain over background. An unsure
 place teaches nothing at all; an uncertain one is ignored wherever it would be no negative if it were a lesion, which is
 its central half for an AFP (spec 4.1) and [OURS] what each module says for the other kinds; a rejected place is a
-certain negative.
+certain negative. Beside the image, in the padding of a batch, nothing is learnt.
 """
 
 from abc import ABC, abstractmethod

@@ -16,7 +16,7 @@ from torch import Tensor
 from lens_engine.detector.network.backbone import STRIDE
 from lens_training.datasets.labels import SliceLabels
 from lens_training.detector.objectives.base import NEGATIVE, POSITIVE, ProposalObjective, focal_terms, full_precision
-from lens_training.detector.objectives.cells import CellGrid, largest_first, roles_without_lesions
+from lens_training.detector.objectives.cells import CellGrid, grids_of, largest_first, roles_without_lesions
 
 IGNORED_SHARE = 0.5
 """Share of an uncertain place's sides in which nothing is learnt."""
@@ -60,9 +60,9 @@ class CenterNetObjective(ProposalObjective):
         generator: np.random.Generator,
     ) -> dict[str, Tensor]:
         """Return `heat`, `size` and `offset`."""
-        del sizes, generator
+        del generator
         logits, extents, offsets = map(full_precision, outputs)
-        targets = [heat_targets(slice_labels, CellGrid(*logits.shape[2:])) for slice_labels in labels]
+        targets = [heat_targets(own, grid) for own, grid in zip(labels, grids_of(logits, sizes), strict=True)]
 
         def stacked(name: str) -> Tensor:
             return torch.stack([getattr(target, name) for target in targets]).to(logits.device)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from lens_training.datasets.labels import SliceLabels
 from lens_training.detector.objectives.base import NEGATIVE, POSITIVE, ProposalObjective, focal_terms, full_precision
-from lens_training.detector.objectives.cells import CellGrid, largest_first, roles_without_lesions
+from lens_training.detector.objectives.cells import CellGrid, grids_of, largest_first, roles_without_lesions
 
 POSITIVE_WEIGHT = 0.25
 """Alpha of the focal loss; negatives have the rest."""
@@ -53,9 +53,9 @@ class FcosObjective(ProposalObjective):
         generator: np.random.Generator,
     ) -> dict[str, Tensor]:
         """Return `cells`, `sides` and `centerness`."""
-        del sizes, generator
+        del generator
         logits, centerness, distances = map(full_precision, outputs)
-        targets = [side_targets(slice_labels, CellGrid(*logits.shape[2:])) for slice_labels in labels]
+        targets = [side_targets(own, grid) for own, grid in zip(labels, grids_of(logits, sizes), strict=True)]
         roles = torch.stack([target.roles for target in targets]).to(logits.device)
         positive = roles == POSITIVE
         wanted = torch.stack([target.distances for target in targets]).to(distances).movedim(1, -1)[positive]
