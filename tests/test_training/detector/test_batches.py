@@ -6,6 +6,7 @@ import torch
 from support.training_scenes import BALLS, RECIPE, TINY, cache_of, case_of, lesion_of, set_of, volume_with
 
 from lens_engine.errors import SeriesError
+from lens_engine.snapshot import LesionOrigin, LesionRole
 from lens_engine.volume import Volume
 from lens_training.datasets.planes import PlaneCache
 from lens_training.detector.batches import Batch, BatchMaker, batch_loader
@@ -13,6 +14,7 @@ from lens_training.detector.sampling import BatchPlan
 from lens_training.recipes.recipe import AugmentationRecipe
 
 BALL = BALLS["a"]
+STILL = AugmentationRecipe(scale=(1.0, 1.0), shift=0, varies_depth=False)
 
 
 def test_a_batch_is_made_again_from_its_step_alone():
@@ -27,6 +29,33 @@ def test_a_batch_is_made_again_from_its_step_alone():
     assert torch.equal(first.images, again.images)
     for one, other in zip(first.labels, again.labels, strict=True):
         np.testing.assert_array_equal(one.lesions, other.lesions)
+
+
+def test_a_batch_tells_every_other_expert_what_was_rejected_in_pixels_of_its_images():
+    rejections = [
+        lesion_of(BALLS["a"], LesionRole.NEGATIVE, origin=LesionOrigin.DECISION),
+        lesion_of(BALLS["b"], LesionRole.NEGATIVE, origin=LesionOrigin.DECISION, experts=("lung",)),
+    ]
+    training_set = set_of(case_of("lung", lesion_of(BALLS["d"]), *rejections))
+    plan = BatchPlan(training_set, RECIPE.sampling, 0)
+    maker = BatchMaker(training_set, cache_of(training_set), plan, TINY, STILL, 0)
+    batches = [batch for batch in map(maker.batch, range(8)) if batch.rejected_elsewhere]
+    assert batches
+    for batch in batches:
+        (places,) = batch.rejected_elsewhere.values()
+        assert set(batch.rejected_elsewhere) == {TINY.experts.index("universal")}
+        for labels, own, boxes in zip(batch.labels_for(0), batch.labels, places, strict=True):
+            assert labels.lesions is own.lesions
+            assert labels.rejected is boxes
+            assert all(box in ([14, 18, 26, 30], [36, 32, 52, 48]) for box in own.rejected.tolist())
+            assert boxes.tolist() == [box for box in own.rejected.tolist() if box == [14, 18, 26, 30]]
+
+
+def test_a_batch_without_rejected_places_says_nothing_to_other_experts():
+    training_set = set_of(case_of("lung", lesion_of(BALL)))
+    plan = BatchPlan(training_set, RECIPE.sampling, 0)
+    batch = BatchMaker(training_set, cache_of(training_set), plan, TINY, STILL, 0).batch(0)
+    assert batch.rejected_elsewhere == {}
 
 
 def test_images_of_a_batch_are_padded_with_zeros_to_a_multiple_of_sixteen():

@@ -5,8 +5,9 @@ The batches of a run are numbered. One process learns from one after another; of
 
 import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from lens_engine.detector.config import DetectorConfig
 from lens_engine.detector.preprocess import SIZE_DIVISOR
 from lens_engine.errors import ConfigError, LensError
 from lens_training.datasets.case import TrainingSet
-from lens_training.datasets.labels import SliceLabels
+from lens_training.datasets.labels import BoxArray, SliceLabels
 from lens_training.datasets.planes import PlaneCache
 from lens_training.detector.augmentation import draw_variation
 from lens_training.detector.sampling import BatchPlan, SliceChoice
@@ -42,6 +43,9 @@ class Batch:
         Number of the expert that learns.
     number
         Its place among all batches of the run.
+    rejected_elsewhere
+        The rejected places of each image, (n, 4) in its pixels, by the number of another expert for which they are
+        certain. Experts without any in the whole batch are left out.
     """
 
     images: torch.Tensor
@@ -49,6 +53,12 @@ class Batch:
     labels: tuple[SliceLabels, ...]
     expert: int
     number: int
+    rejected_elsewhere: Mapping[int, tuple[BoxArray, ...]] = field(default_factory=dict)
+
+    def labels_for(self, other: int) -> tuple[SliceLabels, ...]:
+        """Return the labels of each image with the rejected places of another expert instead of the learning one's."""
+        places = self.rejected_elsewhere[other]
+        return tuple(replace(own, rejected=boxes) for own, boxes in zip(self.labels, places, strict=True))
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with its images on a device."""
@@ -75,22 +85,26 @@ class BatchMaker:
         choices = self.plan.batch(number)
         generator = np.random.default_rng([self.seed, number, _AUGMENTATION_STREAM])
         samples = [self._sample(choice, generator) for choice in choices]
-        images = [image for image, _ in samples]
         dataset = self.training_set.cases[choices[0].case].dataset
         return Batch(
-            images=_padded(images),
-            sizes=tuple((image.shape[1], image.shape[2]) for image in images),
-            labels=tuple(labels for _, labels in samples),
+            images=_padded([sample.image for sample in samples]),
+            sizes=tuple((sample.image.shape[1], sample.image.shape[2]) for sample in samples),
+            labels=tuple(sample.labels for sample in samples),
             expert=self.config.experts.index(dataset),
             number=number,
+            rejected_elsewhere={
+                expert: tuple(sample.rejected_elsewhere[expert] for sample in samples)
+                for expert in samples[0].rejected_elsewhere
+                if any(len(sample.rejected_elsewhere[expert]) for sample in samples)
+            },
         )
 
-    def _sample(self, choice: SliceChoice, generator: np.random.Generator) -> tuple[torch.Tensor, SliceLabels]:
-        """Return one image (9, h, w) and its labels; boxes whose centre lies outside the image are dropped."""
+    def _sample(self, choice: SliceChoice, generator: np.random.Generator) -> "_Sample":
+        """Return one image and its labels; boxes whose centre lies outside the image are dropped."""
         planes = self.cache.planes(choice.case)
         variation = draw_variation(self.augmentation, planes, self.config, choice, generator)
         image = planes.image(variation.grid, variation.grid_index, self.config)
-        labels = self.training_set.cases[choice.case].labels.on_slice(choice.slice_index)
+        labels = self.training_set.cases[choice.case].labels
         height, width = variation.grid.size
 
         def to_image(boxes: np.ndarray) -> np.ndarray:
@@ -99,7 +113,23 @@ class BatchMaker:
             inside = ((centre > 0) & (centre < (width, height))).all(axis=1)
             return np.clip(mapped[inside], 0, (width, height, width, height))
 
-        return image, labels.transformed(to_image)
+        return _Sample(
+            image,
+            labels.on_slice(choice.slice_index).transformed(to_image),
+            {
+                number: to_image(labels.rejected_for(expert, choice.slice_index))
+                for number, expert in enumerate(self.config.experts)
+                if expert != labels.expert
+            },
+        )
+
+
+class _Sample(NamedTuple):
+    """One image (9, h, w) with its labels, and the rejected places of every other expert by its number."""
+
+    image: torch.Tensor
+    labels: SliceLabels
+    rejected_elsewhere: dict[int, BoxArray]
 
 
 class BatchDataset(Dataset[Batch | LensError]):

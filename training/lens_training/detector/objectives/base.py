@@ -53,6 +53,39 @@ class ProposalObjective(ABC):
             Decides what is sampled, where not everything is learnt from.
         """
 
+    @abstractmethod
+    def rejection_losses(
+        self,
+        outputs: Sequence[Tensor],
+        images: Sequence[int],
+        labels: Sequence[SliceLabels],
+        sizes: Sequence[tuple[int, int]],
+        generator: np.random.Generator,
+    ) -> dict[str, Tensor]:
+        """Return what an expert learns from a batch of another data set: that there is nothing at rejected places.
+
+        Each place weighs what it would weigh for the expert that learns from the whole batch. Nothing is learnt
+        elsewhere, nor where a lesion or an unsure place lies on a rejected one.
+
+        Parameters
+        ----------
+        outputs
+            Raw maps (n, ..., h, w) of the network for some images of the batch.
+        images
+            Which ones, (n,).
+        labels
+            Of every image of the batch, `rejected` being that of the expert.
+        sizes
+            As in `losses`.
+        generator
+            As in `losses`.
+
+        Returns
+        -------
+        dict
+            By the name of the part to which it adds.
+        """
+
 
 def full_precision(values: Tensor) -> Tensor:
     """Return half-precision outputs of a network in 32 bits, in which every loss is computed; others as they are."""

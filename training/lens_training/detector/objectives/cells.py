@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -98,11 +99,20 @@ def roles_without_lesions(labels: SliceLabels, grid: CellGrid, uncertain_share: 
     for box in labels.uncertain:
         roles[grid.around_centre(box, uncertain_share)] = IGNORED
     for box in labels.rejected:
-        roles[grid.inside(box, 1.0)] = NEGATIVE
+        roles[grid.around_centre(box, 1.0)] = NEGATIVE
     for box in labels.unsure:
         roles[grid.around_centre(box, 1.0)] = IGNORED
     roles[grid.beside_image] = IGNORED
     return roles
+
+
+def rejected_cells(roles: Tensor, labels: Sequence[SliceLabels], grids: Sequence[CellGrid]) -> Tensor:
+    """Return which negative cells lie in a rejected place, bool (b, h, w) as their roles."""
+    masks = np.zeros(roles.shape, dtype=bool)
+    for mask, own, grid in zip(masks, labels, grids, strict=True):
+        for box in own.rejected:
+            mask |= grid.around_centre(box, 1.0)
+    return (roles == NEGATIVE) & torch.from_numpy(masks)
 
 
 def largest_first(boxes: BoxArray) -> BoxArray:
