@@ -91,7 +91,10 @@ class SamplingRecipe(BaseModel):
     batch_size: int = Field(default=4, ge=1)
     """Samples per step, all of one data set."""
     negatives_per_positive: float = Field(default=0.5, ge=0)
-    """Slices without a lesion for each slice with one; LENS: 1 to 2."""
+    """Lesion-free slices for each slice with a lesion; LENS: 1 to 2."""
+    rejected_per_positive: float = Field(default=0.5, gt=0)
+    """Slices of rejected places for each slice with a lesion, at most, and at least one where there is any; they add to
+    the lesion-free ones."""
     regions: int = Field(default=64, ge=1)
     """Regions per image in the head."""
     proposals: int | None = Field(default=None, ge=1)
