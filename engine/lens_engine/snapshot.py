@@ -40,7 +40,7 @@ class LesionRole(StrEnum):
     IGNORE = "ignore"
     """May be a lesion: no loss there. Mined places are ignored in their central half, unsure ones as a whole."""
     NEGATIVE = "negative"
-    """A reader said that this is no lesion: a certain, and hard, negative for the experts it is certain for."""
+    """A reader said that this is no lesion: a certain, and hard, negative, whatever the data set of the series."""
 
 
 class LesionOrigin(StrEnum):
@@ -65,7 +65,7 @@ class Lesion(_Frozen):
     slices
         Annotated cross-sections, ascending; at least one.
     experts
-        For whom a negative is certain; None for everything else.
+        For whom a negative is certain; None is for every expert. Not given for any other role.
     key_slice
         Set when only this slice was annotated: the lesion goes on above and below, but nobody drew it there.
     group
@@ -93,7 +93,7 @@ class Lesion(_Frozen):
             raise ValueError(f"box {self.box} of series {self.series} needs low < high on every axis")
         if not self.slices:
             raise ValueError(f"the {self.role} lesion of series {self.series} has no cross-section; one is needed")
-        if (self.role is LesionRole.NEGATIVE) != (self.experts is not None):
+        if self.role is not LesionRole.NEGATIVE and self.experts is not None:
             raise ValueError(f"a {self.role} lesion has experts {self.experts}; they are named for negatives only")
         return self
 

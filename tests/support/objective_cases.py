@@ -1,6 +1,6 @@
 """Labels and small maps that the tests of all objectives share; every map has 16 x 16 cells, so images of 64 pixels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -43,16 +43,27 @@ class Scene:
 
     objective: ProposalObjective
     outputs: tuple[Tensor, ...]
+    size: tuple[int, int] = (SIDE, SIDE)
 
     def losses(self, labels: SliceLabels, seed: int = 0) -> dict[str, Tensor]:
-        return self.objective.losses(self.outputs, [labels], [(SIDE, SIDE)], random(seed))
+        return self.objective.losses(self.outputs, [labels], [self.size], random(seed))
+
+    def rejection_losses(self, labels: SliceLabels, seed: int = 0) -> dict[str, Tensor]:
+        return self.objective.rejection_losses(self.outputs, [0], [labels], [self.size], random(seed))
+
+    def rejection_gradients(self, labels: SliceLabels, seed: int = 0) -> list[Tensor]:
+        """Return the gradient of what rejected places alone cost for each map, (maps, h, w)."""
+        return self._gradients(self.rejection_losses(labels, seed))
 
     def with_outputs(self, *outputs: Tensor) -> "Scene":
-        return Scene(self.objective, outputs)
+        return replace(self, outputs=outputs)
 
     def gradients(self, labels: SliceLabels, seed: int = 0) -> list[Tensor]:
         """Return the gradient of the summed parts for each map, (maps, h, w)."""
-        total = torch.stack(list(self.losses(labels, seed).values())).sum()
+        return self._gradients(self.losses(labels, seed))
+
+    def _gradients(self, losses: dict[str, Tensor]) -> list[Tensor]:
+        total = torch.stack(list(losses.values())).sum()
         gradients = torch.autograd.grad(total, self.outputs, allow_unused=True, materialize_grads=True)
         return [gradient.flatten(0, -3) for gradient in gradients]
 

@@ -106,7 +106,7 @@ def set_of(*cases: Case, uses_unlabelled: bool = False) -> TrainingSet:
 
 
 def cache_of(training_set: TrainingSet) -> PlaneCache:
-    return PlaneCache(training_set.cases, TINY, 2**28)
+    return PlaneCache(training_set.cases, 2**28)
 
 
 def tiny_model(seed: int = 0) -> LensDetector:

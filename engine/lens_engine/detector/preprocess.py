@@ -1,14 +1,15 @@
 """From a CT volume to what the network sees, the same code for training and inference (spec 2).
 
-`prepare` decides the crop, the scale and the slice grid; a `PreparedVolume` then makes single slices, triplets and
-nine-slice samples on demand, so that memory never grows with the number of slices. Network coordinates are pixel edges
-of the scaled crop: box edge `x` of the series lies at `(x - left) * scale_x`.
+`prepare` decides the crop, the scale and the slice grid; a `PreparedVolume` then makes single slices and nine-slice
+samples on demand, so that memory never grows with the number of slices. Each is resampled once, from the voxels: what
+training varies only moves the pixels and slices of the grid. Network coordinates are pixel edges of the scaled crop:
+box edge `x` of the series lies at `(x - left) * scale_x`, less the pixels that a window leaves out.
 """
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lens_engine.detector.input_config import InputConfig
+from lens_engine.detector.resampling import Taps, linear_taps, resample
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.read_ahead import read_ahead
 from lens_engine.volume import Volume
@@ -99,24 +101,40 @@ class NetworkGrid:
         Network pixels per voxel along (y, x).
     size
         Network pixels (height, width) that carry image.
-    padded
-        `size` rounded up to a multiple of `SIZE_DIVISOR`.
     first_mm
         Depth of grid slice 0 below the first slice of the series, in [0, spacing_mm).
     spacing_mm
         Distance of two grid slices.
     count
         Grid slices.
+    first_pixel
+        Row and column of the scaled crop where the image begins; other than (0, 0) in a window only.
     """
 
     geometry: VolumeGeometry
     crop: Crop
     scale: tuple[float, float]
     size: tuple[int, int]
-    padded: tuple[int, int]
     first_mm: float
     spacing_mm: float
     count: int
+    first_pixel: tuple[int, int] = (0, 0)
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """`size` rounded up to a multiple of `SIZE_DIVISOR`."""
+        return _round_up(self.size[0]), _round_up(self.size[1])
+
+    def window(self, top: int, left: int, height: int, width: int) -> "NetworkGrid":
+        """Return the same pixels and slices, but only those of a window; what reaches beyond the image is cut off."""
+        rows, columns = (
+            range(max(start, 0), min(start + length, whole))
+            for start, length, whole in zip((top, left), (height, width), self.size, strict=True)
+        )
+        first_row, first_column = self.first_pixel
+        return replace(
+            self, size=(len(rows), len(columns)), first_pixel=(first_row + rows.start, first_column + columns.start)
+        )
 
     def depth_mm(self, grid_index: float) -> float:
         """Return the depth of a grid slice below the first slice of the series."""
@@ -129,15 +147,19 @@ class NetworkGrid:
 
     def to_network(self, boxes: NDArray[np.floating]) -> NDArray[np.float64]:
         """Map boxes (n, 4) from voxel edges of the series to network pixels."""
-        return (np.asarray(boxes, dtype=np.float64).reshape(-1, 4) - self._offset) * self._factor
+        return (np.asarray(boxes, dtype=np.float64).reshape(-1, 4) - self._offset) * self._factor - self._first
 
     def to_series(self, boxes: NDArray[np.floating]) -> NDArray[np.float64]:
         """Map boxes (n, 4) from network pixels to voxel edges of the series; inverse of `to_network`."""
-        return np.asarray(boxes, dtype=np.float64).reshape(-1, 4) / self._factor + self._offset
+        return (np.asarray(boxes, dtype=np.float64).reshape(-1, 4) + self._first) / self._factor + self._offset
 
     @property
     def _offset(self) -> NDArray[np.float64]:
         return np.array([self.crop.left, self.crop.top] * 2, dtype=np.float64)
+
+    @property
+    def _first(self) -> NDArray[np.float64]:
+        return np.array(self.first_pixel[::-1] * 2, dtype=np.float64)
 
     @property
     def _factor(self) -> NDArray[np.float64]:
@@ -145,18 +167,18 @@ class NetworkGrid:
 
 
 class SliceSource(NamedTuple):
-    """What a series holds of one grid slice.
+    """What a series holds of some grid slices.
 
     Attributes
     ----------
     planes
-        int16 HU (1 or 2, height, width) on the host, cropped: the slice there, or the two around it.
-    share
-        Of the second one, in [0, 1).
+        int16 HU (k, height, width) on the host, where the grid's pixels read them.
+    depth
+        What each grid slice reads of the planes.
     """
 
     planes: Tensor
-    share: float
+    depth: Taps
 
     def pinned(self) -> "SliceSource":
         """Return the same in memory from which a GPU can fetch it while the host goes on."""
@@ -168,12 +190,20 @@ class PreparedVolume:
     """A volume with everything that is needed to make network slices of it.
 
     Values are intensities in [0, 255] minus the mean of the configuration; padding is 0.
+
+    Attributes
+    ----------
+    voxels
+        int16 HU of all slices, at least where the grid's crop lies.
+    corner
+        Row and column of the series at which `voxels` begin: a cache keeps no more than the body.
     """
 
     voxels: NDArray[np.int16]
     grid: NetworkGrid
     config: InputConfig
-    _resampling_of: dict[torch.device, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False, compare=False)
+    corner: tuple[int, int] = (0, 0)
+    _taps_of: dict[torch.device, tuple[Taps, Taps]] = field(default_factory=dict, repr=False, compare=False)
 
     def network_slice(self, grid_index: int) -> NDArray[np.float32]:
         """Return grid slice `grid_index`, (height, width) as padded; beyond the ends the last slice repeats."""
@@ -192,47 +222,77 @@ class PreparedVolume:
 
     def read(self, grid_index: int) -> SliceSource:
         """Return what the series holds of grid slice `grid_index`; beyond the ends that of the last slice."""
-        index = min(max(grid_index, 0), self.grid.count - 1)
-        steps = self.grid.depth_mm(index) / self.grid.geometry.spacing_mm[0]
-        upper = min(math.floor(steps + 1e-6), len(self.voxels) - 1)
-        share = max(steps - upper, 0.0)
-        is_between = share > 1e-5 and upper + 1 < len(self.voxels)
-        crop = self.grid.crop
-        planes = self.voxels[upper : upper + 1 + is_between, crop.top : crop.bottom, crop.left : crop.right]
-        return SliceSource(torch.from_numpy(np.ascontiguousarray(planes)), share if is_between else 0.0)
+        return self._read([grid_index])
 
     def compute(self, source: SliceSource, device: torch.device) -> Tensor:
         """Return the grid slice of a source, float32 (height, width) as padded, on a device.
 
         In torch, not numpy: two thread pools (BLAS and OpenMP) would take the cores from each other.
         """
-        rows, columns = self._resampling(device)
-        # First moved, then widened: `to` with both would send twice as much.
-        places = source.planes.to(device, non_blocking=True).to(torch.int32) + 32768
-        planes = _intensity_tensor(self.config.intensity, device).index_select(0, places.view(-1)).view(places.shape)
-        image = planes[0] if len(planes) == 1 else torch.lerp(planes[0], planes[1], source.share)
-        height, width = self.grid.size
-        padded = torch.zeros(self.grid.padded, device=device)
-        padded[:height, :width] = rows @ image @ columns - self.config.mean
-        return padded
+        return self._padded(self._computed(source, device))[0]
 
     def sample(self, grid_index: int) -> NDArray[np.float32]:
-        """Return the nine slices around `grid_index`, (9, height, width), head first (spec 2, step 9)."""
-        indices = range(grid_index - SAMPLE_REACH, grid_index + SAMPLE_REACH + 1)
-        slices: dict[int, NDArray[np.float32]] = {}
-        for index in {min(max(index, 0), self.grid.count - 1) for index in indices}:
-            slices[index] = self.network_slice(index)
-        return np.stack([slices[min(max(index, 0), self.grid.count - 1)] for index in indices])
+        """Return the nine slices around `grid_index`, (9, height, width) as padded, head first (spec 2, step 9)."""
+        return self._padded(self.image(grid_index)).numpy()
 
-    def _resampling(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        if device not in self._resampling_of:
-            height, width = self.grid.crop.size
-            antialias = self.config.antialias
-            rows = resampling_matrix(height, self.grid.size[0], self.grid.scale[0], antialias=antialias)
-            columns = resampling_matrix(width, self.grid.size[1], self.grid.scale[1], antialias=antialias)
-            transposed = np.ascontiguousarray(columns.T)
-            self._resampling_of[device] = torch.from_numpy(rows).to(device), torch.from_numpy(transposed).to(device)
-        return self._resampling_of[device]
+    def image(self, grid_index: int) -> Tensor:
+        """Return the nine slices around `grid_index` without padding, float32 (9, height, width), on the CPU."""
+        indices = range(grid_index - SAMPLE_REACH, grid_index + SAMPLE_REACH + 1)
+        return self._computed(self._read(indices), torch.device("cpu"))
+
+    def _read(self, grid_indices: Sequence[int]) -> SliceSource:
+        depth = self._depth_taps(grid_indices)
+        rows, columns = self._in_plane_taps(torch.device("cpu"))
+        top = self.grid.crop.top - self.corner[0] + rows.part[0]
+        left = self.grid.crop.left - self.corner[1] + columns.part[0]
+        planes = np.empty((len(depth.part), len(rows.part), len(columns.part)), dtype=np.int16)
+        for plane, index in zip(planes, depth.part, strict=True):
+            plane[:] = self.voxels[index, top : top + len(rows.part), left : left + len(columns.part)]
+        return SliceSource(torch.from_numpy(planes), depth)
+
+    def _computed(self, source: SliceSource, device: torch.device) -> Tensor:
+        """Return the grid slices of a source, float32 (n, height, width) without padding."""
+        # First moved, then widened to intensities: the other way round would send twice as much.
+        places = source.planes.to(device, non_blocking=True).to(torch.int32).add_(32768)
+        table = _intensity_tensor(self.config.intensity, self.config.mean, device)
+        planes = table.index_select(0, places.view(-1)).view(places.shape)
+        return resample(planes, source.depth.to(device), *self._in_plane_taps(device))
+
+    def _padded(self, images: Tensor) -> Tensor:
+        height, width = self.grid.size
+        padded = images.new_zeros(len(images), *self.grid.padded)
+        padded[:, :height, :width] = images
+        return padded
+
+    def _depth_taps(self, grid_indices: Sequence[int]) -> Taps:
+        """Return which slices of the series make which grid slices; beyond the ends the last grid slice repeats."""
+        last = len(self.voxels) - 1
+        read: list[tuple[int, ...]] = []
+        weights: list[tuple[float, ...]] = []
+        for grid_index in grid_indices:
+            steps = self.grid.depth_mm(min(max(grid_index, 0), self.grid.count - 1)) / self.grid.geometry.spacing_mm[0]
+            upper = min(math.floor(steps + 1e-6), last)
+            share = max(steps - upper, 0.0)
+            is_between = share > 1e-5 and upper < last
+            read.append((upper, upper + is_between))
+            weights.append((1 - share, share) if is_between else (1.0, 0.0))
+        taps = 1 if all(upper == lower for upper, lower in read) else 2
+        part = tuple(sorted({index for places in read for index in places}))
+        indices = torch.tensor([[part.index(index) for index in places[:taps]] for places in read])
+        return Taps(part, indices, torch.tensor([own[:taps] for own in weights]))
+
+    def _in_plane_taps(self, device: torch.device) -> tuple[Taps, Taps]:
+        """Return what the grid's rows and columns read of the crop."""
+        if device not in self._taps_of:
+            grid, antialias = self.grid, self.config.antialias
+            rows, columns = (
+                linear_taps(source, range(first, first + size), scale, antialias=antialias).to(device)
+                for source, first, size, scale in zip(
+                    grid.crop.size, grid.first_pixel, grid.size, grid.scale, strict=True
+                )
+            )
+            self._taps_of[device] = rows, columns
+        return self._taps_of[device]
 
 
 def prepare(
@@ -277,7 +337,6 @@ def make_grid(geometry: VolumeGeometry, body: Crop, config: InputConfig, augment
         crop=crop,
         scale=(scale_y, scale_x),
         size=size,
-        padded=(_round_up(size[0]), _round_up(size[1])),
         first_mm=first_mm,
         spacing_mm=config.grid_mm,
         count=math.floor((length_mm - first_mm + _SAME_MM) / config.grid_mm) + 1,
@@ -302,27 +361,12 @@ def find_body(voxels: NDArray[np.int16]) -> Crop | None:
     return found
 
 
-def resampling_matrix(source: int, target: int, scale: float, *, antialias: bool) -> NDArray[np.float32]:
-    """Return the (target, source) weights of linear interpolation between pixel centres.
-
-    Target pixel i has its centre at `(i + 0.5) / scale` in source edges. With `antialias` and a scale below 1 the
-    triangle is widened to the size of a target pixel. Beyond the ends the last source pixel repeats.
-    """
-    reach = max(1.0, 1.0 / scale) if antialias else 1.0
-    centres = (np.arange(target) + 0.5) / scale - 0.5
-    centres = np.clip(centres, 0, source - 1)
-    distance = np.abs(centres[:, None] - np.arange(source)[None, :]) / reach
-    weights = np.maximum(1 - distance, 0)
-    normalised: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return normalised
-
-
 @lru_cache(maxsize=8)
-def _intensity_tensor(points: tuple[tuple[float, float], ...], device: torch.device) -> Tensor:
-    """Return the intensity of every int16 value, from -32768."""
+def _intensity_tensor(points: tuple[tuple[float, float], ...], mean: float, device: torch.device) -> Tensor:
+    """Return the intensity of every int16 value, from -32768, less the mean."""
     hu, value = np.asarray(points).T
-    table = np.interp(np.arange(-32768, 32768), hu, value).astype(np.float32)
-    return torch.from_numpy(table).to(device)
+    table = np.interp(np.arange(-32768, 32768), hu, value) - mean
+    return torch.from_numpy(table.astype(np.float32)).to(device)
 
 
 def _opened_rectangle(mask: NDArray[np.bool_]) -> Crop | None:

@@ -9,10 +9,10 @@ from lens_engine.detector.preprocess import (
     BODY_ABOVE_HU,
     Augmentation,
     Crop,
+    PreparedVolume,
     body_rectangle,
     make_grid,
     prepare,
-    resampling_matrix,
 )
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
@@ -128,21 +128,59 @@ def test_a_shift_moves_only_the_top_and_left_edges():
     assert grid.crop == Crop(0, 15, 60, 50)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(8, 60), st.floats(0.3, 2.5), st.booleans())
-def test_resampling_keeps_a_ramp_a_ramp(source, scale, antialias):
-    target = max(int(source * scale + 0.5), 1)
-    weights = resampling_matrix(source, target, scale, antialias=antialias)
-    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
-    centres = (np.arange(target) + 0.5) / scale - 0.5
-    inner = (centres > 1 / scale + 1) & (centres < source - 2 - 1 / scale)
-    tolerance = 0.3 if antialias else 1e-3  # a widened triangle on few pixels is centred only roughly
-    np.testing.assert_allclose((weights @ np.arange(source))[inner], centres[inner], atol=tolerance)
-
-
 def test_padding_is_zero_after_the_mean():
     prepared = prepare(plain(np.full((2, 20, 20), 500)), DetectorConfig(experts=("a",)))
     image = prepared.network_slice(0)
     assert image.shape == (32, 32)
     assert not image[20:].any()
     assert not image[:, 20:].any()
+
+
+def noisy_volume(spacing_mm=(5.0, 0.7, 0.9), shape=(9, 60, 50), seed=0) -> Volume:
+    return plain(np.random.default_rng(seed).normal(100, 300, shape), spacing_mm)
+
+
+@pytest.mark.parametrize("config", [PUBLISHED, narrow_lens(("universal",))], ids=["published", "narrow"])
+def test_a_sample_is_its_nine_slices_bit_for_bit(config):
+    prepared = prepare(noisy_volume(), config, Augmentation(1.13, (2, -1), 3.3))
+    expected = [prepared.network_slice(index) for index in range(-1, 8)]
+    np.testing.assert_array_equal(prepared.sample(3), expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(-20, 40), st.integers(-20, 40), st.integers(30, 90), st.integers(30, 90), st.booleans())
+def test_a_window_shows_a_part_of_the_whole_image(top, left, height, width, is_narrow):
+    config = narrow_lens(("universal",)) if is_narrow else PUBLISHED
+    whole = prepare(noisy_volume((2.0, 1.1, 1.3), (5, 70, 90)), config, Augmentation(1.07))
+    window = PreparedVolume(whole.voxels, whole.grid.window(top, left, height, width), config)
+    rows, columns = (slice(max(start, 0), start + side) for start, side in ((top, height), (left, width)))
+    expected = whole.image(2)[:, rows, columns]
+    np.testing.assert_allclose(window.image(2), expected, atol=1e-4)
+    assert window.grid.size == tuple(expected.shape[1:])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.floats(0.5, 2.0),
+    st.floats(0.8, 1.2),
+    st.tuples(st.integers(-8, 8), st.integers(-8, 8)),
+    st.tuples(st.integers(-30, 200), st.integers(-30, 200)),
+    st.lists(st.tuples(st.floats(0, 400), st.floats(0, 500)), min_size=1, max_size=6),
+)
+def test_the_mapped_box_of_points_contains_the_mapped_points_in_any_window(spacing, factor, shift, corner, points):
+    geometry = VolumeGeometry((4, 512, 400), (2.0, spacing, spacing))
+    grid = make_grid(geometry, Crop(20, 30, 480, 390), PUBLISHED, Augmentation(factor, shift)).window(*corner, 300, 260)
+    places = np.asarray(points)
+    box = grid.to_network(np.concatenate([places.min(axis=0), places.max(axis=0)]))[0]
+    mapped = grid.to_network(np.tile(places, 2))[:, :2]
+    assert (mapped >= box[:2] - 1e-9).all()
+    assert (mapped <= box[2:] + 1e-9).all()
+    np.testing.assert_allclose(grid.to_series(grid.to_network(np.tile(places, 2))), np.tile(places, 2), atol=1e-9)
+
+
+def test_a_volume_that_was_cropped_before_gives_the_same_sample():
+    volume = noisy_volume((2.0, 0.9, 0.8))
+    grid = prepare(volume, PUBLISHED, body=Crop(10, 7, 50, 45)).grid
+    whole = PreparedVolume(volume.voxels, grid, PUBLISHED)
+    cropped = PreparedVolume(volume.voxels[:, 6:50, 4:45], grid, PUBLISHED, corner=(6, 4))
+    np.testing.assert_array_equal(cropped.sample(4), whole.sample(4))

@@ -24,10 +24,10 @@ from support.published_data import (
 )
 
 from lens_engine.detector.input_config import InputConfig
+from lens_engine.detector.preprocess import Augmentation, prepare
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case
 from lens_training.datasets.catalogue import DatasetName, read_dataset
-from lens_training.datasets.planes import placed_planes
 
 Margin = Callable[[int], NDArray[np.float64]]
 """From the hull of the bright pixels of a slice to the box that the data set gives there."""
@@ -104,14 +104,16 @@ def assert_reads_the_scene(case: Case, original: Volume, margin: Margin) -> None
 
 def assert_covered_on_the_network_pixels(case: Case, volume: Volume, margin: Margin) -> None:
     config = InputConfig()
-    planes = placed_planes(volume, config)
+    grid = prepare(volume, config).grid
     bright = np.interp(BRIGHT_ABOVE_HU, *zip(*config.intensity, strict=True)) - config.mean
-    scale = np.asarray([*planes.grid.scale[::-1]] * 2)
+    scale = np.asarray([*grid.scale[::-1]] * 2)
     padding = np.asarray([-1, -1, 1, 1]) * (case.tight_margin_voxels if case.lesions[0].is_tight else 0)
     for index, *_ in case.lesions[0].slices:
-        (labelled,) = planes.grid.to_network(case.labels.on_slice(index).lesions)
+        (labelled,) = grid.to_network(case.labels.on_slice(index).lesions)
+        through_slice = prepare(volume, config, Augmentation(phase_mm=index * volume.geometry.spacing_mm[0]))
+        image = through_slice.network_slice(through_slice.grid.nearest_grid_index(index))
         expected = labelled - (margin(index) + padding) * scale
-        np.testing.assert_allclose(hull(planes.image(index) > bright), expected, atol=1.5)
+        np.testing.assert_allclose(hull(image > bright), expected, atol=1.5)
 
 
 def hull(mask: NDArray[np.bool_]) -> NDArray[np.intp]:

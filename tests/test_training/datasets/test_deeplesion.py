@@ -7,12 +7,12 @@ import SimpleITK as sitk
 from support.published_data import BRIGHT, SHAPE, deeplesion_row, save_pngs, scene, write_deeplesion, write_table
 
 from lens_engine.detector.input_config import InputConfig
+from lens_engine.detector.preprocess import prepare
 from lens_engine.errors import AnnotationFileError, SeriesError
 from lens_engine.findings import Scope, Split
 from lens_engine.io.annotations.deeplesion_csv import LESION_TYPES
 from lens_training.datasets.catalogue import DatasetName, Effect, Oddity, Reading
 from lens_training.datasets.deeplesion import NOISY, PUBLISHED, read
-from lens_training.datasets.planes import placed_planes
 from lens_training.errors import DatasetError
 
 WIDTH, HEIGHT = SHAPE[2], SHAPE[1]
@@ -142,7 +142,7 @@ def test_key_slices_of_an_unknown_interval_are_cases_of_one_slice(interval, tmp_
     assert [case.name for case in reading.cases] == ["000001_01_01_045-045", "000001_01_01_046-046"]
     volume = reading.cases[0].load()
     np.testing.assert_array_equal(volume.voxels[0], scene().voxels[6])
-    nine = placed_planes(volume, InputConfig()).nine_slices(0.0, 2.0, (slice(None), slice(None)))
+    nine = prepare(volume, InputConfig()).sample(0)
     assert (nine == nine[0]).all()
 
 
@@ -229,8 +229,7 @@ def test_a_sub_volume_of_three_slices_can_be_learnt_from(tmp_path):
     save_pngs(tmp_path / "Images_png" / "000001_01_01", scene((3, HEIGHT, WIDTH), (*BRIGHT[:2], 1, *BRIGHT[3:5], 2)), 7)
     write_table(tmp_path / "DL_info.csv", [deeplesion_row(key_slice=8, Slice_range="7, 9")])
     (case,) = read(tmp_path).cases
-    planes = placed_planes(case.load(), InputConfig())
-    assert planes.nine_slices(2.0, 2.0, (slice(None), slice(None))).shape[0] == 9
+    assert prepare(case.load(), InputConfig()).sample(1).shape[0] == 9
     assert len(case.labels.on_slice(1).lesions) == 1
 
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from support.training_scenes import Ball, case_of, key_slice_lesion, lesion_of
 
 from lens_engine.snapshot import LesionOrigin, LesionRole
@@ -56,3 +57,12 @@ def test_a_rejection_counts_only_for_the_experts_it_is_certain_for():
     rejected = lesion_of(BALL, LesionRole.NEGATIVE, origin=LesionOrigin.DECISION, experts=("universal",))
     assert len(case_of("universal", rejected).labels.on_slice(5).rejected) == 1
     assert len(case_of("lung", rejected).labels.on_slice(5).rejected) == 0
+    assert len(case_of("lung", rejected).labels.rejected_for("universal", 5)) == 1
+
+
+@pytest.mark.parametrize("dataset", ["universal", "lung"])
+def test_a_rejection_that_names_no_experts_counts_for_every_one(dataset: str):
+    labels = case_of(dataset, lesion_of(BALL, LesionRole.NEGATIVE, origin=LesionOrigin.DECISION)).labels
+    assert len(labels.on_slice(5).rejected) == len(labels.rejected_for("liver", 5)) == 1
+    assert len(labels.rejected_for("liver", 9)) == 0
+    assert len(labels.rejected_places()) == 1

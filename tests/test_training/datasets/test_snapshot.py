@@ -60,13 +60,17 @@ def test_the_digest_changes_with_any_label():
     [
         ({"box": (5, 2, 3, 5, 12, 5)}, "low < high"),
         ({"slices": ()}, "no cross-section"),
-        ({"role": LesionRole.NEGATIVE}, "experts None"),
         ({"experts": ("lung",)}, "named for negatives only"),
     ],
 )
 def test_an_inconsistent_lesion_is_refused(changes: dict[str, object], message: str):
     with pytest.raises(ValidationError, match=message):
         lesion(**changes)
+
+
+@pytest.mark.parametrize("experts", [None, ("lung", "universal")])
+def test_a_rejection_is_certain_for_named_experts_or_for_all(experts: tuple[str, ...] | None):
+    assert lesion(role=LesionRole.NEGATIVE, experts=experts).experts == experts
 
 
 def test_a_lesion_outside_its_series_is_refused():

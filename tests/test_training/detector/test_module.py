@@ -1,6 +1,7 @@
 import math
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from support.training_scenes import (
@@ -8,6 +9,7 @@ from support.training_scenes import (
     EXPERTS,
     RECIPE,
     TINY,
+    Ball,
     cache_of,
     case_of,
     lesion_of,
@@ -21,11 +23,12 @@ from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.config import AnchorConfig, ProposalKind
 from lens_engine.detector.inference.reference import detect_on_slice
 from lens_engine.errors import ConfigError
+from lens_engine.snapshot import LesionOrigin, LesionRole
 from lens_training.detector.batches import Batch, BatchMaker
 from lens_training.detector.module import DetectorTraining
 from lens_training.detector.sampling import BatchPlan
 from lens_training.errors import TrainingError
-from lens_training.recipes.recipe import LossRecipe, Recipe
+from lens_training.recipes.recipe import AugmentationRecipe, LossRecipe, Recipe
 
 every_assembly = pytest.mark.parametrize(("kind", "stages"), list(product(ProposalKind, (1, 2))))
 
@@ -61,6 +64,103 @@ def test_only_the_expert_of_the_sampled_data_set_gets_a_gradient_besides_shared_
         part, number, *_ = name.split(".")
         is_foreign = part in {"proposers", "classifiers", "regressors"} and int(number) != own
         assert (parameter.grad is None) == is_foreign, name
+
+
+REJECTED = Ball(50, 14, 5, 12)
+
+
+def batch_with_rejection(dataset: str, experts: tuple[str, ...] | None) -> Batch:
+    """Return one image of a data set, with a lesion and a rejected place that is certain for some experts or all."""
+    rejected = lesion_of(REJECTED, LesionRole.NEGATIVE, origin=LesionOrigin.DECISION, experts=experts)
+    case = case_of(dataset, lesion_of(BALLS["a"]), rejected, volume=volume_with(BALLS["a"], REJECTED))
+    still = AugmentationRecipe(scale=(1.0, 1.0), shift=0, varies_depth=False)
+    sampling = RECIPE.sampling.model_copy(update={"batch_size": 1, "negatives_per_positive": 0.0})
+    training_set = set_of(case)
+    plan = BatchPlan(training_set, sampling, 0)
+    maker = BatchMaker(training_set, cache_of(training_set), plan, TINY, still, 0)
+    return next(batch for batch in map(maker.batch, range(20)) if len(batch.labels[0].lesions) and both_on(batch))
+
+
+def both_on(batch: Batch) -> bool:
+    """Whether the rejected place of whichever expert is on the slice, too."""
+    return len(batch.labels[0].rejected) > 0 or len(batch.rejected_elsewhere) > 0
+
+
+@every_assembly
+@pytest.mark.parametrize("dataset", EXPERTS)
+def test_a_rejected_place_lowers_the_scores_of_every_expert_there_whatever_the_data_set(
+    kind: ProposalKind, stages: int, dataset: str
+):
+    training, batch = training_of(model_of(kind, stages)), batch_with_rejection(dataset, None)
+    own = EXPERTS.index(dataset)
+    (other,) = set(range(len(EXPERTS))) - {own}
+    maps: list[torch.Tensor] = []
+
+    def keep(_module: torch.nn.Module, _inputs: object, outputs: tuple[torch.Tensor, ...]) -> None:
+        for output in outputs:
+            output.retain_grad()
+        maps.extend(outputs)
+
+    handle = training.model.proposers[other].register_forward_hook(keep)
+    training.training_step(batch, 0).backward()
+    handle.remove()
+
+    box = np.array([44, 8, 56, 20]) / 4  # in cells
+    place = np.zeros((16, 16), dtype=bool)
+    place[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])] = True
+    scores, *others = maps
+    gradient = scores.grad.flatten(0, -3)
+    assert (gradient[:, ~place] == 0).all()
+    assert (gradient[:, place] >= 0).all()
+    assert (gradient[:, place] > 0).any()
+    assert all(output.grad is None or not output.grad.any() for output in others)
+    if stages == 2:
+        background, lesion = training.model.classifiers[other].bias.grad
+        assert lesion > 0
+        assert float(background) == pytest.approx(-float(lesion), rel=1e-4)
+        assert training.model.regressors[other].weight.grad is None
+
+
+@every_assembly
+def test_a_place_rejected_for_the_learning_expert_alone_teaches_no_other(kind: ProposalKind, stages: int):
+    training = training_of(model_of(kind, stages))
+    training.training_step(batch_with_rejection("lung", ("lung",)), 0).backward()
+    foreign = [getattr(training.model, part) for part in ("proposers", "classifiers", "regressors")]
+    parameters = [parameter for part in foreign for layer in part[:1] for parameter in layer.parameters()]
+    assert all(parameter.grad is None for parameter in parameters)
+
+
+@every_assembly
+def test_what_other_experts_learn_of_a_rejected_place_changes_nothing_for_the_learning_one(
+    kind: ProposalKind, stages: int
+):
+    gradients = []
+    for experts in (("lung",), None):
+        training = training_of(model_of(kind, stages))
+        training.training_step(batch_with_rejection("lung", experts), 0).backward()
+        layers = [training.model.proposers[1], *training.model.classifiers[1:], *training.model.regressors[1:]]
+        gradients.append([parameter.grad for layer in layers for parameter in layer.parameters()])
+    for alone, together in zip(*gradients, strict=True):
+        torch.testing.assert_close(together, alone)
+
+
+def test_a_rejected_place_is_forgotten_by_the_expert_of_another_data_set():
+    """The lung expert learns only from what was rejected in scans of the universal data set."""
+    training, batch = training_of(tiny_model()), batch_with_rejection("universal", None)
+    place = torch.tensor([[44.0, 8.0, 56.0, 20.0]])
+
+    def score() -> float:
+        with torch.no_grad():
+            features = training.model.forward_features(batch.images)
+            return float(training.model.expert_scores(training.model.head_features(features, [place]))[0, 1])
+
+    optimiser = torch.optim.Adam(training.parameters(), lr=2e-3)
+    before = score()
+    for _ in range(60):
+        optimiser.zero_grad()
+        training.training_step(batch, 0).backward()
+        optimiser.step()
+    assert score() < before / 2
 
 
 @every_assembly

@@ -67,14 +67,54 @@ def test_another_epoch_draws_other_slices():
     assert epoch_of(plan, 0) != epoch_of(plan, 1)
 
 
-def test_rejected_places_come_before_other_slices_without_a_lesion():
-    rejections = [
-        lesion_of(ball, LesionRole.NEGATIVE, origin=LesionOrigin.DECISION, experts=("lung",)) for ball in balls(3)
-    ]
-    training_set = set_of(case_of("lung", *(lesion_of(ball) for ball in balls(8)), *rejections))
-    chosen = [choice for batch in epoch_of(BatchPlan(training_set, RECIPE, seed=1)) for choice in batch]
-    assert sum(choice.kind is SampleKind.REJECTED for choice in chosen) == 3
-    assert sum(choice.kind is SampleKind.FREE for choice in chosen) == 1
+def lung_set(lesions: int, rejections: int) -> TrainingSet:
+    """Return a lung scan with so many lesions and so many rejected places."""
+    rejected = [lesion_of(ball, LesionRole.NEGATIVE, origin=LesionOrigin.DECISION) for ball in balls(rejections)]
+    return set_of(case_of("lung", *(lesion_of(ball) for ball in balls(lesions)), *rejected))
+
+
+def kinds_of(plan: BatchPlan, epoch: int = 0) -> Counter[SampleKind]:
+    """Count the distinct slices of an epoch; what fills its last batch was drawn before."""
+    return Counter(choice.kind for choice in {choice for batch in epoch_of(plan, epoch) for choice in batch})
+
+
+@pytest.mark.parametrize(("rejections", "drawn"), [(1, 1), (3, 3), (4, 4), (9, 4)])
+def test_rejected_places_are_drawn_on_top_of_lesion_free_slices_up_to_their_share(rejections: int, drawn: int):
+    plan = BatchPlan(lung_set(8, rejections), RECIPE, seed=1)
+    assert kinds_of(plan) == {SampleKind.LESION: 8, SampleKind.FREE: 4, SampleKind.REJECTED: drawn}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lesions=st.integers(1, 8),
+    rejections=st.integers(0, 12),
+    free_share=st.floats(0, 3),
+    rejected_share=st.floats(0.01, 3),
+    seed=st.integers(0, 2**31),
+)
+def test_rejections_never_take_the_place_of_lesion_free_slices(
+    lesions: int, rejections: int, free_share: float, rejected_share: float, seed: int
+):
+    recipe = SamplingRecipe(batch_size=1, negatives_per_positive=free_share, rejected_per_positive=rejected_share)
+    without, with_them = (kinds_of(BatchPlan(lung_set(lesions, count), recipe, seed)) for count in (0, rejections))
+    assert with_them[SampleKind.FREE] == without[SampleKind.FREE]
+    assert with_them[SampleKind.LESION] == without[SampleKind.LESION] == lesions
+    at_most = min(max(round(rejected_share * lesions), 1), rejections)
+    assert with_them[SampleKind.REJECTED] == at_most
+    assert without[SampleKind.REJECTED] == 0
+
+
+def test_every_rejected_place_gets_its_turn():
+    plan = BatchPlan(lung_set(2, 6), SamplingRecipe(batch_size=1), seed=0)
+    seen = {
+        choice.focus for epoch in range(60) for (choice,) in epoch_of(plan, epoch) if choice.kind is SampleKind.REJECTED
+    }
+    assert len(seen) == 6
+
+
+def test_a_data_set_in_which_everything_was_rejected_shows_one_place_an_epoch():
+    plan = BatchPlan(lung_set(0, 5), SamplingRecipe(batch_size=1), seed=0)
+    assert kinds_of(plan) == {SampleKind.REJECTED: 1}
 
 
 def test_a_set_without_labels_is_refused_with_the_number_of_cases():

@@ -94,7 +94,7 @@ def test_every_recipe_learns_from_a_batch_of_64_pixels(name: str):
     training_set = set_of(*cases)
     model = new_model(experts_of(recipe), recipe.detector, seed=0)
     plan = BatchPlan(training_set, recipe.sampling, seed=0)
-    cache = PlaneCache(training_set.cases, model.config, 2**28)
+    cache = PlaneCache(training_set.cases, 2**28)
     maker = BatchMaker(training_set, cache, plan, model.config, recipe.augmentation, seed=0)
     batch = maker.batch(0)
     assert batch.images.shape[2:] == (64, 64)

@@ -39,7 +39,7 @@ class SliceLabels:
     uncertain
         Mined places: their central half is ignored (spec 4.1), and regions that overlap them are not sampled.
     rejected
-        Certain negatives for the expert that learns here.
+        Certain negatives of the expert that learns here.
     """
 
     lesions: BoxArray = field(default_factory=_no_boxes)
@@ -86,16 +86,16 @@ class LesionLabels:
             lesions=np.concatenate([_no_boxes(), *(self._padded(lesion, slice_index) for lesion in positives)]),
             unsure=np.concatenate([unsure, np.asarray(beyond_key_slice).reshape(-1, 4)]),
             uncertain=_boxes((lesion for lesion in ignored if lesion.origin is LesionOrigin.MINED), slice_index),
-            rejected=_boxes(self.certain_negatives(), slice_index),
+            rejected=self.rejected_for(self.expert, slice_index),
         )
+
+    def rejected_for(self, expert: str, slice_index: int) -> BoxArray:
+        """Return the certain negatives of any expert on one slice, (n, 4) in series voxels."""
+        return _boxes(self._certain_for(expert), slice_index)
 
     def certain_negatives(self) -> tuple[Lesion, ...]:
         """Return the rejected places that are certain for the expert that learns here."""
-        return tuple(
-            lesion
-            for lesion in self.lesions
-            if lesion.role is LesionRole.NEGATIVE and lesion.experts is not None and self.expert in lesion.experts
-        )
+        return self._certain_for(self.expert)
 
     def lesion_places(self) -> tuple[tuple[SlicePlace, ...], ...]:
         """Return where every 3D lesion can be seen; labels of one group are one lesion."""
@@ -107,7 +107,7 @@ class LesionLabels:
         return tuple(tuple(sorted(seen)) for seen in places.values())
 
     def rejected_places(self) -> tuple[tuple[SlicePlace, ...], ...]:
-        """Return where every certain negative can be seen."""
+        """Return where every certain negative of the expert that learns here can be seen."""
         return tuple(_places(lesion) for lesion in self.certain_negatives())
 
     def lesion_free_slices(self, slice_count: int) -> NDArray[np.intp]:
@@ -125,6 +125,13 @@ class LesionLabels:
                     reach = self._reach_slices(lesion)
                     free[max(0, lesion.key_slice - reach) : lesion.key_slice + reach + 1] = False
         return np.flatnonzero(free)
+
+    def _certain_for(self, expert: str) -> tuple[Lesion, ...]:
+        return tuple(
+            lesion
+            for lesion in self.lesions
+            if lesion.role is LesionRole.NEGATIVE and (lesion.experts is None or expert in lesion.experts)
+        )
 
     def _padded(self, lesion: Lesion, slice_index: int | None = None) -> BoxArray:
         boxes = _boxes([lesion], slice_index)

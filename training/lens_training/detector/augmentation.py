@@ -1,18 +1,17 @@
-"""From a chosen slice to an input of the network: what varies is drawn first, then applied without further chance.
+"""From a chosen slice to where the network's pixels and slices lie: all that varies between two looks at one slice.
 
-Spec 2, steps 3, 5 and 6. Pixels here are those of `Planes` (before the scale factor) unless said otherwise.
+Spec 2, steps 3, 5 and 6. What is drawn here is a `NetworkGrid`; the voxels are resampled onto it once, as at inference.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from lens_engine.detector.input_config import InputConfig
-from lens_training.datasets.labels import BoxArray
+from lens_engine.detector.preprocess import Augmentation, NetworkGrid, make_grid
 from lens_training.datasets.planes import Planes
+from lens_training.detector.sampling import SliceChoice
 from lens_training.recipes.recipe import AugmentationRecipe
 
 
@@ -22,71 +21,68 @@ class Variation:
 
     Attributes
     ----------
-    scale
-        Factor on the in-plane scale.
-    window
-        (top, left, bottom, right) in pixels; may reach beyond the image, where the input is 0.
-    depth_offset
-        By how much the centre lies below the chosen slice, in slices of the series.
+    grid
+        Maps boxes of the series to the pixels of the sample.
+    grid_index
+        Of the central one of its nine slices.
     """
 
-    scale: float
-    window: tuple[int, int, int, int]
-    depth_offset: float
-
-    def to_input(self, boxes: BoxArray) -> BoxArray:
-        """Map boxes (n, 4) from pixels of the planes to pixels of the network's input."""
-        top, left, *_ = self.window
-        return (boxes - np.array([left, top, left, top], dtype=np.float64)) * self.scale
+    grid: NetworkGrid
+    grid_index: int
 
 
 def draw_variation(
     recipe: AugmentationRecipe,
+    planes: Planes,
+    config: InputConfig,
+    choice: SliceChoice,
+    generator: np.random.Generator,
+) -> Variation:
+    """Draw how a slice is looked at; a window shows the choice's focus, but for the recipe's share of free ones."""
+    scale = float(generator.uniform(*recipe.scale))
+    shift = (0, 0)
+    if recipe.crop_side is None:
+        top, left = generator.integers(-recipe.shift, recipe.shift + 1, size=2)
+        shift = int(top), int(left)
+    spacing_mm, last = planes.geometry.spacing_mm[0], planes.geometry.shape[0] - 1
+    depth_mm = choice.slice_index * spacing_mm
+    if recipe.varies_depth:
+        inference = make_grid(planes.geometry, planes.body, config, Augmentation())
+        offset_mm = offset_mm_of(int(generator.integers(inference.count)), inference)
+        depth_mm = min(max(depth_mm + offset_mm, 0.0), last * spacing_mm)
+    grid = make_grid(planes.geometry, planes.body, config, Augmentation(scale, shift, depth_mm))
+    if recipe.crop_side is not None:
+        focus = None if choice.focus is None else grid.to_network(np.asarray([choice.focus]))[0]
+        top, left = _window_corner(recipe, recipe.crop_side, grid.size, focus, generator)
+        grid = grid.window(top, left, recipe.crop_side, recipe.crop_side)
+    return Variation(grid, grid.nearest_grid_index(depth_mm / spacing_mm))
+
+
+def offset_mm_of(grid_index: int, inference: NetworkGrid) -> float:
+    """Return how far below the nearest slice of the series a grid slice of inference lies.
+
+    A sample whose centre lies as far beside the chosen slice is interpolated as often and as much as those of
+    inference: never where the grid meets only slices. At most half a grid step: labels reach no further.
+    """
+    spacing_mm, reach_mm = inference.geometry.spacing_mm[0], inference.spacing_mm / 2
+    depth_mm = inference.depth_mm(grid_index)
+    return min(max(depth_mm - round(depth_mm / spacing_mm) * spacing_mm, -reach_mm), reach_mm)
+
+
+def _window_corner(
+    recipe: AugmentationRecipe,
+    side: int,
     size: tuple[int, int],
     focus: NDArray[np.float64] | None,
     generator: np.random.Generator,
-) -> Variation:
-    """Draw how a slice is looked at.
-
-    Parameters
-    ----------
-    size
-        Height and width of the image.
-    focus
-        (4,) box that the window shows, but for the recipe's share of free ones; None leaves the window free.
-    """
-    scale = float(generator.uniform(*recipe.scale))
-    if recipe.crop_side is None:
-        top, left = (int(value) for value in generator.integers(-recipe.shift, recipe.shift + 1, size=2))
-        window = (top, left, size[0], size[1])
-    else:
-        side = max(round(recipe.crop_side / scale), 1)
-        is_free = focus is None or generator.random() < recipe.free_window_share
-        edges = [None, None] if focus is None or is_free else [(focus[1], focus[3]), (focus[0], focus[2])]
-        top, left = (
-            _window_start(length, side, edge, recipe.shift, generator) for length, edge in zip(size, edges, strict=True)
-        )
-        window = (top, left, top + side, left + side)
-    depth_offset = float(generator.uniform(-0.5, 0.5)) if recipe.varies_depth else 0.0
-    return Variation(scale, window, depth_offset)
-
-
-def apply_variation(planes: Planes, slice_index: int, variation: Variation, config: InputConfig) -> torch.Tensor:
-    """Return the nine slices of a sample, float32 (9, h, w), scaled and cut."""
-    spacing_mm = planes.grid.geometry.spacing_mm[0]
-    reach = min(1.0, config.grid_mm / spacing_mm)  # labels belong to grid slices at most half a step away
-    depth = np.clip(slice_index + variation.depth_offset * reach, 0, planes.grid.count - 1)
-    top, left, bottom, right = variation.window
-    height, width = planes.grid.size
-    inside = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))
-    nine = torch.from_numpy(planes.nine_slices(float(depth) * spacing_mm, config.grid_mm, inside))
-    margins = (inside[1].start - left, right - inside[1].stop, inside[0].start - top, bottom - inside[0].stop)
-    padded = functional.pad(nine, margins)
-    target = [max(round(length * variation.scale), 1) for length in padded.shape[1:]]
-    if target == list(padded.shape[1:]):
-        return padded
-    scaled: torch.Tensor = functional.interpolate(padded[None], size=target, mode="bilinear", align_corners=False)[0]
-    return scaled
+) -> tuple[int, int]:
+    """Draw the upper left corner of a square window in an image of `size`."""
+    is_free = focus is None or generator.random() < recipe.free_window_share
+    edges = [None, None] if focus is None or is_free else [(focus[1], focus[3]), (focus[0], focus[2])]
+    top, left = (
+        _window_start(length, side, edge, recipe.shift, generator) for length, edge in zip(size, edges, strict=True)
+    )
+    return top, left
 
 
 def _window_start(

@@ -5,20 +5,21 @@ The batches of a run are numbered. One process learns from one after another; of
 
 import multiprocessing
 import signal
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from lens_engine.detector.config import DetectorConfig
 from lens_engine.detector.preprocess import SIZE_DIVISOR
 from lens_engine.errors import ConfigError, LensError
 from lens_training.datasets.case import TrainingSet
-from lens_training.datasets.labels import SliceLabels
+from lens_training.datasets.labels import BoxArray, SliceLabels
 from lens_training.datasets.planes import PlaneCache
-from lens_training.detector.augmentation import apply_variation, draw_variation
+from lens_training.detector.augmentation import draw_variation
 from lens_training.detector.sampling import BatchPlan, SliceChoice
 from lens_training.recipes.recipe import AugmentationRecipe
 from lens_training.running.batch_numbers import BatchNumbers
@@ -43,6 +44,9 @@ class Batch:
         Number of the expert that learns.
     number
         Its place among all batches of the run.
+    rejected_elsewhere
+        The rejected places of each image, (n, 4) in its pixels, by the number of another expert for which they are
+        certain. Experts without any in the whole batch are left out.
     """
 
     images: torch.Tensor
@@ -50,6 +54,12 @@ class Batch:
     labels: tuple[SliceLabels, ...]
     expert: int
     number: int
+    rejected_elsewhere: Mapping[int, tuple[BoxArray, ...]] = field(default_factory=dict)
+
+    def labels_for(self, other: int) -> tuple[SliceLabels, ...]:
+        """Return the labels of each image with the rejected places of another expert instead of the learning one's."""
+        places = self.rejected_elsewhere[other]
+        return tuple(replace(own, rejected=boxes) for own, boxes in zip(self.labels, places, strict=True))
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with its images on a device."""
@@ -76,34 +86,51 @@ class BatchMaker:
         choices = self.plan.batch(number)
         generator = np.random.default_rng([self.seed, number, _AUGMENTATION_STREAM])
         samples = [self._sample(choice, generator) for choice in choices]
-        images = [image for image, _ in samples]
-        height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
-        padded = [_padded(image, _round_up(height), _round_up(width)) for image in images]
         dataset = self.training_set.cases[choices[0].case].dataset
         return Batch(
-            images=torch.stack(padded),
-            sizes=tuple((image.shape[1], image.shape[2]) for image in images),
-            labels=tuple(labels for _, labels in samples),
+            images=_padded([sample.image for sample in samples]),
+            sizes=tuple((sample.image.shape[1], sample.image.shape[2]) for sample in samples),
+            labels=tuple(sample.labels for sample in samples),
             expert=self.config.experts.index(dataset),
             number=number,
+            rejected_elsewhere={
+                expert: tuple(sample.rejected_elsewhere[expert] for sample in samples)
+                for expert in samples[0].rejected_elsewhere
+                if any(len(sample.rejected_elsewhere[expert]) for sample in samples)
+            },
         )
 
-    def _sample(self, choice: SliceChoice, generator: np.random.Generator) -> tuple[torch.Tensor, SliceLabels]:
-        """Return one image (9, h, w) and its labels; boxes whose centre lies outside the image are dropped."""
+    def _sample(self, choice: SliceChoice, generator: np.random.Generator) -> "_Sample":
+        """Return one image and its labels; boxes whose centre lies outside the image are dropped."""
         planes = self.cache.planes(choice.case)
-        focus = None if choice.focus is None else planes.grid.to_network(np.asarray([choice.focus]))[0]
-        variation = draw_variation(self.augmentation, planes.grid.size, focus, generator)
-        image = apply_variation(planes, choice.slice_index, variation, self.config)
-        labels = self.training_set.cases[choice.case].labels.on_slice(choice.slice_index)
-        height, width = image.shape[1], image.shape[2]
+        variation = draw_variation(self.augmentation, planes, self.config, choice, generator)
+        image = planes.image(variation.grid, variation.grid_index, self.config)
+        labels = self.training_set.cases[choice.case].labels
+        height, width = variation.grid.size
 
         def to_image(boxes: np.ndarray) -> np.ndarray:
-            mapped = variation.to_input(planes.grid.to_network(boxes))
+            mapped = variation.grid.to_network(boxes)
             centre = (mapped[:, :2] + mapped[:, 2:]) / 2
             inside = ((centre > 0) & (centre < (width, height))).all(axis=1)
             return np.clip(mapped[inside], 0, (width, height, width, height))
 
-        return image, labels.transformed(to_image)
+        return _Sample(
+            image,
+            labels.on_slice(choice.slice_index).transformed(to_image),
+            {
+                number: to_image(labels.rejected_for(expert, choice.slice_index))
+                for number, expert in enumerate(self.config.experts)
+                if expert != labels.expert
+            },
+        )
+
+
+class _Sample(NamedTuple):
+    """One image (9, h, w) with its labels, and the rejected places of every other expert by its number."""
+
+    image: torch.Tensor
+    labels: SliceLabels
+    rejected_elsewhere: dict[int, BoxArray]
 
 
 class BatchDataset(Dataset[Batch | LensError]):
@@ -151,9 +178,10 @@ def _ignore_interrupts(_worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _round_up(length: int) -> int:
-    return -(-length // SIZE_DIVISOR) * SIZE_DIVISOR
-
-
-def _padded(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    return functional.pad(image, (0, width - image.shape[2], 0, height - image.shape[1]))
+def _padded(images: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return images (9, h, w) as one tensor, each in the upper left corner of a size that fits all."""
+    height, width = (-(-max(image.shape[axis] for image in images) // SIZE_DIVISOR) * SIZE_DIVISOR for axis in (1, 2))
+    padded = torch.zeros(len(images), len(images[0]), height, width)
+    for row, image in zip(padded, images, strict=True):
+        row[:, : image.shape[1], : image.shape[2]] = image
+    return padded

@@ -53,7 +53,7 @@ def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, re
 
 def _train(model: LensDetector, run: Run, plan: BatchPlan, course: Course, reports: Reports) -> None:
     recipe = run.recipe
-    cache = PlaneCache(run.training_set.cases, model.config, int(recipe.sampling.cache_gib * _GIB))
+    cache = PlaneCache(run.training_set.cases, int(recipe.sampling.cache_gib * _GIB))
     maker = BatchMaker(run.training_set, cache, plan, model.config, recipe.augmentation, run.seed)
     training = DetectorTraining(model, recipe, course.steps.stop, run.seed)
     batches = batch_loader(maker, course.batch_numbers, recipe.workers)

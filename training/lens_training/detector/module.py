@@ -1,10 +1,11 @@
 """One step of training: losses of the expert whose data set was sampled, on features that all experts share.
 
 Proposals of all experts are pooled, as at inference, but without gradient: only the expert of the batch and the shared
-layers learn from it (spec 4.2).
+layers learn from it (spec 4.2). What a reader rejected is no lesion in any data set: there, and nowhere else, the other
+experts learn from the batch as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 
@@ -14,10 +15,18 @@ from torch import Tensor, nn
 
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.errors import ConfigError
+from lens_training.datasets.labels import BoxArray
 from lens_training.detector.batches import Batch
 from lens_training.detector.objectives.base import full_precision
 from lens_training.detector.objectives.build import proposal_objective
-from lens_training.detector.objectives.head import RegionSampling, RegionTargets, head_losses, sample_regions
+from lens_training.detector.objectives.head import (
+    RegionSampling,
+    RegionTargets,
+    head_losses,
+    rejected_regions,
+    rejection_class_loss,
+    sample_regions,
+)
 from lens_training.errors import TrainingError
 from lens_training.recipes.recipe import LossRecipe, Recipe
 from lens_training.running.joint import JointTraining
@@ -72,6 +81,11 @@ class DetectorTraining(JointTraining[Batch]):
         outputs = self.model.proposers[batch.expert](features)
         generator = np.random.default_rng([self._seed, batch.number, _ANCHOR_STREAM])
         parts = self._objective.losses(outputs, batch.labels, batch.sizes, generator)
+        for other, places in batch.rejected_elsewhere.items():
+            images = [image for image, boxes in enumerate(places) if len(boxes)]
+            outputs = self.model.proposers[other](features[images])
+            added = self._objective.rejection_losses(outputs, images, batch.labels_for(other), batch.sizes, generator)
+            parts |= {name: parts[name] + part for name, part in added.items()}
         return parts if self.model.head is None else parts | self._head_parts(features, batch)
 
     def samples_in(self, batch: Batch) -> int:
@@ -90,25 +104,47 @@ class DetectorTraining(JointTraining[Batch]):
             "Lower sampling.batch_size or sampling.regions of the recipe, or set precision to bf16-mixed",
         )
 
-    def _head_parts(self, features: Tensor, batch: Batch) -> dict[str, Tensor]:
-        regions = self._sampled_regions(features, batch)
-        boxes = [torch.from_numpy(region.boxes).to(features.device, torch.float32) for region in regions]
-        # ROIAlign counts places in the numbers of its features: in 16 bits a box would move by up to a pixel.
-        shared = self.model.head_features(full_precision(features), boxes)
-        logits, deltas = self.model.classifiers[batch.expert](shared), self.model.regressors[batch.expert](shared)
-        return head_losses(logits, deltas, regions)
+    def _head_parts(self, features: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        proposals = self._proposals(features, batch)
+        regions = self._sampled_regions(proposals, batch)
+        boxes = {batch.expert: [region.boxes for region in regions]} | {
+            other: list(map(rejected_regions, proposals, batch.labels_for(other))) for other in batch.rejected_elsewhere
+        }
+        shared = self._shared_by_expert(features, boxes)
+        own, learner = shared.pop(batch.expert), batch.expert
+        parts = head_losses(self.model.classifiers[learner](own), self.model.regressors[learner](own), regions)
+        for other, rejected in shared.items():
+            added = rejection_class_loss(self.model.classifiers[other](rejected), len(own))
+            parts["classes"] = parts["classes"] + added
+        return parts
 
-    def _sampled_regions(self, features: Tensor, batch: Batch) -> list[RegionTargets]:
-        generator = np.random.default_rng([self._seed, batch.number, _REGION_STREAM])
-        sampling = RegionSampling(self._recipe.sampling.regions, self._recipe.sampling.lesion_region_share)
+    def _proposals(self, features: torch.Tensor, batch: Batch) -> list[BoxArray]:
+        """Return the proposals of each image, (p, 4) in its pixels."""
         limits = self.model.train_limits
         if self._recipe.sampling.proposals is not None:
             limits = replace(limits, post_nms=self._recipe.sampling.proposals)
         proposals = self.model.proposals(features.detach(), batch.sizes, limits)
+        return [found.boxes.cpu().double().numpy() for found in proposals]
+
+    def _sampled_regions(self, proposals: Sequence[BoxArray], batch: Batch) -> list[RegionTargets]:
+        generator = np.random.default_rng([self._seed, batch.number, _REGION_STREAM])
+        sampling = RegionSampling(self._recipe.sampling.regions, self._recipe.sampling.lesion_region_share)
         return [
-            sample_regions(found.boxes.cpu().double().numpy(), labels, sampling, generator)
+            sample_regions(found, labels, sampling, generator)
             for found, labels in zip(proposals, batch.labels, strict=True)
         ]
+
+    def _shared_by_expert(
+        self, features: torch.Tensor, boxes: Mapping[int, Sequence[BoxArray]]
+    ) -> dict[int, torch.Tensor]:
+        """Return the head's features of the boxes of each expert, all of one image after another, made in one go."""
+        by_image = list(zip(*boxes.values(), strict=True))
+        every = [torch.from_numpy(np.concatenate(own)).to(features.device, torch.float32) for own in by_image]
+        # ROIAlign counts places in the numbers of its features: in 16 bits a box would move by up to a pixel.
+        shared = self.model.head_features(full_precision(features), every)
+        lengths = [len(part) for own in by_image for part in own]
+        parts = torch.split(shared, lengths)
+        return {expert: torch.cat(parts[number :: len(boxes)]) for number, expert in enumerate(boxes)}
 
 
 def _weights(published: Mapping[str, float], losses: LossRecipe) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """Which slices make up each batch: a pure function of seed and number, so that a resumed run goes on as it would.
 
 An epoch draws one random positive slice for every 3D lesion, and half as many slices without a lesion (LENS VI-B, VI-D;
-spec 8). Rejected places come first among the latter. A batch holds slices of one data set only.
+spec 8). Slices of rejected places have a share of their own: they come on top and never instead of lesion-free ones. A
+batch holds slices of one data set only.
 """
 
 from collections.abc import Sequence
@@ -115,13 +116,12 @@ class BatchPlan:
     def _draw(self, pool: _Pool, generator: np.random.Generator) -> list[SliceChoice]:
         """Draw the slices of one data set for one epoch; their number is the same in every epoch."""
         lesions = [_choose(case, places, SampleKind.LESION, generator) for case, places in pool.lesions]
-        rejected = [_choose(case, places, SampleKind.REJECTED, generator) for case, places in pool.rejected]
-        wanted = max(round(self._recipe.negatives_per_positive * len(lesions)), min(1, len(rejected)))
-        negatives = [rejected[place] for place in generator.permutation(len(rejected))[:wanted]]
-        count = min(wanted - len(negatives), len(pool.free))
-        rows = generator.permutation(len(pool.free))[:count]
-        negatives += [SliceChoice(int(pool.free[row, 0]), int(pool.free[row, 1]), SampleKind.FREE) for row in rows]
-        return lesions + negatives
+        rows = generator.permutation(len(pool.free))[: round(self._recipe.negatives_per_positive * len(lesions))]
+        free = [SliceChoice(int(pool.free[row, 0]), int(pool.free[row, 1]), SampleKind.FREE) for row in rows]
+        count = max(round(self._recipe.rejected_per_positive * len(lesions)), 1)
+        places_of = [pool.rejected[number] for number in generator.permutation(len(pool.rejected))[:count]]
+        rejected = [_choose(case, places, SampleKind.REJECTED, generator) for case, places in places_of]
+        return lesions + free + rejected
 
 
 def _pool(training_set: TrainingSet, dataset: str) -> _Pool:

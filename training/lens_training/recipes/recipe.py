@@ -16,6 +16,9 @@ from lens_training.datasets.reading import DatasetName, ReadingOptions
 from lens_training.recipes.false_positive_reduction import FprRecipe
 from lens_training.running.schedule import ScheduleRecipe, TrainingPrecision
 
+MOST_SHIFT_VOXELS = 16
+"""Twice the published shift; so much is kept of a scan around its body."""
+
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -88,7 +91,10 @@ class SamplingRecipe(BaseModel):
     batch_size: int = Field(default=4, ge=1)
     """Samples per step, all of one data set."""
     negatives_per_positive: float = Field(default=0.5, ge=0)
-    """Slices without a lesion for each slice with one; LENS: 1 to 2."""
+    """Lesion-free slices for each slice with a lesion; LENS: 1 to 2."""
+    rejected_per_positive: float = Field(default=0.5, gt=0)
+    """Slices of rejected places for each slice with a lesion, at most, and at least one where there is any; they add to
+    the lesion-free ones."""
     regions: int = Field(default=64, ge=1)
     """Regions per image in the head."""
     proposals: int | None = Field(default=None, ge=1)
@@ -106,14 +112,16 @@ class AugmentationRecipe(BaseModel):
     model_config = _FROZEN
 
     scale: tuple[float, float] = (0.8, 1.2)
-    shift: int = Field(default=8, ge=0)
-    """Network pixels by which the window may leave the image, or its upper left corner may move."""
+    shift: int = Field(default=8, ge=0, le=MOST_SHIFT_VOXELS)
+    """Voxels by which the upper and the left edge of a whole slice's crop move; of a window, network pixels by which it
+    may leave the image."""
     crop_side: int | None = Field(default=None, ge=32)
     """Side of a square window of network pixels around the sampled lesion; None shows the whole slice."""
     free_window_share: float = Field(default=0.0, ge=0, le=1)
     """Share of the windows on lesion slices that may lie anywhere: with `crop_side` the only way to see the rest."""
     varies_depth: bool = True
-    """Centre the sample up to half a slice beside the labelled one, so that interpolated slices are learnt as well."""
+    """Centre the sample beside the labelled slice as often and as far as inference's grid slices lie beside slices of
+    the series, so that interpolated ones are learnt as well; at most half a grid step."""
 
     @model_validator(mode="after")
     def _scale_rises(self) -> "AugmentationRecipe":

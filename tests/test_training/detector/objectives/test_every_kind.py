@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,6 +58,28 @@ def test_what_a_network_says_in_a_place_without_a_label_does_change_the_loss(kin
 
 
 @every_kind
+@pytest.mark.parametrize("size", [(40, 64), (64, 50), (34, 45)])
+@pytest.mark.parametrize("labels", [SliceLabels(), SliceLabels(lesions=boxes((8, 8, 30, 32)))], ids=["none", "lesion"])
+def test_what_a_network_says_in_the_padding_beside_an_image_changes_nothing(
+    kind: ProposalKind, size: tuple[int, int], labels: SliceLabels
+):
+    scene = replace(SCENES[kind], size=size)
+    beside = torch.from_numpy((GRID.y > size[0]) | (GRID.x > size[1]))
+    changed = scene.with_outputs(*(torch.where(beside, output + 3, output) for output in scene.outputs))
+    for seed in range(10):
+        assert scene.losses(labels, seed) == changed.losses(labels, seed)
+        gradients = scene.gradients(labels, seed)
+        assert all((gradient[:, beside] == 0).all() for gradient in gradients)
+        assert (gradients[0][:, ~beside] != 0).any()
+
+
+@pytest.mark.parametrize("kind", [ProposalKind.AFP, ProposalKind.FCOS, ProposalKind.CENTERNET])
+def test_a_lesion_has_a_positive_although_the_point_of_its_cell_lies_beside_the_image(kind: ProposalKind):
+    scene = replace(SCENES[kind], size=(33, 37))  # the last cells' points lie at 34 and 38
+    assert _has_positive(scene, SliceLabels(lesions=boxes((36, 32, 37, 33))))
+
+
+@every_kind
 @pytest.mark.parametrize("mined_too", [False, True])
 def test_a_rejected_candidate_is_a_negative(kind: ProposalKind, mined_too: bool):
     labels = SliceLabels(rejected=PLACE, uncertain=PLACE if mined_too else boxes())
@@ -64,6 +87,66 @@ def test_a_rejected_candidate_is_a_negative(kind: ProposalKind, mined_too: bool)
         gradient = SCENES[kind].gradients(labels, seed)[0][:, torch.from_numpy(GRID.inside(PLACE[0], 0.5))]
         assert (gradient > 0).any()
         assert not (gradient < 0).any()
+
+
+@every_kind
+def test_a_rejected_place_alone_lowers_scores_there_and_teaches_nothing_else(kind: ProposalKind):
+    labels = SliceLabels(lesions=FAR_LESION, uncertain=PLACE, rejected=PLACE)
+    inside = torch.from_numpy(GRID.inside(PLACE[0], 1.0))
+    for seed in range(5):
+        scores, *others = SCENES[kind].rejection_gradients(labels, seed)
+        assert (scores[:, inside] >= 0).all()
+        assert (scores[:, inside] > 0).any()
+        assert (scores[:, ~inside] == 0).all()
+        assert all((gradient == 0).all() for gradient in others)
+
+
+@pytest.mark.parametrize("kind", [ProposalKind.AFP, ProposalKind.FCOS, ProposalKind.CENTERNET])
+def test_a_rejected_place_weighs_the_same_for_an_expert_of_another_data_set(kind: ProposalKind):
+    labels = SliceLabels(lesions=boxes((30, 30, 60, 62)), rejected=PLACE)  # a lesion that overlaps the place
+    own, other = SCENES[kind].gradients(labels)[0], SCENES[kind].rejection_gradients(labels)[0]
+    learnt = other != 0
+    assert learnt.any()
+    torch.testing.assert_close(other[learnt], own[learnt])
+
+
+@every_kind
+@pytest.mark.parametrize("place", [(21.0, 30.0, 23.5, 33.0), (0.5, 0.5, 3.0, 3.0)])
+def test_a_rejected_place_smaller_than_a_cell_is_learnt_as_well(kind: ProposalKind, place: tuple[float, ...]):
+    gradient = SCENES[kind].rejection_gradients(SliceLabels(rejected=boxes(place)))[0]
+    assert (gradient > 0).any()
+
+
+@every_kind
+@pytest.mark.parametrize("role", ["lesions", "unsure"])
+def test_a_lesion_or_an_unsure_place_lies_over_a_rejected_one(kind: ProposalKind, role: str):
+    """But for the outskirts of the lesion, which are background of an AFP or CenterNet anyway."""
+    labels = SliceLabels(rejected=PLACE, **{role: PLACE})
+    middle = torch.from_numpy(GRID.around_centre(PLACE[0], 0.1 if kind is ProposalKind.CENTERNET else 0.5))
+    gradient = SCENES[kind].rejection_gradients(labels)[0]
+    assert (gradient[:, middle] == 0).all()
+    if role == "unsure":
+        assert (gradient == 0).all()
+
+
+@every_kind
+def test_an_image_without_a_rejected_place_costs_other_experts_nothing(kind: ProposalKind):
+    scene = SCENES[kind]
+    assert all(loss == 0 for loss in scene.rejection_losses(SliceLabels(lesions=FAR_LESION)).values())
+    assert set(scene.rejection_losses(SliceLabels())) <= set(scene.objective.WEIGHTS)
+
+
+@every_kind
+def test_only_some_images_of_a_batch_need_maps_and_all_of_it_weighs_a_rejected_place(kind: ProposalKind):
+    objective: ProposalObjective = proposal_objective(network_of(kind))
+    outputs, rejected = SCENES[kind].outputs, SliceLabels(rejected=PLACE)
+    labels, sizes = [SliceLabels(lesions=FAR_LESION), rejected], [(SIDE, SIDE)] * 2
+    both = objective.rejection_losses([torch.cat([map_, map_]) for map_ in outputs], [0, 1], labels, sizes, random())
+    one = objective.rejection_losses(outputs, [1], labels, sizes, random())
+    assert one == both
+    alone = objective.rejection_losses(outputs, [0], [rejected], sizes[:1], random())
+    (diluted,), (undiluted,) = one.values(), alone.values()
+    assert 0 < diluted <= undiluted
 
 
 @every_kind

@@ -4,7 +4,14 @@ import torch
 from support.objective_cases import Row, boxes, random
 
 from lens_training.datasets.labels import SliceLabels
-from lens_training.detector.objectives.head import RegionSampling, box_loss, class_loss, sample_regions
+from lens_training.detector.objectives.head import (
+    RegionSampling,
+    box_loss,
+    class_loss,
+    rejected_regions,
+    rejection_class_loss,
+    sample_regions,
+)
 
 SAMPLING = RegionSampling(count=16, lesion_share=0.25)
 PLACE = boxes((10, 10, 30, 30))
@@ -41,6 +48,29 @@ def test_a_rejected_place_is_always_sampled_as_background_even_in_an_uncertain_o
 def test_a_rejected_place_is_not_sampled_where_a_lesion_or_an_unsure_place_is(role: str):
     labels = SliceLabels(rejected=boxes((11, 11, 30, 30)), **{role: PLACE})
     assert not (sample_regions(boxes(), labels, SAMPLING, random()).boxes == labels.rejected[0]).all(axis=1).any()
+
+
+def test_the_regions_of_a_rejected_place_are_itself_and_the_proposals_on_it():
+    on_it, beside = (12, 12, 32, 30), (25, 25, 45, 45)
+    found = rejected_regions(boxes(on_it, beside), SliceLabels(rejected=PLACE, uncertain=PLACE))
+    np.testing.assert_array_equal(found, boxes(on_it, tuple(PLACE[0])))
+    assert rejected_regions(boxes(on_it, beside), SliceLabels(lesions=PLACE)).shape == (0, 4)
+
+
+@pytest.mark.parametrize("role", ["lesions", "unsure"])
+def test_no_region_of_a_rejected_place_is_certain_where_a_lesion_or_an_unsure_place_is(role: str):
+    labels = SliceLabels(rejected=boxes((11, 11, 30, 30)), **{role: PLACE})
+    assert rejected_regions(boxes((10, 10, 30, 30)), labels).shape == (0, 4)
+
+
+def test_a_rejected_region_weighs_what_one_of_the_other_regions_of_the_batch_does():
+    logits = torch.tensor([[0.3, 1.2], [2.0, -1.0]], requires_grad=True)
+    (added,) = torch.autograd.grad(rejection_class_loss(logits, 5), logits)
+    five = torch.cat([logits, torch.zeros(3, 2)])
+    (whole,) = torch.autograd.grad(class_loss(five, torch.zeros(5, dtype=torch.bool)), logits)
+    torch.testing.assert_close(added, whole)
+    assert (added[:, 1] > 0).all()  # a step lowers the lesion's logit
+    assert rejection_class_loss(logits[:0], 5) == 0
 
 
 def test_at_most_the_stated_share_of_regions_are_lesions():

@@ -17,7 +17,13 @@ from lens_training.detector.objectives.base import (
     focal_terms,
     full_precision,
 )
-from lens_training.detector.objectives.cells import CellGrid, largest_first, roles_without_lesions
+from lens_training.detector.objectives.cells import (
+    CellGrid,
+    grids_of,
+    largest_first,
+    rejected_cells,
+    roles_without_lesions,
+)
 
 CENTRE_SHARE = 0.2
 """Share of a lesion's sides that is its centre (B_ctn)."""
@@ -55,12 +61,29 @@ class AfpObjective(ProposalObjective):
         generator: np.random.Generator,
     ) -> dict[str, Tensor]:
         """Return `centre` and `size`."""
-        del sizes, generator
+        del generator
         logits, distances = map(full_precision, outputs)
-        targets = [centre_targets(slice_labels, CellGrid(*logits.shape[2:])) for slice_labels in labels]
+        targets = [centre_targets(own, grid) for own, grid in zip(labels, grids_of(logits, sizes), strict=True)]
         roles = torch.stack([target.roles for target in targets]).to(logits.device)
         wanted = torch.stack([target.distances for target in targets]).to(logits.device)
         return {"centre": centre_loss(logits[:, 0], roles), "size": size_loss(distances, wanted, roles)}
+
+    def rejection_losses(
+        self,
+        outputs: Sequence[Tensor],
+        images: Sequence[int],
+        labels: Sequence[SliceLabels],
+        sizes: Sequence[tuple[int, int]],
+        generator: np.random.Generator,
+    ) -> dict[str, Tensor]:
+        """Return `centre` of rejected places alone."""
+        del generator
+        logits = full_precision(outputs[0])[:, 0]
+        grids = grids_of(logits, sizes)
+        roles = torch.stack([centre_targets(own, grid).roles for own, grid in zip(labels, grids, strict=True)])
+        certain = rejected_cells(roles, labels, grids)[list(images)].to(logits.device)
+        _, miss = focal_terms(logits)
+        return {"centre": 0.5 * (miss * certain).sum() / (roles == POSITIVE).sum().clamp(min=1)}
 
 
 def centre_targets(labels: SliceLabels, grid: CellGrid) -> CentreTargets:

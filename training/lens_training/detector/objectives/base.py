@@ -3,7 +3,7 @@
 All follow one precedence (DESIGN section 4): lesion over unsure over rejected over uncertain over background. An unsure
 place teaches nothing at all; an uncertain one is ignored wherever it would be no negative if it were a lesion, which is
 its central half for an AFP (spec 4.1) and [OURS] what each module says for the other kinds; a rejected place is a
-certain negative.
+certain negative. Beside the image, in the padding of a batch, nothing is learnt.
 """
 
 from abc import ABC, abstractmethod
@@ -51,6 +51,39 @@ class ProposalObjective(ABC):
             (height, width) of each image without padding.
         generator
             Decides what is sampled, where not everything is learnt from.
+        """
+
+    @abstractmethod
+    def rejection_losses(
+        self,
+        outputs: Sequence[Tensor],
+        images: Sequence[int],
+        labels: Sequence[SliceLabels],
+        sizes: Sequence[tuple[int, int]],
+        generator: np.random.Generator,
+    ) -> dict[str, Tensor]:
+        """Return what an expert learns from a batch of another data set: that there is nothing at rejected places.
+
+        Each place weighs what it would weigh for the expert that learns from the whole batch. Nothing is learnt
+        elsewhere, nor where a lesion or an unsure place lies on a rejected one.
+
+        Parameters
+        ----------
+        outputs
+            Raw maps (n, ..., h, w) of the network for some images of the batch.
+        images
+            Which ones, (n,).
+        labels
+            Of every image of the batch, `rejected` being that of the expert.
+        sizes
+            As in `losses`.
+        generator
+            As in `losses`.
+
+        Returns
+        -------
+        dict
+            By the name of the part to which it adds.
         """
 
 

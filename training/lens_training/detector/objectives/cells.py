@@ -3,10 +3,13 @@
 Cell (u, v) stands for the image point `(STRIDE * u + STRIDE / 2, STRIDE * v + STRIDE / 2)`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lens_engine.boxes import sizes
 from lens_engine.detector.network.backbone import STRIDE
@@ -19,10 +22,17 @@ CellMask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class CellGrid:
-    """The cells of one feature map."""
+    """The cells of one feature map.
+
+    Attributes
+    ----------
+    image_size
+        (height, width) of the image in pixels, whose padding has cells as well; None where there is no padding.
+    """
 
     height: int
     width: int
+    image_size: tuple[int, int] | None = None
 
     @property
     def y(self) -> NDArray[np.float64]:
@@ -33,6 +43,14 @@ class CellGrid:
     def x(self) -> NDArray[np.float64]:
         """Image columns of the cells' points, (1, w)."""
         return ((np.arange(self.width, dtype=np.float64) + 0.5) * STRIDE)[None, :]
+
+    @property
+    def beside_image(self) -> CellMask:
+        """Which cells' points lie in the padding."""
+        if self.image_size is None:
+            return np.zeros((self.height, self.width), dtype=bool)
+        beside: NDArray[np.bool_] = (self.y >= self.image_size[0]) | (self.x >= self.image_size[1])
+        return beside
 
     def inside(self, box: NDArray[np.float64], share: float) -> CellMask:
         """Return which cells' points lie in the central `share` of a box's sides."""
@@ -61,8 +79,16 @@ class CellGrid:
         return np.stack(sides) / STRIDE
 
 
+def grids_of(maps: Tensor, sizes: Sequence[tuple[int, int]]) -> list[CellGrid]:
+    """Return the cells of maps (b, ..., h, w) of images that have these sizes without padding."""
+    height, width = maps.shape[-2:]
+    return [CellGrid(height, width, size) for size in sizes]
+
+
 def roles_without_lesions(labels: SliceLabels, grid: CellGrid, uncertain_share: float) -> NDArray[np.int8]:
     """Return what the cells are told by everything but lesions: `NEGATIVE` or `IGNORED`, (h, w).
+
+    Cells beside the image are ignored: nobody said that there is nothing.
 
     Parameters
     ----------
@@ -73,10 +99,20 @@ def roles_without_lesions(labels: SliceLabels, grid: CellGrid, uncertain_share: 
     for box in labels.uncertain:
         roles[grid.around_centre(box, uncertain_share)] = IGNORED
     for box in labels.rejected:
-        roles[grid.inside(box, 1.0)] = NEGATIVE
+        roles[grid.around_centre(box, 1.0)] = NEGATIVE
     for box in labels.unsure:
         roles[grid.around_centre(box, 1.0)] = IGNORED
+    roles[grid.beside_image] = IGNORED
     return roles
+
+
+def rejected_cells(roles: Tensor, labels: Sequence[SliceLabels], grids: Sequence[CellGrid]) -> Tensor:
+    """Return which negative cells lie in a rejected place, bool (b, h, w) as their roles."""
+    masks = np.zeros(roles.shape, dtype=bool)
+    for mask, own, grid in zip(masks, labels, grids, strict=True):
+        for box in own.rejected:
+            mask |= grid.around_centre(box, 1.0)
+    return (roles == NEGATIVE) & torch.from_numpy(masks)
 
 
 def largest_first(boxes: BoxArray) -> BoxArray:

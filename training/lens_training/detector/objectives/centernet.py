@@ -16,7 +16,13 @@ from torch import Tensor
 from lens_engine.detector.network.backbone import STRIDE
 from lens_training.datasets.labels import SliceLabels
 from lens_training.detector.objectives.base import NEGATIVE, POSITIVE, ProposalObjective, focal_terms, full_precision
-from lens_training.detector.objectives.cells import CellGrid, largest_first, roles_without_lesions
+from lens_training.detector.objectives.cells import (
+    CellGrid,
+    grids_of,
+    largest_first,
+    rejected_cells,
+    roles_without_lesions,
+)
 
 IGNORED_SHARE = 0.5
 """Share of an uncertain place's sides in which nothing is learnt."""
@@ -60,9 +66,9 @@ class CenterNetObjective(ProposalObjective):
         generator: np.random.Generator,
     ) -> dict[str, Tensor]:
         """Return `heat`, `size` and `offset`."""
-        del sizes, generator
+        del generator
         logits, extents, offsets = map(full_precision, outputs)
-        targets = [heat_targets(slice_labels, CellGrid(*logits.shape[2:])) for slice_labels in labels]
+        targets = [heat_targets(own, grid) for own, grid in zip(labels, grids_of(logits, sizes), strict=True)]
 
         def stacked(name: str) -> Tensor:
             return torch.stack([getattr(target, name) for target in targets]).to(logits.device)
@@ -73,6 +79,25 @@ class CenterNetObjective(ProposalObjective):
             "size": centre_error(extents, stacked("sizes"), roles),
             "offset": centre_error(offsets, stacked("offsets"), roles),
         }
+
+    def rejection_losses(
+        self,
+        outputs: Sequence[Tensor],
+        images: Sequence[int],
+        labels: Sequence[SliceLabels],
+        sizes: Sequence[tuple[int, int]],
+        generator: np.random.Generator,
+    ) -> dict[str, Tensor]:
+        """Return `heat` of rejected places alone."""
+        del generator
+        logits = full_precision(outputs[0])[:, 0]
+        grids = grids_of(logits, sizes)
+        targets = [heat_targets(own, grid) for own, grid in zip(labels, grids, strict=True)]
+        roles, heat = (torch.stack([getattr(target, name) for target in targets]) for name in ("roles", "heat"))
+        weights = rejected_cells(roles, labels, grids) * (1 - heat).pow(_PENALTY_EXPONENT)
+        _, miss = focal_terms(logits)
+        total = (miss * weights[list(images)].to(logits.device)).sum()
+        return {"heat": total / (roles == POSITIVE).sum().clamp(min=1)}
 
 
 def heat_targets(labels: SliceLabels, grid: CellGrid) -> HeatTargets:

@@ -15,7 +15,13 @@ from torch.nn import functional
 
 from lens_training.datasets.labels import SliceLabels
 from lens_training.detector.objectives.base import NEGATIVE, POSITIVE, ProposalObjective, focal_terms, full_precision
-from lens_training.detector.objectives.cells import CellGrid, largest_first, roles_without_lesions
+from lens_training.detector.objectives.cells import (
+    CellGrid,
+    grids_of,
+    largest_first,
+    rejected_cells,
+    roles_without_lesions,
+)
 
 POSITIVE_WEIGHT = 0.25
 """Alpha of the focal loss; negatives have the rest."""
@@ -53,9 +59,9 @@ class FcosObjective(ProposalObjective):
         generator: np.random.Generator,
     ) -> dict[str, Tensor]:
         """Return `cells`, `sides` and `centerness`."""
-        del sizes, generator
+        del generator
         logits, centerness, distances = map(full_precision, outputs)
-        targets = [side_targets(slice_labels, CellGrid(*logits.shape[2:])) for slice_labels in labels]
+        targets = [side_targets(own, grid) for own, grid in zip(labels, grids_of(logits, sizes), strict=True)]
         roles = torch.stack([target.roles for target in targets]).to(logits.device)
         positive = roles == POSITIVE
         wanted = torch.stack([target.distances for target in targets]).to(distances).movedim(1, -1)[positive]
@@ -66,6 +72,23 @@ class FcosObjective(ProposalObjective):
             "sides": (giou_loss(found, wanted) * weight).sum() / weight.sum().clamp(min=_SMALLEST),
             "centerness": centerness_loss(centerness[:, 0][positive], weight),
         }
+
+    def rejection_losses(
+        self,
+        outputs: Sequence[Tensor],
+        images: Sequence[int],
+        labels: Sequence[SliceLabels],
+        sizes: Sequence[tuple[int, int]],
+        generator: np.random.Generator,
+    ) -> dict[str, Tensor]:
+        """Return `cells` of rejected places alone."""
+        del generator
+        logits = full_precision(outputs[0])[:, 0]
+        grids = grids_of(logits, sizes)
+        roles = torch.stack([side_targets(own, grid).roles for own, grid in zip(labels, grids, strict=True)])
+        certain = rejected_cells(roles, labels, grids)[list(images)].to(logits.device)
+        _, miss = focal_terms(logits)
+        return {"cells": (1 - POSITIVE_WEIGHT) * (miss * certain).sum() / (roles == POSITIVE).sum().clamp(min=1)}
 
 
 def side_targets(labels: SliceLabels, grid: CellGrid) -> SideTargets:

@@ -89,6 +89,25 @@ def sample_regions(
     return RegionTargets(boxes[chosen], np.arange(len(chosen)) < len(positive), lesions)
 
 
+def rejected_regions(proposals: BoxArray, labels: SliceLabels) -> BoxArray:
+    """Return the regions of one image (r, 4) that a rejected place makes certain background.
+
+    The rejected places themselves and the proposals that overlap them, but for those that overlap a lesion or fall into
+    an unsure place.
+
+    Parameters
+    ----------
+    proposals
+        (p, 4), image pixels.
+    labels
+        In image pixels; `rejected` being that of the expert that learns from the regions.
+    """
+    there = proposals[best_match(proposals, labels.rejected)[1] >= REGION_OVERLAP]
+    boxes = np.concatenate([there, labels.rejected])
+    is_lesion = best_match(boxes, labels.lesions)[1] >= REGION_OVERLAP
+    return boxes[~is_lesion & ~_falls_into(boxes, labels.unsure, 1.0)]
+
+
 def head_losses(logits: Tensor, deltas: Tensor, regions: Sequence[RegionTargets]) -> dict[str, Tensor]:
     """Return `classes` and `boxes`, unweighted.
 
@@ -113,6 +132,18 @@ def class_loss(logits: Tensor, is_lesion: Tensor) -> Tensor:
     if not len(logits):
         return logits.sum()
     return functional.cross_entropy(logits, is_lesion.long())
+
+
+def rejection_class_loss(logits: Tensor, count: int) -> Tensor:
+    """Return the cross-entropy of regions (r, 2) that are background, summed and divided by another number of regions.
+
+    Parameters
+    ----------
+    count
+        Regions of the batch from which another expert learns, so that each of these weighs what one of those does.
+    """
+    background = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    return functional.cross_entropy(full_precision(logits), background, reduction="sum") / max(count, 1)
 
 
 def box_loss(deltas: Tensor, targets: Tensor, is_lesion: Tensor) -> Tensor:

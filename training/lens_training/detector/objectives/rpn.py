@@ -97,19 +97,38 @@ class RpnObjective(ProposalObjective):
     ) -> dict[str, Tensor]:
         """Return `objectness` and `anchor_boxes`."""
         logits, deltas = map(full_precision, outputs)
-        anchors = self._anchors(*logits.shape[2:]).T.contiguous().double().cpu().numpy().T  # columns are contiguous
+        anchors = self._all_anchors(logits)
         sample = sample_anchors(anchors, labels, sizes, generator)
-        count, _, width = logits.shape[1:]
-        cell, of_cell = np.divmod(sample.anchor, count)
-        image, number, row, column = (
-            torch.from_numpy(index).to(logits.device) for index in (sample.image, of_cell, cell // width, cell % width)
-        )
+        image, number, row, column = _places(logits, sample.image, sample.anchor)
         is_lesion = torch.from_numpy(sample.is_lesion).to(logits.device)
         wanted = encode_boxes(*(torch.from_numpy(boxes) for boxes in (sample.lesions, anchors[sample.anchor])))
         return {
             "objectness": objectness_loss(logits[image, number, row, column], is_lesion),
             "anchor_boxes": anchor_box_loss(deltas[image, number, :, row, column], wanted.to(deltas), is_lesion),
         }
+
+    def rejection_losses(
+        self,
+        outputs: Sequence[Tensor],
+        images: Sequence[int],
+        labels: Sequence[SliceLabels],
+        sizes: Sequence[tuple[int, int]],
+        generator: np.random.Generator,
+    ) -> dict[str, Tensor]:
+        """Return `objectness` of anchors of rejected places alone."""
+        logits = full_precision(outputs[0])
+        anchors = self._all_anchors(logits)
+        most = int(ANCHORS_PER_IMAGE * REJECTED_SHARE)
+        targets = [anchor_targets(anchors, labels[image], sizes[image]) for image in images]
+        chosen = [_some(np.flatnonzero(own.is_rejected), most, generator) for own in targets]
+        image = np.repeat(np.arange(len(images)), [len(own) for own in chosen])
+        values = logits[_places(logits, image, np.concatenate(chosen))]
+        return {"objectness": functional.softplus(values).sum() / (ANCHORS_PER_IMAGE * len(labels))}
+
+    def _all_anchors(self, logits: Tensor) -> BoxArray:
+        """Return the anchors of a map (b, anchors of a cell, h, w) as (n, 4), whose columns are contiguous."""
+        columns: BoxArray = self._anchors(*logits.shape[2:]).T.contiguous().double().cpu().numpy()
+        return columns.T
 
 
 def anchor_targets(anchors: BoxArray, labels: SliceLabels, size: tuple[int, int]) -> AnchorTargets:
@@ -188,6 +207,16 @@ def anchor_box_loss(deltas: Tensor, targets: Tensor, is_lesion: Tensor) -> Tenso
     """
     error = functional.smooth_l1_loss(deltas, targets, reduction="none", beta=SMOOTH_L1_BETA).sum(dim=1) * is_lesion
     return error.sum() / max(len(deltas), 1)
+
+
+def _places(logits: Tensor, image: NDArray[np.intp], anchor: NDArray[np.intp]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return where anchors of images are in maps (b, anchors of a cell, h, w), as an index of each dimension."""
+    count, _, width = logits.shape[1:]
+    cell, of_cell = np.divmod(anchor, count)
+    image_index, number, row, column = (
+        torch.from_numpy(index).to(logits.device) for index in (image, of_cell, cell // width, cell % width)
+    )
+    return image_index, number, row, column
 
 
 def _overlap_any(anchors: BoxArray, labels: SliceLabels) -> NDArray[np.bool_]:
