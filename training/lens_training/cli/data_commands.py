@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from lens_engine.errors import LensError
-from lens_training.datasets.check import check_dataset, render, write_odd
-from lens_training.datasets.reading import DatasetName, ReadingOptions
+from lens_training.datasets.published.check import check_dataset, render, write_odd
+from lens_training.datasets.published.reading import DatasetName, ReadingOptions
 from lens_training.running.progress import ProgressLog, Stage
 
 data_app = typer.Typer(no_args_is_help=True, help="Look at data sets as downloaded.")

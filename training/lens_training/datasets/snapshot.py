@@ -8,7 +8,7 @@ from lens_engine.findings import Split
 from lens_engine.io.series import SeriesFormat, SeriesSource
 from lens_engine.snapshot import LabelSet, Snapshot, SnapshotSeries
 from lens_training.datasets.case import Case, TrainingSet
-from lens_training.datasets.listing import load_scan
+from lens_training.datasets.published.listing import load_scan
 
 
 def training_set(snapshot: Snapshot, roots: Mapping[str, Path]) -> TrainingSet:

@@ -12,7 +12,7 @@ from lens_engine.detector.config import DetectorConfig, ProposalKind, narrow_len
 from lens_engine.errors import ConfigError
 from lens_engine.findings import Scope
 from lens_training.datasets.phantoms import PhantomRecipe
-from lens_training.datasets.reading import DatasetName, ReadingOptions
+from lens_training.datasets.published.reading import DatasetName, ReadingOptions
 from lens_training.recipes.false_positive_reduction import FprRecipe
 from lens_training.running.schedule import ScheduleRecipe, TrainingPrecision
 

@@ -1,7 +1,7 @@
 """What a recipe learns from and is measured on: phantom patients, or the published data sets in one folder.
 
 The folder holds one sub-folder (or link) for each data set, under the names of `DatasetName`, each in its published
-layout (`datasets.catalogue.LAYOUTS`).
+layout (`datasets.published.catalogue.LAYOUTS`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,13 +13,13 @@ from lens_engine.errors import ConfigError
 from lens_engine.findings import Scope, Split
 from lens_engine.phantom.patient import DATASETS as PHANTOM_DATASETS
 from lens_engine.phantom.patient import GENERATOR_VERSION
-from lens_training.datasets import luna16
 from lens_training.datasets.case import Case, TrainingSet
-from lens_training.datasets.catalogue import LAYOUTS, manual_test_cases, read_dataset
-from lens_training.datasets.luna16 import Mark
-from lens_training.datasets.manual_test import find_manual_file
 from lens_training.datasets.phantoms import training_cases, validation_cases
-from lens_training.datasets.reading import DatasetName, Reading
+from lens_training.datasets.published import luna16
+from lens_training.datasets.published.catalogue import LAYOUTS, manual_test_cases, read_dataset
+from lens_training.datasets.published.luna16 import Mark
+from lens_training.datasets.published.manual_test import find_manual_file
+from lens_training.datasets.published.reading import DatasetName, Reading
 from lens_training.errors import DatasetError
 from lens_training.recipes.recipe import Recipe
 from lens_training.running.fingerprint import fingerprint

@@ -23,7 +23,7 @@ from lens_engine.evaluation.single_slices import match_single_slices
 from lens_engine.evaluation.sweeps import at_rates
 from lens_engine.findings import FUSED, Finding
 from lens_engine.io.atomic_files import write_text_atomically
-from lens_training.datasets.luna16 import Mark
+from lens_training.datasets.published.luna16 import Mark
 from lens_training.recipes.recipe import EvaluatedOutput, PublishedRow, Recipe
 from lens_training.reproduction.data import MeasuredGroup, RecipeData
 from lens_training.reproduction.measuring import FPR_ALONE, WITH_FPR, Measurer, key_sections, truth_of

@@ -18,8 +18,8 @@ from lens_engine.io.series import SeriesFormat, SeriesSource
 from lens_engine.io.tables import ColumnReader, read_text_table
 from lens_engine.snapshot import Lesion
 from lens_training.datasets.case import Case, LesionFacts
-from lens_training.datasets.listing import load_scan
-from lens_training.datasets.reading import (
+from lens_training.datasets.published.listing import load_scan
+from lens_training.datasets.published.reading import (
     DEFAULT_OPTIONS,
     DatasetName,
     Ledger,
@@ -30,7 +30,7 @@ from lens_training.datasets.reading import (
     line_of,
     refuse_empty,
 )
-from lens_training.datasets.spheres import sphere_lesion
+from lens_training.datasets.published.spheres import sphere_lesion
 from lens_training.errors import DatasetError
 
 LAYOUT = "folders subset0 to subset9 with <seriesuid>.mhd and .raw files, and annotations.csv beside them"

@@ -17,8 +17,8 @@ from lens_engine.io.series import SeriesFormat, SeriesSource, read_volume
 from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole, SnapshotSource
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case, LesionFacts
-from lens_training.datasets.mask_lesions import MaskLesion
-from lens_training.datasets.reading import DatasetName, Oddity, ReadingOptions
+from lens_training.datasets.published.mask_lesions import MaskLesion
+from lens_training.datasets.published.reading import DatasetName, Oddity, ReadingOptions
 from lens_training.errors import DatasetError
 
 CACHE_VERSION = 1

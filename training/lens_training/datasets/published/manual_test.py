@@ -15,8 +15,8 @@ from lens_engine.io.annotations.imported import TestSetPart
 from lens_engine.io.annotations.manual_test_set import ManualSubVolume, boxes_from_rows, read_pickle, sub_volume_name
 from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
 from lens_training.datasets.case import Case, LesionFacts
-from lens_training.datasets.deeplesion import geometry_of, spacing_of
-from lens_training.datasets.reading import (
+from lens_training.datasets.published.deeplesion import geometry_of, spacing_of
+from lens_training.datasets.published.reading import (
     DatasetName,
     Ledger,
     Oddity,
@@ -25,7 +25,7 @@ from lens_training.datasets.reading import (
     line_of,
     refuse_empty,
 )
-from lens_training.datasets.sub_volumes import SubVolume, images_folder
+from lens_training.datasets.published.sub_volumes import SubVolume, images_folder
 
 MANUAL_FILE = "DeepLesion_manual_1K_test_release.pkl"
 LAYOUT = f"{MANUAL_FILE} in the folder of DeepLesion (DL_info.csv and Images_png), or one folder below"

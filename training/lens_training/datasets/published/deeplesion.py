@@ -19,7 +19,7 @@ from lens_engine.io.annotations.deeplesion_csv import FILE_NAME, LESION_TYPES, D
 from lens_engine.io.deeplesion_png import png_size, slice_geometry
 from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
 from lens_training.datasets.case import Case, LesionFacts
-from lens_training.datasets.reading import (
+from lens_training.datasets.published.reading import (
     DEFAULT_OPTIONS,
     DatasetName,
     Ledger,
@@ -30,7 +30,13 @@ from lens_training.datasets.reading import (
     line_of,
     refuse_empty,
 )
-from lens_training.datasets.sub_volumes import SubVolume, images_folder, runs_of, series_folders, slice_numbers
+from lens_training.datasets.published.sub_volumes import (
+    SubVolume,
+    images_folder,
+    runs_of,
+    series_folders,
+    slice_numbers,
+)
 
 LAYOUT = "DL_info.csv and, beside it, Images_png with a folder such as 000001_01_01/109.png for each series"
 

@@ -17,9 +17,9 @@ from lens_engine.io.images.image_files import read_stored_values
 from lens_engine.io.series import FoundSeries, scan
 from lens_engine.snapshot import SnapshotSource
 from lens_training.datasets.case import Case
-from lens_training.datasets.listing import ListedScan, ListingCache, case_of_scan
-from lens_training.datasets.mask_lesions import MaskShapeError, instance_lesions, stored_shape, whole_labels
-from lens_training.datasets.reading import (
+from lens_training.datasets.published.listing import ListedScan, ListingCache, case_of_scan
+from lens_training.datasets.published.mask_lesions import MaskShapeError, instance_lesions, stored_shape, whole_labels
+from lens_training.datasets.published.reading import (
     DEFAULT_OPTIONS,
     DatasetName,
     Ledger,

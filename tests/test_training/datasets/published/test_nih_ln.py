@@ -7,8 +7,8 @@ import pytest
 from support.published_data import BRIGHT, save_dicom, scene, write_nih_ln
 
 from lens_engine.findings import Scope
-from lens_training.datasets.catalogue import DatasetName, Effect, Oddity, Reading, ReadingOptions
-from lens_training.datasets.nih_ln import PUBLISHED, read
+from lens_training.datasets.published.catalogue import DatasetName, Effect, Oddity, Reading, ReadingOptions
+from lens_training.datasets.published.nih_ln import PUBLISHED, read
 from lens_training.errors import DatasetError
 
 

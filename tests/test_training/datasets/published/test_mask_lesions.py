@@ -5,7 +5,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from lens_engine.errors import AnnotationFileError
-from lens_training.datasets.mask_lesions import ISLAND_GAP_VOXELS, connected_lesions, instance_lesions, whole_labels
+from lens_training.datasets.published.mask_lesions import (
+    ISLAND_GAP_VOXELS,
+    connected_lesions,
+    instance_lesions,
+    whole_labels,
+)
 
 SHAPE = (6, 30, 40)
 

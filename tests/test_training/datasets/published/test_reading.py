@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from lens_engine.findings import Scope, Split
-from lens_training.datasets.reading import DatasetName, Effect, Ledger, Oddity, ReadingOptions
+from lens_training.datasets.published.reading import DatasetName, Effect, Ledger, Oddity, ReadingOptions
 
 NAMES = [f"scan-{number}" for number in range(2000)]
 

@@ -11,8 +11,8 @@ from lens_engine.detector.preprocess import prepare
 from lens_engine.errors import AnnotationFileError, SeriesError
 from lens_engine.findings import Scope, Split
 from lens_engine.io.annotations.deeplesion_csv import LESION_TYPES
-from lens_training.datasets.catalogue import DatasetName, Effect, Oddity, Reading
-from lens_training.datasets.deeplesion import NOISY, PUBLISHED, read
+from lens_training.datasets.published.catalogue import DatasetName, Effect, Oddity, Reading
+from lens_training.datasets.published.deeplesion import NOISY, PUBLISHED, read
 from lens_training.errors import DatasetError
 
 WIDTH, HEIGHT = SHAPE[2], SHAPE[1]

@@ -5,8 +5,8 @@ from support.published_data import BRIGHT, bright_mask, save_nifti, scene, write
 
 from lens_engine.errors import SeriesError
 from lens_engine.findings import Scope
-from lens_training.datasets.catalogue import DatasetName, Effect, Oddity, Reading, ReadingOptions
-from lens_training.datasets.lits import read
+from lens_training.datasets.published.catalogue import DatasetName, Effect, Oddity, Reading, ReadingOptions
+from lens_training.datasets.published.lits import read
 from lens_training.errors import DatasetError
 
 RAS = ((2, 1, 0), (True, True, True))

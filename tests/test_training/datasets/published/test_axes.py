@@ -27,7 +27,7 @@ from lens_engine.detector.input_config import InputConfig
 from lens_engine.detector.preprocess import Augmentation, prepare
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case
-from lens_training.datasets.catalogue import DatasetName, read_dataset
+from lens_training.datasets.published.catalogue import DatasetName, read_dataset
 
 Margin = Callable[[int], NDArray[np.float64]]
 """From the hull of the bright pixels of a slice to the box that the data set gives there."""
