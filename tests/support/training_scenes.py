@@ -22,7 +22,7 @@ from lens_engine.snapshot import (
 )
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case, TrainingSet
-from lens_training.datasets.planes import PlaneCache
+from lens_training.detector.planes import PlaneCache
 from lens_training.recipes.recipe import AugmentationRecipe, Recipe, SamplingRecipe
 from lens_training.running.schedule import ScheduleRecipe
 

@@ -13,8 +13,8 @@ from lens_engine.detector.input_config import InputConfig
 from lens_engine.detector.preprocess import Augmentation, make_grid, prepare
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
-from lens_training.datasets.planes import planes_of
 from lens_training.detector.augmentation import Variation, draw_variation, offset_mm_of
+from lens_training.detector.planes import planes_of
 from lens_training.detector.sampling import SampleKind, SliceChoice
 from lens_training.recipes.recipe import AugmentationRecipe
 

@@ -8,8 +8,8 @@ from support.training_scenes import BALLS, RECIPE, TINY, cache_of, case_of, lesi
 from lens_engine.errors import SeriesError
 from lens_engine.snapshot import LesionOrigin, LesionRole
 from lens_engine.volume import Volume
-from lens_training.datasets.planes import PlaneCache
 from lens_training.detector.batches import Batch, BatchMaker, batch_loader
+from lens_training.detector.planes import PlaneCache
 from lens_training.detector.sampling import BatchPlan
 from lens_training.recipes.recipe import AugmentationRecipe
 

@@ -29,12 +29,12 @@ from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.false_positive_reduction.checkpoint import load_network
 from lens_engine.findings import Split
 from lens_training.cli.app import app
-from lens_training.datasets.planes import PlaneCache
 from lens_training.datasets.published.catalogue import LAYOUTS
 from lens_training.datasets.published.reading import DatasetName, ReadingOptions
 from lens_training.detector.batches import BatchMaker
 from lens_training.detector.initial import new_model
 from lens_training.detector.module import DetectorTraining
+from lens_training.detector.planes import PlaneCache
 from lens_training.detector.sampling import BatchPlan
 from lens_training.recipes.files import Scale, load_recipe, recipe_names
 from lens_training.recipes.recipe import Recipe

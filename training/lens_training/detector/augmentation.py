@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lens_engine.detector.input_config import InputConfig
 from lens_engine.detector.preprocess import Augmentation, NetworkGrid, make_grid
-from lens_training.datasets.planes import Planes
+from lens_training.detector.planes import Planes
 from lens_training.detector.sampling import SliceChoice
 from lens_training.recipes.recipe import AugmentationRecipe
 

@@ -18,8 +18,8 @@ from lens_engine.detector.preprocess import SIZE_DIVISOR
 from lens_engine.errors import ConfigError, LensError
 from lens_training.datasets.case import TrainingSet
 from lens_training.datasets.labels import BoxArray, SliceLabels
-from lens_training.datasets.planes import PlaneCache
 from lens_training.detector.augmentation import draw_variation
+from lens_training.detector.planes import PlaneCache
 from lens_training.detector.sampling import BatchPlan, SliceChoice
 from lens_training.recipes.recipe import AugmentationRecipe
 from lens_training.running.batch_numbers import BatchNumbers

@@ -3,9 +3,9 @@
 from functools import partial
 
 from lens_engine.detector.assembly import LensDetector
-from lens_training.datasets.planes import PlaneCache
 from lens_training.detector.batches import BatchMaker, batch_loader
 from lens_training.detector.module import DetectorTraining
+from lens_training.detector.planes import PlaneCache
 from lens_training.detector.run import Run
 from lens_training.detector.sampling import BatchPlan
 from lens_training.running.allocator import keep_freed_memory

@@ -7,7 +7,7 @@ from support.training_scenes import BALLS, DEPTH, SIDE, TINY, Ball, case_of, les
 from lens_engine.detector.preprocess import Augmentation, Crop, make_grid
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case
-from lens_training.datasets.planes import PlaneCache, cropped_planes, planes_of
+from lens_training.detector.planes import PlaneCache, cropped_planes, planes_of
 from lens_training.recipes.recipe import MOST_SHIFT_VOXELS
 
 BALL = BALLS["a"]
