@@ -14,7 +14,7 @@ from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import InferenceDetector
 from lens_engine.detector.network.embedding import embed_boxes
-from lens_engine.errors import GeometryError, JobError, SeriesError
+from lens_engine.errors import GeometryError, SeriesError
 from lens_engine.findings import Box2D
 from lens_engine.io.series import read_volume
 from lens_engine.jobs.results import ExportResult
@@ -62,16 +62,6 @@ class Workbench:
 
     def run(self, task: Task, report: Report) -> dict[str, object]:
         """Do one task and return what the job remembers of it. Raises `LensError` for what a user can understand."""
-        try:
-            return self._run(task, report)
-        except torch.OutOfMemoryError as error:
-            raise JobError(
-                "The GPU has not enough memory for this task",
-                "It should fit beside whatever else runs there",
-                "End other programs on the GPU, or start the worker on another one with CUDA_VISIBLE_DEVICES",
-            ) from error
-
-    def _run(self, task: Task, report: Report) -> dict[str, object]:
         match task:
             case DetectSeries():
                 return self._detect(task, report)

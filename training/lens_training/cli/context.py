@@ -9,14 +9,12 @@ from pathlib import Path
 import typer
 
 from lens_engine.errors import ConfigError, LensError
+from lens_engine.jobs.names import TRAINING_ERROR_FILE
 from lens_training.detector.fit import LOG_FILE
 from lens_training.errors import EndedElsewhereError, TrainingStoppedError
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import EXIT_CODE
 from lens_training.running.world import ALONE, World
-
-ERROR_FILE = "error.json"
-"""In the output folder: what ended the run, for the job that started it."""
 
 
 def log_of(world: World, out: Path, *, resume: bool) -> ProgressLog:
@@ -44,7 +42,7 @@ def log_of(world: World, out: Path, *, resume: bool) -> ProgressLog:
 @contextmanager
 def errors_as_exit_codes(folder: Path, world: World = ALONE) -> Iterator[None]:
     """Make the output folder, and end with an exit code and a message instead of a stack trace."""
-    error_file = folder / ERROR_FILE
+    error_file = folder / TRAINING_ERROR_FILE
     try:
         _make_folder(folder)
         if world.is_first:
