@@ -29,12 +29,12 @@ from lens_engine.snapshot import (
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRecord, AnnotationRole, Annotations
 from lens_engine.store.candidates import CandidateRecord, Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
+from lens_engine.store.completeness import POSITIVE_VERDICTS, true_boxes
 from lens_engine.store.database import Database
 from lens_engine.store.decision_rules import is_same_place
 from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.schema import SnapshotRow
 
-POSITIVE_VERDICTS = frozenset({Verdict.ACCEPTED, Verdict.ADDED, Verdict.ADJUSTED})
 ID_LENGTH = 12
 _TIGHT_ORIGINS = frozenset({AnnotationOrigin.INSTANCE_MASK, AnnotationOrigin.RTSTRUCT})
 
@@ -156,11 +156,11 @@ class Snapshots:
         catalog = Catalog(self.database)
         datasets = catalog.datasets()
         annotations = _grouped(Annotations(self.database).all())
-        decisions: dict[int, list[DecisionRecord]] = {}
+        decided: dict[int, list[DecisionRecord]] = {}
+        for decision in Decisions(self.database).current():
+            decided.setdefault(decision.decision.series_id, []).append(decision)
+        decisions = decided if label_set is LabelSet.CURATED else {}
         candidates: dict[int, list[CandidateRecord]] = {}
-        if label_set is LabelSet.CURATED:
-            for decision in Decisions(self.database).current():
-                decisions.setdefault(decision.decision.series_id, []).append(decision)
         if label_set is not LabelSet.ORIGINAL:
             queue = Candidates(self.database).queue(include_decided=True)
             for candidate in sorted(queue, key=lambda record: record.id):
@@ -175,6 +175,7 @@ class Snapshots:
                     *_decided(record, decisions.get(record.id, ()), annotations.get(record.id, ()), continued),
                     *_mined(record, candidates.get(record.id, ())),
                 ],
+                true_boxes(annotations.get(record.id, ()), decided.get(record.id, ())) if record.is_complete else (),
             )
             for record in catalog.all_series(with_images=True)
             if record.split is not Split.TEST
@@ -215,11 +216,15 @@ class Snapshots:
         return SnapshotRecord(row.id, row.name, path, row.label_set, dict(row.counts), row.created_at)
 
 
-def _series(record: SeriesRecord, annotations: Sequence[AnnotationRecord], others: Iterable[Lesion]) -> SnapshotSeries:
+def _series(
+    record: SeriesRecord,
+    annotations: Sequence[AnnotationRecord],
+    others: Iterable[Lesion],
+    truth: tuple[Box3D, ...],
+) -> SnapshotSeries:
     if record.geometry is None or record.source is None:
         raise StoreError(f"The series {record.name} has no images", "A series with images", "Add its scan first")
     originals = [_original(record, item) for item in annotations if item.role is AnnotationRole.LABEL]
-    references = tuple(item.box for item in annotations if item.role is AnnotationRole.REFERENCE)
     return SnapshotSeries(
         name=record.name,
         dataset=record.dataset,
@@ -233,7 +238,7 @@ def _series(record: SeriesRecord, annotations: Sequence[AnnotationRecord], other
         ),
         lesions=(*originals, *others),
         is_complete_truth=record.is_complete,
-        truth=references if record.is_complete else (),
+        truth=truth,
     )
 
 

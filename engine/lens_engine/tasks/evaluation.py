@@ -25,9 +25,11 @@ from lens_engine.evaluation.froc import FALSE_POSITIVE_RATES, HIT_THRESHOLD, Mat
 from lens_engine.evaluation.report import CurvePoints, MeasuredValue
 from lens_engine.findings import FUSED, Split
 from lens_engine.jobs.results import EvaluateResult
-from lens_engine.store.annotations import AnnotationRole, Annotations
+from lens_engine.store.annotations import Annotations
 from lens_engine.store.catalog import Catalog, SeriesRecord
+from lens_engine.store.completeness import true_boxes
 from lens_engine.store.database import Database
+from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
 from lens_engine.store.model_versions import Models
 from lens_engine.worker.messages import EvaluateModels
@@ -88,11 +90,10 @@ def evaluate_models(database: Database, task: EvaluateModels, report: Callable[[
 
 
 def _truth(database: Database, series_ids: Sequence[int]) -> _Truth:
-    catalog, annotations = Catalog(database), Annotations(database)
+    catalog, annotations, decisions = Catalog(database), Annotations(database), Decisions(database)
     series = tuple(catalog.series(series_id) for series_id in series_ids)
     boxes = {
-        item.name: _boxes([note.box for note in annotations.of_series(item.id, AnnotationRole.REFERENCE)])
-        for item in series
+        item.name: _boxes(true_boxes(annotations.of_series(item.id), decisions.current(item.id))) for item in series
     }
     return _Truth(series, boxes)
 

@@ -10,6 +10,7 @@ from lens_engine.snapshot import LabelSet, Lesion, LesionOrigin, LesionRole
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
 from lens_engine.store.candidates import CandidateRecord, Candidates
 from lens_engine.store.catalog import Catalog
+from lens_engine.store.completeness import mark_complete
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.snapshots import Snapshots
@@ -165,6 +166,18 @@ def test_truth_is_told_of_complete_series_only(database: Database, add_series: A
         (True, (OTHER,)),
         (False, ()),
     ]
+
+
+def test_labels_in_3d_and_accepted_lesions_of_a_complete_series_are_true(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision
+) -> None:
+    annotate(database, add_series("a").id)
+    series = add_series("b", Split.VAL)
+    annotate(database, series.id, OTHER)
+    Decisions(database).add(make_decision(series.id, Verdict.ACCEPTED, box=BOX))
+    mark_complete(database, series.id)
+    snapshot = Snapshots(database).read(Snapshots(database).freeze(LabelSet.ORIGINAL).id)
+    assert snapshot.series[1].truth == (OTHER, BOX)
 
 
 def test_same_labels_give_the_same_snapshot_and_new_ones_another(database: Database, add_series: AddSeries) -> None:

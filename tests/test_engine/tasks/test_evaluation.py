@@ -1,12 +1,14 @@
 import json
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from support.worker_project import EXPERTS, LESION
 
-from lens_engine.findings import FUSED, Finding, SliceBox, Split
+from lens_engine.findings import FUSED, Decision, Finding, SliceBox, Split, Verdict
 from lens_engine.proposals import Proposals, SeriesDetections
 from lens_engine.store.catalog import Catalog
+from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
 from lens_engine.store.model_versions import Models
 from lens_engine.tasks.evaluation import evaluate_models
@@ -69,3 +71,12 @@ def test_every_expert_is_measured_by_both_rules(evaluate, database):
 
 def test_the_same_evaluation_gives_the_same_intervals(evaluate):
     assert evaluate() == evaluate()
+
+
+def test_lesions_that_readers_accepted_are_true_too(evaluate, database):
+    (series,) = Catalog(database).all_series(split=Split.TEST)
+    reader = {"reader": "Reader A", "decided_at": datetime(2026, 3, 1, tzinfo=UTC)}
+    Decisions(database).add(Decision(series.id, None, Verdict.ACCEPTED, ELSEWHERE, (), **reader))
+    result = evaluate()
+    assert result.lesions == 2
+    assert result.average_sensitivity["v1"]["IoU"].value == 0.5

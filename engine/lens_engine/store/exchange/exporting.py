@@ -1,14 +1,13 @@
 """Complete 3D annotations out of the project, in the form of the published manual test set.
 
 Exported are the series of a manual test set, the series marked complete, and the reviewed ones: with at least one
-lesion decided and no candidate left to ask about. A series gives its reference boxes in the order in which they came,
-then the boxes that readers accepted, adjusted or added where no reference box lies. A series belongs to the part it was
-imported or marked with; otherwise to `val` if its patient is in that split, else to `test`.
+lesion decided and no candidate left to ask about. A series gives what `completeness.true_boxes` says. It belongs to the
+part it was imported or marked with; otherwise to `val` if its patient is in that split, else to `test`.
 """
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from lens_engine.boxes import clip
 from lens_engine.errors import ExportError
-from lens_engine.findings import Box3D, Split, Verdict
+from lens_engine.findings import Split
 from lens_engine.io.annotations.imported import TestSetPart
 from lens_engine.io.annotations.manual_test_set import (
     ExportFormat,
@@ -29,14 +28,12 @@ from lens_engine.io.annotations.manual_test_set import (
 )
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_engine.io.series_source import SeriesFormat
-from lens_engine.store.annotations import AnnotationRecord, AnnotationRole, Annotations
+from lens_engine.store.annotations import AnnotationRecord, Annotations
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
+from lens_engine.store.completeness import POSITIVE_VERDICTS, true_boxes
 from lens_engine.store.database import Database
-from lens_engine.store.decision_rules import is_same_place
 from lens_engine.store.decisions import DecisionRecord, Decisions
-
-POSITIVE_VERDICTS = frozenset({Verdict.ACCEPTED, Verdict.ADDED, Verdict.ADJUSTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +98,9 @@ def complete_rows(database: Database, part: TestSetPart | None = None) -> dict[s
 
 
 def _sub_volumes(database: Database, part: TestSetPart | None) -> list[tuple[SeriesRecord, ManualSubVolume]]:
-    references: dict[int, list[AnnotationRecord]] = {}
-    for annotation in Annotations(database).all(role=AnnotationRole.REFERENCE):
-        references.setdefault(annotation.series_id, []).append(annotation)
+    annotations: dict[int, list[AnnotationRecord]] = {}
+    for annotation in Annotations(database).all():
+        annotations.setdefault(annotation.series_id, []).append(annotation)
     lesions: dict[int, list[DecisionRecord]] = {}
     for decision in Decisions(database).current():
         if decision.decision.verdict in POSITIVE_VERDICTS:
@@ -114,7 +111,7 @@ def _sub_volumes(database: Database, part: TestSetPart | None) -> list[tuple[Ser
         is_reviewed = record.id in lesions and record.id not in open_series
         own_part = _part(record)
         if (record.test_set_part is not None or record.is_complete or is_reviewed) and part in (None, own_part):
-            boxes = _boxes(record, references.get(record.id, []), lesions.get(record.id, []))
+            boxes = _boxes(record, annotations.get(record.id, []), lesions.get(record.id, []))
             first = sub_volume_name(record.name).first_slice or 0
             found.append((record, ManualSubVolume(own_part, record.name, rows_from_boxes(boxes, first))))
     return found
@@ -127,16 +124,14 @@ def _part(record: SeriesRecord) -> TestSetPart:
 
 
 def _boxes(
-    record: SeriesRecord, references: Iterable[AnnotationRecord], lesions: Iterable[DecisionRecord]
+    record: SeriesRecord, annotations: Sequence[AnnotationRecord], lesions: Iterable[DecisionRecord]
 ) -> NDArray[np.float64]:
-    """Return canonical boxes (n, 6): references first, then decided lesions elsewhere."""
-    boxes: list[Box3D] = [item.box for item in references]
-    known = list(boxes)
-    added = [item.decision.box for item in lesions if not any(is_same_place(item.decision.box, box) for box in known)]
-    decided = np.asarray(added, dtype=np.float64).reshape(-1, 6)
+    """Return canonical boxes (n, 6); those of readers and detectors may reach beyond the volume and are cut."""
+    annotated = len(true_boxes(annotations, ()))
+    boxes = np.asarray(true_boxes(annotations, lesions), dtype=np.float64).reshape(-1, 6)
     if record.geometry is not None:
-        decided = clip(decided, record.geometry.shape)
-    return np.concatenate([np.asarray(boxes, dtype=np.float64).reshape(-1, 6), decided])
+        boxes[annotated:] = clip(boxes[annotated:], record.geometry.shape)
+    return boxes
 
 
 def _is_foreign(record: SeriesRecord) -> bool:

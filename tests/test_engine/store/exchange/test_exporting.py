@@ -13,6 +13,7 @@ from lens_engine.io.annotations.manual_test_set import read_json, read_pickle
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import Catalog
+from lens_engine.store.completeness import mark_complete, unmark_complete
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.exchange.exporting import complete_rows, export_test_set
@@ -73,6 +74,16 @@ def test_decided_lesion_at_a_reference_is_not_exported_twice(
     for box in (BOX, OTHER):
         Decisions(database).add(make_decision(series.id, Verdict.ADDED, box=box))
     assert complete_rows(database)["test"][series.name].tolist() == [[10, 10, 3, 19, 19, 6], [40, 40, 11, 49, 49, 14]]
+
+
+def test_labels_in_3d_of_a_complete_series_are_exported(database: Database, add_series: AddSeries) -> None:
+    series = add_series("a", Split.TEST)
+    label = NewAnnotation(series.id, BOX, sections(BOX), AnnotationRole.LABEL, AnnotationOrigin.RTSTRUCT)
+    Annotations(database).add([label])
+    mark_complete(database, series.id)
+    assert complete_rows(database)["test"][series.name].tolist() == [[10, 10, 3, 19, 19, 6]]
+    unmark_complete(database, series.id)
+    assert complete_rows(database)["test"] == {}
 
 
 @pytest.mark.parametrize(("file_format", "read"), [("manual-pickle", read_pickle), ("json", read_json)])
