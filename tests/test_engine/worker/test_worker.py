@@ -12,7 +12,7 @@ from support.waiting import wait_for_end, wait_until
 from lens_engine.errors import JobError
 from lens_engine.findings import FUSED, Rule, Split
 from lens_engine.io.annotations.manual_test_set import ExportFormat
-from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, ExportInputs, MineInputs, TrainInputs
+from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, ExportInputs, JobKind, MineInputs, TrainInputs
 from lens_engine.jobs.launcher import ensure_worker, worker_alive, workers
 from lens_engine.jobs.results import DetectResult, EvaluateResult, ExportResult, MineResult, TrainResult
 from lens_engine.jobs.status import JobState
@@ -54,6 +54,9 @@ def test_every_kind_of_job_does_its_part(database, jobs, series, start_worker):
     train = TrainInputs(snapshot_id=snapshot.id, parent_version="v1", steps=2, promote=True)
     trained = TrainResult(**result_of(train))
     assert (trained.model_version, trained.steps) == ("v2", 2)
+    last = jobs.last_done(JobKind.TRAIN)
+    assert last.result["model_version"] == "v2"
+    assert 0 < last.duration_seconds < 90
     model = Models(database).promoted()
     assert (model.version, model.parent, model.snapshot_id) == ("v2", "v1", snapshot.id)
 
