@@ -15,7 +15,7 @@ from lens_engine.store.workers import WorkerRecord, Workers
 WORKER_MODULE = "lens_engine.worker"
 IDLE_MINUTES = 15.0
 WORKER_LOG = "worker.log"
-"""In the folder of the jobs; what local workers say about themselves."""
+"""The file in the folder of the jobs where local workers say what they do."""
 
 
 def ensure_worker(project: Project) -> bool:

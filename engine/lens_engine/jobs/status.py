@@ -69,7 +69,7 @@ class JobStatus:
     Attributes
     ----------
     progress
-        Of the last report; kept when the job ends.
+        What the last report said; it is kept when the job ends.
     worker
         Executor id of the worker that runs or ran it; None while it is queued.
     error

@@ -36,7 +36,7 @@ class CandidateRecord:
     Attributes
     ----------
     priority
-        In [0, 1]; greater is asked earlier.
+        How early to ask, in [0, 1]; greater is earlier.
     decision
         The one that counts, own or inherited; None where the place is open.
     inherited

@@ -64,7 +64,7 @@ class SeriesRecord:
     Attributes
     ----------
     geometry, source
-        None for a series that is known only from an annotation file.
+        Grid and files of the series; None where only an annotation file speaks of it.
     test_set_part
         `val` or `test` where it belongs to a manual test set.
     is_complete

@@ -38,8 +38,9 @@ WORDS = {
 """What a reader calls labels of each origin and role, in the order in which they are told."""
 
 Rows = Select[Any]
-"""Of (id, series_id, role). Select's type parameters differ between SQLAlchemy 2.0 and 2.1."""
+"""A query for rows (id, series_id, role). Select's type parameters differ between SQLAlchemy 2.0 and 2.1."""
 Ids = Select[Any]
+"""A query for one id in each row."""
 
 
 def roles_of(session: Session, label_set: LabelSet) -> dict[LesionOrigin, dict[int, LesionRole]]:

@@ -50,7 +50,7 @@ class Workbench:
     Parameters
     ----------
     folder
-        Of the job, for results between its tasks.
+        Folder of the job, for what one of its tasks leaves to another.
     """
 
     def __init__(self, project: Project, folder: Path) -> None:
