@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks import detection, memory, mining, operations, reading
+from benchmarks import detection, labels, memory, mining, operations, reading
 from benchmarks.conditions import conditions, ensure_environment
 from benchmarks.measure import Comparison, Growth
 
@@ -22,6 +22,7 @@ _COMPARISONS: Mapping[str, Callable[[bool], list[Comparison]]] = {
     "detection": lambda full: detection.run(full=full),
     "operations": lambda full: operations.run(full=full),
     "reading": lambda full: reading.run(),
+    "labels": lambda full: labels.run(full=full),
 }
 _GROWTHS: Mapping[str, Callable[[bool], list[Growth]]] = {
     "detection": lambda full: detection.growth(full=full),

@@ -88,8 +88,9 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.retrain_shown.emit()
 
     def refresh_plan(self) -> None:
-        """Count again what would be learned from."""
+        """Count again what would be learned from, and look up how long the last training took."""
         self._commits.submit(self._store.learning_plan, self.retrain_panel.show_plan, self._say)
+        self._lane.submit(self._last_training_seconds, self.retrain_panel.show_last_duration, self._say)
 
     def refresh_models(self) -> None:
         """Read versions and evaluations again."""
@@ -128,6 +129,10 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if self._queue is None:
             self._queue = open_queue(self._store.project)
         return self._queue
+
+    def _last_training_seconds(self) -> float | None:
+        last = self._opened_queue().last_done(JobKind.TRAIN)
+        return None if last is None else last.duration_seconds
 
     def _wake_worker(self) -> None:
         """Start a worker where jobs are left over and none is alive, as after a crash of the machine."""

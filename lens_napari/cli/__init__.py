@@ -10,7 +10,15 @@ import typer
 from rich.markup import escape
 
 from lens_engine.errors import LensError
-from lens_napari.cli import doctor_verb, job_verbs, model_verbs, project_verbs, training_verbs, viewer_verbs
+from lens_napari.cli import (
+    completeness_verb,
+    doctor_verb,
+    job_verbs,
+    model_verbs,
+    project_verbs,
+    training_verbs,
+    viewer_verbs,
+)
 from lens_napari.cli.context import ProjectOption, console, errors
 
 app = typer.Typer(
@@ -28,7 +36,7 @@ def main_options(context: typer.Context, project: ProjectOption = None) -> None:
     context.obj = project
 
 
-for verbs in (project_verbs, job_verbs, model_verbs, viewer_verbs, doctor_verb):
+for verbs in (project_verbs, completeness_verb, job_verbs, model_verbs, viewer_verbs, doctor_verb):
     for name, verb in verbs.VERBS.items():
         app.command(name)(verb)
 for name, verb in training_verbs.VERBS.items():

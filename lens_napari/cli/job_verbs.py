@@ -1,7 +1,5 @@
 """Verbs that ask a worker for something: detect, mine, retrain, evaluate, export, and jobs and worker themselves."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -14,8 +12,9 @@ from rich.table import Column, Table
 from lens_engine.errors import JobError, StoreError
 from lens_engine.findings import Split
 from lens_engine.io.annotations.manual_test_set import ExportFormat
+from lens_engine.jobs.environment import process_environment
 from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, MineInputs, TrainInputs
-from lens_engine.jobs.launcher import ensure_worker
+from lens_engine.jobs.launcher import WORKER_MODULE, ensure_worker
 from lens_engine.jobs.queue import open_queue
 from lens_engine.jobs.results import DetectResult, EvaluateResult, MineResult, TrainResult
 from lens_engine.jobs.status import JobState, JobStatus, wait_for
@@ -27,6 +26,7 @@ from lens_engine.store.exchange.exporting import export_test_set
 from lens_engine.store.model_versions import ModelRecord, Models
 from lens_engine.store.snapshots import Snapshots
 from lens_napari.cli.context import console, open_project, progress_bar
+from lens_napari.cli.handover import become
 
 WaitOption = Annotated[bool, typer.Option("--wait", help="Show a progress bar until the job has ended.")]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Model version; the promoted one by default.")]
@@ -184,18 +184,20 @@ def jobs(
 
 def worker(
     context: typer.Context,
-    idle_minutes: Annotated[float, typer.Option(min=0, help="End after so long without a job; 0: never.")] = 0,
+    idle_minutes: Annotated[
+        float | None, typer.Option(min=0, help="End after so long without a job; without it, only when interrupted.")
+    ] = None,
     executor_id: Annotated[
         str | None, typer.Option(help="Stable name of this worker; host and device by default.")
     ] = None,
 ) -> None:
     """Run jobs in the foreground until interrupted (needs the extra 'engine')."""
-    project = open_project(context)
-    command = [sys.executable, "-m", "lens_engine.worker.worker", "--project", str(project.folder)]
-    command += ["--idle-minutes", str(idle_minutes)]
+    arguments = ["--project", str(open_project(context).folder)]
+    if idle_minutes is not None:
+        arguments += ["--idle-minutes", str(idle_minutes)]
     if executor_id is not None:
-        command += ["--executor-id", executor_id]
-    raise typer.Exit(subprocess.call(command))
+        arguments += ["--executor-id", executor_id]
+    become(WORKER_MODULE, arguments, process_environment())
 
 
 def _model(database: Database, version: str | None) -> ModelRecord:

@@ -32,16 +32,22 @@ def models(
     promote: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Use this version from now on; an older one rolls back.")
     ] = None,
+    roll_back: Annotated[
+        bool, typer.Option("--roll-back", help="Use the version again that was in use before the present one.")
+    ] = False,
 ) -> None:
-    """List the model versions of the project with their lineage, bring one in, or promote one."""
+    """List the model versions of the project with their lineage, bring one in, promote one, or roll back."""
     if reduction is not None and add is None:
         raise typer.BadParameter("it is brought in with its detector: --add FOLDER", param_hint="--reduction")
+    if promote is not None and roll_back:
+        raise typer.BadParameter("--promote and --roll-back name two versions; give one of them")
     database = open_database(context)
     if add is not None:
         _bring_in(database, add, reduction)
     repository = Models(database)
-    if promote is not None:
-        repository.promote(promote)
+    if promote is not None or roll_back:
+        used = repository.roll_back() if promote is None else repository.promote(promote)
+        console.print(f"Model version {used.version} is used from now on.")
     table = Table("version", "promoted", "parent", "snapshot", "experts", "reduction", "notice")
     for record in repository.all():
         table.add_row(

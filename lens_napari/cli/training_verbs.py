@@ -4,15 +4,13 @@ This process never loads torch, and the training knows nothing of projects: it b
 with the environment that a job's process gets.
 """
 
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 
 import typer
 
 from lens_engine.errors import ConfigError
 from lens_engine.jobs.environment import process_environment
+from lens_napari.cli.handover import become
 
 TRAINING_PACKAGES = ("torch", "lightning")
 FORWARDED = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -37,12 +35,7 @@ def _hand_over(group: str, arguments: list[str]) -> None:
             "Recipes and data sets need the training part",
             'Install it with: pip install "lens-napari[training]"',
         )
-    command = [sys.executable, "-m", "lens_training", group, *arguments]
-    environment = process_environment() | {"LENS_PROGRAM": "lens"}
-    sys.stdout.flush()
-    if sys.platform == "win32":  # where a process cannot become another one
-        raise typer.Exit(subprocess.call(command, env=environment))
-    os.execve(command[0], command, environment)
+    become("lens_training", [group, *arguments], process_environment() | {"LENS_PROGRAM": "lens"})
 
 
 VERBS = {"recipe": recipe, "data": data}

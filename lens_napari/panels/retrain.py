@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from lens_engine.jobs.inputs import TrainInputs
 from lens_engine.jobs.status import JobState, JobStatus
 from lens_napari.panels.parts import Panel, button, heading, label, progress_bar
-from lens_napari.review.learning import LearningPlan, TrainChoices
+from lens_napari.review.learning import LearningPlan, TrainChoices, last_training_in_words
 from lens_napari.viewer.palette import MUTED
 
 RECIPE_STEPS = 0
@@ -27,6 +27,7 @@ class RetrainPanel(Panel):
         super().__init__("lens-retrain")
         self.setMinimumWidth(330)
         self.plan_label = label(style="font-size: 11pt;")
+        self.duration_label = label(style=f"color: {MUTED};")
         self.measure_label = label()
         self.form = _form()
         self.retrain_button = button("Retrain", "Freeze the decisions, train a new version, measure it")
@@ -41,6 +42,7 @@ class RetrainPanel(Panel):
         for widget in (
             heading("Learned from"),
             self.plan_label,
+            self.duration_label,
             heading("Measured on"),
             self.measure_label,
             self.form.native,
@@ -69,14 +71,13 @@ class RetrainPanel(Panel):
 
     def show_plan(self, plan: LearningPlan) -> None:
         """Show what a new version would be made of."""
-        last = plan.last_duration_seconds
-        duration = f"\nThe last training took {last / 60:.0f} min." if last is not None else ""
-        self.plan_label.setText(
-            f"{plan.annotations} annotations\n+ {plan.accepted} accepted\n{plan.rejected} rejected\n"
-            f"{plan.unsure} unsure (ignored)\nStart from {plan.parent}.{duration}"
-        )
+        self.plan_label.setText(plan.in_words)
         self.measure_label.setText(plan.measured_on)
         self.retrain_button.setEnabled(not self.bar.isVisible())
+
+    def show_last_duration(self, seconds: float | None) -> None:
+        """Show how long the last training took; None before the first."""
+        self.duration_label.setText(last_training_in_words(seconds))
 
     def show_job(self, job: JobStatus | None) -> None:
         """Show the training that runs; None or a finished one shows the button again."""

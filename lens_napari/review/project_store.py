@@ -4,19 +4,19 @@ Nothing here touches Qt; every method may take long and none is called in the GU
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 
 from lens_engine.errors import LensError, StoreError
-from lens_engine.findings import Decision, Finding, Rule, Split, Verdict
+from lens_engine.findings import Decision, Finding, Rule, Split
 from lens_engine.io.series import read_volume
 from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet
 from lens_engine.store import completeness
 from lens_engine.store.annotations import AnnotationRecord, AnnotationRole, Annotations
 from lens_engine.store.candidates import CandidateRecord, Candidates
-from lens_engine.store.catalog import Catalog, SeriesRecord
+from lens_engine.store.catalog import Catalog, CompleteSeries, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.detections import Detections
@@ -227,15 +227,10 @@ class ProjectStore:
 
     def learning_plan(self) -> LearningPlan:
         """Return what a new version would be made of now."""
-        verdicts = [record.decision.verdict for record in self._decisions.current()]
-        accepted = sum(verdict in (Verdict.ACCEPTED, Verdict.ADJUSTED, Verdict.ADDED) for verdict in verdicts)
         promoted = self.promoted()
         return LearningPlan(
-            annotations=len(self._annotations.all(role=AnnotationRole.LABEL, split=Split.TRAIN)),
-            accepted=accepted,
-            rejected=verdicts.count(Verdict.REJECTED),
-            unsure=verdicts.count(Verdict.UNSURE),
-            measured_on=_measured_on(self.catalog.all_series()),
+            counts=self._snapshots.counts(LabelSet.CURATED),
+            measured_on=_measured_on(self.catalog.complete_series(Split.TEST)),
             parent=promoted.version if promoted else "no model yet",
         )
 
@@ -281,12 +276,12 @@ def _scan_in_words(record: SeriesRecord) -> str:
     return f"study {record.study_number}{date}, series {record.series_number}"
 
 
-def _measured_on(series: Iterable[SeriesRecord]) -> str:
-    held_out = [record for record in series if record.split is Split.TEST]
-    complete = [record for record in held_out if record.is_complete]
+def _measured_on(complete: Sequence[CompleteSeries]) -> str:
     if complete:
-        return f"{len(complete)} complete held-out series of {len({record.patient_id for record in complete})} patients"
+        patients = {record.patient_id for record in complete}
+        return f"{len(complete)} complete held-out series of {len(patients)} patients"
     return (
         "Not measurable yet: no held-out series is completely annotated. "
-        "Annotate every lesion of at least 3 test series and mark them complete."
+        "Annotate every lesion of at least 3 test series in 3D, bring masks or contours with 'lens import FILE', and "
+        "mark the series with 'lens complete SERIES'."
     )

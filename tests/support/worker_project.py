@@ -102,7 +102,7 @@ def start_worker(database: Database) -> Iterator[Callable[..., subprocess.Popen[
 
     def start(executor_id: str = "worker-a", idle_seconds: float = 60.0) -> subprocess.Popen[bytes]:
         command = [
-            *(sys.executable, "-m", "lens_engine.worker.worker", "--project", str(database.project.folder)),
+            *(sys.executable, "-m", "lens_engine.worker", "--project", str(database.project.folder)),
             *("--executor-id", executor_id, "--idle-minutes", str(idle_seconds / 60)),
         ]
         started.append(subprocess.Popen(command, env={**process_environment(), "OMP_NUM_THREADS": "1"}))

@@ -12,8 +12,10 @@ from lens_engine.project import Project
 from lens_engine.store.database import Database
 from lens_engine.store.workers import WorkerRecord, Workers
 
+WORKER_MODULE = "lens_engine.worker"
+IDLE_MINUTES = 15.0
 WORKER_LOG = "worker.log"
-"""In the folder of the jobs; what local workers say about themselves."""
+"""The file in the folder of the jobs where local workers say what they do."""
 
 
 def ensure_worker(project: Project) -> bool:
@@ -34,7 +36,10 @@ def ensure_worker(project: Project) -> bool:
             "A worker is needed for jobs",
             "Start 'lens worker' where the engine is installed, or install it here: pip install 'lens-napari[engine]'",
         )
-    command = [sys.executable, "-m", "lens_engine.worker.worker", "--project", str(project.folder)]
+    command = [
+        *(sys.executable, "-m", WORKER_MODULE, "--project", str(project.folder)),
+        *("--idle-minutes", str(IDLE_MINUTES)),
+    ]
     project.jobs_folder.mkdir(parents=True, exist_ok=True)
     with (project.jobs_folder / WORKER_LOG).open("ab") as log:
         process = subprocess.Popen(

@@ -66,6 +66,12 @@ class DbosJobQueue:
             for workflow in self._client.list_workflows(name=kinds, limit=limit, sort_desc=True, load_input=False)
         )
 
+    def last_done(self, kind: JobKind) -> JobStatus | None:
+        """Return the latest job of a kind that is done, None before the first."""
+        done = [state.value for state, ours in STATE_OF.items() if ours is JobState.DONE]
+        found = self._client.list_workflows(name=[kind.value], status=done, limit=1, sort_desc=True, load_input=False)
+        return self._to_status(found[0]) if found else None
+
     def open_jobs(self) -> tuple[JobStatus, ...]:
         """Return the jobs that are queued or running, oldest first."""
         return tuple(self._to_status(workflow) for workflow in self._open_workflows(None))

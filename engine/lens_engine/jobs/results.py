@@ -11,7 +11,7 @@ class _Result(BaseModel):
 
 
 class DetectResult(_Result):
-    """Of a detect job.
+    """What a detect job found.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class DetectResult(_Result):
 
 
 class MineResult(_Result):
-    """Of a mine job.
+    """What a mine job found.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class MineResult(_Result):
 
 
 class TrainResult(_Result):
-    """Of a train job."""
+    """What a train job made."""
 
     model_version: str
     parent_version: str
@@ -67,7 +67,7 @@ class TrainResult(_Result):
 
 
 class EvaluateResult(_Result):
-    """Of an evaluate job; the curves are stored with each version (`Models.evaluations`).
+    """What an evaluate job measured; the curves are stored with each version (`Models.evaluations`).
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class EvaluateResult(_Result):
     series, patients, lesions
         What was measured on.
     average_sensitivity
-        Of the fused findings, by model version and matching rule ("IoBB", "IoU").
+        Average of the fused findings, by model version and matching rule ("IoBB", "IoU").
     difference
         Rise of the average sensitivity from the first version to each other one, paired over patients, by rule.
     """
@@ -92,7 +92,7 @@ class EvaluateResult(_Result):
 
 
 class ExportResult(_Result):
-    """Of an export job; names of files inside the exports folder.
+    """What an export job wrote; files are named without the exports folder they lie in.
 
     Attributes
     ----------

@@ -69,7 +69,7 @@ class JobStatus:
     Attributes
     ----------
     progress
-        Of the last report; kept when the job ends.
+        What the last report said; it is kept when the job ends.
     worker
         Executor id of the worker that runs or ran it; None while it is queued.
     error
@@ -105,6 +105,13 @@ class JobStatus:
         return self.progress.total
 
     @property
+    def duration_seconds(self) -> float | None:
+        """How long it ran until it ended; None where it has not."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+    @property
     def eta_seconds(self) -> float | None:
         """Expected remaining time; None while it cannot be told."""
         return self.progress.eta_seconds
@@ -123,6 +130,10 @@ class JobQueue(Protocol):
 
     def jobs(self, limit: int = 50) -> tuple[JobStatus, ...]:
         """Return the latest jobs, newest first."""
+        ...
+
+    def last_done(self, kind: JobKind) -> JobStatus | None:
+        """Return the latest job of a kind that is done, None before the first."""
         ...
 
     def cancel(self, job_id: str) -> None:

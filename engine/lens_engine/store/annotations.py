@@ -35,7 +35,7 @@ class NewAnnotation:
     slices
         Cross-sections of `box`, ascending.
     key_slice
-        Set where only this slice is annotated; `box` then spans `[key_slice, key_slice + 1)`.
+        The only slice that is annotated, where it is only one; `box` then spans `[key_slice, key_slice + 1)`.
     lesion_key
         The same for the same lesion at several times, where that is known.
     is_noisy

@@ -16,7 +16,17 @@ from lens_engine.errors import StoreError
 from lens_engine.findings import Candidate, Finding, Reason, Rule, Split
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, SeriesDecisions, decisions_of
-from lens_engine.store.schema import CandidateRow, MiningRunRow, PatientRow, SeriesRow, StudyRow, box_values
+from lens_engine.store.schema import (
+    CandidateRow,
+    DecisionRow,
+    MiningRunRow,
+    PatientRow,
+    SeriesRow,
+    StudyRow,
+    box_values,
+)
+
+_LATEST_RUN = select(func.max(MiningRunRow.id)).scalar_subquery()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +36,7 @@ class CandidateRecord:
     Attributes
     ----------
     priority
-        In [0, 1]; greater is asked earlier.
+        How early to ask, in [0, 1]; greater is earlier.
     decision
         The one that counts, own or inherited; None where the place is open.
     inherited
@@ -86,7 +96,7 @@ class Candidates:
             query = (
                 select(CandidateRow, MiningRunRow.model_version)
                 .join(MiningRunRow, MiningRunRow.id == CandidateRow.mining_run_id)
-                .where(CandidateRow.mining_run_id == select(func.max(MiningRunRow.id)).scalar_subquery())
+                .where(CandidateRow.mining_run_id == _LATEST_RUN)
                 .order_by(CandidateRow.id)
             )
             if split is not None:
@@ -118,12 +128,25 @@ class Candidates:
             version = session.get_one(MiningRunRow, row.mining_run_id).model_version
             return _record(row, version, decisions_of(session, [row.series_id])[row.series_id])
 
+    def reasons_of_decided(self) -> dict[int, tuple[Reason, ...]]:
+        """Return why each candidate was asked about that a decision names, whichever run it is of."""
+        decided = select(DecisionRow.candidate_id).where(DecisionRow.candidate_id.is_not(None))
+        with self.database.reading() as session:
+            rows = session.execute(select(CandidateRow.id, CandidateRow.reasons).where(CandidateRow.id.in_(decided)))
+            return {row.id: _reasons(row.reasons) for row in rows}
+
+    def latest(self) -> dict[int, Candidate]:
+        """Return the candidates of the latest run by their ids, decided or not, in the order in which they were found.
+
+        For what is asked about and in which order, see `queue`.
+        """
+        query = select(CandidateRow).where(CandidateRow.mining_run_id == _LATEST_RUN).order_by(CandidateRow.id)
+        with self.database.reading() as session:
+            return {row.id: _candidate(row) for row in session.scalars(query)}
+
     def counts_by_reason(self) -> dict[Rule, int]:
         """Return how many candidates of the latest run each rule asks about; one may have several reasons."""
-        records = self.queue(include_decided=True)
-        return dict(
-            Counter(rule for record in records for rule in {reason.rule for reason in record.candidate.reasons})
-        )
+        return dict(Counter(rule for found in self.latest().values() for rule in {one.rule for one in found.reasons}))
 
 
 def _ordered(records: Any) -> tuple[CandidateRecord, ...]:
@@ -164,7 +187,15 @@ def _reason_values(reason: Reason) -> dict[str, Any]:
 
 def _record(row: CandidateRow, model_version: str, decided: SeriesDecisions) -> CandidateRecord:
     decision, is_inherited = decided.about(row.id, row.box)
+    return CandidateRecord(
+        row.id, _candidate(row), model_version, row.mining_run_id, row.priority, decision, is_inherited
+    )
+
+
+def _candidate(row: CandidateRow) -> Candidate:
     finding = Finding(row.expert, row.box, row.slice_boxes, row.score, dict(row.expert_scores))
-    reasons = tuple(Reason(**{**values, "rule": Rule(values["rule"])}) for values in row.reasons)
-    candidate = Candidate(row.series_id, finding, row.kind, reasons)
-    return CandidateRecord(row.id, candidate, model_version, row.mining_run_id, row.priority, decision, is_inherited)
+    return Candidate(row.series_id, finding, row.kind, _reasons(row.reasons))
+
+
+def _reasons(stored: Sequence[dict[str, Any]]) -> tuple[Reason, ...]:
+    return tuple(Reason(**{**values, "rule": Rule(values["rule"])}) for values in stored)

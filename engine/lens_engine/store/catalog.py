@@ -22,7 +22,16 @@ from lens_engine.store.exchange.series_adder import NewSeries, SeriesAdder, draw
 from lens_engine.store.roots import Roots, machine_roots
 from lens_engine.store.schema import DatasetRow, PatientRow, RootRow, SeriesRow, StudyRow
 
-__all__ = ["Catalog", "DatasetRecord", "NewSeries", "PatientRecord", "SeriesRecord", "draw_split", "hashed_key"]
+__all__ = [
+    "Catalog",
+    "CompleteSeries",
+    "DatasetRecord",
+    "NewSeries",
+    "PatientRecord",
+    "SeriesRecord",
+    "draw_split",
+    "hashed_key",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,7 @@ class SeriesRecord:
     Attributes
     ----------
     geometry, source
-        None for a series that is known only from an annotation file.
+        Grid and files of the series; None where only an annotation file speaks of it.
     test_set_part
         `val` or `test` where it belongs to a manual test set.
     is_complete
@@ -80,6 +89,14 @@ class SeriesRecord:
     test_set_part: str | None
     is_complete: bool
     is_named_by_source: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteSeries:
+    """A completely annotated series, and whose it is."""
+
+    id: int
+    patient_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +223,18 @@ class Catalog:
         with self.database.reading() as session:
             roots = self._roots()
             return tuple(_record(row, roots) for row in session.execute(query))
+
+    def complete_series(self, split: Split) -> tuple[CompleteSeries, ...]:
+        """Return what a detector is measured on: the completely annotated series of a split that have images."""
+        query = (
+            select(SeriesRow.id, StudyRow.patient_id)
+            .join(StudyRow, StudyRow.id == SeriesRow.study_id)
+            .join(PatientRow, PatientRow.id == StudyRow.patient_id)
+            .where(PatientRow.split == split, SeriesRow.is_complete, SeriesRow.source_format.is_not(None))
+            .order_by(SeriesRow.id)
+        )
+        with self.database.reading() as session:
+            return tuple(CompleteSeries(row.id, row.patient_id) for row in session.execute(query))
 
     def patients(self) -> tuple[PatientRecord, ...]:
         """Return all patients by number."""

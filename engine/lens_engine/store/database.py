@@ -190,7 +190,7 @@ def _explain(message: str) -> StoreError:
         return StoreError(
             f"The database was busy for more than {BUSY_TIMEOUT_SECONDS} s",
             "One writer at a time, each for a moment",
-            "Try again; if it stays busy, look for a hanging lens process",
+            "Try again; if it stays busy, look for a program that hangs",
         )
     if "append-only" in lowered:
         return StoreError(

@@ -117,20 +117,6 @@ class Decisions:
             session.flush()
             return DecisionRecord(row.id, decision)
 
-    def latest_for(self, candidate_id: int) -> DecisionRecord | None:
-        """Return the decision that counts for a candidate, own or inherited; None where the place is open.
-
-        Raises
-        ------
-        StoreError
-            If there is no such candidate.
-        """
-        with self.database.reading() as session:
-            candidate = _candidate(session, candidate_id)
-            return decisions_of(session, [candidate.series_id])[candidate.series_id].about(candidate_id, candidate.box)[
-                0
-            ]
-
     def history(self, series_id: int) -> tuple[DecisionRecord, ...]:
         """Return every row about a series, oldest first: the audit trail."""
         with self.database.reading() as session:

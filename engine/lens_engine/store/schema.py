@@ -38,7 +38,7 @@ class AnnotationOrigin(StrEnum):
     INSTANCE_MASK = "instance mask"
     RTSTRUCT = "RTSTRUCT"
     DRAWN = "drawn"
-    """By a reader in test-set mode."""
+    """A reader drew it."""
 
 
 class AnnotationRole(StrEnum):

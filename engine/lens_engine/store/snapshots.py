@@ -1,21 +1,21 @@
 """Labels and decisions of a project frozen into what training reads, each snapshot under the hash of its content.
 
-Precedence at one place: decided as a lesion > unsure (ignored as a whole) > rejected (certain negative for the expert
-of the data set) > mined and not reviewed (missing annotation: positive; uncertain: ignored). Original annotations are
-always positive, doubtful ones ignored. Test patients never enter.
+`label_roles` says what each label means, where several speak of one place; a rejection is certain for the expert of the
+data set. Test patients never enter.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from lens_engine.errors import StoreError
-from lens_engine.findings import Box3D, CandidateKind, ReasonCode, Rule, SliceBox, Split, Verdict
+from lens_engine.findings import Box3D, Candidate, Reason, Rule, SliceBox, Split
 from lens_engine.snapshot import (
     LabelSet,
     Lesion,
@@ -26,14 +26,16 @@ from lens_engine.snapshot import (
     SnapshotSlice,
     SnapshotSource,
 )
-from lens_engine.store.annotations import AnnotationOrigin, AnnotationRecord, AnnotationRole, Annotations
-from lens_engine.store.candidates import CandidateRecord, Candidates
+from lens_engine.store.annotations import AnnotationOrigin, AnnotationRecord, Annotations
+from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
-from lens_engine.store.completeness import POSITIVE_VERDICTS, true_boxes
+from lens_engine.store.completeness import true_boxes
 from lens_engine.store.database import Database
-from lens_engine.store.decision_rules import is_same_place
 from lens_engine.store.decisions import DecisionRecord, Decisions
+from lens_engine.store.label_roles import in_words, roles_of, training_counts
 from lens_engine.store.schema import SnapshotRow
+
+T = TypeVar("T")
 
 ID_LENGTH = 12
 _TIGHT_ORIGINS = frozenset({AnnotationOrigin.INSTANCE_MASK, AnnotationOrigin.RTSTRUCT})
@@ -73,8 +75,8 @@ class Snapshots:
         StoreError
             If no training patient has any lesion to learn from, or the file cannot be written.
         """
-        snapshot = self._compose(label_set)
-        counts = _counts(snapshot)
+        snapshot = self.compose(label_set)
+        counts = counts_of(snapshot)
         snapshot_id = snapshot.digest[:ID_LENGTH]
         path = self.path(snapshot_id)
         try:
@@ -152,30 +154,37 @@ class Snapshots:
             rows = session.scalars(select(SnapshotRow).order_by(SnapshotRow.created_at, SnapshotRow.id))
             return tuple(self._record(row) for row in rows)
 
-    def _compose(self, label_set: LabelSet) -> Snapshot:
+    def counts(self, label_set: LabelSet) -> dict[str, int]:
+        """Return the `SnapshotRecord.counts` that freezing now would give, counted by the database."""
+        with self.database.reading() as session:
+            return training_counts(session, label_set)
+
+    def compose(self, label_set: LabelSet) -> Snapshot:
+        """Return the labels as they are now, without keeping them.
+
+        Raises
+        ------
+        StoreError
+            If no training patient has any lesion to learn from.
+        """
         catalog = Catalog(self.database)
         datasets = catalog.datasets()
-        annotations = _grouped(Annotations(self.database).all())
-        decided: dict[int, list[DecisionRecord]] = {}
-        for decision in Decisions(self.database).current():
-            decided.setdefault(decision.decision.series_id, []).append(decision)
-        decisions = decided if label_set is LabelSet.CURATED else {}
-        candidates: dict[int, list[CandidateRecord]] = {}
-        if label_set is not LabelSet.ORIGINAL:
-            queue = Candidates(self.database).queue(include_decided=True)
-            for candidate in sorted(queue, key=lambda record: record.id):
-                if label_set is LabelSet.MINED or candidate.decision is None:
-                    candidates.setdefault(candidate.candidate.series_id, []).append(candidate)
-        continued = self._continued_annotations(decisions)
+        with self.database.reading() as session:
+            roles = roles_of(session, label_set)
+        annotations = _by_series((item.series_id, item) for item in Annotations(self.database).all())
+        decisions = _by_series((item.decision.series_id, item) for item in Decisions(self.database).current())
+        latest = Candidates(self.database).latest() if roles[LesionOrigin.MINED] else {}
+        candidates = _by_series((item.series_id, (candidate_id, item)) for candidate_id, item in latest.items())
+        groups = {key: _group(reasons) for key, reasons in Candidates(self.database).reasons_of_decided().items()}
         series = tuple(
             _series(
                 record,
-                annotations.get(record.id, ()),
                 [
-                    *_decided(record, decisions.get(record.id, ()), annotations.get(record.id, ()), continued),
-                    *_mined(record, candidates.get(record.id, ())),
+                    *_original(record, annotations.get(record.id, ()), roles[LesionOrigin.ANNOTATION]),
+                    *_decided(record, decisions.get(record.id, ()), roles[LesionOrigin.DECISION], groups),
+                    *_mined(record, candidates.get(record.id, ()), roles[LesionOrigin.MINED]),
                 ],
-                true_boxes(annotations.get(record.id, ()), decided.get(record.id, ())) if record.is_complete else (),
+                true_boxes(annotations.get(record.id, ()), decisions.get(record.id, ())) if record.is_complete else (),
             )
             for record in catalog.all_series(with_images=True)
             if record.split is not Split.TEST
@@ -199,32 +208,14 @@ class Snapshots:
             )
         return snapshot
 
-    def _continued_annotations(self, decisions: dict[int, list[DecisionRecord]]) -> dict[int, str]:
-        """Return, for decided candidates that continue an annotated lesion, the group of that lesion."""
-        candidates = Candidates(self.database)
-        groups = {}
-        for records in decisions.values():
-            for record in records:
-                if record.candidate_id is not None:
-                    group = _group(candidates.get(record.candidate_id))
-                    if group is not None:
-                        groups[record.candidate_id] = group
-        return groups
-
     def _record(self, row: SnapshotRow) -> SnapshotRecord:
         path = self.database.project.folder / row.path
         return SnapshotRecord(row.id, row.name, path, row.label_set, dict(row.counts), row.created_at)
 
 
-def _series(
-    record: SeriesRecord,
-    annotations: Sequence[AnnotationRecord],
-    others: Iterable[Lesion],
-    truth: tuple[Box3D, ...],
-) -> SnapshotSeries:
+def _series(record: SeriesRecord, lesions: Iterable[Lesion], truth: tuple[Box3D, ...]) -> SnapshotSeries:
     if record.geometry is None or record.source is None:
         raise StoreError(f"The series {record.name} has no images", "A series with images", "Add its scan first")
-    originals = [_original(record, item) for item in annotations if item.role is AnnotationRole.LABEL]
     return SnapshotSeries(
         name=record.name,
         dataset=record.dataset,
@@ -236,53 +227,38 @@ def _series(
             paths=tuple(str(path) for path in record.source.paths),
             series_uid=record.source.series_uid,
         ),
-        lesions=(*originals, *others),
+        lesions=tuple(lesions),
         is_complete_truth=record.is_complete,
         truth=truth,
     )
 
 
-def _original(record: SeriesRecord, annotation: AnnotationRecord) -> Lesion:
-    return Lesion(
-        series=record.name,
-        box=annotation.box,
-        slices=_sections(record, annotation.box, annotation.slices),
-        role=LesionRole.IGNORE if annotation.is_noisy else LesionRole.POSITIVE,
-        origin=LesionOrigin.ANNOTATION,
-        key_slice=annotation.key_slice,
-        group=_annotation_group(annotation.id),
-        is_tight=annotation.origin in _TIGHT_ORIGINS,
-    )
+def _original(
+    record: SeriesRecord, annotations: Iterable[AnnotationRecord], roles: Mapping[int, LesionRole]
+) -> Iterable[Lesion]:
+    for item in annotations:
+        if item.id in roles:
+            yield Lesion(
+                series=record.name,
+                box=item.box,
+                slices=_sections(record, item.box, item.slices),
+                role=roles[item.id],
+                origin=LesionOrigin.ANNOTATION,
+                key_slice=item.key_slice,
+                group=_annotation_group(item.id),
+                is_tight=item.origin in _TIGHT_ORIGINS,
+            )
 
 
 def _decided(
     record: SeriesRecord,
-    decisions: Sequence[DecisionRecord],
-    annotations: Sequence[AnnotationRecord],
-    groups: dict[int, str],
+    decisions: Iterable[DecisionRecord],
+    roles: Mapping[int, LesionRole],
+    groups: Mapping[int, str | None],
 ) -> Iterable[Lesion]:
-    """Yield the lesions of the decisions; at one place only the one of highest precedence."""
-    positive = [item for item in decisions if item.decision.verdict in POSITIVE_VERDICTS]
-    unsure = [item for item in decisions if item.decision.verdict is Verdict.UNSURE]
-    # A duplicate of another lesion was rejected as a question, not as a lesion: it says nothing about the place.
-    rejected = [
-        item
-        for item in decisions
-        if item.decision.verdict is Verdict.REJECTED and item.decision.reason_code is not ReasonCode.DUPLICATE
-    ]
-    lesion_boxes = [item.decision.box for item in positive]
-    labelled_boxes = [item.box for item in annotations if item.role is AnnotationRole.LABEL]
-    unsure = [item for item in unsure if not _covered(item, lesion_boxes)]
-    unsure_boxes = [item.decision.box for item in unsure]
-    rejected = [item for item in rejected if not _covered(item, [*lesion_boxes, *labelled_boxes, *unsure_boxes])]
-    roles = {
-        **{item.id: LesionRole.POSITIVE for item in positive},
-        **{item.id: LesionRole.IGNORE for item in unsure},
-        **{item.id: LesionRole.NEGATIVE for item in rejected},
-    }
     for item in decisions:
-        role = roles.get(item.id)
-        if role is not None:
+        if item.id in roles:
+            role = roles[item.id]
             is_lesion = role is LesionRole.POSITIVE
             yield Lesion(
                 series=record.name,
@@ -291,26 +267,25 @@ def _decided(
                 role=role,
                 origin=LesionOrigin.DECISION,
                 experts=(record.dataset,) if role is LesionRole.NEGATIVE else None,
-                group=groups.get(item.candidate_id) if is_lesion and item.candidate_id is not None else None,
+                group=groups[item.candidate_id] if is_lesion and item.candidate_id is not None else None,
             )
 
 
-def _mined(record: SeriesRecord, candidates: Sequence[CandidateRecord]) -> Iterable[Lesion]:
-    for item in candidates:
-        is_missing = item.candidate.kind is CandidateKind.MISSING_ANNOTATION
-        finding = item.candidate.finding
-        yield Lesion(
-            series=record.name,
-            box=finding.box,
-            slices=_sections(record, finding.box, finding.slices),
-            role=LesionRole.POSITIVE if is_missing else LesionRole.IGNORE,
-            origin=LesionOrigin.MINED,
-            group=_group(item) if is_missing else None,
-        )
-
-
-def _covered(item: DecisionRecord, boxes: Iterable[Box3D]) -> bool:
-    return any(is_same_place(item.decision.box, box) for box in boxes)
+def _mined(
+    record: SeriesRecord, candidates: Iterable[tuple[int, Candidate]], roles: Mapping[int, LesionRole]
+) -> Iterable[Lesion]:
+    for candidate_id, candidate in candidates:
+        if candidate_id in roles:
+            role = roles[candidate_id]
+            finding = candidate.finding
+            yield Lesion(
+                series=record.name,
+                box=finding.box,
+                slices=_sections(record, finding.box, finding.slices),
+                role=role,
+                origin=LesionOrigin.MINED,
+                group=_group(candidate.reasons) if role is LesionRole.POSITIVE else None,
+            )
 
 
 def _sections(record: SeriesRecord, box: Box3D, slices: Sequence[SliceBox]) -> tuple[SnapshotSlice, ...]:
@@ -324,9 +299,9 @@ def _sections(record: SeriesRecord, box: Box3D, slices: Sequence[SliceBox]) -> t
     return tuple(sections)
 
 
-def _group(candidate: CandidateRecord) -> str | None:
+def _group(reasons: Iterable[Reason]) -> str | None:
     """Return the group of the annotated lesion that a candidate continues on other slices."""
-    for reason in candidate.candidate.reasons:
+    for reason in reasons:
         if reason.rule is Rule.CROSS_SLICE and reason.annotation_id is not None:
             return _annotation_group(reason.annotation_id)
     return None
@@ -336,23 +311,14 @@ def _annotation_group(annotation_id: int) -> str:
     return f"annotation {annotation_id}"
 
 
-def _counts(snapshot: Snapshot) -> dict[str, int]:
-    words = {
-        (LesionOrigin.ANNOTATION, LesionRole.POSITIVE): "annotations",
-        (LesionOrigin.ANNOTATION, LesionRole.IGNORE): "doubtful annotations (ignored)",
-        (LesionOrigin.MINED, LesionRole.POSITIVE): "mined",
-        (LesionOrigin.MINED, LesionRole.IGNORE): "uncertain (ignored)",
-        (LesionOrigin.DECISION, LesionRole.POSITIVE): "accepted",
-        (LesionOrigin.DECISION, LesionRole.IGNORE): "unsure (ignored)",
-        (LesionOrigin.DECISION, LesionRole.NEGATIVE): "rejected",
-    }
+def counts_of(snapshot: Snapshot) -> dict[str, int]:
+    """Return what there is to learn from in the training split, by words for a reader."""
     training = [series for series in snapshot.series if series.split is Split.TRAIN]
-    found = Counter(words[lesion.origin, lesion.role] for series in training for lesion in series.lesions)
-    return {"series": len(training), **{word: found[word] for word in words.values() if found[word]}}
+    return in_words(len(training), Counter((item.origin, item.role) for series in training for item in series.lesions))
 
 
-def _grouped(records: Iterable[AnnotationRecord]) -> dict[int, list[AnnotationRecord]]:
-    grouped: dict[int, list[AnnotationRecord]] = {}
-    for record in records:
-        grouped.setdefault(record.series_id, []).append(record)
+def _by_series(items: Iterable[tuple[int, T]]) -> dict[int, list[T]]:
+    grouped: dict[int, list[T]] = {}
+    for series_id, item in items:
+        grouped.setdefault(series_id, []).append(item)
     return grouped

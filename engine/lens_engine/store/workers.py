@@ -1,7 +1,7 @@
 """The heartbeat of worker processes: who is alive, where, and at what."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from sqlalchemy import delete, select
 
@@ -70,11 +70,6 @@ class Workers:
         """Return all workers that have not ended properly, the dead ones included."""
         with self.database.reading() as session:
             return tuple(_record(row) for row in session.scalars(select(WorkerRow).order_by(WorkerRow.started_at)))
-
-    def alive(self, within_seconds: float = 30.0) -> tuple[WorkerRecord, ...]:
-        """Return the workers that reported in the last `within_seconds`."""
-        limit = datetime.now(UTC) - timedelta(seconds=within_seconds)
-        return tuple(record for record in self.all() if record.last_seen >= limit)
 
 
 def _record(row: WorkerRow) -> WorkerRecord:

@@ -36,7 +36,7 @@ from lens_engine.worker.messages import EvaluateModels
 
 RULES = (Overlap.IOBB, Overlap.IOU)
 SEED = 20180
-"""Of the bootstrap: the same evaluation gives the same interval."""
+"""Seed of the bootstrap: the same evaluation gives the same interval."""
 
 logger = logging.getLogger("lens_engine.tasks.evaluation")
 

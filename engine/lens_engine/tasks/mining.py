@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +113,7 @@ class _Inputs:
         self._model_version = model_version
         self._scopes = {dataset.name: dataset.scope for dataset in Catalog(database).datasets()}
 
-    def of(self, records: "Sequence[SeriesRecord] | Iterator[SeriesRecord]") -> Iterator[SeriesMiningInput]:
+    def of(self, records: Iterable[SeriesRecord]) -> Iterator[SeriesMiningInput]:
         """Yield the input of each series."""
         universal = tuple(name for name, scope in self._scopes.items() if scope is Scope.UNIVERSAL)
         for record in records:

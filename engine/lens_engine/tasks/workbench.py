@@ -17,7 +17,7 @@ from lens_engine.detector.false_positive_reduction.rescoring import reduce_in_se
 from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import InferenceDetector
 from lens_engine.detector.network.embedding import embed_boxes
-from lens_engine.errors import GeometryError, JobError, SeriesError
+from lens_engine.errors import GeometryError, SeriesError
 from lens_engine.findings import Box2D
 from lens_engine.io.series import read_volume
 from lens_engine.jobs.results import ExportResult
@@ -53,7 +53,7 @@ class Workbench:
     Parameters
     ----------
     folder
-        Of the job, for results between its tasks.
+        Folder of the job, for what one of its tasks leaves to another.
     """
 
     def __init__(self, project: Project, folder: Path) -> None:
@@ -66,16 +66,6 @@ class Workbench:
 
     def run(self, task: Task, report: Report) -> dict[str, object]:
         """Do one task and return what the job remembers of it. Raises `LensError` for what a user can understand."""
-        try:
-            return self._run(task, report)
-        except torch.OutOfMemoryError as error:
-            raise JobError(
-                "The GPU has not enough memory for this task",
-                "It should fit beside whatever else runs there",
-                "End other programs on the GPU, or start the worker on another one with CUDA_VISIBLE_DEVICES",
-            ) from error
-
-    def _run(self, task: Task, report: Report) -> dict[str, object]:
         match task:
             case DetectSeries():
                 return self._detect(task, report)

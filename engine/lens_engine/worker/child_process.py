@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 from pydantic import ValidationError
 
@@ -20,7 +19,7 @@ class JobStoppedError(Exception):
 
 
 class JobChild:
-    """One child process for all tasks of one job; use as a context so that it never outlives the job.
+    """One child process for all tasks of one job; none is started where every step is done already.
 
     Parameters
     ----------
@@ -30,24 +29,12 @@ class JobChild:
 
     def __init__(self, project_folder: Path, job_folder: Path, must_stop: Callable[[], bool]) -> None:
         self._command = [
-            *(sys.executable, "-m", "lens_engine.tasks.process"),
+            *(sys.executable, "-m", "lens_engine.tasks"),
             *("--project", str(project_folder), "--job", job_folder.name),
         ]
         self._log_file = job_folder / LOG_FILE
         self._must_stop = must_stop
         self._process: SupervisedProcess | None = None
-
-    def __enter__(self) -> "JobChild":
-        """Start nothing yet: a job whose steps are all done needs no process."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the process, at once: it holds nothing that is not stored."""
-        if self._process is not None:
-            self._process.kill_after(0.0)
-            self._process = None
 
     def run(self, task: Task, on_progress: Callable[[int, int], None]) -> dict[str, object]:
         """Let the child do one task and return its result.
@@ -71,8 +58,7 @@ class JobChild:
             if text is None:
                 exit_code = process.exit_code
                 if exit_code is not None:
-                    process.kill_after(0.0)
-                    self._process = None
+                    self.close()
                     raise unexpected_end(exit_code)
                 continue
             event = _parse(text)
@@ -82,6 +68,12 @@ class JobChild:
                 raise JobError(event.happened, event.expected, event.remedy)
             else:
                 return event.result
+
+    def close(self) -> None:
+        """End the process, at once: it holds nothing that is not stored."""
+        if self._process is not None:
+            self._process.kill_after(0.0)
+            self._process = None
 
     def _stop(self, process: SupervisedProcess) -> None:
         """Ask, then terminate, then kill."""

@@ -1,38 +1,45 @@
-"""What a job's steps may do: durable steps, progress, a log line, and the child process; nothing else of the engine."""
+"""What the steps of a running job may do: durable steps, progress, a log line, and tasks for the child process."""
 
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from lens_engine.jobs.names import LOG_FILE
-from lens_engine.project import Project
+from dbos import DBOS, error
+
+from lens_engine.jobs.names import LOG_FILE, PROGRESS_EVENT
+from lens_engine.jobs.queue import DbosJobQueue
+from lens_engine.jobs.status import JobState
 from lens_engine.store.database import Database
-from lens_engine.worker.child_process import JobChild
+from lens_engine.worker.child_process import JobChild, JobStoppedError
 from lens_engine.worker.messages import Task
 
 JsonObject = dict[str, Any]
 
 PUBLISH_SECONDS = 0.5
+STOP_POLL_SECONDS = 0.5
 
 
-class Durable(Protocol):
-    """The part of the job engine that a job needs."""
+@dataclass(slots=True)
+class WorkerState:
+    """What the worker's main thread and its running job share.
 
-    def step(self, name: str, action: Callable[[], JsonObject]) -> JsonObject:
-        """Do `action` once and remember its result: after a crash the job goes on behind it."""
-        ...
+    Attributes
+    ----------
+    ending
+        Set when the worker is about to end: its job stops and is given back.
+    current_job
+        Id of the running job.
+    """
 
-    def publish(self, progress: JsonObject) -> None:
-        """Let everyone see how far the job is; inside a step only."""
-        ...
-
-    def must_stop(self) -> bool:
-        """Whether the job was cancelled or given to another worker, or this worker ends."""
-        ...
+    executor_id: str
+    database: Database
+    queue: DbosJobQueue
+    ending: threading.Event = field(default_factory=threading.Event)
+    current_job: str | None = None
 
 
 class Meter:
@@ -85,27 +92,42 @@ class Meter:
         return {"stage": stage, "done": self.done, "total": self.total, "partial": partial, "eta_seconds": eta}
 
 
-@dataclass(slots=True)
 class Job:
-    """One running job.
+    """One running job, inside its workflow.
 
     Attributes
     ----------
+    database
+        The project's catalog, labels and models.
     folder
-        Of this job, for its log and unfinished results.
+        Holds the job's log and its unfinished results.
     """
 
-    id: str
-    project: Project
-    database: Database
-    folder: Path
-    child: JobChild
-    durable: Durable
-    _published: float = field(default=0.0, init=False)
+    def __init__(self, job_id: str, state: WorkerState) -> None:
+        project = state.database.project
+        self.id = job_id
+        self.database = state.database
+        self.folder = project.jobs_folder / job_id
+        self._state = state
+        self._child = JobChild(project.folder, self.folder, self.must_stop)
+        self._published = 0.0
+        self._asked_at = 0.0
+        self._is_lost = False
 
     def step(self, name: str, action: Callable[[], JsonObject]) -> JsonObject:
-        """Do `action` as a durable step and return its result."""
-        return self.durable.step(name, action)
+        """Do `action` once and remember its result: after a crash the job goes on behind it."""
+
+        def until_stopped() -> JsonObject:
+            try:
+                return action()
+            except JobStoppedError:
+                if self._state.ending.is_set():
+                    self._stay()
+                # Not an Exception: the step is not recorded, and runs again when the job is resumed.
+                raise error.DBOSWorkflowCancelledError(f"Job {self.id} was stopped") from None
+
+        result: JsonObject = DBOS.run_step({"name": name}, until_stopped)
+        return result
 
     def task_step(self, name: str, task: Task, meter: Meter) -> JsonObject:
         """Let the child do `task` as one durable step and one unit of `meter`; a result may say it was `skipped`."""
@@ -113,17 +135,27 @@ class Job:
         def action() -> JsonObject:
             meter.start_unit()
             self.publish(meter.progress(name), now=True)
-            return self.child.run(task, lambda done, total: self.publish(meter.progress(name, _share(done, total))))
+            return self._child.run(task, lambda done, total: self.publish(meter.progress(name, _share(done, total))))
 
         result = self.step(name, action)
         meter.finish_unit(worked=not result.get("skipped", False))
         return result
 
     def publish(self, progress: JsonObject, *, now: bool = False) -> None:
-        """Show progress, at most twice a second unless `now`."""
+        """Let everyone see how far the job is, at most twice a second unless `now`; inside a step only."""
         if now or time.monotonic() - self._published >= PUBLISH_SECONDS:
             self._published = time.monotonic()
-            self.durable.publish(progress)
+            DBOS.set_event(PROGRESS_EVENT, progress)
+
+    def must_stop(self) -> bool:
+        """Return whether the job was cancelled or given to another worker, or this worker ends."""
+        if self._state.ending.is_set():
+            return True
+        if time.monotonic() - self._asked_at >= STOP_POLL_SECONDS:
+            self._asked_at = time.monotonic()
+            status = self._state.queue.status(self.id)
+            self._is_lost = status.state is not JobState.RUNNING or status.worker != self._state.executor_id
+        return self._is_lost
 
     def log(self, line: str) -> None:
         """Add a line to the job's log."""
@@ -134,6 +166,15 @@ class Job:
     def log_exception(self) -> None:
         """Add the trace of the exception that is being handled to the job's log; never to a message."""
         self.log("unexpected error\n" + traceback.format_exc().rstrip())
+
+    def close(self) -> None:
+        """End the child process, so that it never outlives the job."""
+        self._child.close()
+
+    def _stay(self) -> None:
+        """Keep this worker's only place until its process ends, so that it does not take the job again."""
+        self._state.current_job = None
+        threading.Event().wait()
 
 
 def _share(done: int, total: int) -> float:

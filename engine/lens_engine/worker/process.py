@@ -25,7 +25,7 @@ class SupervisedProcess:
     command
         Program and arguments.
     log_file
-        Takes the standard error, behind what is there.
+        File that takes the standard error, behind what is there.
     """
 
     def __init__(self, command: Sequence[str], log_file: Path) -> None:

@@ -137,13 +137,12 @@ def _sum(results: Sequence[JsonObject], key: str) -> dict[str, int]:
 
 
 def _complete_series(job: Job, split: Split) -> list[int]:
-    series = Catalog(job.database).all_series(split=split, with_images=True)
-    return [item.id for item in series if item.is_complete]
+    return [item.id for item in Catalog(job.database).complete_series(split)]
 
 
 def _what_to_do(split: Split) -> str:
     return (
         f"The gain cannot be measured: no series of the {split} patients is annotated completely. "
-        "Annotate every lesion of some of them in 3D in test-set mode and mark them complete, or import a "
-        "manual test set."
+        "Annotate every lesion of some of them in 3D, bring masks or contours with 'lens import FILE' and mark them "
+        "complete with 'lens complete SERIES', or import a manual test set."
     )

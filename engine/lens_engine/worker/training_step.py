@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lens_engine.errors import JobError
 from lens_engine.jobs.inputs import TrainInputs
-from lens_engine.jobs.names import LOG_FILE, TRAINING_FOLDER
+from lens_engine.jobs.names import LOG_FILE, TRAINING_ERROR_FILE, TRAINING_FOLDER
 from lens_engine.store.model_versions import Models
 from lens_engine.store.snapshots import Snapshots
 from lens_engine.worker.child_process import POLL_SECONDS, JobStoppedError
@@ -36,6 +36,7 @@ def train_model(job: Job, inputs: TrainInputs) -> JsonObject:
     command = _command(job, inputs)
     verb = "going on with" if "--resume" in command else "starting"
     job.log(f"{verb} the training on snapshot {inputs.snapshot_id} from model {inputs.parent_version}")
+    (_output(job) / TRAINING_ERROR_FILE).unlink(missing_ok=True)  # of an earlier run that this one goes on from
     process = SupervisedProcess(command, job.folder / LOG_FILE)
     try:
         return {"steps": _follow(job, process)}
@@ -81,7 +82,7 @@ def _command(job: Job, inputs: TrainInputs) -> list[str]:
 def _follow(job: Job, process: SupervisedProcess) -> int:
     meter = Meter(0)
     while True:
-        if job.durable.must_stop():
+        if job.must_stop():
             process.terminate(SAVE_SECONDS)
             raise JobStoppedError
         line = process.next_line(POLL_SECONDS)
@@ -113,8 +114,9 @@ def _report(job: Job, meter: Meter, line: str) -> None:
 
 
 def _training_error(job: Job, exit_code: int) -> JobError:
-    """Return the error of a training that failed: it has said why in the last line of the log."""
-    log = (job.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
-    if exit_code != 1 or not log.strip():
+    """Return the error of a training that failed: the one that it has left behind, or what its exit code says."""
+    try:
+        parts = json.loads((_output(job) / TRAINING_ERROR_FILE).read_text(encoding="utf-8"))
+        return JobError(parts["happened"], parts["expected"], parts["remedy"])
+    except (OSError, ValueError, KeyError, TypeError):
         return unexpected_end(exit_code)
-    return JobError(f"The training failed: {log.strip().splitlines()[-1]}", "", "See the job's log")

@@ -1,19 +1,16 @@
-"""The process that works through a project's jobs: `python -m lens_engine.worker.worker --project DIR`.
+"""The main thread of a worker: it works through a project's queue and watches over the other workers.
 
 It holds no model: each job gets a child process. It keeps its heartbeat fresh, takes over the jobs of workers that
 died, and ends when nothing was to do for a while, or on SIGTERM, giving its job back to the queue.
 """
 
-import argparse
 import logging
 import os
 import re
 import signal
 import socket
-import sys
 import threading
 import time
-from pathlib import Path
 from types import FrameType
 
 from dbos import DBOS, DBOSPortableJSONSerializer
@@ -28,9 +25,9 @@ from lens_engine.store.database import Database
 from lens_engine.store.detections import Detections
 from lens_engine.store.workers import Workers
 from lens_engine.worker.file_lock import FileLock
-from lens_engine.worker.workflows import WorkerState, register_workflows
+from lens_engine.worker.job import WorkerState
+from lens_engine.worker.workflows import register_workflows
 
-IDLE_MINUTES = 15.0
 TICK_SECONDS = 0.5
 LOCK_SECONDS = 5.0
 """How long a new worker waits for a predecessor of the same id that is about to end."""
@@ -40,31 +37,19 @@ GIVE_BACK_SECONDS = 30.0
 logger = logging.getLogger("lens_engine.worker.worker")
 
 
-def main() -> int:
-    """Work until idle for long enough, or told to end."""
-    parser = argparse.ArgumentParser(description="Work through the jobs of a project.")
-    parser.add_argument("--project", type=Path, required=True)
-    parser.add_argument("--executor-id", default=default_executor_id())
-    parser.add_argument("--idle-minutes", type=float, default=IDLE_MINUTES)
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    try:
-        work(Project.open(arguments.project), arguments.executor_id, arguments.idle_minutes * 60)
-    except LensError as error:
-        logger.error("%s", error)
-        return 1
-    return 0
-
-
 def default_executor_id() -> str:
     """Return an id that is the same after every restart: one worker for each host and GPU."""
     device = os.environ.get("CUDA_VISIBLE_DEVICES", "").strip() or "default"
     return f"{socket.gethostname()}-{device}"
 
 
-def work(project: Project, executor_id: str, idle_seconds: float) -> None:
+def work(project: Project, executor_id: str, idle_seconds: float | None) -> None:
     """Be the worker `executor_id` of a project; does not return while there is work.
+
+    Parameters
+    ----------
+    idle_seconds
+        How long without a job before it ends; None: only when it is told to.
 
     Raises
     ------
@@ -86,7 +71,7 @@ class Worker:
         self._workers = Workers(state.database)
         self._told_to_end = threading.Event()
 
-    def run(self, idle_seconds: float) -> None:
+    def run(self, idle_seconds: float | None) -> None:
         """Launch the engine and watch over it until the end."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
@@ -113,7 +98,7 @@ class Worker:
         DBOS.launch()
         DBOS.register_queue(QUEUE_NAME, worker_concurrency=1, polling_interval_sec=POLLING_SECONDS)
 
-    def _watch(self, idle_seconds: float) -> None:
+    def _watch(self, idle_seconds: float | None) -> None:
         idle_since = time.monotonic()
         last_beat, last_job = 0.0, self._state.current_job
         while not self._told_to_end.wait(TICK_SECONDS):
@@ -123,7 +108,7 @@ class Worker:
                 self._beat(job)
             if job is not None or self._state.queue.has_open_jobs():
                 idle_since = time.monotonic()
-            elif now - idle_since >= idle_seconds:
+            elif idle_seconds is not None and now - idle_since >= idle_seconds:
                 logger.info("nothing to do for %.0f seconds", idle_seconds)
                 return
 
@@ -161,7 +146,3 @@ def take_over(queue: DbosJobQueue, workers: Workers) -> None:
         if status.state is JobState.RUNNING and status.worker is not None and status.worker not in living:
             logger.info("worker %s is dead; its job %s goes back to the queue", status.worker, status.id)
             queue.give_back(status.id, status.worker)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from lens_engine.errors import JobError
-from lens_engine.jobs.inputs import DetectInputs, MineInputs
+from lens_engine.jobs.inputs import DetectInputs, JobKind, MineInputs
 from lens_engine.jobs.queue import create_tables, open_queue
 from lens_engine.jobs.status import JobState
 from lens_engine.project import Project, ProjectSettings
@@ -31,6 +31,12 @@ def test_a_queue_works_before_any_worker_ever_ran(jobs):
 def test_the_newest_job_comes_first(jobs):
     submitted = [jobs.submit(MineInputs(model_version=f"v{number}")) for number in range(3)]
     assert [job.id for job in jobs.jobs(limit=2)] == submitted[:0:-1]
+
+
+def test_a_job_that_waits_or_was_cancelled_is_not_the_last_one_done(jobs):
+    jobs.submit(MineInputs(model_version="v1"))
+    jobs.cancel(jobs.submit(MineInputs(model_version="v2")))
+    assert jobs.last_done(JobKind.MINE) is None
 
 
 def test_a_cancelled_job_keeps_its_id_when_resumed(jobs):

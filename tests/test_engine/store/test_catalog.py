@@ -8,7 +8,7 @@ from support.store_samples import AddSeries, new_series
 from lens_engine.errors import ProjectError, StoreError
 from lens_engine.findings import Scope, Split
 from lens_engine.project import ProjectSettings
-from lens_engine.store.catalog import Catalog, draw_split, hashed_key
+from lens_engine.store.catalog import Catalog, CompleteSeries, draw_split, hashed_key
 from lens_engine.store.database import Database
 
 SUB_VOLUME = "000410_02_02_039-099"
@@ -151,6 +151,20 @@ def test_splits_have_the_shares_of_the_settings() -> None:
     drawn = [draw_split(hashed_key("split", str(number), "salt"), settings) for number in range(4000)]
     shares = [drawn.count(split) / len(drawn) for split in (Split.TRAIN, Split.VAL, Split.TEST)]
     assert shares == pytest.approx([0.7, 0.15, 0.15], abs=0.03)
+
+
+def test_measured_on_are_complete_series_with_images_of_one_split(database: Database, add_series: AddSeries) -> None:
+    catalog = Catalog(database)
+    records = {
+        "complete": add_series("a", Split.TEST),
+        "partial": add_series("b", Split.TEST),
+        "val": add_series("c", Split.VAL),
+        "without images": add_series("d", Split.TEST, geometry=None, source=None),
+    }
+    for name in ("complete", "val", "without images"):
+        catalog.mark_complete(records[name].id, None)
+    record = records["complete"]
+    assert catalog.complete_series(Split.TEST) == (CompleteSeries(record.id, record.patient_id),)
 
 
 def test_series_inside_the_project_moves_with_it(database: Database, tmp_path: Path, add_series: AddSeries) -> None:

@@ -60,10 +60,10 @@ def test_withdrawing_opens_the_place_and_keeps_both_rows(
     (asked,) = ask(series.id, BOX)
     decisions = Decisions(database)
     first = decisions.add(make_decision(series.id, Verdict.ACCEPTED, asked.id))
-    assert decisions.latest_for(asked.id) == first
+    assert Candidates(database).get(asked.id).decision == first
     undo = decisions.add(make_decision(series.id, Verdict.WITHDRAWN, asked.id))
     assert undo.previous_id == first.id
-    assert decisions.latest_for(asked.id) is None
+    assert Candidates(database).get(asked.id).decision is None
     assert decisions.current() == ()
     assert decisions.history(series.id) == (first, undo)
 
@@ -111,7 +111,7 @@ def test_foreign_candidate_or_previous_decision_is_refused(
     with pytest.raises(StoreError, match="no decision 99"):
         Decisions(database).add(make_decision(second.id, Verdict.ACCEPTED, previous_id=99))
     with pytest.raises(StoreError, match="no candidate 99"):
-        Decisions(database).latest_for(99)
+        Decisions(database).add(make_decision(second.id, Verdict.ACCEPTED, 99))
     assert Decisions(database).history(second.id) == ()
 
 

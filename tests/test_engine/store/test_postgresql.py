@@ -8,17 +8,23 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
-from support.store_samples import BOX, MakeCandidate, MakeDecision, new_series
+from support.store_samples import BOX, MakeCandidate, MakeDecision, new_series, sections
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import Scope, Split, Verdict
+from lens_engine.jobs.heartbeat import living_workers
 from lens_engine.project import Project, ProjectSettings
+from lens_engine.snapshot import LabelSet
+from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.schema import Base
+from lens_engine.store.snapshots import Snapshots
 from lens_engine.store.workers import Workers
+
+FAR = (30.0, 30.0, 10.0, 40.0, 40.0, 14.0)
 
 
 @pytest.fixture
@@ -56,7 +62,18 @@ def test_decisions_are_kept_and_cannot_be_changed(
             session.execute(text(statement))
 
 
+def test_the_plan_counts_what_the_snapshot_holds(department: Database, make_decision: MakeDecision) -> None:
+    series, _ = Catalog(department).add_series(new_series("a"), "universal", Split.TRAIN)
+    new = NewAnnotation(series.id, FAR, sections(FAR), AnnotationRole.LABEL, AnnotationOrigin.DRAWN)
+    Annotations(department).add([new])
+    for verdict, box in [(Verdict.REJECTED, BOX), (Verdict.UNSURE, BOX), (Verdict.ADDED, BOX), (Verdict.REJECTED, FAR)]:
+        Decisions(department).add(make_decision(series.id, verdict, box=box))
+    for label_set in LabelSet:
+        assert Snapshots(department).counts(label_set) == Snapshots(department).freeze(label_set).counts
+    assert Snapshots(department).counts(LabelSet.CURATED) == {"series": 1, "annotations": 1, "accepted": 1}
+
+
 def test_workers_report(department: Database) -> None:
-    Workers(department).start("gpu0", "host", 5, "cuda:0")
+    Workers(department).start("gpu0", "elsewhere", 5, "cuda:0")
     Workers(department).beat("gpu0", "job")
-    assert [record.current_job for record in Workers(department).alive()] == ["job"]
+    assert [record.current_job for record in living_workers(Workers(department))] == ["job"]

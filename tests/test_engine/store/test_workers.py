@@ -1,18 +1,26 @@
+import os
+import socket
+import subprocess
+import sys
+
+from lens_engine.jobs.heartbeat import living_workers
 from lens_engine.store.database import Database
 from lens_engine.store.workers import Workers
 
 
 def test_worker_that_reports_is_alive(database: Database) -> None:
     workers = Workers(database)
-    workers.start("host-cpu", "host", 77, "cpu")
+    workers.start("host-cpu", socket.gethostname(), os.getpid(), "cpu")
     assert workers.beat("host-cpu", "job-1")
-    (record,) = workers.alive()
-    assert (record.worker_id, record.pid, record.current_job) == ("host-cpu", 77, "job-1")
+    (record,) = living_workers(workers)
+    assert (record.worker_id, record.pid, record.current_job) == ("host-cpu", os.getpid(), "job-1")
 
 
-def test_silent_worker_is_known_but_not_alive(database: Database) -> None:
-    Workers(database).start("host-cpu", "host", 77, "cpu")
-    assert Workers(database).alive(within_seconds=-1.0) == ()
+def test_worker_whose_process_is_gone_is_known_but_not_alive(database: Database) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", "pass"])
+    ended.wait()
+    Workers(database).start("host-cpu", socket.gethostname(), ended.pid, "cpu")
+    assert living_workers(Workers(database)) == ()
     assert len(Workers(database).all()) == 1
 
 

@@ -1,5 +1,7 @@
 """Jobs from end to end: a real queue, real workers, real child processes."""
 
+import json
+import os
 import subprocess
 import sys
 
@@ -7,9 +9,10 @@ import psutil
 import pytest
 from support.waiting import wait_for_end, wait_until
 
+from lens_engine.errors import JobError
 from lens_engine.findings import FUSED, Rule, Split
 from lens_engine.io.annotations.manual_test_set import ExportFormat
-from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, ExportInputs, MineInputs, TrainInputs
+from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, ExportInputs, JobKind, MineInputs, TrainInputs
 from lens_engine.jobs.launcher import ensure_worker, worker_alive, workers
 from lens_engine.jobs.results import DetectResult, EvaluateResult, ExportResult, MineResult, TrainResult
 from lens_engine.jobs.status import JobState
@@ -51,6 +54,9 @@ def test_every_kind_of_job_does_its_part(database, jobs, series, start_worker):
     train = TrainInputs(snapshot_id=snapshot.id, parent_version="v1", steps=2, promote=True)
     trained = TrainResult(**result_of(train))
     assert (trained.model_version, trained.steps) == ("v2", 2)
+    last = jobs.last_done(JobKind.TRAIN)
+    assert last.result["model_version"] == "v2"
+    assert 0 < last.duration_seconds < 90
     model = Models(database).promoted()
     assert (model.version, model.parent, model.snapshot_id) == ("v2", "v1", snapshot.id)
 
@@ -90,6 +96,34 @@ def test_what_cannot_be_done_is_said_in_words_and_keeps_nothing_else_waiting(dat
     assert "mark them complete" in measured.result["what_to_do"]
 
 
+@pytest.mark.slow
+def test_a_training_that_fails_says_what_happened_what_was_expected_and_what_to_do(database, jobs, start_worker):
+    start_worker()
+    weights = Models(database).get("v1").folder / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    inputs = TrainInputs(snapshot_id=Snapshots(database).freeze(LabelSet.ORIGINAL).id, parent_version="v1", steps=2)
+    status = wait_for_end(jobs, jobs.submit(inputs))
+    assert status.state is JobState.FAILED
+    parts = json.loads((jobs.log_file(status.id).parent / "training" / "error.json").read_text())
+    assert status.error == str(JobError(parts["happened"], parts["expected"], parts["remedy"]))
+    assert "An intact file is needed. Copy it again." in status.error
+
+
+@pytest.mark.slow
+def test_the_error_of_an_earlier_training_does_not_explain_a_later_one(database, jobs, start_worker, monkeypatch):
+    (database.project.folder / "lightning.py").write_text("raise SystemExit(1)")
+    monkeypatch.setenv("PYTHONPATH", str(database.project.folder), prepend=os.pathsep)
+    worker = start_worker()
+    inputs = TrainInputs(snapshot_id=Snapshots(database).freeze(LabelSet.ORIGINAL).id, parent_version="v1", steps=2)
+    job_id = jobs.submit(inputs)
+    output = jobs.log_file(job_id).parent / "training"
+    output.mkdir(parents=True)
+    (output / "error.json").write_text('{"happened": "long ago", "expected": "", "remedy": ""}')
+    status = wait_for_end(jobs, job_id)
+    assert worker.poll() is None
+    assert "code 1 and without an answer" in status.error
+
+
 def test_a_worker_that_has_nothing_to_do_ends(database, start_worker):
     worker = start_worker(idle_seconds=0.5)
     assert worker.wait(30) == 0
@@ -99,7 +133,7 @@ def test_a_worker_that_has_nothing_to_do_ends(database, start_worker):
 def test_a_second_worker_of_the_same_id_refuses(database, start_worker):
     start_worker("worker-a")
     wait_until(lambda: worker_alive(database.project), "the first worker is alive")
-    command = [sys.executable, "-m", "lens_engine.worker.worker", "--project", str(database.project.folder)]
+    command = [sys.executable, "-m", "lens_engine.worker", "--project", str(database.project.folder)]
     second = subprocess.run([*command, "--executor-id", "worker-a"], capture_output=True, text=True, check=False)
     assert second.returncode == 1
     assert "Only one may be worker worker-a" in second.stderr
@@ -107,7 +141,7 @@ def test_a_second_worker_of_the_same_id_refuses(database, start_worker):
 
 
 def test_a_worker_outside_a_project_says_so(tmp_path):
-    command = [sys.executable, "-m", "lens_engine.worker.worker", "--project", str(tmp_path)]
+    command = [sys.executable, "-m", "lens_engine.worker", "--project", str(tmp_path)]
     worker = subprocess.run(command, capture_output=True, text=True, check=False)
     assert worker.returncode == 1
     assert "is not a project" in worker.stderr

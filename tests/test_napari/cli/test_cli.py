@@ -8,12 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import yaml
-
-LENS = [sys.executable, "-c", "from lens_napari.cli import main; main()"]
-
-
-def lens(*arguments: str | Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*LENS, *map(str, arguments)], capture_output=True, text=True, cwd=folder, timeout=120)
+from support.command_line import lens
 
 
 @pytest.fixture(scope="module")

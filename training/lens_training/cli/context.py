@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from lens_engine.errors import ConfigError, LensError
+from lens_engine.jobs.names import TRAINING_ERROR_FILE
 from lens_training.errors import EndedElsewhereError, TrainingStoppedError
 from lens_training.running.launching import run_processes
 from lens_training.running.progress import ProgressLog
@@ -19,8 +20,6 @@ from lens_training.running.world import ALONE, World, world_of
 
 LOG_FILE = "log.jsonl"
 """In the output folder: every message of the run."""
-ERROR_FILE = "error.json"
-"""In the output folder: what ended the run, for the job that started it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def process_of_run(folder: Path, devices: int, nodes: int, *, resume: bool) -> I
 @contextmanager
 def _errors_as_exit_codes(folder: Path, world: World = ALONE) -> Iterator[None]:
     """Make the output folder, and end with an exit code and a message instead of a stack trace."""
-    error_file = folder / ERROR_FILE
+    error_file = folder / TRAINING_ERROR_FILE
     try:
         _make_folder(folder)
         if world.is_first:

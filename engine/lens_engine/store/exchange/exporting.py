@@ -71,7 +71,7 @@ def export_test_set(
         raise ExportError(
             "No series of the project is completely annotated",
             "A series of a test set, one marked complete, or one whose lesions are all decided",
-            "Import a test set, mark a series complete, or finish the review of one",
+            "Bring a test set with 'lens import FILE', mark a series with 'lens complete SERIES', or finish its review",
         )
     write = write_pickle if file_format == ExportFormat.MANUAL_PICKLE else write_json
     write(file, [item for _, item in sub_volumes])

@@ -100,9 +100,9 @@ def import_lesions(
     Parameters
     ----------
     dataset
-        Where series belong that only a manual test set speaks of.
+        Data set of the series that only a manual test set speaks of.
     lesion_type
-        Of the lesions for which the file names none.
+        Type of the lesions for which the file names none.
 
     Raises
     ------

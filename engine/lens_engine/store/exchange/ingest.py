@@ -56,7 +56,7 @@ def add_scans(
     Parameters
     ----------
     split
-        For new patients; None draws it from a stable hash.
+        Split of new patients; None draws it from a stable hash.
     on_progress
         Called with the number of files looked at and of all files.
 
@@ -99,7 +99,7 @@ def import_annotations(
     series_name
         Series that a mask or contours belong to; None finds it by its geometry or UID.
     lesion_type
-        Of the lesions for which the file names none.
+        Type of the lesions for which the file names none.
 
     Raises
     ------

@@ -28,9 +28,9 @@ class NewSeries:
     patient_key, study_key, series_key
         Identifiers of the source; stored only as salted hashes.
     geometry, source
-        None while only an annotation file speaks of the series.
+        Grid and files of the series; None while only an annotation file speaks of it.
     first_slice_number, last_slice_number
-        Of the source, inclusive; they go into the name.
+        Slices as the source numbers them, inclusive; they go into the name.
     name
         A given name such as `000410_02_02_039-099`, kept with its numbers where they are free.
     official_split

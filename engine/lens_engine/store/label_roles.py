@@ -1,0 +1,188 @@
+"""What every annotation, decision and candidate means to training: one rule, in SQL.
+
+A snapshot reads the roles of the rows, and the plan of a retraining counts them. Precedence at one place: decided
+as a lesion > unsure (ignored as a whole) > rejected (certain negative) > mined and not reviewed (missing annotation:
+positive; uncertain: ignored). Original annotations are always positive, doubtful ones ignored.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, case, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from lens_engine.findings import CandidateKind, ReasonCode, Split, Verdict
+from lens_engine.snapshot import LabelSet, LesionOrigin, LesionRole
+from lens_engine.store.completeness import POSITIVE_VERDICTS
+from lens_engine.store.place_expressions import inherits, is_same_place
+from lens_engine.store.schema import (
+    AnnotationRole,
+    AnnotationRow,
+    CandidateRow,
+    DecisionRow,
+    MiningRunRow,
+    PatientRow,
+    SeriesRow,
+    StudyRow,
+)
+
+WORDS = {
+    (LesionOrigin.ANNOTATION, LesionRole.POSITIVE): "annotations",
+    (LesionOrigin.ANNOTATION, LesionRole.IGNORE): "doubtful annotations (ignored)",
+    (LesionOrigin.MINED, LesionRole.POSITIVE): "mined",
+    (LesionOrigin.MINED, LesionRole.IGNORE): "uncertain (ignored)",
+    (LesionOrigin.DECISION, LesionRole.POSITIVE): "accepted",
+    (LesionOrigin.DECISION, LesionRole.IGNORE): "unsure (ignored)",
+    (LesionOrigin.DECISION, LesionRole.NEGATIVE): "rejected",
+}
+"""What a reader calls labels of each origin and role, in the order in which they are told."""
+
+Rows = Select[Any]
+"""A query for rows (id, series_id, role). Select's type parameters differ between SQLAlchemy 2.0 and 2.1."""
+Ids = Select[Any]
+"""A query for one id in each row."""
+
+
+def roles_of(session: Session, label_set: LabelSet) -> dict[LesionOrigin, dict[int, LesionRole]]:
+    """Return the role of each annotation, candidate and decision (by id) that means something in a set of labels."""
+    roles: dict[LesionOrigin, dict[int, LesionRole]] = {origin: {} for origin in LesionOrigin}
+    for origin, rows in _labels(label_set):
+        roles[origin] = {row.id: LesionRole(row.role) for row in session.execute(rows)}
+    return roles
+
+
+def training_counts(session: Session, label_set: LabelSet) -> dict[str, int]:
+    """Return what there is to learn from in the training split, in words; no row leaves the database."""
+    counts: dict[tuple[LesionOrigin, LesionRole], int] = {}
+    for origin, rows in _labels(label_set):
+        labels = rows.subquery()
+        query = select(labels.c.role, func.count()).where(labels.c.series_id.in_(_training_series()))
+        for role, count in session.execute(query.group_by(labels.c.role)):
+            counts[origin, LesionRole(role)] = count
+    series = session.scalar(select(func.count()).select_from(_training_series().subquery()))
+    return in_words(series or 0, counts)
+
+
+def in_words(series: int, counts: Mapping[tuple[LesionOrigin, LesionRole], int]) -> dict[str, int]:
+    """Return counts by the words for them, without those that are zero."""
+    return {"series": series, **{word: counts[key] for key, word in WORDS.items() if counts.get(key)}}
+
+
+def _labels(label_set: LabelSet) -> list[tuple[LesionOrigin, Rows]]:
+    """Return what a set of labels consists of, as rows with their roles."""
+    labels = [(LesionOrigin.ANNOTATION, _annotations())]
+    if label_set is LabelSet.MINED:
+        labels.append((LesionOrigin.MINED, _mined()))
+    if label_set is LabelSet.CURATED:
+        labels += [(LesionOrigin.MINED, _open_candidates()), (LesionOrigin.DECISION, _decisions())]
+    return labels
+
+
+def _training_series() -> Ids:
+    return (
+        select(SeriesRow.id)
+        .join(StudyRow, StudyRow.id == SeriesRow.study_id)
+        .join(PatientRow, PatientRow.id == StudyRow.patient_id)
+        .where(PatientRow.split == Split.TRAIN, SeriesRow.source_format.is_not(None))
+    )
+
+
+def _annotations() -> Rows:
+    role = case((AnnotationRow.is_noisy, LesionRole.IGNORE.value), else_=LesionRole.POSITIVE.value)
+    is_label = AnnotationRow.role == AnnotationRole.LABEL
+    return select(AnnotationRow.id, AnnotationRow.series_id, role.label("role")).where(is_label)
+
+
+def _mined() -> Rows:
+    is_missing = CandidateRow.kind == CandidateKind.MISSING_ANNOTATION
+    role = case((is_missing, LesionRole.POSITIVE.value), else_=LesionRole.IGNORE.value)
+    return select(CandidateRow.id, CandidateRow.series_id, role.label("role")).where(
+        CandidateRow.mining_run_id == _latest_run()
+    )
+
+
+def _open_candidates() -> Rows:
+    """Return the mined ones that neither a decision of their own nor one about their place answers."""
+    own = select(DecisionRow.candidate_id).where(DecisionRow.candidate_id.is_not(None), _stands(DecisionRow))
+    answered = own.where(DecisionRow.verdict != Verdict.WITHDRAWN)
+    decision, candidate = aliased(DecisionRow), aliased(CandidateRow)
+    inheriting = (
+        select(candidate.id)
+        .join(decision, decision.series_id == candidate.series_id)
+        .where(
+            candidate.mining_run_id == _latest_run(),
+            candidate.id.not_in(own),
+            inherits(decision, candidate),
+            _stands(decision),
+        )
+    )
+    return _mined().where(CandidateRow.id.not_in(answered), CandidateRow.id.not_in(inheriting))
+
+
+def _decisions() -> Rows:
+    """Return the decisions that mean something: those that stand and that no greater one at the same place covers."""
+    above = aliased(DecisionRow)
+    covered_unsure = _covered(Verdict.UNSURE, above, above.verdict.in_(POSITIVE_VERDICTS))
+    above = aliased(DecisionRow)
+    is_unsure = and_(above.verdict == Verdict.UNSURE, above.id.not_in(covered_unsure))
+    covered_rejected = _covered(Verdict.REJECTED, above, or_(above.verdict.in_(POSITIVE_VERDICTS), is_unsure))
+    # A duplicate of another lesion was rejected as a question, not as a lesion: it says nothing about the place.
+    is_duplicate = func.coalesce(DecisionRow.reason_code == ReasonCode.DUPLICATE, False)
+    role = case(
+        (DecisionRow.verdict.in_(POSITIVE_VERDICTS), LesionRole.POSITIVE.value),
+        (DecisionRow.verdict == Verdict.UNSURE, LesionRole.IGNORE.value),
+        else_=LesionRole.NEGATIVE.value,
+    )
+    return select(DecisionRow.id, DecisionRow.series_id, role.label("role")).where(
+        _stands(DecisionRow),
+        or_(
+            DecisionRow.verdict.in_(POSITIVE_VERDICTS),
+            and_(DecisionRow.verdict == Verdict.UNSURE, DecisionRow.id.not_in(covered_unsure)),
+            and_(
+                DecisionRow.verdict == Verdict.REJECTED,
+                ~is_duplicate,
+                DecisionRow.id.not_in(covered_rejected),
+                DecisionRow.id.not_in(_annotated_rejections()),
+            ),
+        ),
+    )
+
+
+def _covered(verdict: Verdict, above: type[DecisionRow], is_above: ColumnElement[bool]) -> Ids:
+    """Return the decisions of one verdict, standing or not, that lie where another one of the series stands above."""
+    below = aliased(DecisionRow)
+    return (
+        select(below.id)
+        .join(above, above.series_id == below.series_id)
+        .where(below.verdict == verdict, is_above, is_same_place(below, above), _stands(above))
+    )
+
+
+def _annotated_rejections() -> Ids:
+    """Return the rejections that lie where an annotation of the series says that there is a lesion."""
+    below = aliased(DecisionRow)
+    return (
+        select(below.id)
+        .join(AnnotationRow, AnnotationRow.series_id == below.series_id)
+        .where(
+            below.verdict == Verdict.REJECTED,
+            AnnotationRow.role == AnnotationRole.LABEL,
+            is_same_place(below, AnnotationRow),
+        )
+    )
+
+
+def _stands(decision: type[DecisionRow]) -> ColumnElement[bool]:
+    """Return whether no later decision replaces one; see `decision_rules.latest_ids`."""
+    other = aliased(DecisionRow)
+    is_of_candidate = other.candidate_id.is_not(None)
+    replaced = select(other.previous_id).where(other.previous_id.is_not(None))
+    last_words = select(func.max(other.id)).where(is_of_candidate).group_by(other.candidate_id)
+    return and_(
+        decision.id.not_in(replaced),
+        or_(decision.candidate_id.is_(None), decision.id.in_(last_words)),
+    )
+
+
+def _latest_run() -> ScalarSelect[int | None]:
+    return select(func.max(MiningRunRow.id)).scalar_subquery()

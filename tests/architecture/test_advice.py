@@ -1,0 +1,103 @@
+"""What our messages and documents advise can be typed: every `lens VERB --option` that stands in them exists."""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from lens_napari.cli import app
+from lens_napari.cli.training_verbs import VERBS
+from lens_training.cli.fit_command import app as training_app
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("engine/lens_engine", "training/lens_training", "lens_napari")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/user-guide.md", "docs/training.md", "docs/performance.md")
+COMMAND = re.compile(r"(?<![\w./-])lens (?P<verb>[a-z][a-z-]*)(?P<rest>[^'\"`;()\n]*)")
+SENTENCE_END = re.compile(r"[.:](?= |$)")
+
+FORWARDED_VERBS = frozenset(VERBS)
+NO_ADVICE = frozenset({"lens phantom"})  # what the identifiers of phantom files are drawn from
+
+Advice = tuple[str, tuple[str, ...], tuple[str, ...]]
+"""Verb, words behind it, options."""
+
+
+def commands(text: str) -> Iterator[Advice]:
+    for found in COMMAND.finditer(text):
+        rest = SENTENCE_END.split(found["rest"].split("#")[0])[0]
+        words = rest.split()
+        options = tuple(word.split("=")[0].rstrip(",") for word in words if word.startswith("--"))
+        yield found["verb"], tuple(word for word in words if not word.startswith("-")), options
+
+
+def texts(tree: ast.AST) -> Iterator[str]:
+    """Yield the strings of a module; what a message fills in becomes X."""
+    inside: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            inside.update(id(part) for part in node.values)
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
+            yield "" if node.value in NO_ADVICE else node.value
+
+
+@cache
+def advice() -> dict[Advice, list[str]]:
+    found: dict[Advice, list[str]] = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for text in texts(ast.parse(path.read_text(encoding="utf-8"))):
+                for command in commands(text):
+                    found.setdefault(command, []).append(str(path.relative_to(ROOT)))
+    for name in DOCUMENTS:
+        for command in commands((ROOT / name).read_text(encoding="utf-8")):
+            found.setdefault(command, []).append(name)
+    return found
+
+
+def verbs_of(command: Any) -> Mapping[str, Any]:
+    """Return the commands of a group, none of a single command."""
+    return getattr(command, "commands", {})
+
+
+@cache
+def programs() -> tuple[Any, Any]:
+    return typer.main.get_command(app), typer.main.get_command(training_app)
+
+
+def options_of(verb: str, words: tuple[str, ...]) -> set[str]:
+    """Return the options of a verb; those of `recipe` and `data` are of the program that they hand over to."""
+    lens, training = programs()
+    command = verbs_of(training)[verb] if verb in FORWARDED_VERBS else verbs_of(lens)[verb]
+    command = verbs_of(command).get(words[0], command) if words else command
+    return {"--help"} | {option for parameter in command.params for option in parameter.opts}
+
+
+@pytest.mark.parametrize("command", sorted(advice()), ids=lambda command: " ".join(["lens", command[0], *command[2]]))
+def test_a_command_that_we_advise_exists(command: Advice) -> None:
+    verb, words, options = command
+    where = ", ".join(advice()[command])
+    assert verb in verbs_of(programs()[0]), f"{where} advises 'lens {verb}'"
+    assert set(options) <= options_of(verb, words), f"{where} advises 'lens {verb} {' '.join(options)}'"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Run 'lens detect --model v1' first", ("detect", ("v1",), ("--model",))),
+        ("Add some with: lens add PATH. Then go on", ("add", ("PATH",), ())),
+        ("lens retrain --wait                          # a new version", ("retrain", (), ("--wait",))),
+    ],
+)
+def test_commands_are_found_in_messages_and_documents(text: str, expected: Advice) -> None:
+    assert list(commands(text)) == [expected]
+
+
+def test_the_mark_that_messages_ask_for_is_one_of_the_advised_commands() -> None:
+    assert any(verb == "complete" for verb, _, _ in advice())

@@ -1,0 +1,149 @@
+"""What a plan counts is what a snapshot holds, and both are what the rules about one place say."""
+
+import random
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from support.store_samples import AddSeries, MakeCandidate, MakeDecision, sections
+
+from lens_engine.errors import StoreError
+from lens_engine.findings import Box3D, Candidate, CandidateKind, ReasonCode, Split, Verdict
+from lens_engine.snapshot import LabelSet, LesionOrigin, LesionRole
+from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
+from lens_engine.store.candidates import Candidates
+from lens_engine.store.completeness import POSITIVE_VERDICTS
+from lens_engine.store.database import Database
+from lens_engine.store.decision_rules import is_same_place
+from lens_engine.store.decisions import DecisionRecord, Decisions
+from lens_engine.store.label_roles import roles_of
+from lens_engine.store.snapshots import Snapshots, counts_of
+
+SPLITS = (Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.VAL, Split.TEST)
+ACTIONS = 40
+Grow = Callable[[random.Random, int], None]
+
+
+@pytest.fixture
+def grow(database: Database, add_series: AddSeries, make_candidate: MakeCandidate, make_decision: MakeDecision) -> Grow:
+    """Return a function that does random things to a project of a few series, many of them at the same places."""
+    series = [add_series(f"patient {number}", split).id for number, split in enumerate(SPLITS)]
+    series.append(add_series("without images", Split.TRAIN, geometry=None, source=None).id)
+    Annotations(database).add([_annotation(series[0], (1.0, 1.0, 1.0, 5.0, 5.0, 3.0))])
+
+    def annotate(chance: random.Random) -> None:
+        role = chance.choice([AnnotationRole.LABEL, AnnotationRole.LABEL, AnnotationRole.REFERENCE])
+        new = _annotation(chance.choice(series), _box(chance), role, is_noisy=chance.random() < 0.3)
+        Annotations(database).add([new])
+
+    def mine(chance: random.Random) -> None:
+        found: list[Candidate] = [
+            make_candidate(chance.choice(series), _box(chance), chance.choice(list(CandidateKind))) for _ in range(15)
+        ]
+        Candidates(database).replace_open("v1", found, [0.5] * len(found))
+
+    def decide(chance: random.Random) -> None:
+        verdict = chance.choice(list(Verdict))
+        code = chance.choice(list(ReasonCode)) if verdict is Verdict.REJECTED and chance.random() < 0.5 else None
+        asked = Candidates(database).queue(include_decided=True)
+        if asked and chance.random() < 0.6:
+            one = chance.choice(asked)
+            box = one.candidate.finding.box if chance.random() < 0.7 else _box(chance)
+            decision = make_decision(one.candidate.series_id, verdict, one.id, box, reason_code=code)
+        else:
+            place = chance.choice(series)
+            standing = Decisions(database).current(place)
+            previous = chance.choice(standing).id if standing and chance.random() < 0.4 else None
+            decision = make_decision(place, verdict, None, _box(chance), reason_code=code, previous_id=previous)
+        with suppress(StoreError):  # there may be nothing to withdraw
+            Decisions(database).add(decision)
+
+    def do(chance: random.Random, times: int) -> None:
+        for _ in range(times):
+            chance.choices([annotate, mine, decide], weights=[2, 1, 12])[0](chance)
+
+    return do
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_plan_counts_what_the_snapshot_holds(database: Database, grow: Grow, seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(3):
+        grow(chance, ACTIONS // 3)
+        for label_set in LabelSet:
+            record = Snapshots(database).freeze(label_set)
+            assert Snapshots(database).counts(label_set) == record.counts
+            assert counts_of(Snapshots(database).read(record.id)) == record.counts
+
+
+@pytest.mark.parametrize("seed", range(6, 12))
+def test_roles_follow_the_rules_about_one_place(database: Database, grow: Grow, seed: int) -> None:
+    grow(random.Random(seed), ACTIONS)
+    with database.reading() as session:
+        roles = roles_of(session, LabelSet.CURATED)
+    assert roles[LesionOrigin.DECISION] == _decided_by_hand(database)
+    open_ones = {record.id for record in Candidates(database).queue()}
+    assert set(roles[LesionOrigin.MINED]) == open_ones
+
+
+def test_no_label_is_counted_twice_or_in_another_split(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision
+) -> None:
+    for split in (Split.TRAIN, Split.VAL, Split.TEST):
+        series = add_series(split.value, split)
+        Annotations(database).add([_annotation(series.id, (30.0, 30.0, 5.0, 40.0, 40.0, 9.0))])
+        for verdict in (Verdict.REJECTED, Verdict.UNSURE, Verdict.ADDED):
+            Decisions(database).add(make_decision(series.id, verdict))
+    expected = {"series": 1, "annotations": 1, "accepted": 1}
+    assert Snapshots(database).counts(LabelSet.CURATED) == expected
+    assert Snapshots(database).freeze(LabelSet.CURATED).counts == expected
+
+
+def test_a_project_without_labels_counts_nothing(database: Database, add_series: AddSeries) -> None:
+    assert Snapshots(database).counts(LabelSet.CURATED) == {"series": 0}
+    add_series("a")
+    assert Snapshots(database).counts(LabelSet.CURATED) == {"series": 1}
+
+
+def _annotation(
+    series_id: int, box: Box3D, role: AnnotationRole = AnnotationRole.LABEL, *, is_noisy: bool = False
+) -> NewAnnotation:
+    return NewAnnotation(series_id, box, sections(box), role, AnnotationOrigin.DRAWN, is_noisy=is_noisy)
+
+
+def _box(chance: random.Random) -> Box3D:
+    """Return one of few places, a little moved, or grown so much that a rejection of the small one says nothing."""
+    x, y, z = chance.choice([(4, 4, 2), (6, 6, 3), (30, 30, 10), (34, 30, 10), (30, 4, 20)])
+    side, depth = chance.choice([(8, 4), (8, 4), (12, 6), (20, 8)])
+    shift = chance.choice([0.0, 0.5, 2.0])
+    return x + shift, float(y), float(z), x + shift + side, float(y + side), float(z + depth)
+
+
+def _decided_by_hand(database: Database) -> dict[int, LesionRole]:
+    """Return the roles of the decisions, series by series, with the rules in Python."""
+    roles: dict[int, LesionRole] = {}
+    of_series: dict[int, list[DecisionRecord]] = {}
+    for record in Decisions(database).current():
+        of_series.setdefault(record.decision.series_id, []).append(record)
+    for series_id, records in of_series.items():
+        labels = Annotations(database).of_series(series_id, AnnotationRole.LABEL)
+        lesions = [record for record in records if record.decision.verdict in POSITIVE_VERDICTS]
+        roles |= {record.id: LesionRole.POSITIVE for record in lesions}
+        known = [record.decision.box for record in lesions]
+        unsure = [
+            record for record in records if record.decision.verdict is Verdict.UNSURE and not _is_covered(record, known)
+        ]
+        roles |= {record.id: LesionRole.IGNORE for record in unsure}
+        known += [record.decision.box for record in unsure] + [label.box for label in labels]
+        roles |= {
+            record.id: LesionRole.NEGATIVE
+            for record in records
+            if record.decision.verdict is Verdict.REJECTED
+            and record.decision.reason_code is not ReasonCode.DUPLICATE
+            and not _is_covered(record, known)
+        }
+    return roles
+
+
+def _is_covered(record: DecisionRecord, boxes: list[Box3D]) -> bool:
+    return any(is_same_place(record.decision.box, box) for box in boxes)

@@ -1,0 +1,61 @@
+"""The SQL of the rules about places says what the rules say."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, create_engine, literal, select
+
+from lens_engine.findings import Box3D, Verdict
+from lens_engine.store import decision_rules
+from lens_engine.store.place_expressions import inherits, is_same_place
+
+NAMES = ("x1", "y1", "z1", "x2", "y2", "z2")
+
+edges = st.one_of(st.integers(0, 8).map(float), st.floats(0, 8, width=32))
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> Box3D:
+    """Return small boxes in a small space, so that they meet; some are flat."""
+    (x1, x2), (y1, y2), (z1, z2) = (sorted((draw(edges), draw(edges))) for _ in range(3))
+    return x1, y1, z1, x2, y2, z2
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[Connection]:
+    engine = create_engine("sqlite://")
+    with engine.connect() as opened:
+        yield opened
+    engine.dispose()
+
+
+def row(box: Box3D, verdict: Verdict = Verdict.ACCEPTED) -> Any:
+    columns = {name: literal(edge) for name, edge in zip(NAMES, box, strict=True)}
+    return SimpleNamespace(**columns, verdict=literal(verdict.value))
+
+
+@given(one=boxes(), other=boxes())
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_two_boxes_are_one_place_where_the_rule_says_so(connection: Connection, one: Box3D, other: Box3D) -> None:
+    expected = decision_rules.is_same_place(one, other)
+    assert bool(connection.scalar(select(is_same_place(row(one), row(other))))) is expected
+
+
+@given(decided=boxes(), asked=boxes(), verdict=st.sampled_from(Verdict))
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_candidate_inherits_where_the_rule_says_so(
+    connection: Connection, decided: Box3D, asked: Box3D, verdict: Verdict
+) -> None:
+    expected = decision_rules.inherits(decided, verdict, asked)
+    assert bool(connection.scalar(select(inherits(row(decided, verdict), row(asked))))) is expected
+
+
+@pytest.mark.parametrize("high", [3.0, 3.333, 3.334, 10 / 3])
+def test_the_smallest_overlap_is_the_same_to_the_last_digit(connection: Connection, high: float) -> None:
+    one, other = (0.0, 0.0, 0.0, 1.0, 1.0, 10.0), (0.0, 0.0, 10.0 - high, 1.0, 1.0, 10.0 + 40.0)
+    expected = decision_rules.is_same_place(one, other)
+    assert bool(connection.scalar(select(is_same_place(row(one), row(other))))) is expected
