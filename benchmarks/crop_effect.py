@@ -40,7 +40,7 @@ REAL_SLICES = 24
 SURE = 0.5
 """Findings below this score are not compared."""
 LABEL_MARGIN = 5.0
-"""Voxels around a lesion that its label has on every side (spec 1.9)."""
+"""Voxels around a lesion that its label has on every side (algorithms 1.9)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ def clip(boxes: FloatArray, shape: tuple[int, ...]) -> NDArray[np.float64]:
 
 
 def pad_in_plane(boxes: FloatArray, margin: float) -> NDArray[np.float64]:
-    """Return the boxes grown by `margin` voxels on every in-plane side (spec 1.9); z is left alone."""
+    """Return the boxes grown by `margin` voxels on every in-plane side (algorithms 1.9); z is left alone."""
     dimensions = boxes.shape[1] // 2
     grown = np.array(boxes, dtype=np.float64)
     grown[:, :2] -= margin

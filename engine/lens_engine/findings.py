@@ -34,7 +34,7 @@ class Split(StrEnum):
 
 
 class Rule(StrEnum):
-    """The mining rule that asks for a human (spec section 5)."""
+    """The mining rule that asks for a human (algorithms 5)."""
 
     CROSS_SLICE = "cross-slice"
     INTRA_PATIENT = "intra-patient"
@@ -42,7 +42,7 @@ class Rule(StrEnum):
 
 
 class CandidateKind(StrEnum):
-    """What a candidate counts as until a reader has decided (spec 5.4)."""
+    """What a candidate counts as until a reader has decided (algorithms 5.4)."""
 
     MISSING_ANNOTATION = "missing annotation"
     UNCERTAIN = "uncertain"

@@ -15,7 +15,7 @@ from lens_engine.findings import FUSED, Finding
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Proposals:
-    """Final 2D boxes of every expert and of their fusion, after score threshold and NMS (spec 4.4).
+    """Final 2D boxes of every expert and of their fusion, after score threshold and NMS (algorithms 4.4).
 
     Attributes
     ----------

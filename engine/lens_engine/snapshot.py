@@ -73,7 +73,7 @@ class Lesion(_Frozen):
         None makes the label a lesion of its own.
     is_tight
         The box was derived from a mask or contour without a margin; training pads it to the margin of RECIST boxes
-        (spec 1.9).
+        (algorithms 1.9).
     """
 
     series: str

@@ -1,4 +1,4 @@
-"""From 2D boxes on grid slices to 3D findings on the slices of the series (spec 4.5).
+"""From 2D boxes on grid slices to 3D findings on the slices of the series (algorithms 4.5).
 
 Boxes in neighbouring grid slices belong to one lesion when they overlap enough. Chains are one-to-one and have no gaps:
 every box is in exactly one chain, and a chain may be a single box. Boxes are half-open voxel edges of the series; grid

@@ -92,10 +92,10 @@ def test_a_slice_maps_to_the_grid_and_back(slice_mm: float, slices: int) -> None
 
 
 @given(st.integers(0, 80), st.integers(0, 20), st.floats(0.3, 10), st.sampled_from((2.0, 4.0)), st.integers(1, 200))
-def test_the_slice_range_is_that_of_the_specification(
+def test_the_slice_range_is_that_in_the_documentation(
     first: int, length: int, slice_mm: float, grid_mm: float, slices: int
 ) -> None:
-    """Spec 4.5 with a = 0: ceil((2 j1 - 1)/t) to floor((2 j2 + 1)/t), else the nearest slice, clipped."""
+    """Algorithms 4.5 with a = 0: ceil((2 j1 - 1)/t) to floor((2 j2 + 1)/t), else the nearest slice, clipped."""
     last = first + length
     low = math.ceil((grid_mm * first - grid_mm / 2) / slice_mm - 1e-6)
     high = math.floor((grid_mm * last + grid_mm / 2) / slice_mm + 1e-6)

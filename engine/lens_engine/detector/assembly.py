@@ -35,7 +35,7 @@ class ProposalLimits:
 
 
 class LensDetector(nn.Module):
-    """LENS: several data set experts on one backbone (spec 3, 4.1, 4.2).
+    """LENS: several data set experts on one backbone (algorithms 3, 4.1, 4.2).
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class LensDetector(nn.Module):
     def proposals(
         self, features: Tensor, image_sizes: Sequence[tuple[int, int]], limits: ProposalLimits | None = None
     ) -> list[BoxSet]:
-        """Pool the proposals of all experts for each image (spec 4.2), without gradient.
+        """Pool the proposals of all experts for each image (algorithms 4.2), without gradient.
 
         Boxes are regressed only at the places that are kept, which gives the same boxes.
 

@@ -1,4 +1,4 @@
-"""How many multiply-accumulates each part of a detector needs, counted without computing anything (spec 3.3).
+"""How many multiply-accumulates each part of a detector needs, counted without computing anything (algorithms 3.3).
 
 Counted are convolutions and matrix products, on shapes alone. Normalisation, pooling, ROIAlign and NMS are not.
 """

@@ -33,7 +33,7 @@ class ProposalKind(StrEnum):
 
 
 class BackboneConfig(BaseModel):
-    """Widths of the truncated 2.5D DenseNet with 3D fusion and FPN (spec 3)."""
+    """Widths of the truncated 2.5D DenseNet with 3D fusion and FPN (algorithms 3)."""
 
     model_config = _FROZEN
 
@@ -51,7 +51,7 @@ class BackboneConfig(BaseModel):
 
 
 class AnchorConfig(BaseModel):
-    """Boxes that an RPN starts from at every cell: each size with each ratio (spec 4.3)."""
+    """Boxes that an RPN starts from at every cell: each size with each ratio (algorithms 4.3)."""
 
     model_config = _FROZEN
 
@@ -67,7 +67,7 @@ class AnchorConfig(BaseModel):
 
 
 class ProposalConfig(BaseModel):
-    """Proposal networks, one for each expert (spec 4.1 to 4.3b)."""
+    """Proposal networks, one for each expert (algorithms 4.1 to 4.3b)."""
 
     model_config = _FROZEN
 
@@ -88,7 +88,7 @@ class ProposalConfig(BaseModel):
 
 
 class HeadConfig(BaseModel):
-    """Head that all experts share (spec 4.2)."""
+    """Head that all experts share (algorithms 4.2)."""
 
     model_config = _FROZEN
 
@@ -98,7 +98,7 @@ class HeadConfig(BaseModel):
 
 
 class PostConfig(BaseModel):
-    """From scored boxes to detections (spec 4.4)."""
+    """From scored boxes to detections (algorithms 4.4)."""
 
     model_config = _FROZEN
 
@@ -133,7 +133,7 @@ class DetectorConfig(InputConfig):
 def published_lens(
     experts: tuple[str, ...], kind: ProposalKind = ProposalKind.AFP, *, two_stages: bool = True
 ) -> DetectorConfig:
-    """Return the configuration of the LENS paper, with our choices where it is silent (spec 2 to 4).
+    """Return the configuration of the LENS paper, with our choices where it is silent (algorithms 2 to 4).
 
     The RPN has MULAN's 512 hidden channels. FCOS and CenterNet, whose widths are not published, have the AFP's 256 in
     each branch, so that the rows of LENS Table III differ by their principle and not by their size.

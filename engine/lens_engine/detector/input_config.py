@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PUBLISHED_INTENSITY = ((-1024.0, 0.0), (3071.0, 255.0))
-"""The one window of LENS, MELD and MULAN (spec 2, step 2)."""
+"""The one window of LENS, MELD and MULAN (algorithms 2, step 2)."""
 
 
 class InputConfig(BaseModel):

@@ -1,4 +1,4 @@
-"""From a CT volume to what the network sees, the same code for training and inference (spec 2).
+"""From a CT volume to what the network sees, the same code for training and inference (algorithms 2).
 
 `prepare` decides the crop, the scale and the slice grid; a `PreparedVolume` then makes single slices and nine-slice
 samples on demand, so that memory never grows with the number of slices. Each is resampled once, from the voxels: what
@@ -77,7 +77,7 @@ class Augmentation:
     scale_factor
         Multiplies the in-plane scale, before the limit of the longer side.
     shift
-        Voxels by which the top and the left edge of the crop move (spec 2, step 6).
+        Voxels by which the top and the left edge of the crop move (algorithms 2, step 6).
     phase_mm
         The slice grid passes through this depth below the first slice; see `NetworkGrid.first_mm`.
     """
@@ -232,7 +232,10 @@ class PreparedVolume:
         return self._padded(self._computed(source, device))[0]
 
     def sample(self, grid_index: int) -> NDArray[np.float32]:
-        """Return the nine slices around `grid_index`, (9, height, width) as padded, head first (spec 2, step 9)."""
+        """Return the nine slices around `grid_index`, (9, height, width) as padded, head first.
+
+        See algorithms 2, step 9.
+        """
         return self._padded(self.image(grid_index)).numpy()
 
     def image(self, grid_index: int) -> Tensor:
@@ -314,7 +317,7 @@ def prepare(
 
 
 def make_grid(geometry: VolumeGeometry, body: Crop, config: InputConfig, augmentation: Augmentation) -> NetworkGrid:
-    """Place the network's pixels and slices in a series whose body lies in `body` (spec 2, steps 3 to 6)."""
+    """Place the network's pixels and slices in a series whose body lies in `body` (algorithms 2, steps 3 to 6)."""
     crop = Crop(
         min(max(body.top + augmentation.shift[0], 0), body.bottom - 1),
         min(max(body.left + augmentation.shift[1], 0), body.right - 1),
@@ -351,7 +354,8 @@ def body_rectangle(voxels: NDArray[np.int16]) -> Crop:
 def find_body(voxels: NDArray[np.int16]) -> Crop | None:
     """Return the union of the tight rectangles around the body on every slice, if there is one on any.
 
-    The body of a slice is what is above `BODY_ABOVE_HU` after opening with a square of `OPENING_SIDE` (spec 2, step 4).
+    The body of a slice is what is above `BODY_ABOVE_HU` after opening with a square of `OPENING_SIDE` (algorithms 2,
+    step 4).
     """
     found: Crop | None = None
     for image in voxels:

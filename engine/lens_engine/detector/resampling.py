@@ -1,7 +1,7 @@
 """Linear resampling of slices in all three directions at once: each target pixel from the few voxels that it reads.
 
-Along an axis target pixel i has its centre at `(i + 0.5) / scale` in source edges (spec 2, step 5). Beyond the ends the
-last source pixel repeats.
+Along an axis target pixel i has its centre at `(i + 0.5) / scale` in source edges (algorithms 2, step 5). Beyond the
+ends the last source pixel repeats.
 """
 
 import math

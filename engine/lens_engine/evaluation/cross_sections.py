@@ -1,4 +1,4 @@
-"""MELD's volumetric criterion: a finding is right if any of its cross-sections is right on its slice (spec 9.3).
+"""MELD's volumetric criterion: a finding is right if any of its cross-sections is right on its slice (algorithms 9.3).
 
 The cross-sections are the boxes of the chain that the finding was stacked from, not its averaged 3D box.
 """

@@ -1,4 +1,4 @@
-"""Free-response ROC: how many lesions are found at how many false positives, by the official rules (spec 9.1).
+"""Free-response ROC: how many lesions are found at how many false positives, by the official rules (algorithms 9.1).
 
 `match` compares predictions with the truth once; what it returns is enough for the curve, for strata of the lesions and
 for any number of bootstrap rounds. A protocol of another kind (`lens_engine.evaluation`) finds the hits in its own way
@@ -178,7 +178,7 @@ def match(
     dimensions: int = 3,
     is_strict: bool = False,
 ) -> Matches:
-    """Compare predictions with the complete truth, volume by volume (spec 9.1).
+    """Compare predictions with the complete truth, volume by volume (algorithms 9.1).
 
     A prediction is a false positive when the volume holds no lesion, when an overlap cannot be computed (NaN
     coordinates), or when its largest overlap lies below `threshold`. Otherwise it finds every lesion that it overlaps
@@ -270,7 +270,7 @@ def rule_name(kind: str, overlap: Overlap, threshold: float, is_strict: bool = F
 
 
 def hits_of_shares(shares: NDArray[np.float64], threshold: float, is_strict: bool = False) -> NDArray[np.bool_]:
-    """Return which overlaps (n, g) are hits; a row with an overlap that is no number has none (spec 9.1)."""
+    """Return which overlaps (n, g) are hits; a row with an overlap that is no number has none (algorithms 9.1)."""
     reached = shares > threshold if is_strict else shares >= threshold
     return reached & ~np.isnan(shares).any(axis=1, keepdims=True)
 

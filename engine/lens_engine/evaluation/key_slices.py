@@ -1,4 +1,4 @@
-"""FROC on key slices: 2D boxes against those that radiologists drew, per image instead of per volume (spec 9.2).
+"""FROC on key slices: 2D boxes against those that radiologists drew, per image instead of per volume (algorithms 9.2).
 
 An image is one key slice. The official measurement takes all key slices of DeepLesion's test patients without the
 possibly noisy lesions: 4,817 images with 4,912 lesions. Images without a box count like the others.
@@ -42,7 +42,7 @@ class KeySliceRates:
 MELD_RATES = KeySliceRates((0.5, 1.0, 2.0, 4.0), (0.5, 1.0, 2.0, 4.0))
 WANG_RATES = KeySliceRates((0.5, 1.0, 2.0, 4.0, 8.0), (0.5, 1.0, 2.0, 4.0, 8.0))
 MULAN_RATES = KeySliceRates((0.5, 1.0, 2.0, 4.0, 8.0, 16.0), (0.5, 1.0, 2.0, 4.0))
-"""Six columns, of which the first four choose its model (spec 11, row 48)."""
+"""Six columns, of which the first four choose its model (algorithms 11, row 48)."""
 
 
 def match_key_slices(

@@ -1,4 +1,4 @@
-"""The LUNA16 protocol: points in millimetres against nodules, and the competition performance metric (spec 9.4).
+"""The LUNA16 protocol: points in millimetres against nodules, and the competition performance metric (algorithms 9.4).
 
 A candidate finds a nodule when it lies strictly inside the sphere of its diameter; the best of several counts. On an
 excluded finding it counts neither way. Places are DICOM LPS millimetres `(x, y, z)`.

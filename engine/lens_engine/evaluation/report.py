@@ -1,7 +1,7 @@
 """Everything that is measured of a detector on completely annotated cases, for each expert and for their fusion.
 
 The official average (IoBB at least 0.3) never stands alone: it does not punish boxes that are too small, so IoU and
-IoBBGT at the same threshold, and MELD's criterion, are always beside it (spec 9.1, 9.3).
+IoBBGT at the same threshold, and MELD's criterion, are always beside it (algorithms 9.1, 9.3).
 """
 
 import math

@@ -1,4 +1,7 @@
-"""FROC of 3D boxes against lesions that are known on one slice only, the P3D mode of the official script (spec 9.3)."""
+"""FROC of 3D boxes against lesions that are known on one slice only, the P3D mode of the official script.
+
+See algorithms 9.3.
+"""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Sensitivity for one kind of lesion at a time: by type, by organ and by size (spec 10, R7 and R13).
+"""Sensitivity for one kind of lesion at a time: by type, by organ and by size (algorithms 10, R7 and R13).
 
 A false positive has no type, so all strata share those of the whole: each is read at the score thresholds at which all
 lesions together give 1/8 to 8 false positives per volume. A hit on a lesion of another stratum counts neither way.
@@ -14,7 +14,10 @@ from lens_engine.errors import BoxError
 from lens_engine.evaluation.froc import Matches
 
 SIZE_EDGES_MM = (10.0, 15.0, 20.0, 30.0, 50.0)
-"""Limits of the size classes; below 10 mm is the hard class, 15 to 20 and from 50 mm on the easy ones (R13, D-4)."""
+"""Limits of the size classes; below 10 mm is the hard class, 15 to 20 and from 50 mm on the easy ones.
+
+See algorithms R13, D-4.
+"""
 
 NOT_STATED = "not stated"
 """Stratum of the lesions of which nothing is known, so that the strata add up to the whole."""

@@ -1,6 +1,7 @@
 """How the sensitivity depends on what counts as a hit, and on the score from which findings are shown.
 
-The first is the overlap sweep of the DeepLesion paper (spec 10, R13, D-5); the second is for choosing a threshold.
+The first is the overlap sweep of the DeepLesion paper (algorithms 10, R13, D-5); the second is for choosing a
+threshold.
 """
 
 import math

@@ -1,1 +1,1 @@
-"""Mining: which findings may be lesions that nobody marked (spec section 5). Arrays and findings in, candidates out."""
+"""Mining: which findings may be lesions that nobody marked (algorithms 5). Arrays and findings in, candidates out."""

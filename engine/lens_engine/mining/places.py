@@ -1,7 +1,7 @@
 """Where annotations lie on the grid of the detector, and which boxes lie at the same place.
 
 An annotation belongs to slices of the series, a proposal to a grid slice. For measuring, an annotated slice is taken at
-its nearest grid slice (spec 5.0); for avoiding it, at every grid slice that is nearer to it than to other slices.
+its nearest grid slice (algorithms 5.0); for avoiding it, at every grid slice that is nearer to it than to other slices.
 """
 
 import math
@@ -64,7 +64,7 @@ def lies_at(
     """Return which boxes lie at the place of a mark, (n,).
 
     A box does when, on the same grid slice, it shares more than `overlap_ratio` of its own area or of the mark's. A
-    high IoU implies that; unlike IoU it also sees a tight box inside its padded twin (spec 5.3).
+    high IoU implies that; unlike IoU it also sees a tight box inside its padded twin (algorithms 5.3).
     """
     result = np.zeros(len(boxes), dtype=np.bool_)
     rows_of_slice = rows_by_slice(grid_index)

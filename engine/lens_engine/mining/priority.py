@@ -1,7 +1,7 @@
 """In which order candidates are asked about: first those whose answer is expected to change most.
 
-Until a reader has decided, a missing annotation is taught as a lesion, an uncertain one not at all (spec 5.4). With 1
-for a lesion, 1/2 for what is not taught and 0 for background, an answer changes what is taught by
+Until a reader has decided, a missing annotation is taught as a lesion, an uncertain one not at all (algorithms 5.4).
+With 1 for a lesion, 1/2 for what is not taught and 0 for background, an answer changes what is taught by
 
 - 0 if a missing annotation is accepted, 1 if it is rejected: expected is 1 - p, the probability that it is no lesion;
 - 1/2 for an uncertain lesion, whatever the answer is.

@@ -14,7 +14,7 @@ NO_OTHER_NAMES = ConfigDict(extra="forbid")
 
 
 class Linking(StrEnum):
-    """Which boxes of neighbouring grid slices are one lesion, among those that overlap enough (spec 4.5)."""
+    """Which boxes of neighbouring grid slices are one lesion, among those that overlap enough (algorithms 4.5)."""
 
     ONE_TO_ONE = "one-to-one"
     """Each box goes on in at most one box, the best pairs first."""
@@ -29,22 +29,22 @@ class MiningSettings:
     Attributes
     ----------
     tracklet_min_score
-        Fused 2D boxes below this score are not linked into tracklets (spec 5.0).
+        Fused 2D boxes below this score are not linked into tracklets (algorithms 5.0).
     linking
         How boxes become tracklets. Ours: one-to-one.
     linking_iou
-        Boxes of neighbouring grid slices are one lesion above this IoU (theta, spec 4.5 and 5.1).
+        Boxes of neighbouring grid slices are one lesion above this IoU (theta, algorithms 4.5 and 5.1).
     key_slice_iou
-        A tracklet continues an annotation above this IoU on the annotated slice (theta, spec 5.1).
+        A tracklet continues an annotation above this IoU on the annotated slice (theta, algorithms 5.1).
     published_distance_limit
-        Distance of two embeddings of one lesion, used where calibration is not possible (delta, spec 5.2).
+        Distance of two embeddings of one lesion, used where calibration is not possible (delta, algorithms 5.2).
     uncertain_min_score
-        A single-type expert must be surer than this (sigma, spec 5.3).
+        A single-type expert must be surer than this (sigma, algorithms 5.3).
     overlap_ratio
         A box is at an annotated place when it shares more than this of its own or of the annotated area (theta,
-        spec 5.3). Ours: two pieces that follow each other along z are one lesion when their ends do.
+        algorithms 5.3). Ours: two pieces that follow each other along z are one lesion when their ends do.
     uncertain_nms_iou
-        Of two uncertain boxes on a slice with a higher IoU the better one stays (theta, spec 5.3).
+        Of two uncertain boxes on a slice with a higher IoU the better one stays (theta, algorithms 5.3).
     same_lesion_iou
         Candidates with at least this 3D IoU are one question to the reader. Ours: equal to the overlap at which a
         decision is inherited.

@@ -1,4 +1,7 @@
-"""Tracklets: fused 2D boxes linked through neighbouring grid slices, the unit that is mined (spec 5.0 and 5.1)."""
+"""Tracklets: fused 2D boxes linked through neighbouring grid slices, the unit that is mined.
+
+See algorithms 5.0 and 5.1.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

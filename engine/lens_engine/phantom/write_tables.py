@@ -1,6 +1,7 @@
 """Writes what is known about phantom scans: a DeepLesion-style csv, the manual test set's pickle and the full truth.
 
-The csv counts pixels and slices from 1, as DeepLesion does; the pickle has inclusive whole numbers (spec 1.3 and 1.5).
+The csv counts pixels and slices from 1, as DeepLesion does; the pickle has inclusive whole numbers (algorithms 1.3 and
+1.5).
 """
 
 import json
@@ -89,8 +90,8 @@ def write_deeplesion_csv(path: Path, scans: Sequence[TrueSeries]) -> int:
 def write_manual_test_set(path: Path, scans: Sequence[TrueSeries]) -> int:
     """Write every lesion of the validation and test scans, marked or not, and return how many.
 
-    The boxes are as loose as the published ones (spec 1.5): a detector that learns from RECIST boxes with their margin
-    would otherwise miss every small lesion at IoBB 0.3.
+    The boxes are as loose as the published ones (algorithms 1.5): a detector that learns from RECIST boxes with their
+    margin would otherwise miss every small lesion at IoBB 0.3.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sub_volumes = []
@@ -169,7 +170,7 @@ def _rows(scan: TrueSeries) -> list[list[str]]:
 
 
 def _context_ranges(lesions: Sequence[PhantomLesion], depth: int, spacing_mm: float) -> list[tuple[int, int]]:
-    """Return first and last slice number of each lesion's context; overlapping ones are merged (spec 1.3)."""
+    """Return first and last slice number of each lesion's context; overlapping ones are merged (algorithms 1.3)."""
     wanted = []
     for lesion in lesions:
         half = math.ceil(max(CONTEXT_MM, lesion.diameter_mm / 2) / spacing_mm)

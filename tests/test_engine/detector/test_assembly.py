@@ -13,7 +13,7 @@ def features_of(model, seed=0):
 
 
 def test_proposals_equal_those_of_the_dense_maps(tiny_detector):
-    """Spec 4.1 and 4.2 written plainly: all cells, all sizes, one NMS over all experts."""
+    """Algorithms 4.1 and 4.2 written plainly: all cells, all sizes, one NMS over all experts."""
     features, size = features_of(tiny_detector), (30, 37)
     limits = ProposalLimits(pre_nms=25, post_nms=9)
     found = tiny_detector.proposals(features, [size, size], limits)

@@ -1,4 +1,4 @@
-"""Counted costs against those derived in the spec (3.3, 3.5) and in the performance notes, at 512 x 512."""
+"""Counted costs against those derived in algorithms 3.3 and 3.5, at 512 x 512."""
 
 import pytest
 import torch
@@ -33,11 +33,11 @@ def published():
         (NetworkPart.HEAD, 16.7),
     ],
 )
-def test_a_part_costs_what_the_spec_derives(published, part, giga):
+def test_a_part_costs_what_the_documentation_says(published, part, giga):
     assert published[part].macs / GIGA == pytest.approx(giga, abs=0.006 if giga < 10 else 0.05)
 
 
-def test_backbone_and_fusions_cost_what_the_spec_derives(published):
+def test_backbone_and_fusions_cost_what_the_documentation_says(published):
     backbone = [cost for cost in published.values() if cost.part.is_backbone]
     assert macs_alone(backbone) / GIGA == pytest.approx(65.5, abs=0.05)
     assert macs_shared(backbone) / GIGA == pytest.approx(28.1, abs=0.05)

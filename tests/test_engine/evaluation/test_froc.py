@@ -14,7 +14,7 @@ from lens_engine.errors import BoxError
 from lens_engine.evaluation.froc import FALSE_POSITIVE_RATES, FrocCurve, Matches, match, prediction_rows
 from lens_engine.findings import FUSED, Finding
 
-PUBLISHED_ROWS = {  # spec R1: sensitivity in % at the seven rates, and their printed average
+PUBLISHED_ROWS = {  # algorithms R1: sensitivity in % at the seven rates, and their printed average
     "L2-base": ((11.2, 16.3, 24.3, 32.8, 41.6, 50.9, 60.1), 33.9),
     "L2-a": ((15.8, 21.4, 27.9, 35.9, 43.4, 52.0, 60.9), 36.8),
     "L2-b": ((14.3, 21.5, 28.2, 35.1, 44.4, 53.9, 63.4), 37.3),

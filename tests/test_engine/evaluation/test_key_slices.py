@@ -56,7 +56,7 @@ def test_the_boxes_of_the_nearest_grid_slice_are_taken() -> None:
     assert boxes_on_slice(proposals, FUSED, 0).shape == (0, 5)
 
 
-PRINTED = {  # spec R8, R11: sensitivity in %, and the average where one is printed
+PRINTED = {  # algorithms R8, R11: sensitivity in %, and the average where one is printed
     "MELD": (MELD_RATES, (77.8, 84.8, 89.0, 91.8), 85.9),
     "MULAN without tags": (MELD_RATES, (76.1, 82.5, 87.5, 90.9), 84.3),
     "MULAN's choice of models": (MULAN_RATES, (76.1, 82.5, 87.5, 90.9, 93.0, 95.0), 84.3),

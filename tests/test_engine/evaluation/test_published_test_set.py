@@ -1,4 +1,4 @@
-"""Every protocol on the published, completely annotated sub-volumes (spec 1.5)."""
+"""Every protocol on the published, completely annotated sub-volumes (algorithms 1.5)."""
 
 from pathlib import Path
 

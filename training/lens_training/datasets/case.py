@@ -55,7 +55,7 @@ class Case:
     facts
         One for each of `lesions`, or none at all.
     tight_margin_voxels
-        In-plane margin that tight boxes get (spec 1.9).
+        In-plane margin that tight boxes get (algorithms 1.9).
     """
 
     name: str
@@ -76,7 +76,7 @@ class Case:
 
     @property
     def truth(self) -> NDArray[np.float64]:
-        """The 3D boxes of all positive lesions, (n, 6), with the margin that labels have (spec 1.9)."""
+        """The 3D boxes of all positive lesions, (n, 6), with the margin that labels have (algorithms 1.9)."""
         rows = [
             pad_in_plane(np.asarray([lesion.box]), self.tight_margin_voxels) if lesion.is_tight else [lesion.box]
             for lesion in self.lesions
@@ -95,7 +95,7 @@ class TrainingSet:
         What each data set labels.
     uses_unlabelled
         Whether slices of a universal data set that hold no label serve as negatives; only sensible once uncertain
-        places were mined there (spec 5.3).
+        places were mined there (algorithms 5.3).
     """
 
     cases: tuple[Case, ...]

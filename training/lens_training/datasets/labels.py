@@ -15,7 +15,7 @@ from lens_engine.findings import Box2D
 from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
 
 TIGHT_BOX_MARGIN_VOXELS = 5.0
-"""Margin that RECIST boxes have and mask-derived ones lack (spec 1.9)."""
+"""Margin that RECIST boxes have and mask-derived ones lack (algorithms 1.9)."""
 
 BoxArray = NDArray[np.float64]
 SlicePlace = tuple[int, Box2D]
@@ -37,7 +37,7 @@ class SliceLabels:
     unsure
         Places where nothing is learnt at all.
     uncertain
-        Mined places: their central half is ignored (spec 4.1), and regions that overlap them are not sampled.
+        Mined places: their central half is ignored (algorithms 4.1), and regions that overlap them are not sampled.
     rejected
         Certain negatives of the expert that learns here.
     """

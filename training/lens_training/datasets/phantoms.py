@@ -109,7 +109,10 @@ def _mean_diameter_mm(lesion: PhantomLesion, volume: Volume) -> float:
 
 
 def _marked_on_key_slice(series: str, lesion: PhantomLesion) -> Lesion:
-    """Label a lesion as DeepLesion does: the box around its RECIST marks with a margin, on one slice (spec 1.4)."""
+    """Label a lesion as DeepLesion does: the box around its RECIST marks with a margin, on one slice.
+
+    See algorithms 1.4.
+    """
     ends = np.asarray(lesion.recist).reshape(4, 2) + 0.5  # pixel centres to voxel edges
     x1, y1 = (float(value) for value in ends.min(axis=0) - TIGHT_BOX_MARGIN_VOXELS)
     x2, y2 = (float(value) for value in ends.max(axis=0) + TIGHT_BOX_MARGIN_VOXELS)

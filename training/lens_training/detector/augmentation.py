@@ -1,6 +1,7 @@
 """From a chosen slice to where the network's pixels and slices lie: all that varies between two looks at one slice.
 
-Spec 2, steps 3, 5 and 6. What is drawn here is a `NetworkGrid`; the voxels are resampled onto it once, as at inference.
+Algorithms 2, steps 3, 5 and 6. What is drawn here is a `NetworkGrid`; the voxels are resampled onto it once, as at
+inference.
 """
 
 from dataclasses import dataclass

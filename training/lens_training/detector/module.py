@@ -1,8 +1,8 @@
 """One step of training: losses of the expert whose data set was sampled, on features that all experts share.
 
 Proposals of all experts are pooled, as at inference, but without gradient: only the expert of the batch and the shared
-layers learn from it (spec 4.2). What a reader rejected is no lesion in any data set: there, and nowhere else, the other
-experts learn from the batch as well.
+layers learn from it (algorithms 4.2). What a reader rejected is no lesion in any data set: there, and nowhere else, the
+other experts learn from the batch as well.
 """
 
 from collections.abc import Mapping, Sequence

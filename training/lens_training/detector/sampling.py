@@ -1,8 +1,8 @@
 """Which slices make up each batch: a pure function of seed and number, so that a resumed run goes on as it would.
 
 An epoch draws one random positive slice for every 3D lesion, and half as many slices without a lesion (LENS VI-B, VI-D;
-spec 8). Slices of rejected places have a share of their own: they come on top and never instead of lesion-free ones. A
-batch holds slices of one data set only.
+algorithms 8). Slices of rejected places have a share of their own: they come on top and never instead of lesion-free
+ones. A batch holds slices of one data set only.
 """
 
 from collections.abc import Sequence

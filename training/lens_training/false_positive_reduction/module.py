@@ -1,4 +1,4 @@
-"""One step of training the false-positive reduction: the focal loss over a batch of patches (spec 4.6)."""
+"""One step of training the false-positive reduction: the focal loss over a batch of patches (algorithms 4.6)."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

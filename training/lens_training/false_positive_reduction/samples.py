@@ -1,6 +1,8 @@
-"""What each finding of the detector teaches: a lesion, a false positive, or nothing because nobody knows (spec 4.6).
+"""What each finding of the detector teaches: a lesion, a false positive, or nothing because nobody knows.
 
-A finding is compared slice by slice with the labels of its scan. Precedence is that of all training (DESIGN section 4):
+See algorithms 4.6.
+
+A finding is compared slice by slice with the labels of its scan. Precedence is that of all training (architecture 4.6):
 lesion over unsure over rejected over uncertain over background. Where a lesion was drawn on its key slice only, its
 neighbourhood counts as unsure, as far as the lesion may reach.
 """
@@ -19,7 +21,7 @@ from lens_engine.findings import Box3D, Finding, SliceBox
 from lens_training.datasets.labels import BoxArray, LesionLabels, SliceLabels
 
 LESION_IOU = 0.5
-"""A cross-section that overlaps a lesion by more is that lesion (spec 11, item 28); or that rejected place."""
+"""A cross-section that overlaps a lesion by more is that lesion (algorithms 11, item 28); or that rejected place."""
 BACKGROUND_IOU = 0.3
 """A false positive overlaps everything that is or may be a lesion by less."""
 

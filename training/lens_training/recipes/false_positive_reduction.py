@@ -1,4 +1,4 @@
-"""How a false-positive reduction network is trained: the section of a recipe (spec 4.6, 8)."""
+"""How a false-positive reduction network is trained: the section of a recipe (algorithms 4.6, 8)."""
 
 from enum import StrEnum
 

@@ -84,7 +84,7 @@ class EvaluationRecipe(BaseModel):
 
 
 class SamplingRecipe(BaseModel):
-    """Which slices and regions are learnt from (spec 4.3, 8)."""
+    """Which slices and regions are learnt from (algorithms 4.3, 8)."""
 
     model_config = _FROZEN
 
@@ -107,7 +107,7 @@ class SamplingRecipe(BaseModel):
 
 
 class AugmentationRecipe(BaseModel):
-    """What varies between two looks at one slice (spec 2, steps 3, 5 and 6); no flips."""
+    """What varies between two looks at one slice (algorithms 2, steps 3, 5 and 6); no flips."""
 
     model_config = _FROZEN
 
@@ -182,7 +182,7 @@ class Recipe(BaseModel):
     """Patients to make where the data are phantoms."""
     evaluation: EvaluationRecipe = EvaluationRecipe()
     false_positive_reduction: FprRecipe | None = None
-    """Train a second network on the detector's own findings, and average the scores (spec 4.6)."""
+    """Train a second network on the detector's own findings, and average the scores (algorithms 4.6)."""
     stores_half: bool = False
     """Store the weights in 16 bits: half the file, for a model that is shipped."""
 

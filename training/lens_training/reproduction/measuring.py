@@ -24,7 +24,7 @@ from lens_training.running.progress import ProgressLog, Stage
 from lens_training.running.stopping import StopSignal
 
 EVALUATION_SCORE = 0.01
-"""Score threshold of FROC curves (spec 4.4)."""
+"""Score threshold of FROC curves (algorithms 4.4)."""
 WITH_FPR = f"{FUSED} + FPR"
 """Output whose scores are averaged with those of false-positive reduction."""
 FPR_ALONE = "FPR alone"

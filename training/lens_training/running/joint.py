@@ -2,7 +2,7 @@
 
 Every process learns from a batch of its own, and gradients are averaged over all of them, as if one process had learnt
 from all batches before its step. Batch normalisation sees each process's own batch, 12 images in LENS however many
-devices there are (spec 8, note v); the statistics kept for inference are the first process's.
+devices there are (algorithms 8, note v); the statistics kept for inference are the first process's.
 """
 
 import math
@@ -99,7 +99,7 @@ class JointTraining(LightningModule, Generic[BatchT], ABC):
         return loss
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """RAdam; biases and normalisation without decay and at twice the rate, as MULAN does (spec 8)."""
+        """RAdam; biases and normalisation without decay and at twice the rate, as MULAN does (algorithms 8)."""
         return radam(self, self._schedule, self._steps)
 
     def configure_gradient_clipping(

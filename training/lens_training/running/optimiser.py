@@ -1,4 +1,4 @@
-"""RAdam as every network here is trained with it, and its learning rate (spec 8)."""
+"""RAdam as every network here is trained with it, and its learning rate (algorithms 8)."""
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig

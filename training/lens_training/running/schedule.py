@@ -14,7 +14,7 @@ class TrainingPrecision(StrEnum):
 
 
 class ScheduleRecipe(BaseModel):
-    """RAdam and its learning rate (spec 8)."""
+    """RAdam and its learning rate (algorithms 8)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,7 +1,7 @@
-"""Published ImageNet weights of DenseNet-121 as the beginning of the trunk (spec 3.1).
+"""Published ImageNet weights of DenseNet-121 as the beginning of the trunk (algorithms 3.1).
 
 Statistics and affine weights of batch normalisation come with them and go on learning: the trunk's input is about 50
-times larger than what ImageNet networks get (spec 2, step 8).
+times larger than what ImageNet networks get (algorithms 2, step 8).
 """
 
 import re

@@ -6,7 +6,7 @@ from lens_engine.detector.input_config import InputConfig
 
 
 class FprConfig(InputConfig):
-    """A ResNet whose last stage is 3D, on a patch of the detector's grid (spec 4.6).
+    """A ResNet whose last stage is 3D, on a patch of the detector's grid (algorithms 4.6).
 
     Two checkpoints with equal configurations have the same parameters by name and shape.
     """

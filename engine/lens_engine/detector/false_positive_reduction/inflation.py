@@ -1,4 +1,4 @@
-"""Published weights of a 2D ResNet, made 3D as I3D does (spec 4.6).
+"""Published weights of a 2D ResNet, made 3D as I3D does (algorithms 4.6).
 
 A kernel is repeated along z and divided by its depth, so that a volume which is constant along z has the features that
 the 2D network gives its one slice; the stem for grey values is the sum over red, green and blue.

@@ -1,4 +1,4 @@
-"""ResNet with a 3D last stage and features of every stage pooled under the finding's box (spec 4.6).
+"""ResNet with a 3D last stage and features of every stage pooled under the finding's box (algorithms 4.6).
 
 Kernels are 1x3x3 in stages 1 to 3 and 3x3x3 in stage 4. The former are 2D layers over all slices of all patches: the
 same numbers, and the parameters of a 2D ResNet. Names are torchvision's (`layer1.0.conv1.weight`). Along z the last

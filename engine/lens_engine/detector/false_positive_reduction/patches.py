@@ -1,4 +1,6 @@
-"""The patch around a finding, the same for training and inference: the detector's pixels and slices (spec 2, 4.6).
+"""The patch around a finding, the same for training and inference: the detector's pixels and slices.
+
+See algorithms 2, 4.6.
 
 Patch coordinates are edges of network voxels: grid slice j of the patch covers [j, j + 1) along z. Where a patch leaves
 the crop or the volume, the outermost voxel repeats.

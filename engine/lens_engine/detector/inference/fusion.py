@@ -1,4 +1,4 @@
-"""From every expert's scored boxes on slices to its detections, and to the fusion of all (spec 4.4).
+"""From every expert's scored boxes on slices to its detections, and to the fusion of all (algorithms 4.4).
 
 Works on several slices at once and without asking the device for a number: sets of boxes have a fixed length, and
 their unused rows the score `ABSENT`.

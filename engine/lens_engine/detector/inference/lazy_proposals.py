@@ -1,4 +1,4 @@
-"""Proposals in the order of their scores, regressed only until enough of them survive NMS (spec 4.1, 4.2).
+"""Proposals in the order of their scores, regressed only until enough of them survive NMS (algorithms 4.1, 4.2).
 
 Whether a box survives depends on better boxes alone. So the best places are regressed block by block, and as soon as a
 set is full, nobody has to know the boxes of all other places: the result is that of regressing everywhere.

@@ -1,4 +1,4 @@
-"""The detector written plainly: every slice alone, every map dense, every step as the specification says it.
+"""The detector written plainly: every slice alone, every map dense, every step as docs/algorithms.md says it.
 
 What `inference` computes in another order has to give these boxes; tests and benchmarks compare the two. Nothing else
 uses it.

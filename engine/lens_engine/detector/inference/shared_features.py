@@ -1,4 +1,4 @@
-"""The feature map of every grid slice of a volume, with each triplet visited once (spec 3.5).
+"""The feature map of every grid slice of a volume, with each triplet visited once (algorithms 3.5).
 
 Neighbouring nine-slice samples share two of their three triplets, so each triplet passes the trunk once and only the
 third block of the central one is computed per sample. Everything after the dense blocks is linear: laterals and last

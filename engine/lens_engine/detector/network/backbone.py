@@ -1,4 +1,4 @@
-"""The 2.5D DenseNet: a truncated DenseNet-121 on three triplets, fused in 3D, with a feature pyramid (spec 3).
+"""The 2.5D DenseNet: a truncated DenseNet-121 on three triplets, fused in 3D, with a feature pyramid (algorithms 3).
 
 A sample is nine grid slices, three triplets of three. The trunk's parameters carry torchvision's names
 (`features.denseblock1.denselayer1.norm1.weight`), so that published ImageNet weights fit it.
@@ -55,7 +55,7 @@ class DenseLayer(nn.Module):
 
 
 class DenseTrunk(nn.Module):
-    """DenseNet-121 up to and including its third dense block, without a final norm (spec 3.1).
+    """DenseNet-121 up to and including its third dense block, without a final norm (algorithms 3.1).
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class DenseTrunk(nn.Module):
 
 
 class FeaturePyramid(nn.Module):
-    """Lateral 1x1 convolutions and nearest upsampling to stride 4; no smoothing, no activation (spec 3.1)."""
+    """Lateral 1x1 convolutions and nearest upsampling to stride 4; no smoothing, no activation (algorithms 3.1)."""
 
     def __init__(self, channels: tuple[int, int, int], out_channels: int) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class FeaturePyramid(nn.Module):
 
 
 class DenseBackbone(nn.Module):
-    """Nine slices in, one feature map of stride 4 out (spec 3.2).
+    """Nine slices in, one feature map of stride 4 out (algorithms 3.2).
 
     The inner fusion replaces the central triplet's map before the third block by a mix of all three; the last fusion
     mixes the three pyramids.

@@ -1,4 +1,4 @@
-"""The one code between a box and its correction relative to a proposal (spec 4.3), with half-open sizes."""
+"""The one code between a box and its correction relative to a proposal (algorithms 4.3), with half-open sizes."""
 
 import math
 

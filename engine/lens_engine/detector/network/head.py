@@ -1,4 +1,4 @@
-"""The head that all experts share, before each one's own classifier and regressor (spec 4.2)."""
+"""The head that all experts share, before each one's own classifier and regressor (algorithms 4.2)."""
 
 from torch import Tensor, nn
 from torch.nn import functional

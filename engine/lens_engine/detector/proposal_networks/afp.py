@@ -1,4 +1,4 @@
-"""The anchor-free proposal network of LENS (spec 4.1).
+"""The anchor-free proposal network of LENS (algorithms 4.1).
 
 It says how likely a lesion is centred at a cell, and how far its four sides are away, in cells.
 """

@@ -1,4 +1,4 @@
-"""What every proposal network has in common, whatever it predicts (spec 4.1, 4.3, 4.3b).
+"""What every proposal network has in common, whatever it predicts (algorithms 4.1, 4.3, 4.3b).
 
 Cell (u, v) of the feature map stands for the image point `(4u + 2, 4v + 2)`. A *place* is where a network can propose
 one box: a cell `v * w + u`, or an anchor of a cell; in a batch, the places of an image follow those of the one before.

@@ -1,4 +1,4 @@
-"""Proposals of CenterNet (Zhou et al. 2019, "Objects as points", arXiv 1904.07850), also at stride 4 (spec 4.3b).
+"""Proposals of CenterNet (Zhou et al. 2019, "Objects as points", arXiv 1904.07850), also at stride 4 (algorithms 4.3b).
 
 A lesion is a peak of a heat-map; at the peak stand its size, and where in the cell its centre lies.
 """

@@ -1,4 +1,4 @@
-"""Proposals of FCOS (Tian et al. 2019, arXiv 1904.01355) on one map of stride 4 (spec 4.3b).
+"""Proposals of FCOS (Tian et al. 2019, arXiv 1904.01355) on one map of stride 4 (algorithms 4.3b).
 
 Every cell inside a lesion proposes it; the centre-ness lowers the scores of those near its border.
 """

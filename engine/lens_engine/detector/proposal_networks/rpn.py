@@ -1,4 +1,4 @@
-"""The region proposal network of Faster R-CNN, as MULAN uses it: boxes relative to fixed anchors (spec 4.3)."""
+"""The region proposal network of Faster R-CNN, as MULAN uses it: boxes relative to fixed anchors (algorithms 4.3)."""
 
 from typing import NamedTuple
 

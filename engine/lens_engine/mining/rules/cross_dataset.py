@@ -1,4 +1,4 @@
-"""Cross-dataset mining: what single-type experts see and nobody has marked (spec 5.3)."""
+"""Cross-dataset mining: what single-type experts see and nobody has marked (algorithms 5.3)."""
 
 from collections.abc import Sequence
 

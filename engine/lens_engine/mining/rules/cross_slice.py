@@ -1,4 +1,4 @@
-"""Cross-slice propagation: the lesion that was marked on one slice continues on its neighbours (spec 5.1)."""
+"""Cross-slice propagation: the lesion that was marked on one slice continues on its neighbours (algorithms 5.1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,7 @@
-"""Intra-patient matching: a finding that looks like a lesion annotated in another series of the patient (spec 5.2)."""
+"""Intra-patient matching: a finding that looks like a lesion annotated in another series of the patient.
+
+See algorithms 5.2.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

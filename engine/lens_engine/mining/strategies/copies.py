@@ -1,4 +1,4 @@
-"""Boxes found in several changed copies of one slice, fused by weighted averaging (spec 5.7)."""
+"""Boxes found in several changed copies of one slice, fused by weighted averaging (algorithms 5.7)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""Data distillation: whatever one detector is sure of in several changed copies of a scan is a lesion (spec 5.7)."""
+"""Data distillation: whatever one detector is sure of in several changed copies of a scan is a lesion.
+
+See algorithms 5.7.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,11 +31,11 @@ class DistillationSettings:
     Attributes
     ----------
     copies
-        Augmented copies of each scan that are needed at least (LENS, spec 5.7).
+        Augmented copies of each scan that are needed at least (LENS, algorithms 5.7).
     min_score
-        Fused boxes must score more. Ours for the comparison in LENS; Wang et al. published 0.9 (spec 5.7).
+        Fused boxes must score more. Ours for the comparison in LENS; Wang et al. published 0.9 (algorithms 5.7).
     same_box_iou
-        Boxes of different copies above this IoU are one. Ours (spec 5.7).
+        Boxes of different copies above this IoU are one. Ours (algorithms 5.7).
     overlap_ratio
         A box that shares more than this of its own or of an annotated area is that annotation. Ours: as LENS (5.3).
     """

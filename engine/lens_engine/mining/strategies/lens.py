@@ -1,4 +1,7 @@
-"""The mining of LENS: continuations and matches are lesions, what single-type experts see is ignored (spec 5.1-5.4)."""
+"""The mining of LENS: continuations and matches are lesions, what single-type experts see is ignored (-5.4).
+
+See algorithms 5.1.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -40,8 +43,8 @@ class LensSettings:
     rules
         Thresholds of the rules.
     distance_limit
-        Two embeddings below it are one lesion; 0 matches nothing (delta, spec 5.2). That of another embedding has to be
-        calibrated.
+        Two embeddings below it are one lesion; 0 matches nothing (delta, algorithms 5.2). That of another embedding has
+        to be calibrated.
     up_to
         The last step that is taken; all of them as published.
     uncertain_as_lesions

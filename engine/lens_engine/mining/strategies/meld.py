@@ -1,4 +1,4 @@
-"""The mining of MELD, on single slices: matches teach classification only, the rest is background (spec 5.5).
+"""The mining of MELD, on single slices: matches teach classification only, the rest is background (algorithms 5.5).
 
 Missing annotation matching takes every detected box that looks like an annotation of the patient, in any study, series
 and slice. Negative region mining ignores what a single-type expert is sure of and trusts the rest of the slice.
@@ -36,17 +36,17 @@ class MeldSettings:
     Attributes
     ----------
     distance_limit
-        Two embeddings below it are one lesion (spec 5.5).
+        Two embeddings below it are one lesion (algorithms 5.5).
     matched_min_score
         Fused boxes below this score are not matched. Ours: as for the tracklets of LENS.
     suspicious_min_score
-        A single-type expert must be surer than this (spec 5.5).
+        A single-type expert must be surer than this (algorithms 5.5).
     overlap_ratio
         A box is at a known place when it shares more than this of its own or of the known area. Ours: as LENS (5.3).
     suspicious_nms_iou
         Of two suspicious boxes with a higher IoU the better one stays. Ours: as LENS (5.3).
     sampling_mm
-        Distance of the slices that are mined (spec 5.5); annotated slices are mined besides.
+        Distance of the slices that are mined (algorithms 5.5); annotated slices are mined besides.
     with_matching, with_negative_regions
         Which of the two is done (the rows of MELD Table 1).
     suspicious_as_lesions

@@ -1,4 +1,4 @@
-"""The mining of Wang et al.: what annotated slices lack, then what their neighbours share with them (spec 5.6).
+"""The mining of Wang et al.: what annotated slices lack, then what their neighbours share with them (algorithms 5.6).
 
 Missing ground truth is what the detector is sure of on an annotated slice and sees on a neighbouring one too. Then the
 labels of the slice are carried to both neighbours, where a detected box agrees with them.
@@ -33,9 +33,9 @@ class WangSettings:
     Attributes
     ----------
     min_iou
-        Boxes of neighbouring slices above this IoU support each other (tau, spec 5.6).
+        Boxes of neighbouring slices above this IoU support each other (tau, algorithms 5.6).
     min_score
-        Missing ground truth must score more (alpha, spec 5.6).
+        Missing ground truth must score more (alpha, algorithms 5.6).
     min_support
         Neighbouring slices, of the two, that must support a box: 1 in the published pseudo-code, 2 in its prose.
     propagated_min_score

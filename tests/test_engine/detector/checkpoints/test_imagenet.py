@@ -69,7 +69,7 @@ def test_a_file_in_torchs_oldest_format_is_read(trunk, published, tmp_path):
 
 
 def test_batch_normalisation_goes_on_learning(trunk, published):
-    """Spec 2, step 8."""
+    """Algorithms 2, step 8."""
     load_imagenet(trunk.train(), published, "memory")
     before = trunk.features.norm0.running_mean.clone()
     trunk.triplet_maps(torch.randn(2, 3, 32, 32)).transition2.sum().backward()

@@ -13,7 +13,7 @@ def physical_size_mm(config: FprConfig) -> tuple[float, float, float]:
     return depth * config.grid_mm, height * config.pixel_mm, width * config.pixel_mm
 
 
-def test_the_published_patch_is_that_of_the_specification():
+def test_the_published_patch_is_that_in_the_documentation():
     config = published_fpr(published_lens(("universal",)))
     assert config.patch == (16, 96, 96)
     assert physical_size_mm(config) == pytest.approx((32, 76.8, 76.8))

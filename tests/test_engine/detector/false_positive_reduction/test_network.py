@@ -48,7 +48,7 @@ def test_the_published_network_has_the_parameters_of_its_derivation():
     assert parameters(network) == 27_685_312 + head == 35_551_681
 
 
-def test_every_stage_has_the_strides_of_the_specification():
+def test_every_stage_has_the_strides_in_the_documentation():
     network = FprNetwork(narrow_fpr(InputConfig()).model_copy(update={"patch": (16, 96, 96)})).eval()
     maps = network.trunk(torch.zeros(1, 1, 16, 96, 96))
     sizes = [tuple(stage.shape[2:]) for stage in maps]

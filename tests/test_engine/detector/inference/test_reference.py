@@ -32,7 +32,7 @@ def test_dense_maps_hold_what_is_computed_where_it_is_needed(loud_detector, tiny
 
 @KINDS
 def test_one_stage_keeps_the_best_proposals_of_every_expert(loud_detector, tiny_config, features, kind):
-    """Spec 4.3b written plainly: all proposals of an expert, threshold, NMS 0.5, the best few; then fused."""
+    """Algorithms 4.3b written plainly: all proposals of an expert, threshold, NMS 0.5, the best few; then fused."""
     model = of_kind(loud_detector, tiny_config, kind, stages=1)
     post = PostConfig(score_threshold=0.02, per_slice=4)
     found = detect_on_features(model, features, (30, 37), post)
@@ -51,7 +51,7 @@ def test_one_stage_keeps_the_best_proposals_of_every_expert(loud_detector, tiny_
 
 @KINDS
 def test_two_stages_judge_the_pooled_proposals_of_all_experts(loud_detector, tiny_config, features, kind):
-    """Spec 4.2 and 4.4 written plainly."""
+    """Algorithms 4.2 and 4.4 written plainly."""
     model = of_kind(loud_detector, tiny_config, kind, stages=2)
     found = detect_on_features(model, features, (30, 37), tiny_config.post)
     boxes = torch.cat([own.boxes for own in found.candidates]).numpy()

@@ -45,7 +45,8 @@ def test_published_detector_has_the_derived_number_of_parameters():
 @pytest.mark.parametrize(
     ("kind", "two_stages", "millions"),
     [
-        # Trunk 4.27, pyramid and fusions 1.90, head and outputs 55.66 (spec 3, 4.1), and the networks by their layers:
+        # Trunk 4.27, pyramid and fusions 1.90, head and outputs 55.66 (algorithms 3, 4.1), and the networks by their
+        # layers:
         (ProposalKind.AFP, True, 4.27 + 1.90 + 55.66 + 4 * 2.361),
         (ProposalKind.RPN, True, 4.27 + 1.90 + 55.66 + 4 * 2.398),  # 512 * 512 * 9 + 512 * 75
         (ProposalKind.FCOS, True, 4.27 + 1.90 + 55.66 + 4 * 2.361),
@@ -66,7 +67,7 @@ def test_narrow_detector_fits_two_megabytes_in_half_precision():
 
 
 def test_linear_layers_begin_uniform_without_bias_and_the_inner_fusion_as_torch_makes_it():
-    """Spec 3.1: Kaiming-uniform with a = 1 for laterals and last fusion."""
+    """Algorithms 3.1: Kaiming-uniform with a = 1 for laterals and last fusion."""
     torch.manual_seed(0)
     backbone = DenseBackbone(narrow_lens(FOUR).backbone)
     for layer in (*backbone.pyramid.laterals, backbone.last_fusion):
@@ -81,7 +82,7 @@ def test_linear_layers_begin_uniform_without_bias_and_the_inner_fusion_as_torch_
 @pytest.mark.parametrize("slices", [1, 2, 3, 7, 11])
 @pytest.mark.parametrize("chunk", [1, 3, 16])
 def test_shared_features_equal_those_of_every_sample_alone(tiny_detector, make_volume, slices, chunk):
-    """Spec 3.5, including the repeated slices at both ends."""
+    """Algorithms 3.5, including the repeated slices at both ends."""
     model = tiny_detector.double()
     prepared = prepare(make_volume(slices), model.config)
     count = prepared.grid.count

@@ -9,7 +9,7 @@ from lens_engine.detector.network.head import SharedHead, classifier, regressor
 
 
 def test_a_new_classifier_is_undecided_so_that_its_first_loss_is_the_logarithm_of_two(tiny_config):
-    """Spec 4.2: softmax with a bias of zero."""
+    """Algorithms 4.2: softmax with a bias of zero."""
     torch.manual_seed(0)
     model = LensDetector(tiny_config)
     shared = model.head_features(torch.randn(1, 8, 8, 8), [torch.tensor([[2.0, 3, 20, 21]]).expand(64, 4)])

@@ -1,4 +1,4 @@
-"""Cross-dataset mining: sure single-type boxes away from everything known, once for each lesion (spec 5.3)."""
+"""Cross-dataset mining: sure single-type boxes away from everything known, once for each lesion (algorithms 5.3)."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Cross-slice propagation: an annotation goes on where a tracklet agrees with it on its slice (spec 5.1)."""
+"""Cross-slice propagation: an annotation goes on where a tracklet agrees with it on its slice (algorithms 5.1)."""
 
 from dataclasses import replace
 

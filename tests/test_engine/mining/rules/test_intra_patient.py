@@ -1,4 +1,4 @@
-"""Intra-patient matching on embeddings: other series only, the nearest annotation, below the limit (spec 5.2)."""
+"""Intra-patient matching on embeddings: other series only, the nearest annotation, below the limit (algorithms 5.2)."""
 
 import math
 

@@ -266,7 +266,7 @@ def test_the_key_slices_of_the_test_split_can_be_evaluated(tmp_path):
 
 
 def key_slices(reading: Reading) -> dict[tuple[str, int], int]:
-    """Return the number of boxes on every key slice of the test split: all that spec 9.2 needs."""
+    """Return the number of boxes on every key slice of the test split: all that algorithms 9.2 needs."""
     counts: dict[tuple[str, int], int] = {}
     for case in reading.cases:
         for lesion in case.lesions:

@@ -221,7 +221,7 @@ def test_a_batch_counts_the_positives_of_all_its_images_together(kind: ProposalK
         return objective.losses(outputs, labels, sizes, random())[name]
 
     both, one = boxes_part(lesion, lesion), boxes_part(lesion, SliceLabels())
-    factor = 2 if kind is ProposalKind.RPN else 1  # divided by all sampled anchors (spec 4.3)
+    factor = 2 if kind is ProposalKind.RPN else 1  # divided by all sampled anchors (algorithms 4.3)
     assert both.item() == pytest.approx(factor * one.item(), rel=1e-5)
 
 

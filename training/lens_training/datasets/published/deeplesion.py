@@ -1,4 +1,4 @@
-"""DeepLesion: DL_info.csv and its PNG slices, one case for each run of consecutive slices (spec 1.2 to 1.4).
+"""DeepLesion: DL_info.csv and its PNG slices, one case for each run of consecutive slices (algorithms 1.2 to 1.4).
 
 A lesion is a box on its key slice; nobody drew it on the others. Sub-volumes come from the files on disk, never from
 the `Slice_range` of the table. Rows flagged as possibly noisy are left out, as the authors do.
@@ -65,7 +65,7 @@ PUBLISHED = {
     "usable test key slices": 4817,
     "slices": 928_000,
 }
-"""DeepLesion paper and the logs of the authors' code (spec 1.2, 1.3); the slices are rounded there."""
+"""DeepLesion paper and the logs of the authors' code (algorithms 1.2, 1.3); the slices are rounded there."""
 
 NOISY = "possibly noisy lesion"
 LOST = "lesion of a sub-volume that cannot be read"
@@ -186,7 +186,7 @@ class _Reader:
         spacing_mm, is_known = spacing_of(rows, UNKNOWN_INTERVAL_MM)
         parts = [run]
         if not is_known:
-            # Without an interval there are no neighbours: the key slice stands for all of them (spec 2, step 3).
+            # Without an interval there are no neighbours: the key slice stands for all of them (algorithms 2, step 3).
             what = f"{rows[0].spacing_mm} mm: each key slice of {run.name} is a case of its own"
             self._ledger.keep(line_of(FILE_NAME, rows[0].line), Oddity.UNKNOWN_SPACING, what)
             parts = [SubVolume(run.folder, key, key) for key in sorted({row.key_slice for row in lesions})]

@@ -1,4 +1,4 @@
-"""LiTS: NIfTI scans with masks of liver and tumour; each connected part of the tumour is a lesion (spec 1.7)."""
+"""LiTS: NIfTI scans with masks of liver and tumour; each connected part of the tumour is a lesion (algorithms 1.7)."""
 
 import re
 from collections.abc import Iterator

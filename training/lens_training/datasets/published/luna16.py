@@ -1,4 +1,4 @@
-"""LUNA16: MetaImage scans in ten subsets, nodules as centre and diameter in millimetres (spec 1.6).
+"""LUNA16: MetaImage scans in ten subsets, nodules as centre and diameter in millimetres (algorithms 1.6).
 
 World coordinates are LPS and go through the whole direction matrix of the scan: some headers are flipped.
 """

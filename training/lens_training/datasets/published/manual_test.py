@@ -1,4 +1,4 @@
-"""The published 3D test set of DeepLesion: 1,000 completely annotated sub-volumes in two parts (spec 1.5)."""
+"""The published 3D test set of DeepLesion: 1,000 completely annotated sub-volumes in two parts (algorithms 1.5)."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

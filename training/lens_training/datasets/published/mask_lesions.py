@@ -15,7 +15,7 @@ from lens_engine.io.annotations.instance_mask import cross_sections
 from lens_engine.snapshot import SnapshotSlice
 
 ISLAND_GAP_VOXELS = 5.0
-"""Parts of a lesion on one slice have one box unless they lie farther apart than this (spec 1.7)."""
+"""Parts of a lesion on one slice have one box unless they lie farther apart than this (algorithms 1.7)."""
 
 _ALL_NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
 _ALL_NEIGHBOURS_IN_PLANE = np.ones((3, 3), dtype=bool)
@@ -68,7 +68,7 @@ def whole_labels(values: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def connected_lesions(mask: NDArray[np.bool_]) -> tuple[MaskLesion, ...]:
-    """Return the parts of a mask that do not touch each other, not even at a corner (spec 1.7).
+    """Return the parts of a mask that do not touch each other, not even at a corner (algorithms 1.7).
 
     Islands of one part on one slice have boxes of their own where they lie more than `ISLAND_GAP_VOXELS` apart.
     """
@@ -83,7 +83,7 @@ def connected_lesions(mask: NDArray[np.bool_]) -> tuple[MaskLesion, ...]:
 
 
 def instance_lesions(labels: NDArray[Any]) -> tuple[MaskLesion, ...]:
-    """Return one lesion for each label except 0, with one box on each of its slices (spec 1.8)."""
+    """Return one lesion for each label except 0, with one box on each of its slices (algorithms 1.8)."""
     lesions = []
     for part, offset in _parts(labels.astype(np.int32)):
         slices = tuple((found.slice_index, *found.box) for found in cross_sections(part, list(offset)))

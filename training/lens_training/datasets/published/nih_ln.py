@@ -1,4 +1,4 @@
-"""NIH-LN (TCIA CT Lymph Nodes): DICOM series with instance masks of lymph nodes (spec 1.8).
+"""NIH-LN (TCIA CT Lymph Nodes): DICOM series with instance masks of lymph nodes (algorithms 1.8).
 
 The voxels of a mask are those of the DICOM slices sorted from feet to head, whatever the NIfTI header of the mask says.
 """

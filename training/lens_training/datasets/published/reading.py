@@ -89,7 +89,7 @@ class ReadingOptions(BaseModel):
     test_fold: int | None = Field(default=None, ge=0, le=9)
     """LUNA16 only: test on this subset and train on the others, as in its ten-fold protocol."""
     tight_margin_voxels: float = Field(default=TIGHT_BOX_MARGIN_VOXELS, ge=0)
-    """In-plane margin of boxes that come from masks and diameters (spec 1.9)."""
+    """In-plane margin of boxes that come from masks and diameters (algorithms 1.9)."""
     min_lesion_voxels: int = Field(default=1, ge=1)
     """LiTS only: smaller connected parts of the tumour mask are no lesions."""
     cache: Path | None = None

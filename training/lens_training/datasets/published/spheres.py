@@ -1,4 +1,7 @@
-"""Lesions that are known by centre and diameter: the cube around the sphere and its square on each slice (spec 1.6)."""
+"""Lesions that are known by centre and diameter: the cube around the sphere and its square on each slice.
+
+See algorithms 1.6.
+"""
 
 import math
 

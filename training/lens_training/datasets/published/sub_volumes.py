@@ -84,7 +84,7 @@ def slice_numbers(folder: Path) -> tuple[list[int], list[str]]:
 
 
 def runs_of(folder: Path, numbers: Sequence[int]) -> list[SubVolume]:
-    """Split ascending slice numbers wherever one is missing (spec 1.2)."""
+    """Split ascending slice numbers wherever one is missing (algorithms 1.2)."""
     runs: list[SubVolume] = []
     for number in numbers:
         if runs and number == runs[-1].last + 1:

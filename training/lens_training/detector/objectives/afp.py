@@ -1,4 +1,4 @@
-"""Objective of the anchor-free proposal network of LENS: centres and sizes (LENS Eq. 1 and 2; spec 4.1)."""
+"""Objective of the anchor-free proposal network of LENS: centres and sizes (LENS Eq. 1 and 2; algorithms 4.1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
 """What every objective of a proposal network has in common, whatever the network predicts.
 
-All follow one precedence (DESIGN section 4): lesion over unsure over rejected over uncertain over background. An unsure
+All follow one precedence (architecture 4.6): lesion over unsure over rejected over uncertain over background. An unsure
 place teaches nothing at all; an uncertain one is ignored wherever it would be no negative if it were a lesion, which is
-its central half for an AFP (spec 4.1) and [OURS] what each module says for the other kinds; a rejected place is a
-certain negative. Beside the image, in the padding of a batch, nothing is learnt.
+its central half for an AFP (algorithms 4.1) and [our choice] what each module says for the other kinds; a rejected
+place is a certain negative. Beside the image, in the padding of a batch, nothing is learnt.
 """
 
 from abc import ABC, abstractmethod

@@ -1,6 +1,7 @@
-"""Objective of a CenterNet proposal network: a heat map of centres, sizes and offsets (spec 4.3b).
+"""Objective of a CenterNet proposal network: a heat map of centres, sizes and offsets (algorithms 4.3b).
 
-[OURS] Of an uncertain place the central half is ignored, as for an AFP: the splat of a lesion of that size lies in it.
+[our choice] Of an uncertain place the central half is ignored, as for an AFP: the splat of a lesion of that size lies
+in it.
 """
 
 import math

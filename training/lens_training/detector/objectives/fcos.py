@@ -1,7 +1,7 @@
-"""Objective of an FCOS proposal network: cells in lesions, the lesions' sides, and centre-ness (spec 4.3b).
+"""Objective of an FCOS proposal network: cells in lesions, the lesions' sides, and centre-ness (algorithms 4.3b).
 
-[OURS] The cell that holds the centre of a lesion is always positive, as for an AFP. An uncertain place is ignored as a
-whole, because every cell of a lesion is positive. Sides are compared by GIoU weighted with the wanted centre-ness.
+[our choice] The cell that holds the centre of a lesion is always positive, as for an AFP. An uncertain place is ignored
+as a whole, because every cell of a lesion is positive. Sides are compared by GIoU weighted with the wanted centre-ness.
 """
 
 from collections.abc import Sequence

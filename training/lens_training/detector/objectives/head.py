@@ -1,4 +1,7 @@
-"""Objective of the head that all experts share: which regions are lesions, and their way to the lesion (spec 4.3)."""
+"""Objective of the head that all experts share: which regions are lesions, and their way to the lesion.
+
+See algorithms 4.3.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""Objective of a region proposal network: anchors that are lesions, and their way to the lesion (spec 4.3).
+"""Objective of a region proposal network: anchors that are lesions, and their way to the lesion (algorithms 4.3).
 
-[OURS] Only anchors inside the image are matched, so that a lesion at the border has one as well. An uncertain or unsure
-place is ignored wherever an anchor would be no background if it were a lesion, and wherever an anchor is centred in the
-central half of the one or anywhere in the other. Of the anchors of a rejected place some are sampled always.
+[our choice] Only anchors inside the image are matched, so that a lesion at the border has one as well. An uncertain or
+unsure place is ignored wherever an anchor would be no background if it were a lesion, and wherever an anchor is centred
+in the central half of the one or anywhere in the other. Of the anchors of a rejected place some are sampled always.
 """
 
 from collections.abc import Callable, Sequence
