@@ -19,6 +19,7 @@ from lens_engine.snapshot import LabelSet
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
+from lens_engine.store.labels.snapshots import Snapshots, counts_of
 from lens_engine.store.schema import (
     AnnotationRow,
     CandidateRow,
@@ -31,7 +32,6 @@ from lens_engine.store.schema import (
     StudyRow,
     box_values,
 )
-from lens_engine.store.snapshots import Snapshots, counts_of
 
 CANDIDATES_OF_SERIES = 10
 SHAPE = (120, 512, 512)

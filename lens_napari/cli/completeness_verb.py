@@ -7,8 +7,8 @@ from rich.table import Table
 
 from lens_engine.errors import LensError
 from lens_engine.store.catalog import Catalog
-from lens_engine.store.completeness import mark_complete, unmark_complete
 from lens_engine.store.database import Database
+from lens_engine.store.labels.completeness import mark_complete, unmark_complete
 from lens_napari.cli.context import Refusals, console, open_database
 
 

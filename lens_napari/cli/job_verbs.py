@@ -23,8 +23,8 @@ from lens_engine.snapshot import LabelSet
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.exchange.exporting import export_test_set
+from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.model_versions import ModelRecord, Models
-from lens_engine.store.snapshots import Snapshots
 from lens_napari.cli.context import console, open_project, progress_bar
 from lens_napari.cli.handover import become
 

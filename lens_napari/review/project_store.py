@@ -13,15 +13,15 @@ from lens_engine.findings import Decision, Finding, Rule, Split
 from lens_engine.io.series import read_volume
 from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet
-from lens_engine.store import completeness
 from lens_engine.store.annotations import AnnotationRecord, AnnotationRole, Annotations
 from lens_engine.store.candidates import CandidateRecord, Candidates
 from lens_engine.store.catalog import Catalog, CompleteSeries, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.detections import Detections
+from lens_engine.store.labels import completeness
+from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.model_versions import ModelRecord, Models
-from lens_engine.store.snapshots import Snapshots
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Window, preset_for
 from lens_napari.review.learning import LearningPlan

@@ -20,8 +20,8 @@ from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
+from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.model_versions import Models
-from lens_engine.store.snapshots import Snapshots
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

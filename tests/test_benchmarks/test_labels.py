@@ -1,6 +1,6 @@
 from benchmarks.labels import reviewed_project
 from lens_engine.snapshot import LabelSet
-from lens_engine.store.snapshots import Snapshots, counts_of
+from lens_engine.store.labels.snapshots import Snapshots, counts_of
 
 
 def test_the_reviewed_project_has_something_of_everything_and_one_truth_about_it():

@@ -16,8 +16,8 @@ from lens_engine.jobs.inputs import JobKind
 from lens_engine.jobs.launcher import ensure_worker, workers
 from lens_engine.jobs.status import JobState
 from lens_engine.project import Project
-from lens_engine.store.completeness import mark_complete
 from lens_engine.store.database import Database
+from lens_engine.store.labels.completeness import mark_complete
 from lens_engine.store.model_versions import Models
 from lens_napari.jobs_controller import JobsController
 from lens_napari.panels.jobs import JobRow

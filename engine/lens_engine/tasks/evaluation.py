@@ -27,10 +27,10 @@ from lens_engine.findings import FUSED, Split
 from lens_engine.jobs.results import EvaluateResult
 from lens_engine.store.annotations import Annotations
 from lens_engine.store.catalog import Catalog, SeriesRecord
-from lens_engine.store.completeness import true_boxes
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
+from lens_engine.store.labels.completeness import true_boxes
 from lens_engine.store.model_versions import Models
 from lens_engine.worker.messages import EvaluateModels
 

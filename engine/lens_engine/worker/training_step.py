@@ -7,8 +7,8 @@ from pathlib import Path
 from lens_engine.errors import JobError
 from lens_engine.jobs.inputs import TrainInputs
 from lens_engine.jobs.names import LOG_FILE, TRAINING_ERROR_FILE, TRAINING_FOLDER
+from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.model_versions import Models
-from lens_engine.store.snapshots import Snapshots
 from lens_engine.worker.child_process import POLL_SECONDS, JobStoppedError
 from lens_engine.worker.job import Job, JsonObject, Meter
 from lens_engine.worker.process import SupervisedProcess, unexpected_end

@@ -20,8 +20,8 @@ from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
+from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.schema import Base
-from lens_engine.store.snapshots import Snapshots
 from lens_engine.store.workers import Workers
 
 FAR = (30.0, 30.0, 10.0, 40.0, 40.0, 14.0)

@@ -29,9 +29,9 @@ from lens_engine.io.tables import write_text_table
 from lens_engine.store.annotations import AnnotationRecord, Annotations
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
-from lens_engine.store.completeness import POSITIVE_VERDICTS, true_boxes
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
+from lens_engine.store.labels.completeness import POSITIVE_VERDICTS, true_boxes
 
 MAPPING_COLUMNS = ("name", "patient", "study_date", "dataset", "split", "series_uid", "folder", "description")
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from lens_engine.findings import CandidateKind, ReasonCode, Split, Verdict
 from lens_engine.snapshot import LabelSet, LesionOrigin, LesionRole
-from lens_engine.store.completeness import POSITIVE_VERDICTS
+from lens_engine.store.labels.completeness import POSITIVE_VERDICTS
 from lens_engine.store.place_expressions import inherits, is_same_place
 from lens_engine.store.schema import (
     AnnotationRole,

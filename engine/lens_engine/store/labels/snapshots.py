@@ -29,10 +29,10 @@ from lens_engine.snapshot import (
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRecord, Annotations
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
-from lens_engine.store.completeness import true_boxes
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
-from lens_engine.store.label_roles import in_words, roles_of, training_counts
+from lens_engine.store.labels.completeness import true_boxes
+from lens_engine.store.labels.roles import in_words, roles_of, training_counts
 from lens_engine.store.schema import SnapshotRow
 
 T = TypeVar("T")

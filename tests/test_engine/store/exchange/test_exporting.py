@@ -13,10 +13,10 @@ from lens_engine.io.annotations.manual_test_set import read_json, read_pickle
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import Catalog
-from lens_engine.store.completeness import mark_complete, unmark_complete
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.exchange.exporting import complete_rows, export_test_set
+from lens_engine.store.labels.completeness import mark_complete, unmark_complete
 
 OTHER = (40.0, 40.0, 10.0, 50.0, 50.0, 14.0)
 Ask = Callable[..., tuple[CandidateRecord, ...]]

@@ -10,9 +10,9 @@ from lens_engine.findings import Box3D, Split, Verdict
 from lens_engine.io.annotations.imported import TestSetPart
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
 from lens_engine.store.catalog import Catalog
-from lens_engine.store.completeness import mark_complete, true_boxes, unmark_complete
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
+from lens_engine.store.labels.completeness import mark_complete, true_boxes, unmark_complete
 
 OTHER = (40.0, 40.0, 10.0, 50.0, 50.0, 14.0)
 THIRD = (10.0, 40.0, 20.0, 18.0, 50.0, 24.0)

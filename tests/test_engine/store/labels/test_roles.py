@@ -12,12 +12,12 @@ from lens_engine.findings import Box3D, Candidate, CandidateKind, ReasonCode, Sp
 from lens_engine.snapshot import LabelSet, LesionOrigin, LesionRole
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
 from lens_engine.store.candidates import Candidates
-from lens_engine.store.completeness import POSITIVE_VERDICTS
 from lens_engine.store.database import Database
 from lens_engine.store.decision_rules import is_same_place
 from lens_engine.store.decisions import DecisionRecord, Decisions
-from lens_engine.store.label_roles import roles_of
-from lens_engine.store.snapshots import Snapshots, counts_of
+from lens_engine.store.labels.completeness import POSITIVE_VERDICTS
+from lens_engine.store.labels.roles import roles_of
+from lens_engine.store.labels.snapshots import Snapshots, counts_of
 
 SPLITS = (Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.VAL, Split.TEST)
 ACTIONS = 40

@@ -10,10 +10,10 @@ from lens_engine.snapshot import LabelSet, Lesion, LesionOrigin, LesionRole
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
 from lens_engine.store.candidates import CandidateRecord, Candidates
 from lens_engine.store.catalog import Catalog
-from lens_engine.store.completeness import mark_complete
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
-from lens_engine.store.snapshots import Snapshots
+from lens_engine.store.labels.completeness import mark_complete
+from lens_engine.store.labels.snapshots import Snapshots
 
 OTHER = (40.0, 40.0, 10.0, 50.0, 50.0, 14.0)
 THIRD = (2.0, 40.0, 10.0, 9.0, 50.0, 14.0)
