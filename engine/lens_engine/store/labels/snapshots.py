@@ -1,7 +1,7 @@
 """Labels and decisions of a project frozen into what training reads, each snapshot under the hash of its content.
 
-`label_roles` says what each label means, where several speak of one place; a rejection is certain for the expert of the
-data set. Test patients never enter.
+`roles` says what each label means, where several speak of one place; a rejection is certain for every expert. Test
+patients never enter.
 """
 
 from collections import Counter
@@ -266,7 +266,6 @@ def _decided(
                 slices=_sections(record, item.decision.box, item.decision.slices),
                 role=role,
                 origin=LesionOrigin.DECISION,
-                experts=(record.dataset,) if role is LesionRole.NEGATIVE else None,
                 group=groups[item.candidate_id] if is_lesion and item.candidate_id is not None else None,
             )
 

@@ -77,7 +77,7 @@ def test_verdict_replaces_what_was_mined(
     Decisions(database).add(make_decision(series.id, verdict, asked.id))
     _, decided = lesions(database)
     assert meaning(decided) == (BOX, role, LesionOrigin.DECISION)
-    assert decided.experts == (("universal",) if role is LesionRole.NEGATIVE else None)
+    assert decided.experts is None  # a rejection is one for every expert
     assert [meaning(lesion)[2] for lesion in lesions(database, LabelSet.MINED)] == ["annotation", "mined"]
 
 
