@@ -16,7 +16,7 @@ from lens_engine.io.annotations.deeplesion_csv import COLUMNS
 from lens_engine.io.annotations.imported import TestSetPart
 from lens_engine.io.annotations.manual_test_set import ManualSubVolume, write_pickle
 from lens_engine.volume import Volume
-from lens_training.datasets.published.manual_test import MANUAL_FILE
+from lens_training.datasets.published.manual_test_set import MANUAL_FILE
 
 SHAPE = (14, 48, 64)
 SPACING_MM = (2.0, 0.8, 0.5)

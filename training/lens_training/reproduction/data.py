@@ -18,7 +18,7 @@ from lens_training.datasets.phantoms import training_cases, validation_cases
 from lens_training.datasets.published import luna16
 from lens_training.datasets.published.catalogue import LAYOUTS, manual_test_cases, read_dataset
 from lens_training.datasets.published.luna16 import Mark
-from lens_training.datasets.published.manual_test import find_manual_file
+from lens_training.datasets.published.manual_test_set import find_manual_file
 from lens_training.datasets.published.reading import DatasetName, Reading
 from lens_training.errors import DatasetError
 from lens_training.recipes.recipe import Recipe

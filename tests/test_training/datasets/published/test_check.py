@@ -18,7 +18,7 @@ from lens_engine.io.annotations.manual_test_set import ManualSubVolume, write_pi
 from lens_engine.volume import Volume
 from lens_training.datasets.published.catalogue import LAYOUTS, PUBLISHED_COUNTS, DatasetName
 from lens_training.datasets.published.check import CountLine, check_dataset, render, write_odd
-from lens_training.datasets.published.manual_test import MANUAL_FILE
+from lens_training.datasets.published.manual_test_set import MANUAL_FILE
 from lens_training.errors import DatasetError
 
 RAS = ((2, 1, 0), (True, True, True))

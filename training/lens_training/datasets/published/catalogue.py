@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lens_training.datasets.published import deeplesion, lits, luna16, nih_ln
-from lens_training.datasets.published.manual_test import manual_test_cases
+from lens_training.datasets.published.manual_test_set import manual_test_cases
 from lens_training.datasets.published.reading import (
     DEFAULT_OPTIONS,
     DatasetName,

@@ -14,8 +14,8 @@ from lens_engine.io.tables import write_text_table
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case
 from lens_training.datasets.published.catalogue import PUBLISHED_COUNTS, read_dataset
-from lens_training.datasets.published.manual_test import PUBLISHED as PUBLISHED_MANUAL
-from lens_training.datasets.published.manual_test import find_manual_file, manual_test_cases
+from lens_training.datasets.published.manual_test_set import PUBLISHED as PUBLISHED_MANUAL
+from lens_training.datasets.published.manual_test_set import find_manual_file, manual_test_cases
 from lens_training.datasets.published.reading import (
     DEFAULT_OPTIONS,
     DatasetName,

@@ -18,7 +18,7 @@ from lens_engine.findings import Split
 from lens_engine.io.annotations.imported import TestSetPart
 from lens_training.datasets.case import LesionFacts
 from lens_training.datasets.published.catalogue import Effect, Oddity, manual_test_cases
-from lens_training.datasets.published.manual_test import MANUAL_FILE, PUBLISHED
+from lens_training.datasets.published.manual_test_set import MANUAL_FILE, PUBLISHED
 from lens_training.errors import DatasetError
 
 X1, Y1, Z1, X2, Y2, Z2 = BRIGHT
