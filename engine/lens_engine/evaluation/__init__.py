@@ -1,1 +1,1 @@
-"""Every protocol and report of measuring detectors; the curve itself is `lens_engine.evaluation.froc`."""
+"""Every protocol and report of measuring detectors, and the FROC curve that they stand on."""
