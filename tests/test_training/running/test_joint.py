@@ -46,7 +46,8 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start_rank(folder: Path, rank: int, port: int) -> subprocess.Popen[bytes]:
     tests = Path(rank_program.__file__).parents[1]
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2}
-    torchrun = {"TORCHELASTIC_RUN_ID": "test", "LOCAL_WORLD_SIZE": 2, "PYTHONPATH": tests}
+    path = os.pathsep.join([str(tests), *sys.path])  # the rank runs the code that is tested, wherever it lies
+    torchrun = {"TORCHELASTIC_RUN_ID": "test", "LOCAL_WORLD_SIZE": 2, "PYTHONPATH": path}
     environment = os.environ | {name: str(value) for name, value in (place | torchrun).items()}
     return subprocess.Popen([sys.executable, rank_program.__file__, str(folder)], env=environment)
 
