@@ -133,7 +133,7 @@ def test_one_that_is_killed_in_the_middle_leaves_no_version(project: Path, run: 
     with database.session() as session:
         session.execute(text("SELECT 1"))  # holds the write lock: the copy is complete, its row has to wait
         process = subprocess.Popen([*LENS, "-p", str(project), "models", "--add", str(run)])
-        half = f".*.tmp/{REDUCTION_NAME}/card.json"
+        half = f".*.part/{REDUCTION_NAME}/card.json"
         wait_until(lambda: any((project / "models").glob(half)), "the files are copied")
         process.kill()
         process.wait(20)
