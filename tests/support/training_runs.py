@@ -21,15 +21,16 @@ from support.training_scenes import RECIPE, tiny_model
 
 
 class StoppingStream(io.StringIO):
-    """Sends SIGTERM to this process when the training reports a step."""
+    """Sends SIGTERM to this process when a stage, by default the training, reports a step."""
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, stage: str = "train") -> None:
         super().__init__()
         self._step = step
+        self._stage = stage
 
     def write(self, text: str) -> int:
         message = json.loads(text)
-        if message["stage"] == "train" and message["done"] == self._step:
+        if message["stage"] == self._stage and message["done"] == self._step:
             os.kill(os.getpid(), signal.SIGTERM)
         return super().write(text)
 

@@ -49,6 +49,13 @@ class AnnotationOnSeries:
         first, last = math.floor(z1 + 0.5), math.ceil(z2 - 0.5)
         return tuple(SliceBox(k, (x1, y1, x2, y2)) for k in range(first, max(last, first + 1)))
 
+    @property
+    def recognised_by(self) -> SliceBox:
+        """The cross-section that is embedded: that of the key slice, or the middle one."""
+        sections = self.cross_sections()
+        on_key_slice = [section for section in sections if section.slice_index == self.key_slice]
+        return on_key_slice[0] if on_key_slice else sections[len(sections) // 2]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeriesMiningInput:

@@ -18,7 +18,6 @@ from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import InferenceDetector
 from lens_engine.detector.network.embedding import embed_boxes
 from lens_engine.errors import GeometryError, SeriesError
-from lens_engine.findings import Box2D
 from lens_engine.io.series import read_volume
 from lens_engine.jobs.results import ExportResult
 from lens_engine.mining.inputs import AnnotationOnSeries
@@ -111,7 +110,8 @@ class Workbench:
             return {"annotations": len(annotations), "skipped": True}
         vectors = np.zeros((0, 0), dtype=np.float32)
         if annotations:
-            places = [_place(AnnotationOnSeries(a.id, a.box, a.slices, a.key_slice)) for a in annotations]
+            notes = [AnnotationOnSeries(a.id, a.box, a.slices, a.key_slice) for a in annotations]
+            places = [(note.recognised_by.slice_index, note.recognised_by.box) for note in notes]
             vectors = embed_boxes(self._load(task.model_version), _volume(series), places)
             logger.info("series %s: embedded %d annotations", series.name, len(annotations))
         self._embeddings.write(series.id, [annotation.id for annotation in annotations], vectors)
@@ -162,14 +162,6 @@ def _volume(series: SeriesRecord) -> Volume:
             "Add its scan with 'lens add'",
         )
     return read_volume(series.source)
-
-
-def _place(annotation: AnnotationOnSeries) -> tuple[int, Box2D]:
-    """Return the cross-section by which an annotation is recognised: its key slice, or its middle one."""
-    sections = annotation.cross_sections()
-    on_key_slice = [section for section in sections if section.slice_index == annotation.key_slice]
-    chosen = on_key_slice[0] if on_key_slice else sections[len(sections) // 2]
-    return chosen.slice_index, chosen.box
 
 
 def _detect_result(found: SeriesDetections, *, skipped: bool) -> dict[str, object]:

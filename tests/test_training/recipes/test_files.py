@@ -20,6 +20,10 @@ from lens_training.recipes.files import (
 from lens_training.recipes.listing import recipe_table, recipe_text
 
 ROWS = ("L2-a", "L2-b", "L2-c", "L3-1", "L3-2", "L3-3", "L3-4", "L3-5")
+AVERAGES_WITH_MINING = {
+    **{"L2-d": 45.7, "L2-e": 46.8, "L2-f": 47.3, "L2-g": 47.6, "L2-h": 50.4},
+    **{"L4-0": 36.8, "L4-1": 37.7, "L4-2": 40.7, "L4-3": 44.6, "L4-4": 46.8, "L4-W": 38.0},
+}
 
 
 @pytest.mark.parametrize("scale", Scale)
@@ -32,7 +36,22 @@ def test_every_row_of_lens_without_mining_has_its_recipe():
     assert set(ROWS) <= set(recipe_names())
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(("name", "average"), AVERAGES_WITH_MINING.items())
+def test_a_row_about_mining_has_its_recipe_and_its_published_average(name: str, average: float):
+    recipe = load_recipe(name)
+    assert recipe.row is not None
+    assert recipe.row.average == average
+    assert recipe.row.table == ("LENS Table II" if name.startswith("L2") else "LENS Table IV")
+    assert (recipe.mining is None) == (name == "L4-0")
+    assert not recipe.row.with_mining
+
+
+@pytest.mark.parametrize("name", [name for name in AVERAGES_WITH_MINING if name.startswith("L4")])
+def test_the_rows_of_table_4_learn_from_deeplesion_alone(name: str):
+    assert load_recipe(name).datasets == ("deeplesion",)
+
+
+@pytest.mark.parametrize("name", [*ROWS, *AVERAGES_WITH_MINING])
 def test_the_published_average_of_a_row_is_the_mean_of_its_sensitivities(name: str):
     row = load_recipe(name).row
     assert row is not None
@@ -48,7 +67,7 @@ def test_a_row_shows_only_its_difference():
 
 
 def test_the_recipes_of_published_systems_are_the_rows_and_what_goes_beyond_them():
-    assert set(system_recipe_names()) == {*ROWS, "lens-fpr"}
+    assert set(system_recipe_names()) == {*ROWS, *AVERAGES_WITH_MINING, "lens-fpr"}
 
 
 def test_what_systems_share_is_no_recipe_of_its_own():

@@ -13,7 +13,8 @@ from lens_training.cli.context import process_of_run
 from lens_training.recipes.files import Scale, default_scale, find_recipe, load_recipe, system_recipe_names
 from lens_training.recipes.listing import recipe_table, recipe_text
 from lens_training.reproduction.data import PHANTOM
-from lens_training.reproduction.run import RecipeRun, run_recipe
+from lens_training.reproduction.detector_stage import RecipeRun
+from lens_training.reproduction.run import run_recipe
 from lens_training.running.schedule import TrainingPrecision
 
 RUNS_FOLDER = Path("runs")

@@ -56,6 +56,8 @@ class Case:
         One for each of `lesions`, or none at all.
     tight_margin_voxels
         In-plane margin that tight boxes get (algorithms 1.9).
+    scan
+        Equal for the sub-volumes of one scan; None where the case is the whole of it.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Case:
     load: Callable[[], Volume]
     facts: tuple[LesionFacts, ...] = ()
     tight_margin_voxels: float = TIGHT_BOX_MARGIN_VOXELS
+    scan: str | None = None
 
     @property
     def labels(self) -> LesionLabels:

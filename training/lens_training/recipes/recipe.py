@@ -14,6 +14,7 @@ from lens_engine.findings import Scope
 from lens_training.datasets.phantoms import PhantomRecipe
 from lens_training.datasets.published.reading import DatasetName, ReadingOptions
 from lens_training.recipes.false_positive_reduction import FprRecipe
+from lens_training.recipes.mining import MiningRecipe
 from lens_training.running.schedule import ScheduleRecipe, TrainingPrecision
 
 MOST_SHIFT_VOXELS = 16
@@ -72,7 +73,7 @@ class PublishedRow(BaseModel):
     average: float | None = None
     ms_per_slice: float | None = None
     with_mining: bool = False
-    """Whether the published figure includes mining, which the recipe does not do yet."""
+    """Whether the published figure includes mining that the recipe leaves out."""
 
 
 class EvaluationRecipe(BaseModel):
@@ -181,6 +182,8 @@ class Recipe(BaseModel):
     phantoms: PhantomRecipe | None = None
     """Patients to make where the data are phantoms."""
     evaluation: EvaluationRecipe = EvaluationRecipe()
+    mining: MiningRecipe | None = None
+    """Mine the training scans with a first detector, and train from the start weights on what was mined, too."""
     false_positive_reduction: FprRecipe | None = None
     """Train a second network on the detector's own findings, and average the scores (algorithms 4.6)."""
     stores_half: bool = False
@@ -205,9 +208,27 @@ class Recipe(BaseModel):
             raise ValueError(f"evaluation.output is universal, but datasets are {given}; one of them must be universal")
         return self
 
+    @model_validator(mode="after")
+    def _mines_what_it_learns_from(self) -> "Recipe":
+        if self.mining is None:
+            return self
+        if Scope.UNIVERSAL not in [name.scope for name in self.datasets]:
+            raise ValueError(f"datasets are {', '.join(self.datasets)}; mining needs a universal one")
+        unknown = [name for name in self.datasets if name not in self.first_round.datasets]
+        if unknown:
+            raise ValueError(f"mining.datasets lack {', '.join(unknown)}; the first detector learns from all of them")
+        return self
+
+    @property
+    def first_round(self) -> "Recipe":
+        """What trains the detector that mines: the recipe up to its detector, without mining."""
+        datasets = self.datasets if self.mining is None else self.mining.datasets or self.datasets
+        left_out = {"mining": None, "false_positive_reduction": None, "evaluation": EvaluationRecipe()}
+        return self.model_copy(update=left_out | {"datasets": datasets})
+
     @property
     def deciding_fields(self) -> str:
-        """Everything that decides the weights, as JSON; how fast and how loud the run is does not."""
+        """Everything that decides the weights besides the labels, as JSON; how fast and loud the run is does not."""
         indifferent = (
             "workers",
             "log_every",
@@ -217,6 +238,7 @@ class Recipe(BaseModel):
             "row",
             "evaluation",
             "reading",
+            "mining",
         )
         return self.model_dump_json(exclude=dict.fromkeys(indifferent, True) | {"sampling": {"cache_gib": True}})
 

@@ -4,7 +4,7 @@ The folder holds one sub-folder (or link) for each data set, under the names of 
 layout (`datasets.published.catalogue.LAYOUTS`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,6 +84,21 @@ class RecipeData:
     def experts(self) -> tuple[str, ...]:
         """One for each data set, in the order of the recipe."""
         return tuple(self.training_set.scopes)
+
+    def only(self, experts: Collection[str]) -> "RecipeData":
+        """Return what some of the data sets hold, and what can be measured on them."""
+        if set(experts) == set(self.experts):
+            return self
+        known = self.training_set
+        scopes = {name: scope for name, scope in known.scopes.items() if name in experts}
+        cases = tuple(case for case in known.cases if case.dataset in scopes)
+        return RecipeData(
+            training_set=TrainingSet(cases, scopes, known.uses_unlabelled),
+            groups=tuple(group for group in self.groups if group.expert is None or group.expert in scopes),
+            trained_on=self.trained_on,
+            digest=fingerprint(self.digest, list(scopes)),
+            left_out=self.left_out,
+        )
 
 
 def recipe_data(recipe: Recipe, source: str, log: ProgressLog, stop: StopSignal) -> RecipeData:

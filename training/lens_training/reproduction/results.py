@@ -27,6 +27,7 @@ from lens_training.datasets.published.luna16 import Mark
 from lens_training.recipes.recipe import EvaluatedOutput, PublishedRow, Recipe
 from lens_training.reproduction.data import MeasuredGroup, RecipeData
 from lens_training.reproduction.measuring import FPR_ALONE, WITH_FPR, Measurer, key_sections, truth_of
+from lens_training.reproduction.mined_labels import MiningReport
 
 RESULTS_FILE = "results.json"
 TABLES_FILE = "results.txt"
@@ -68,8 +69,15 @@ class _GroupResult:
     report: EvaluationReport | None = None
 
 
-def measure_recipe(recipe: Recipe, data: RecipeData, measurer: Measurer, folder: Path) -> RecipeResults:
+def measure_recipe(
+    recipe: Recipe, data: RecipeData, measurer: Measurer, folder: Path, mined: MiningReport | None = None
+) -> RecipeResults:
     """Measure a model on all groups of a recipe's data, and write numbers, tables and pictures to `folder`.
+
+    Parameters
+    ----------
+    mined
+        What was mined before the training, told with the results; None without mining.
 
     Raises
     ------
@@ -83,13 +91,17 @@ def measure_recipe(recipe: Recipe, data: RecipeData, measurer: Measurer, folder:
         "output": output,
         "published": None if recipe.row is None else recipe.row.model_dump(mode="json"),
         "left out": data.left_out,
+        "mining": None if mined is None else mined.model_dump(mode="json"),
         "groups": {result.group.name: result.values for result in measured},
     }
     write_text_atomically(folder / RESULTS_FILE, json.dumps(values, indent=1) + "\n")
-    write_text_atomically(folder / TABLES_FILE, "\n\n".join(f"# {r.group.name}\n\n{r.text}" for r in measured))
+    tables = [f"# {result.group.name}\n\n{result.text}" for result in measured]
+    tables += [] if mined is None else [f"# mining\n\n{mined.text}\n"]
+    write_text_atomically(folder / TABLES_FILE, "\n\n".join(tables))
     first = measured[0].report
     text = measured[0].text if first is None else _comparison(recipe.row, first, output, data)
-    lines = [text, *_left_out(data.left_out), f"Everything measured is in {folder}."]
+    told = [] if mined is None else [mined.text]
+    lines = [text, *told, *_left_out(data.left_out), f"Everything measured is in {folder}."]
     return RecipeResults({} if first is None else _metrics(first), "\n".join(lines))
 
 

@@ -1,69 +1,39 @@
 """Run a recipe from data to numbers: train, write the checkpoint, measure, and put the published row beside the result.
 
 One folder comes out: `recipe.yaml`, weights and card, `log.jsonl`, `last.ckpt` to go on from, `results.json` and
-`froc.png`; with false-positive reduction a folder of that name with a second checkpoint.
+`froc.png`; with mining a folder `first-round` with what the labels were mined from; with false-positive reduction a
+folder of that name with a second checkpoint.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from lens_engine.checkpoint_card import DEMO_NOTICE, CheckpointCard, TrainedOn, read_card
+from lens_engine.checkpoint_card import read_card
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from lens_engine.detector.false_positive_reduction.checkpoint import load_network, save_network
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
-from lens_engine.detector.inference.whole_volume import EXACT, InferenceSettings
 from lens_engine.errors import ConfigError
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_engine.model_folder import REDUCTION_NAME
-from lens_training.detector.fit import fit
-from lens_training.detector.initial import HUB, RANDOM, RESEARCH_NOTICE, new_model, trunk_digest
-from lens_training.detector.run import Run
+from lens_training.detector.initial import HUB, RANDOM
 from lens_training.false_positive_reduction.collecting import detector_findings
 from lens_training.false_positive_reduction.fit import FprRun, fit_network, new_network
 from lens_training.recipes.listing import recipe_text
-from lens_training.recipes.recipe import InitialWeights, Recipe
+from lens_training.recipes.recipe import InitialWeights
 from lens_training.reproduction.data import RecipeData, recipe_data
+from lens_training.reproduction.detector_stage import RecipeRun, compute_device, train_detector
 from lens_training.reproduction.measuring import Measurer
+from lens_training.reproduction.mining_stage import mine_before_training
 from lens_training.reproduction.results import RecipeResults, measure_recipe
 from lens_training.running.fingerprint import fingerprint
-from lens_training.running.progress import ProgressLog, Stage
+from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
-from lens_training.running.world import ALONE, World
 
 RECIPE_FILE = "recipe.yaml"
 
 
-@dataclass(frozen=True, slots=True)
-class RecipeRun:
-    """A recipe with everything that a user decides beside it.
-
-    Attributes
-    ----------
-    source
-        `PHANTOM`, or the folder of the published data sets.
-    weights
-        File with the published ImageNet weights of DenseNet-121, `HUB` or `RANDOM`; None where the user said nothing.
-    fpr_weights
-        File with those of ResNet-18 for false-positive reduction, or `RANDOM`.
-    inference
-        How the detector computes when it is measured.
-    """
-
-    recipe: Recipe
-    source: str
-    folder: Path
-    seed: int = 0
-    weights: str | None = None
-    fpr_weights: str | None = None
-    inference: InferenceSettings = EXACT
-    world: World = ALONE
-
-
 def run_recipe(run: RecipeRun, log: ProgressLog, stop: StopSignal, *, resume: bool = False) -> RecipeResults | None:
-    """Train and measure; what is finished already is not done again with `resume`.
+    """Mine where the recipe does, train and measure; what is finished already is not done again with `resume`.
 
     Returns
     -------
@@ -73,24 +43,30 @@ def run_recipe(run: RecipeRun, log: ProgressLog, stop: StopSignal, *, resume: bo
     Raises
     ------
     ConfigError
-        If the recipe begins with ImageNet weights and nobody said where they are, or the data are not there.
+        If the recipe begins with ImageNet weights and nobody said where they are, the data are not there, or several
+        processes were started for a recipe that mines.
     DatasetError, AnnotationFileError
         If a data set is not as published.
     TrainingStoppedError, TrainingError, CheckpointError, ProjectError
         For the reasons that `lens_training.detector.fit.fit` has.
     """
     _check_weights(run)
-    data = recipe_data(run.recipe, run.source, log, stop)
+    _check_processes(run)
+    mining, mined = run.recipe.mining, None
+    data = recipe_data(run.recipe.first_round, run.source, log, stop)
     if run.world.is_first:
         write_text_atomically(run.folder / RECIPE_FILE, recipe_text(run.recipe))
-    steps = _train(run, data, log, stop, resume=resume)
+    if mining is not None:
+        mined = mine_before_training(run, mining, data, log, stop, resume=resume)
+        data = mined.data
+    steps = train_detector(run, data, log, stop, resume=resume)
     if steps is None:
         return None
-    dtype = torch.float16 if run.recipe.stores_half else torch.float32
-    model, card = load_checkpoint(run.folder, _device())  # measured as stored, so that the card tells the truth
+    model, card = load_checkpoint(run.folder, compute_device())  # measured as stored, so that the card tells the truth
     network = _train_network(run, model, data, log, stop, resume=resume)
-    results = measure_recipe(run.recipe, data, Measurer(model, log, stop, network, run.inference), run.folder)
-    save_checkpoint(model, card.model_copy(update={"metrics": results.metrics}), run.folder, dtype=dtype)
+    measurer = Measurer(model, log, stop, network, run.inference)
+    results = measure_recipe(run.recipe, data, measurer, run.folder, None if mined is None else mined.report)
+    save_checkpoint(model, card.model_copy(update={"metrics": results.metrics}), run.folder, dtype=run.stored_dtype)
     return results
 
 
@@ -121,27 +97,13 @@ def _check_weights(run: RecipeRun) -> None:
         )
 
 
-def _train(run: RecipeRun, data: RecipeData, log: ProgressLog, stop: StopSignal, *, resume: bool) -> int | None:
-    """Train the detector and write its checkpoint; return the number of steps in the first process."""
-    imagenet = RANDOM if run.weights is None else run.weights
-    model = new_model(data.experts, run.recipe.detector, run.seed, imagenet)
-    weights = "random" if imagenet == RANDOM else trunk_digest(model)
-    same = fingerprint(data.digest, run.recipe.deciding_fields, run.seed, weights)
-    fitted = Run(data.training_set, run.recipe, run.seed, same, run.folder, run.world)
-    steps = fit(model, fitted, log, stop, resume=resume)
-    if not run.world.is_first:
-        return None
-    card = CheckpointCard(
-        trained_on=data.trained_on,
-        notice=DEMO_NOTICE if data.trained_on is TrainedOn.PHANTOMS else RESEARCH_NOTICE,
-        recipe=run.recipe.name,
-        steps=steps,
-        seed=run.seed,
-    )
-    log.report(Stage.SAVE, 0, 1)
-    save_checkpoint(model, card, run.folder, dtype=torch.float16 if run.recipe.stores_half else torch.float32)
-    log.report(Stage.SAVE, 1, 1)
-    return steps
+def _check_processes(run: RecipeRun) -> None:
+    if run.recipe.mining is not None and run.world.size > 1:
+        raise ConfigError(
+            f"Recipe {run.recipe.name} mines, and {run.world.size} processes were started for it",
+            "Mining is done by one process",
+            "Start it again with one device on one node",
+        )
 
 
 def _train_network(
@@ -162,8 +124,4 @@ def _train_network(
     outcome = fit_network(network, fitted, detector_findings(model, recipe.min_score), log, stop, resume=resume)
     said = {"parent": run.recipe.name, "steps": outcome.steps, "metrics": {}}
     save_network(network, card.model_copy(update=said), folder)
-    return load_network(folder, _device())[0]
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return load_network(folder, compute_device())[0]

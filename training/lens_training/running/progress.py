@@ -27,6 +27,8 @@ class Stage(StrEnum):
 
     PREPARE = "prepare"
     TRAIN = "train"
+    DETECT = "detect"
+    MINE = "mine"
     EVALUATE = "evaluate"
     SAVE = "save"
 
@@ -34,6 +36,8 @@ class Stage(StrEnum):
 _WORDS = {
     Stage.PREPARE: "Reading scans",
     Stage.TRAIN: "Training",
+    Stage.DETECT: "Detecting in the training scans",
+    Stage.MINE: "Mining",
     Stage.EVALUATE: "Measuring",
     Stage.SAVE: "Saving the model",
 }

@@ -212,6 +212,7 @@ class _Reader:
             lesions=tuple(_key_slice_lesion(part.name, geometry.slice_index(row.key_slice), box) for row, box in kept),
             load=partial(part.read, geometry),
             facts=tuple(LesionFacts(row.lesion_type, float(np.mean(row.diameters_mm))) for row, _ in kept),
+            scan=part.folder.name,
         )
 
     def _box_in_image(self, row: DeepLesionRow, geometry: VolumeGeometry) -> Box2D | None:

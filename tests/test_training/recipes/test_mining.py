@@ -1,0 +1,79 @@
+"""The section `mining` of a recipe: which strategy, with which settings, and what is refused at load."""
+
+from pathlib import Path
+
+import pytest
+
+from lens_engine.errors import ConfigError
+from lens_engine.mining.strategies.choice import MiningStrategy
+from lens_engine.mining.strategies.lens import LensSettings, LensStep
+from lens_engine.mining.strategies.wang import WangSettings
+from lens_training.recipes.files import load_recipe
+from lens_training.recipes.mining import MiningRecipe
+from lens_training.recipes.recipe import EvaluatedOutput
+
+
+def recipe_file(folder: Path, text: str) -> str:
+    path = folder / "mine.yaml"
+    path.write_text(f"inherits: L2-e\n{text}")
+    return str(path)
+
+
+def test_settings_that_are_not_given_are_those_published():
+    assert MiningRecipe(strategy=MiningStrategy.WANG).complete_settings == WangSettings()
+    chosen = MiningRecipe(strategy=MiningStrategy.LENS, settings={"up_to": "cross-slice"}).complete_settings
+    assert chosen == LensSettings(up_to=LensStep.CROSS_SLICE)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_calibrated"),
+    [({}, True), ({"distance_limit": 0.15}, False), ({"up_to": "cross-slice"}, False)],
+)
+def test_the_limit_of_matches_is_calibrated_unless_it_is_given_or_nothing_is_matched(
+    settings: dict[str, object], is_calibrated: bool
+):
+    assert MiningRecipe(strategy=MiningStrategy.LENS, settings=settings).calibrates_limit == is_calibrated
+
+
+@pytest.mark.parametrize(
+    ("name", "is_used"), [("L4-1", False), ("L4-2", False), ("L4-3", False), ("L4-4", True), ("L4-W", False)]
+)
+def test_only_the_last_row_of_table_4_trains_on_unlabelled_slices(name: str, is_used: bool):
+    mining = load_recipe(name).mining
+    assert mining is not None
+    assert mining.uses_unlabelled == is_used
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mining: {strategy: meld}", "classification only"),
+        ("mining: {strategy: distillation}", "augmented copies"),
+        ("mining: {settings: {distance: 1}}", "distance of the mining strategy lens"),
+        ("mining: {settings: {distance_limit: 3}}", "distance_limit is 3"),
+        ("mining: {settings: {rules: {linking_iou: 2}}}", "linking_iou is 2"),
+        ("mining: {strategy: guess}", "strategy"),
+        ("mining: {speed: 3}", "speed"),
+        ("datasets: [deeplesion, lits]\nmining: {datasets: [deeplesion]}", "mining.datasets lack lits"),
+        ("datasets: [lits]\nmining: {datasets: null}", "mining needs a universal one"),
+    ],
+)
+def test_a_wrong_section_is_refused_with_what_is_wrong(tmp_path: Path, text: str, message: str):
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(recipe_file(tmp_path, text))
+
+
+def test_the_first_round_is_the_recipe_up_to_its_detector():
+    recipe = load_recipe("L2-h")
+    first = recipe.first_round
+    assert first.mining is None
+    assert first.false_positive_reduction is None
+    assert first.deciding_fields != recipe.deciding_fields
+    assert load_recipe("L2-f").first_round.evaluation.output is EvaluatedOutput.FUSED
+    assert len(load_recipe("L2-e").first_round.datasets) == 4
+
+
+def test_what_is_mined_decides_through_the_labels_alone():
+    assert load_recipe("L4-1").model_copy(update={"name": "x"}).deciding_fields == (
+        load_recipe("L4-3").model_copy(update={"name": "x"}).deciding_fields
+    )

@@ -1,0 +1,127 @@
+"""What the first detector says about each training scan, one file per case, so that a killed run goes on behind it."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lens_engine.detector.assembly import LensDetector
+from lens_engine.detector.inference.predict import detect_with
+from lens_engine.detector.inference.whole_volume import InferenceDetector, InferenceSettings
+from lens_engine.detector.network.embedding import embed_boxes
+from lens_engine.io.atomic_files import replacement_of
+from lens_engine.proposals import Proposals
+from lens_training.datasets.case import Case
+from lens_training.errors import TrainingError
+from lens_training.reproduction.case_annotations import annotations_of
+
+_COLUMNS = ("expert_index", "grid_index", "boxes", "scores", "embeddings")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CaseDetections:
+    """What mining needs of one case.
+
+    Attributes
+    ----------
+    annotation_embeddings
+        float32 (n, d) of unit length, one for each of the n annotations of `annotations_of` in their order.
+    """
+
+    proposals: Proposals
+    annotation_embeddings: NDArray[np.float32]
+
+
+class CaseDetector:
+    """A detector in evaluation mode that looks at training cases."""
+
+    def __init__(self, model: LensDetector, settings: InferenceSettings) -> None:
+        self._model = model
+        self._detector = InferenceDetector(model, settings)
+
+    def look_at(self, case: Case) -> CaseDetections:
+        """Detect in a case and embed its annotations."""
+        volume = case.load()
+        places = [note.recognised_by for note in annotations_of(case)]
+        return CaseDetections(
+            detect_with(self._detector, volume).proposals,
+            embed_boxes(self._model, volume, [(item.slice_index, item.box) for item in places]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionFiles:
+    """The files of one detector.
+
+    Attributes
+    ----------
+    fingerprint
+        Equal for equal detections; a file with another one counts as missing.
+    """
+
+    folder: Path
+    fingerprint: str
+
+    def has(self, case: Case) -> bool:
+        """Return whether a case is done."""
+        path = self._path(case)
+        if not path.exists():
+            return False
+        try:
+            with path.open("rb") as file, np.load(file) as stored:
+                return str(stored["fingerprint"]) == self.fingerprint
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            return False  # made anew, as if it were missing
+
+    def write(self, case: Case, found: CaseDetections) -> None:
+        """Store what was found in a case.
+
+        Raises
+        ------
+        TrainingError
+            If the disk refuses.
+        """
+        proposals, path = found.proposals, self._path(case)
+        columns = {name: getattr(proposals, name) for name in _COLUMNS}
+        try:
+            with replacement_of(path) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(
+                    file,
+                    fingerprint=np.asarray(self.fingerprint),
+                    experts=np.asarray(proposals.experts),
+                    spacings_mm=np.asarray([proposals.grid_spacing_mm, proposals.slice_spacing_mm]),
+                    annotation_embeddings=found.annotation_embeddings,
+                    **columns,
+                )
+        except OSError as error:
+            raise TrainingError(
+                f"{path} cannot be written: {error.strerror or error}",
+                "A folder with write permission and enough free space is needed",
+                "Free space, and start again with --resume: the scans that are done stay done",
+            ) from error
+
+    def read(self, case: Case) -> CaseDetections:
+        """Return what was found in a case, equal to the bit.
+
+        Raises
+        ------
+        TrainingError
+            If the file is missing or damaged.
+        """
+        path = self._path(case)
+        try:
+            with path.open("rb") as file, np.load(file) as stored:
+                grid_mm, slice_mm = stored["spacings_mm"].tolist()
+                proposals = Proposals(
+                    tuple(stored["experts"].tolist()), grid_mm, slice_mm, *(stored[name] for name in _COLUMNS)
+                )
+                return CaseDetections(proposals, stored["annotation_embeddings"])
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise TrainingError(
+                f"{path} cannot be read ({error})", "The file as this run wrote it", "Start again with --resume"
+            ) from error
+
+    def _path(self, case: Case) -> Path:
+        return self.folder / f"{case.name}.npz"

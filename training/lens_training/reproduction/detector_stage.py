@@ -1,0 +1,84 @@
+"""The first stage of a recipe: train its detector and write the checkpoint."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lens_engine.checkpoint_card import DEMO_NOTICE, CheckpointCard, TrainedOn
+from lens_engine.detector.checkpoints.checkpoint import save_checkpoint
+from lens_engine.detector.inference.whole_volume import EXACT, InferenceSettings
+from lens_training.detector.fit import fit
+from lens_training.detector.initial import RANDOM, RESEARCH_NOTICE, new_model, trunk_digest
+from lens_training.detector.run import Run
+from lens_training.recipes.recipe import Recipe
+from lens_training.reproduction.data import RecipeData
+from lens_training.running.fingerprint import fingerprint
+from lens_training.running.progress import ProgressLog, Stage
+from lens_training.running.stopping import StopSignal
+from lens_training.running.world import ALONE, World
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeRun:
+    """A recipe with everything that a user decides beside it.
+
+    Attributes
+    ----------
+    source
+        `PHANTOM`, or the folder of the published data sets.
+    weights
+        File with the published ImageNet weights of DenseNet-121, `HUB` or `RANDOM`; None where the user said nothing.
+    fpr_weights
+        File with those of ResNet-18 for false-positive reduction, or `RANDOM`.
+    inference
+        How the detector computes when it mines and when it is measured.
+    """
+
+    recipe: Recipe
+    source: str
+    folder: Path
+    seed: int = 0
+    weights: str | None = None
+    fpr_weights: str | None = None
+    inference: InferenceSettings = EXACT
+    world: World = ALONE
+
+    @property
+    def stored_dtype(self) -> torch.dtype:
+        """Numbers in which the weights are stored."""
+        return torch.float16 if self.recipe.stores_half else torch.float32
+
+
+def train_detector(run: RecipeRun, data: RecipeData, log: ProgressLog, stop: StopSignal, *, resume: bool) -> int | None:
+    """Train a detector from the start weights and write its checkpoint; the first process gets the number of steps.
+
+    Raises
+    ------
+    TrainingStoppedError, TrainingError, CheckpointError, ProjectError
+        For the reasons that `lens_training.detector.fit.fit` has.
+    """
+    imagenet = RANDOM if run.weights is None else run.weights
+    model = new_model(data.experts, run.recipe.detector, run.seed, imagenet)
+    weights = "random" if imagenet == RANDOM else trunk_digest(model)
+    same = fingerprint(data.digest, run.recipe.deciding_fields, run.seed, weights)
+    fitted = Run(data.training_set, run.recipe, run.seed, same, run.folder, run.world)
+    steps = fit(model, fitted, log, stop, resume=resume)
+    if not run.world.is_first:
+        return None
+    card = CheckpointCard(
+        trained_on=data.trained_on,
+        notice=DEMO_NOTICE if data.trained_on is TrainedOn.PHANTOMS else RESEARCH_NOTICE,
+        recipe=run.recipe.name,
+        steps=steps,
+        seed=run.seed,
+    )
+    log.report(Stage.SAVE, 0, 1)
+    save_checkpoint(model, card, run.folder, dtype=run.stored_dtype)
+    log.report(Stage.SAVE, 1, 1)
+    return steps
+
+
+def compute_device() -> torch.device:
+    """Return where networks run."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
