@@ -117,6 +117,7 @@ def _training_error(job: Job, exit_code: int) -> JobError:
     """Return the error of a training that failed: the one that it has left behind, or what its exit code says."""
     try:
         parts = json.loads((_output(job) / TRAINING_ERROR_FILE).read_text(encoding="utf-8"))
-        return JobError(parts["happened"], parts["expected"], parts["remedy"])
+        going_on = f". Then go on with: lens jobs --resume {job.id}" if parts["can_go_on"] else ""
+        return JobError(parts["happened"], parts["expected"], f"{parts['remedy']}{going_on}")
     except (OSError, ValueError, KeyError, TypeError):
         return unexpected_end(exit_code)

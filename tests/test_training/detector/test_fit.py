@@ -1,6 +1,7 @@
 import json
 import os
 import pty
+import resource
 import signal
 import subprocess
 import sys
@@ -226,7 +227,22 @@ def test_resuming_another_run_is_refused(scans: Path):
     other = invoke(arguments(scans, "out", "--resume", "--seed", "7"))
     assert other.exit_code == 1
     assert "belongs to another run" in other.output
-    assert "without --resume" in json.loads((scans / "out" / "error.json").read_text())["remedy"]
+    assert "Begin the run anew" in json.loads((scans / "out" / "error.json").read_text())["remedy"]
+
+
+def test_a_run_that_the_disk_has_ended_says_how_it_goes_on(scans: Path):
+    def no_file_larger_than_a_tenth_of_the_checkpoint() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    command = [sys.executable, "-m", "lens_training", *arguments(scans, "out")]
+    limit = no_file_larger_than_a_tenth_of_the_checkpoint
+    ended = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1, ended.stderr
+    assert "last.ckpt cannot be written" in ended.stderr
+    assert ended.stderr.rstrip().endswith("Then go on with the same command and --resume.")
+    told = json.loads((scans / "out" / "error.json").read_text())
+    assert told["can_go_on"]
+    assert "--resume" not in told["remedy"]
 
 
 def test_a_missing_scan_ends_the_run_with_one_message_that_names_it(scans: Path):

@@ -12,7 +12,7 @@ import typer
 
 from lens_engine.errors import ConfigError, LensError
 from lens_engine.jobs.names import TRAINING_ERROR_FILE
-from lens_training.errors import EndedElsewhereError, TrainingStoppedError
+from lens_training.errors import EndedElsewhereError, TrainingInterruptedError, TrainingStoppedError
 from lens_training.running.launching import run_processes
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import EXIT_CODE, StopSignal
@@ -69,11 +69,13 @@ def _errors_as_exit_codes(folder: Path, world: World = ALONE) -> Iterator[None]:
         typer.echo(str(stopped), err=True)
         raise typer.Exit(EXIT_CODE) from stopped
     except LensError as error:
-        typer.echo(str(error), err=True)
+        can_go_on = isinstance(error, TrainingInterruptedError)
+        hint = " Then go on with the same command and --resume." if can_go_on else ""
+        typer.echo(f"{error}{hint}", err=True)
         if folder.is_dir() and world.is_first:
             parts = {"happened": error.happened, "expected": error.expected, "remedy": error.remedy}
             with suppress(OSError):  # the folder may be what is wrong, and the message is told already
-                error_file.write_text(json.dumps(parts), encoding="utf-8")
+                error_file.write_text(json.dumps(parts | {"can_go_on": can_go_on}), encoding="utf-8")
         raise typer.Exit(1) from error
 
 

@@ -19,7 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from lens_training.errors import TrainingError
+from lens_training.errors import TrainingInterruptedError
 
 
 class Stage(StrEnum):
@@ -79,10 +79,10 @@ class ProgressLog:
                 with self._log_file.open("a", encoding="utf-8") as file:
                     file.write(_line(stage, done, total, details or {}, seconds))
             except OSError as error:
-                raise TrainingError(
+                raise TrainingInterruptedError(
                     f"The log {self._log_file} cannot be written ({error.strerror})",
                     "A writable folder with enough space is needed",
-                    "Make room, and start again with --resume",
+                    "Make room",
                 ) from error
         self._display.show(stage, done, total, details or {}, seconds)
 
