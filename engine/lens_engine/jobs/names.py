@@ -11,5 +11,5 @@ LOG_FILE = "log.txt"
 TRAINING_FOLDER = "training"
 """The folder inside the job's own one that a training writes to."""
 TRAINING_ERROR_FILE = "error.json"
-"""A training that failed leaves it in its output folder, with the parts `happened`, `expected` and `remedy`, and
-whether it `can_go_on` from its last checkpoint once that is done."""
+"""A training that failed leaves it in its output folder, if there is one, with the parts `happened`, `expected` and
+`remedy`, and whether it `can_go_on` from its last checkpoint once that is done."""

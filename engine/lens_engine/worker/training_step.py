@@ -36,6 +36,7 @@ def train_model(job: Job, inputs: TrainInputs) -> JsonObject:
     command = _command(job, inputs)
     verb = "going on with" if "--resume" in command else "starting"
     job.log(f"{verb} the training on snapshot {inputs.snapshot_id} from model {inputs.parent_version}")
+    _output(job).mkdir(parents=True, exist_ok=True)  # the training leaves its error where a folder is
     (_output(job) / TRAINING_ERROR_FILE).unlink(missing_ok=True)  # of an earlier run that this one goes on from
     process = SupervisedProcess(command, job.folder / LOG_FILE)
     try:

@@ -28,7 +28,6 @@ import json, sys
 from pathlib import Path
 
 out = Path(sys.argv[sys.argv.index("--out") + 1])
-out.mkdir(parents=True)
 parts = {"happened": "The disk is full", "expected": "", "remedy": "Free space", "can_go_on": True}
 (out / "error.json").write_text(json.dumps(parts))
 raise SystemExit(1)
