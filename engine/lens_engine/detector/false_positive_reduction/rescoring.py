@@ -42,18 +42,6 @@ def reduce_in_series(
     return replace(found, findings=of_experts + tuple(sorted(final, key=lambda finding: -finding.score)))
 
 
-def reduce_false_positives(
-    network: FprNetwork,
-    volume: Volume,
-    findings: Sequence[Finding],
-    *,
-    rule: ScoreRule = ScoreRule.AVERAGE,
-    batch: int = PATCHES_AT_ONCE,
-) -> tuple[Finding, ...]:
-    """Return the findings with new scores, in their order; see `lesion_probabilities` and `rescored`."""
-    return rescored(findings, lesion_probabilities(network, volume, findings, batch=batch), rule)
-
-
 @torch.inference_mode()
 def lesion_probabilities(
     network: FprNetwork,
