@@ -20,6 +20,7 @@ from typer.testing import CliRunner, Result
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, read_card
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_engine.snapshot import Snapshot
 from lens_training.cli.app import app
 from lens_training.datasets.snapshot import training_set
@@ -27,7 +28,6 @@ from lens_training.detector.sampling import BatchPlan
 from lens_training.errors import TrainingError, TrainingStoppedError
 from lens_training.recipes.recipe import DetectorRecipe, DetectorSize, InitialWeights
 from lens_training.running.joint import MOST_SKIPPED_STEPS
-from lens_training.running.last_checkpoint import LAST_CHECKPOINT
 from lens_training.running.schedule import ScheduleRecipe, TrainingPrecision
 from lens_training.running.stopping import EXIT_CODE
 

@@ -12,8 +12,6 @@ from lens_engine.errors import CheckpointError
 from lens_engine.io.atomic_files import replacement_of
 from lens_training.errors import TrainingInterruptedError
 
-LAST_CHECKPOINT = "last.ckpt"
-
 _FINGERPRINT = "lens_fingerprint"
 
 

@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from lens_engine.jobs.names import TRAINING_STAGES
 from lens_training.errors import TrainingInterruptedError
 
 
@@ -30,13 +31,6 @@ class Stage(StrEnum):
     EVALUATE = "evaluate"
     SAVE = "save"
 
-
-_WORDS = {
-    Stage.PREPARE: "Reading scans",
-    Stage.TRAIN: "Training",
-    Stage.EVALUATE: "Measuring",
-    Stage.SAVE: "Saving the model",
-}
 
 _SPEED = "_per_second"
 """End of the name of a speed; before it stands what is counted."""
@@ -154,7 +148,7 @@ class _Bars:
     def show(self, stage: Stage, done: int, total: int, details: Details, seconds: float) -> None:
         self._progress.start()
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(_WORDS[stage], total=total, details="")
+            self._tasks[stage] = self._progress.add_task(TRAINING_STAGES[stage], total=total, details="")
         shown = [f"loss {details['loss']:.3f}"] if "loss" in details else []
         speeds = [name for name in details if name.endswith(_SPEED)]
         shown += [f"{details[name]:.1f} {name.removesuffix(_SPEED)}/s" for name in speeds]
