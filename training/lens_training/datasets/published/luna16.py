@@ -57,7 +57,7 @@ class Mark:
     centre_mm
         LPS (x, y, z).
     line
-        Of the table, from 1, the header being the first.
+        Number of the mark's line in the table, from 1, the header being the first.
     """
 
     series_uid: str
