@@ -9,14 +9,12 @@ from lens_engine.io.series import read_volume, scan
 from lens_engine.phantom.patient import PhantomSettings, make_patient
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Preset
+from lens_napari.viewer.voxel_frame import AXIS_LABELS, UNITS, VOXEL_CENTRE
 
 LayerData = tuple[Any, dict[str, Any], str]
 
 SAMPLE_SEED = 3_000
 SAMPLE_DATASET = "universal"
-AXIS_LABELS = ("z", "y", "x")
-UNITS = ("mm", "mm", "mm")
-VOXEL_CENTRE = 0.5
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], list[LayerData]]:

@@ -26,7 +26,7 @@ from lens_napari.review.project_store import LoadedSeries, ProjectStore, Reviewe
 from lens_napari.review.session import ReviewSession, Write
 from lens_napari.review.settings import ViewerSettings, save_settings
 from lens_napari.review.thumbnails import middle_section
-from lens_napari.review.wording import DEMO_NOTICE, what_next
+from lens_napari.review.wording import DEMO_REMINDER, what_next
 from lens_napari.viewer.background import Lane
 from lens_napari.viewer.palette import expert_colours
 from lens_napari.viewer.series_view import Drawing, SeriesView
@@ -198,7 +198,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def _on_project(self, project: ReviewedProject) -> None:
-        self.view.forget(DEMO_NOTICE if project.is_demo else "")
+        self.view.forget(DEMO_REMINDER if project.is_demo else "")
         self._model_version = project.model_version
         self._series = {record.id: record for record in project.series}
         self.session = self._new_session(project.queue)

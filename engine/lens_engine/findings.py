@@ -101,7 +101,7 @@ class Finding:
     slices
         Cross-sections, ascending, one for each slice that `box` covers.
     score
-        Of the 3D box, in [0, 1].
+        How likely the 3D box is a lesion, in [0, 1].
     expert_scores
         Best score of each expert that sees the same place; absent experts see nothing there.
     detector_score
@@ -126,7 +126,7 @@ class Reason:
     annotation_id
         The annotation whose lesion this may be: its continuation (cross-slice) or its partner (intra-patient).
     distance
-        Of the embeddings, in [0, 2] (intra-patient).
+        How far the two embeddings lie apart, in [0, 2] (intra-patient).
     distance_limit
         The threshold that `distance` stayed below.
     expert, score

@@ -97,7 +97,7 @@ class VolumeGeometry:
         array_shape
             Shape of the source array `[k, j, i]`.
         spacing_xyz_mm, origin_xyz_mm
-            Of the source axes i, j, k; LPS.
+            Spacing of the voxels along the source axes i, j, k, and the LPS position of the first one.
         direction_matrix
             (3, 3), columns are the LPS directions in which i, j, k grow.
         """

@@ -30,7 +30,7 @@ def stack(
     Parameters
     ----------
     proposals
-        Of all experts: the others say who else sees the same place.
+        The boxes of all experts: the others say who else sees the same place.
     series_slices
         Number of slices of the series.
     """

@@ -90,11 +90,13 @@ def _project_rows(context: typer.Context, problems: list[str]) -> list[tuple[str
         return [("project", "none here")]
     rows = [("project", str(project.folder)), ("database", project.database_url)]
     try:
-        models = Models(Database.open(project)).all()
+        models = Models(Database.open(project))
+        problems += [str(damage) for damage in models.damaged()]
+        promoted = models.find_promoted()
     except LensError as error:
-        problems.append(str(error))
+        if str(error) not in problems:
+            problems.append(str(error))
         return rows
-    promoted = next((model for model in models if model.is_promoted), None)
     rows.append(("model", "none" if promoted is None else f"{promoted.version}. {promoted.notice}"))
     rows.append(("worker", "alive" if worker_alive(project) else "none alive; one starts with the next job"))
     return rows

@@ -60,6 +60,8 @@ def models(
             escape(record.notice),
         )
     console.print(table)
+    for damage in repository.damaged():
+        console.print(f"[yellow]{escape(str(damage))}[/]")
 
 
 def _bring_in(database: Database, folder: Path, reduction: Path | None) -> None:

@@ -14,7 +14,7 @@ from lens_napari.panels.series import SeriesBox
 from lens_napari.review.box_table import BoxState
 from lens_napari.review.cards import WorklistRow
 from lens_napari.review.session import Tally
-from lens_napari.review.wording import MEANINGS, RESEARCH_NOTICE, SYMBOLS
+from lens_napari.review.wording import MEANINGS, NOT_FOR_DIAGNOSIS, SYMBOLS
 from lens_napari.viewer.palette import BAD, GOOD, MUTED, UNDECIDED
 
 COLUMNS = ("", "why", "score", "expert", "patient", "slice")
@@ -95,7 +95,7 @@ class WorklistPanel(Panel):
         self.column.addWidget(self.series_box)
         self.column.addWidget(heading("Boxes: shown from which score"))
         self.column.addWidget(self.legend)
-        self.column.addWidget(label(RESEARCH_NOTICE, style="color: #E6C15A;"))
+        self.column.addWidget(label(NOT_FOR_DIAGNOSIS, style="color: #E6C15A;"))
         self._all_rows: tuple[WorklistRow, ...] = ()
         self._current: int | None = None
         self.show_box.activated.connect(lambda _: self._fill())

@@ -159,7 +159,7 @@ class ProjectStore:
 
     def promoted(self) -> ModelRecord | None:
         """Return the model in use, or None in a project without any."""
-        return next((record for record in self.models.all() if record.is_promoted), None)
+        return self.models.find_promoted()
 
     def viewable_series(self) -> tuple[SeriesRecord, ...]:
         """Return every series with images."""

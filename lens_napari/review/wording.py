@@ -16,8 +16,8 @@ MEANINGS = {
     Rule.CROSS_DATASET: "uncertain: seen by a single-type expert",
     Rule.CROSS_SLICE: "continues a marked lesion from a neighbouring slice",
 }
-RESEARCH_NOTICE = "For research use only. Not for diagnosis."
-DEMO_NOTICE = "Demo model, not trained on patients."
+NOT_FOR_DIAGNOSIS = "For research use only. Not for diagnosis."
+DEMO_REMINDER = "Demo model, not trained on patients."
 DEMO_ADVICE = "Demo model, not trained on patients: its boxes mean nothing on real scans."
 HIDDEN_SCORE = "•••"
 MARK_OF_STATE = {BoxState.ACCEPTED: "✓", BoxState.REJECTED: "✕", BoxState.UNSURE: "?"}

@@ -6,8 +6,8 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal
 
-Done = Callable[[Any], None]
-Failed = Callable[[Exception], None]
+OnDone = Callable[[Any], None]
+OnFailed = Callable[[Exception], None]
 
 
 class Lane(QObject):  # type: ignore[misc]  # qtpy carries no types
@@ -33,7 +33,7 @@ class Lane(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Number of functions whose answer has not been delivered."""
         return self._waiting
 
-    def submit(self, work: Callable[[], Any], on_done: Done, on_failed: Failed) -> None:
+    def submit(self, work: Callable[[], Any], on_done: OnDone, on_failed: OnFailed) -> None:
         """Run `work` behind everything submitted before; the answer or the error arrives in the GUI thread."""
         if self._is_closed:
             return
@@ -47,12 +47,12 @@ class Lane(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._is_closed = True
             self._executor.shutdown(wait=True, cancel_futures=not finish)
 
-    def _answer(self, future: "Future[Any]", on_done: Done, on_failed: Failed) -> None:
+    def _answer(self, future: "Future[Any]", on_done: OnDone, on_failed: OnFailed) -> None:
         # In the lane's thread. After closing, the window may be gone and nobody listens.
         if not self._is_closed:
             self._answered.emit(future, on_done, on_failed)
 
-    def _deliver(self, future: "Future[Any]", on_done: Done, on_failed: Failed) -> None:
+    def _deliver(self, future: "Future[Any]", on_done: OnDone, on_failed: OnFailed) -> None:
         self._waiting -= 1
         if self._is_closed or future.cancelled():
             return

@@ -17,11 +17,7 @@ from lens_engine.window_presets import Window
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxState, Rectangle
 from lens_napari.review.wording import MARK_OF_STATE
 from lens_napari.viewer.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, UNDECIDED
-
-AXIS_LABELS = ("z", "y", "x")
-UNITS = ("mm", "mm", "mm")
-VOXEL_CENTRE = 0.5
-"""napari puts the centre of voxel i at i; our boxes are voxel edges, where voxel i covers [i, i + 1)."""
+from lens_napari.viewer.voxel_frame import AXIS_LABELS, UNITS, VOXEL_CENTRE
 
 ASKED_PIXELS, OTHER_PIXELS = 3.0, 1.0
 FULL, HALF = 1.0, 0.5

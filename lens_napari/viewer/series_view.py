@@ -15,7 +15,7 @@ from lens_engine.window_presets import Preset, Window, preset_for
 from lens_napari.review.box_table import BoxState, BoxTable, Shown, resolve
 from lens_napari.review.project_store import LoadedSeries
 from lens_napari.review.window_choice import WindowChoice
-from lens_napari.review.wording import RESEARCH_NOTICE
+from lens_napari.review.wording import NOT_FOR_DIAGNOSIS
 from lens_napari.viewer.background import Lane
 from lens_napari.viewer.display import MouseTools, PictureTexts, hu_at
 from lens_napari.viewer.layers import SeriesLayers, slice_on_screen
@@ -247,7 +247,7 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         lines = [f"patient {record.patient_code}", record.name, record.description]
         self.texts.set("top_left", "\n".join(text for text in lines if text))
         # The empty last line keeps it above the letter and the slice number where the window is small.
-        self.texts.set("bottom_left", "\n".join([*filter(None, (self._notice, RESEARCH_NOTICE)), " "]))
+        self.texts.set("bottom_left", "\n".join([*filter(None, (self._notice, NOT_FOR_DIAGNOSIS)), " "]))
 
     def _show_window(self, _event: object = None) -> None:
         value = f"\n{self._hu} HU" if self._hu is not None else ""

@@ -1,6 +1,7 @@
 """What our messages advise can be typed: every `lens VERB --option` that stands in them exists.
 
-The commands of README and docs are those of `test_documented_commands`.
+The commands of README and docs are those of `test_documented_commands`. What a training advises reaches people who
+never typed its command: a job did. So no remedy there names an option of it.
 """
 
 import ast
@@ -25,6 +26,12 @@ SENTENCE_END = re.compile(r"[.:](?= |$)")
 FORWARDED_VERBS = frozenset(VERBS)
 NO_ADVICE = frozenset({"lens phantom"})  # what the identifiers of phantom files are drawn from
 
+ROOMS_OF_TRAINING_JOBS = ("datasets", "detector", "running")
+ONLY_AFTER_OPTIONS = frozenset({"world.py"})  # it refuses numbers of devices and nodes, which no job gives
+OPTION = re.compile(r"(?<!\S)--[a-z]")
+REMEDY = 2
+"""Which argument of an error it is."""
+
 Advice = tuple[str, tuple[str, ...], tuple[str, ...]]
 """Verb, words behind it, options."""
 
@@ -47,6 +54,21 @@ def texts(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
             yield "" if node.value in NO_ADVICE else node.value
+
+
+def remedies(path: Path) -> Iterator[str]:
+    """Yield the third part of every error of a module but of those that only say that somebody stopped it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and len(node.args) > REMEDY:
+            name = ast.unparse(node.func)
+            if name.endswith("Error") and name != "TrainingStoppedError":
+                yield " ".join(texts(node.args[REMEDY]))
+
+
+def modules_of_training_jobs() -> list[Path]:
+    folders = [ROOT / "training/lens_training" / room for room in ROOMS_OF_TRAINING_JOBS]
+    paths = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    return [path for path in paths if path.name not in ONLY_AFTER_OPTIONS]
 
 
 @cache
@@ -99,3 +121,9 @@ def test_commands_are_found_in_messages(text: str, expected: Advice) -> None:
 
 def test_the_mark_that_messages_ask_for_is_one_of_the_advised_commands() -> None:
     assert any(verb == "complete" for verb, _, _ in advice())
+
+
+def test_no_remedy_of_a_training_job_names_an_option_that_its_reader_never_typed() -> None:
+    found = [(path.name, remedy) for path in modules_of_training_jobs() for remedy in remedies(path)]
+    assert ("last_checkpoint.py", "Begin the run anew instead of resuming it") in found
+    assert [advised for advised in found if OPTION.search(advised[1])] == []

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
+from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_engine.snapshot import Snapshot
 from lens_training.datasets.snapshot import training_set
 from lens_training.detector.fit import fit
 from lens_training.detector.run import Run
 from lens_training.recipes.recipe import Recipe
-from lens_training.running.last_checkpoint import LAST_CHECKPOINT
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
 from support.training_scenes import RECIPE, tiny_model

@@ -11,6 +11,10 @@ class TrainingError(LensError):
     """The training cannot go on."""
 
 
+class TrainingInterruptedError(TrainingError):
+    """Something outside the training has ended it; put right, it can go on from its last checkpoint."""
+
+
 class TrainingStoppedError(LensError):
     """Somebody asked the training to stop; what was learnt is in the last checkpoint."""
 

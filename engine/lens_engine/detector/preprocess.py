@@ -94,7 +94,7 @@ class NetworkGrid:
     Attributes
     ----------
     geometry
-        Of the series.
+        Where the voxels of the series lie.
     crop
         Part of every slice that the network sees.
     scale

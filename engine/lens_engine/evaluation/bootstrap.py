@@ -23,7 +23,7 @@ class Interval:
     Attributes
     ----------
     value
-        On all data.
+        The measure on all data.
     low, high
         Ends of the interval; NaN where no resample held a lesion.
     level

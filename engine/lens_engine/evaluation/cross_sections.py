@@ -39,7 +39,7 @@ def match_cross_sections(
     Parameters
     ----------
     findings
-        Of one expert, or of the fusion, for each volume.
+        What one expert, or the fusion, found in each volume.
     truths
         The lesions of each volume, and the slices on which they are known.
     threshold, is_strict

@@ -56,9 +56,9 @@ def match_key_slices(
     Parameters
     ----------
     predictions
-        For each image (n, 5): box and score.
+        Box and score of every prediction of each image, (n, 5).
     truths
-        For each image (g, 4); see `truth_of_key_slices`.
+        True boxes of each image, (g, 4); see `truth_of_key_slices`.
     is_strict
         Whether an IoU of exactly `threshold` is no hit, as Wang et al. have it.
     """
@@ -71,7 +71,7 @@ def truth_of_key_slices(drawn: Mapping[str, Sequence[SliceBox]]) -> dict[str, ND
     Parameters
     ----------
     drawn
-        For each case the boxes of its key slices.
+        The boxes of the key slices of each case.
     """
     rows: dict[str, list[tuple[float, ...]]] = {}
     for case, boxes in drawn.items():

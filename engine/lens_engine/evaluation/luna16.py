@@ -48,7 +48,7 @@ class Luna16Result:
         The competition performance metric: mean sensitivity at 1/8 to 8 false positives per scan, with its interval
         over scans.
     sensitivities
-        At each of the seven rates, with the same resamples.
+        Sensitivity at each of the seven rates, with the same resamples.
     """
 
     matches: Matches

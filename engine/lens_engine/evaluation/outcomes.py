@@ -72,7 +72,7 @@ def outcomes_of(
     Parameters
     ----------
     matches
-        Of an evaluation that `name` was part of.
+        What was matched in an evaluation that `name` was part of.
     predictions, truth
         (n, 7) and (g, 6), those that were compared.
     score_threshold

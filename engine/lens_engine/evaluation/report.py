@@ -141,15 +141,15 @@ class OutputReport(_Report):
     rules
         All lesions by each matching rule, the official one first.
     strata
-        By the official rule, at the false positives of all lesions together (`evaluation.strata`).
+        Each stratum by the official rule, at the false positives of all lesions together (`evaluation.strata`).
     overlaps
         Averages for other overlap thresholds.
     at_rates
         For each of `EvaluationReport.rates` the lowest score threshold within it.
     at_scores
-        For round score thresholds.
+        Sensitivity and false positives at round score thresholds.
     curve
-        By the official rule.
+        The FROC curve by the official rule.
     """
 
     output: str
@@ -182,7 +182,7 @@ class EvaluationSettings(_Report):
     Attributes
     ----------
     rounds, seed
-        Of the bootstrap: the same evaluation gives the same intervals.
+        How often the bootstrap draws, and from which seed: the same evaluation gives the same intervals.
     """
 
     rounds: int = 1000

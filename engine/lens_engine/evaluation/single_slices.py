@@ -37,9 +37,9 @@ def match_single_slices(
     Parameters
     ----------
     predictions
-        For each volume (n, 7): 3D box and score.
+        3D box and score of every prediction of each volume, (n, 7).
     truths
-        For each volume (g, 6): 3D boxes that are exactly one slice high.
+        True 3D boxes of each volume, exactly one slice high, (g, 6).
     overlap, threshold, is_strict
         Of the in-plane boxes; otherwise as in `froc.match`.
 

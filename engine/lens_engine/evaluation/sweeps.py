@@ -24,7 +24,7 @@ class OverlapPoint:
     Attributes
     ----------
     sensitivities
-        At the rates that were asked for.
+        Sensitivity at each of the rates that were asked for.
     """
 
     threshold: float

@@ -15,11 +15,10 @@ from lens_engine.io.dicom.headers import CtHeader, DamagedSliceError, read_heade
 from lens_engine.io.dicom.series import describe_series, read_dicom_volume
 from lens_engine.io.images.image_files import describe_image_file, is_image_file, read_image_volume
 from lens_engine.io.series_source import FoundSeries, ScanReport, SeriesFormat, SeriesSource, SkipReason
+from lens_engine.progress import ProgressCallback
 from lens_engine.volume import Volume
 
 __all__ = ["FoundSeries", "ScanReport", "SeriesFormat", "SeriesSource", "SkipReason", "read_volume", "scan"]
-
-ProgressCallback = Callable[[int, int], None]
 
 
 def scan(paths: Sequence[Path], on_progress: ProgressCallback | None = None) -> ScanReport:

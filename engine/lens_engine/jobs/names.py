@@ -10,5 +10,17 @@ PROGRESS_EVENT = "progress"
 LOG_FILE = "log.txt"
 TRAINING_FOLDER = "training"
 """The folder inside the job's own one that a training writes to."""
+LAST_CHECKPOINT = "last.ckpt"
+"""In the output folder of a training: what it goes on from when it was stopped or killed."""
+TRAINING_STAGES = {
+    "prepare": "Reading scans",
+    "train": "Training",
+    "detect": "Detecting in the training scans",
+    "mine": "Mining",
+    "evaluate": "Measuring",
+    "save": "Saving the model",
+}
+"""What a training says that it is doing, and what that is called for people."""
 TRAINING_ERROR_FILE = "error.json"
-"""A training that failed leaves it in its output folder, with the parts `happened`, `expected` and `remedy`."""
+"""A training that failed leaves it in its output folder, if there is one, with the parts `happened`, `expected` and
+`remedy`, and whether it `can_go_on` from its last checkpoint once that is done."""

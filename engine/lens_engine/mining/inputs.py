@@ -23,7 +23,7 @@ class AnnotationOnSeries:
     Attributes
     ----------
     id
-        Of the annotation in the store; kept in the reasons.
+        The id that the annotation has in the store; kept in the reasons.
     box
         `(x1, y1, z1, x2, y2, z2)`, half-open voxel edges of the series.
     slices
@@ -64,7 +64,7 @@ class SeriesMiningInput:
     Attributes
     ----------
     series_id, patient_id, study_id
-        Of the catalog.
+        The ids that they have in the catalog.
     slices
         Number of slices of the series.
     proposals

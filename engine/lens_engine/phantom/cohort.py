@@ -37,7 +37,7 @@ from lens_engine.phantom.write_tables import (
     write_truth,
 )
 
-Progress = Callable[[int, int, str], None]
+PatientProgress = Callable[[int, int, str], None]
 """Called with series done, series in all, and the name of the one just written."""
 
 
@@ -142,7 +142,7 @@ def make_planned_patient(planned: PlannedPatient, settings: PhantomSettings) -> 
     return replace(make_patient(planned.seed, planned.dataset, own), number=planned.number)
 
 
-def write_cohort(folder: Path, plan: CohortPlan, on_progress: Progress | None = None) -> CohortReport:
+def write_cohort(folder: Path, plan: CohortPlan, on_progress: PatientProgress | None = None) -> CohortReport:
     """Write scans, annotations and truth of all planned patients.
 
     Raises

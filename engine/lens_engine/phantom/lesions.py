@@ -14,8 +14,6 @@ from lens_engine.phantom.vessels import draw_points_inside
 
 SMALLEST_MM, LARGEST_MM = 7.0, 40.0
 """Between these lies the longest diameter of every lesion."""
-NORMAL_NODE_MM = 8.0
-"""Nodes with a shorter short axis are healthy."""
 KEEP_APART_MM = 8.0
 """Least gap between the surfaces of two lesions."""
 TRIES = 40

@@ -14,13 +14,12 @@ class RecistMarks:
     ----------
     ends
         Their ends x11, y11, x12, y12, x21, y21, x22, y22 as 0-based pixel centres, the long diameter first.
-    long_pixels, short_pixels
-        The lengths of both diameters.
+    long_pixels
+        The length of the long diameter.
     """
 
     ends: tuple[float, float, float, float, float, float, float, float]
     long_pixels: float
-    short_pixels: float
 
 
 def measure(mask: NDArray[np.bool_]) -> RecistMarks:
@@ -47,7 +46,6 @@ def measure(mask: NDArray[np.bool_]) -> RecistMarks:
     return RecistMarks(
         tuple(float(value) for value in ends),  # type: ignore[arg-type] # eight
         length + 2 * half,
-        float(chosen.max() - chosen.min()) + 2 * half,
     )
 
 

@@ -27,7 +27,7 @@ class Shape(Protocol):
 
     @property
     def bounds(self) -> Bounds:
-        """A box that contains the body."""
+        """The lowest and the highest corner of a box that contains the body."""
 
     def distance(self, x: FloatArray, y: FloatArray, z: FloatArray) -> FloatArray:
         """Return the signed distance to the border in mm at the points that the broadcast axes span."""
@@ -78,7 +78,7 @@ class Ellipsoid:
 
     @property
     def bounds(self) -> Bounds:
-        """A box that contains the body."""
+        """The lowest and the highest corner of a box that contains the body."""
         reach = max(self.radii[0], self.radii[1]) if self.turn_degrees else 0.0
         margin = 1.2 * self.ripple.amplitude_mm if self.ripple else 0.0
         radii = (max(self.radii[0], reach) + margin, max(self.radii[1], reach) + margin, self.radii[2] + margin)
@@ -113,7 +113,7 @@ class Capsule:
 
     @property
     def bounds(self) -> Bounds:
-        """A box that contains the body."""
+        """The lowest and the highest corner of a box that contains the body."""
         radius = max(self.start_radius, self.end_radius)
         low = tuple(min(a, b) - radius for a, b in zip(self.start, self.end, strict=True))
         high = tuple(max(a, b) + radius for a, b in zip(self.start, self.end, strict=True))
@@ -148,7 +148,7 @@ class Tube:
 
     @property
     def bounds(self) -> Bounds:
-        """A box that contains the body."""
+        """The lowest and the highest corner of a box that contains the body."""
         radius = max(self.radii)
         low, high = np.min(self.points, axis=0) - radius, np.max(self.points, axis=0) + radius
         return (float(low[0]), float(low[1]), float(low[2])), (float(high[0]), float(high[1]), float(high[2]))
@@ -182,7 +182,7 @@ class Shell:
 
     @property
     def bounds(self) -> Bounds:
-        """A box that contains the body."""
+        """The lowest and the highest corner of a box that contains the body."""
         width = max(width for _, width in self.knots)
         depth = width / self.aspect
         return (-width, self.centre_y - depth, -1e6), (width, self.centre_y + depth, 1e6)
@@ -210,7 +210,7 @@ class Overlay:
 
     @property
     def bounds(self) -> Bounds:
-        """A box that contains the body."""
+        """The lowest and the highest corner of a box that contains the body."""
         lows, highs = zip(self.limits, *(part.bounds for part in self.parts), strict=True)
         low, high = np.max(lows, axis=0), np.min(highs, axis=0)
         return (float(low[0]), float(low[1]), float(low[2])), (float(high[0]), float(high[1]), float(high[2]))
@@ -234,7 +234,7 @@ class Union:
 
     @property
     def bounds(self) -> Bounds:
-        """A box that contains the body."""
+        """The lowest and the highest corner of a box that contains the body."""
         lows, highs = zip(*(part.bounds for part in self.parts), strict=True)
         low, high = np.min(lows, axis=0) - self.blend_mm / 4, np.max(highs, axis=0) + self.blend_mm / 4
         return (float(low[0]), float(low[1]), float(low[2])), (float(high[0]), float(high[1]), float(high[2]))
@@ -258,7 +258,7 @@ class Grown:
 
     @property
     def bounds(self) -> Bounds:
-        """A box that contains the body."""
+        """The lowest and the highest corner of a box that contains the body."""
         low, high = self.body.bounds
         by = self.by_mm
         return (low[0] - by, low[1] - by, low[2] - by), (high[0] + by, high[1] + by, high[2] + by)

@@ -1,7 +1,7 @@
 """Model versions of a project: their folders, their lineage, which one is in use, and how well they were measured.
 
 A version's folder is complete before its row exists, and is never changed afterwards. Promoting and rolling back append
-a row; the latest one counts.
+a row; the latest one counts. One process at a time registers: both kinds of databases see to that.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from lens_engine.checkpoint_card import CARD_NAME, WEIGHTS_NAME, demo_checkpoint_folder
@@ -89,6 +89,9 @@ class Models:
 
         Parameters
         ----------
+        parent, snapshot_id
+            Where the model comes from. The same weights from elsewhere are another version; where neither is given, the
+            version that has them is found whatever its lineage is.
         reduction
             Folder of a false-positive reduction to take instead of the one in `folder_with_card`, if any.
 
@@ -101,18 +104,18 @@ class Models:
         """
         model = read_model(folder_with_card, reduction)
         check_parts(model)
-        for checkpoint in model.checkpoints:
-            _check_weights(checkpoint)
+        digests = _digests(model)
         models_folder = self.database.project.models_folder
         try:
             with _copied(model, models_folder) as copied, self.database.session() as session:
+                _wait_for_other_writers(session)
                 if parent is not None:
                     _row(session, parent)
                 if snapshot_id is not None and session.get(SnapshotRow, snapshot_id) is None:
                     raise StoreError(
                         f"There is no snapshot {snapshot_id!r}", "A snapshot of this project", "Freeze one"
                     )
-                known = self._same(session, model, parent, snapshot_id)
+                known = self._same(session, model, digests, (parent, snapshot_id))
                 if known is not None:
                     return self._record(known, _promoted(session))
                 version = f"v{(session.scalar(select(func.max(ModelRow.id))) or 0) + 1}"
@@ -171,13 +174,24 @@ class Models:
         Raises
         ------
         StoreError
-            If none was promoted yet.
+            If none was promoted yet, or its folder is damaged.
+        """
+        found = self.find_promoted()
+        if found is None:
+            raise StoreError("No model is in use", "A promoted version", "Run: lens models --promote VERSION")
+        return found
+
+    def find_promoted(self) -> ModelRecord | None:
+        """Return the version in use; None where none was promoted yet.
+
+        Raises
+        ------
+        StoreError
+            If its folder is damaged.
         """
         with self.database.reading() as session:
             version = _promoted(session)
-            if version is None:
-                raise StoreError("No model is in use", "A promoted version", "Run: lens models --promote VERSION")
-            return self._record(_row(session, version), version)
+            return None if version is None else self._record(_row(session, version), version)
 
     def get(self, version: str) -> ModelRecord:
         """Return one version.
@@ -185,16 +199,18 @@ class Models:
         Raises
         ------
         StoreError
-            If there is no such version.
+            If there is no such version, or its folder is damaged.
         """
         with self.database.reading() as session:
             return self._record(_row(session, version), _promoted(session))
 
     def all(self) -> tuple[ModelRecord, ...]:
-        """Return all versions, oldest first."""
-        with self.database.reading() as session:
-            promoted = _promoted(session)
-            return tuple(self._record(row, promoted) for row in session.scalars(select(ModelRow).order_by(ModelRow.id)))
+        """Return all versions with a whole folder, oldest first; `damaged` has the others."""
+        return tuple(found for found in self._read_all() if isinstance(found, ModelRecord))
+
+    def damaged(self) -> tuple[StoreError, ...]:
+        """Return why each of the other versions cannot be used, oldest first."""
+        return tuple(found for found in self._read_all() if isinstance(found, StoreError))
 
     def add_evaluation(self, version: str, result: Mapping[str, Any]) -> EvaluationRecord:
         """Store one measurement of a version.
@@ -221,20 +237,36 @@ class Models:
             )
 
     def _same(
-        self, session: Session, model: ModelFolder, parent: str | None, snapshot_id: str | None
+        self, session: Session, model: ModelFolder, digests: tuple[str, ...], lineage: tuple[str | None, str | None]
     ) -> ModelRow | None:
-        """Return the version that an interrupted caller has registered already."""
+        """Return the version that an interrupted caller, or one that knows no lineage, has registered already."""
         for row in session.scalars(select(ModelRow).order_by(ModelRow.id)):
-            is_kin = (row.parent, row.snapshot_id) == (parent, snapshot_id)
-            if is_kin and read_model(self._folder(row)).cards == model.cards:
+            is_kin = lineage in {(None, None), (row.parent, row.snapshot_id)}
+            if is_kin and _holds(self._folder(row), model, digests):
                 return row
         return None
+
+    def _read_all(self) -> Iterator[ModelRecord | StoreError]:
+        with self.database.reading() as session:
+            promoted = _promoted(session)
+            for row in session.scalars(select(ModelRow).order_by(ModelRow.id)):
+                try:
+                    yield self._record(row, promoted)
+                except StoreError as error:
+                    yield error
 
     def _folder(self, row: ModelRow) -> Path:
         return self.database.project.folder / row.path
 
     def _record(self, row: ModelRow, promoted: str | None) -> ModelRecord:
-        model = read_model(self._folder(row))
+        try:
+            model = read_model(self._folder(row))
+        except CheckpointError as error:
+            raise StoreError(
+                f"Model version {row.version} cannot be used: {error.happened}",
+                error.expected,
+                "Put its folder back from a backup, or use another version: lens models --promote VERSION",
+            ) from error
         return ModelRecord(
             version=row.version,
             folder=model.detector.folder,
@@ -259,7 +291,7 @@ def register_demo_model(database: Database) -> ModelRecord:
     """
     models = Models(database)
     record = models.register(demo_checkpoint_folder())
-    if not any(other.is_promoted for other in models.all()):
+    if models.find_promoted() is None:
         record = models.promote(record.version)
     return record
 
@@ -276,10 +308,31 @@ def _promoted(session: Session) -> str | None:
     return session.scalar(select(PromotionRow.version).order_by(PromotionRow.id.desc()).limit(1))
 
 
-def _check_weights(checkpoint: Checkpoint) -> None:
+def _wait_for_other_writers(session: Session) -> None:
+    """Let nobody else number a version before this transaction has ended; SQLite has one writer anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text(f"LOCK TABLE {ModelRow.__tablename__} IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def _holds(folder: Path, model: ModelFolder, digests: tuple[str, ...]) -> bool:
+    """Return whether a version's folder is whole, and has these cards and weights."""
+    try:
+        stored = read_model(folder)
+        return stored.cards == model.cards and _digests(stored) == digests
+    except CheckpointError:
+        return False
+
+
+def _digests(model: ModelFolder) -> tuple[str, ...]:
+    """Return the digests of the weights of all networks, which must be what their cards say."""
+    return tuple(_digest(checkpoint) for checkpoint in model.checkpoints)
+
+
+def _digest(checkpoint: Checkpoint) -> str:
     folder, card = checkpoint.folder, checkpoint.card
     try:
-        digest = hashlib.sha256((folder / WEIGHTS_NAME).read_bytes()).hexdigest()
+        with (folder / WEIGHTS_NAME).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise CheckpointError(
             f"The weights {folder / WEIGHTS_NAME} cannot be read ({error.strerror})",
@@ -292,6 +345,7 @@ def _check_weights(checkpoint: Checkpoint) -> None:
             f"The card says {card.weights_digest[:12]}",
             "Copy both files of the checkpoint again",
         )
+    return digest
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lens_engine.errors import JobError
 from lens_engine.jobs.inputs import TrainInputs
-from lens_engine.jobs.names import LOG_FILE, TRAINING_ERROR_FILE, TRAINING_FOLDER
+from lens_engine.jobs.names import LAST_CHECKPOINT, LOG_FILE, TRAINING_ERROR_FILE, TRAINING_FOLDER, TRAINING_STAGES
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.model_versions import Models
 from lens_engine.worker.child_process import POLL_SECONDS, JobStoppedError
@@ -14,11 +14,7 @@ from lens_engine.worker.job import Job, JsonObject, Meter
 from lens_engine.worker.process import SupervisedProcess, unexpected_end
 
 TRAINING_MODULE = "lens_training"
-LAST_CHECKPOINT = "last.ckpt"
-"""What an interrupted training goes on from."""
 TRAINING_STAGE = "train"
-STAGES = {"prepare": "Reading the series", "train": "Training", "evaluate": "Measuring", "save": "Saving the model"}
-"""What the stages of `lens_training.running.progress` are called for people."""
 SAVE_SECONDS = 20.0
 """How long a training that is told to stop may take to save its last checkpoint."""
 
@@ -36,6 +32,7 @@ def train_model(job: Job, inputs: TrainInputs) -> JsonObject:
     command = _command(job, inputs)
     verb = "going on with" if "--resume" in command else "starting"
     job.log(f"{verb} the training on snapshot {inputs.snapshot_id} from model {inputs.parent_version}")
+    _output(job).mkdir(parents=True, exist_ok=True)  # the training leaves its error where a folder is
     (_output(job) / TRAINING_ERROR_FILE).unlink(missing_ok=True)  # of an earlier run that this one goes on from
     process = SupervisedProcess(command, job.folder / LOG_FILE)
     try:
@@ -107,7 +104,7 @@ def _report(job: Job, meter: Meter, line: str) -> None:
     if stage == TRAINING_STAGE:
         meter.total = total
         meter.catch_up(done)
-    words = STAGES.get(stage, stage)
+    words = TRAINING_STAGES.get(stage, stage)
     if isinstance(event.get("loss"), int | float):
         words += f", loss {event['loss']:.3f}"
     job.publish(meter.progress(words), now=done >= total)
@@ -117,6 +114,7 @@ def _training_error(job: Job, exit_code: int) -> JobError:
     """Return the error of a training that failed: the one that it has left behind, or what its exit code says."""
     try:
         parts = json.loads((_output(job) / TRAINING_ERROR_FILE).read_text(encoding="utf-8"))
-        return JobError(parts["happened"], parts["expected"], parts["remedy"])
+        going_on = f". Then go on with: lens jobs --resume {job.id}" if parts["can_go_on"] else ""
+        return JobError(parts["happened"], parts["expected"], f"{parts['remedy']}{going_on}")
     except (OSError, ValueError, KeyError, TypeError):
         return unexpected_end(exit_code)

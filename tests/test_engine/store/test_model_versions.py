@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,37 @@ def test_registering_the_same_checkpoint_again_gives_the_same_version(database: 
     folder = checkpoint(tmp_path / "one")
     assert Models(database).register(folder) == Models(database).register(folder)
     assert len(Models(database).all()) == 1
+
+
+def test_cards_without_a_digest_do_not_make_two_models_one(database: Database, tmp_path: Path) -> None:
+    models, first = Models(database), checkpoint(tmp_path / "first")
+    card = CheckpointCard.model_validate_json((first / "card.json").read_text())
+    (first / "card.json").write_text(card.model_copy(update={"weights_digest": ""}).model_dump_json())
+    second = shutil.copytree(first, tmp_path / "second")
+    (second / "weights.safetensors").write_bytes(b"others")
+    assert [models.register(folder).version for folder in (first, second, first)] == ["v1", "v2", "v1"]
+
+
+def test_a_trained_version_is_known_again_without_its_lineage(database: Database, tmp_path: Path) -> None:
+    models, folder = Models(database), checkpoint(tmp_path / "trained")
+    models.register(checkpoint(tmp_path / "start", b"start"))
+    trained = models.register(folder, parent="v1")
+    assert models.register(folder) == trained
+    assert models.register(folder, parent="v2").version == "v3"
+
+
+def test_a_lost_folder_takes_no_other_version_with_it(database: Database, tmp_path: Path) -> None:
+    models = Models(database)
+    kept, lost = (models.register(checkpoint(tmp_path / name, name.encode())) for name in ("kept", "lost"))
+    models.promote(lost.version)
+    shutil.rmtree(lost.folder)
+    assert models.all() == (kept,)
+    (damage,) = models.damaged()
+    assert "Model version v2 cannot be used" in str(damage)
+    with pytest.raises(StoreError, match="use another version: lens models --promote VERSION"):
+        models.promoted()
+    assert models.register(tmp_path / "lost").version == "v3"
+    assert models.promote("v1").version == "v1"
 
 
 def test_promotion_and_rolling_back_are_remembered(database: Database, tmp_path: Path) -> None:

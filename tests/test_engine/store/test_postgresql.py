@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from support.store_samples import BOX, MakeCandidate, MakeDecision, new_series, sections
 
+from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.errors import StoreError
 from lens_engine.findings import Scope, Split, Verdict
 from lens_engine.jobs.heartbeat import living_workers
@@ -21,6 +23,7 @@ from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.labels.snapshots import Snapshots
+from lens_engine.store.model_versions import Models
 from lens_engine.store.schema import Base
 from lens_engine.store.workers import Workers
 
@@ -71,6 +74,18 @@ def test_the_plan_counts_what_the_snapshot_holds(department: Database, make_deci
     for label_set in LabelSet:
         assert Snapshots(department).counts(label_set) == Snapshots(department).freeze(label_set).counts
     assert Snapshots(department).counts(LabelSet.CURATED) == {"series": 1, "annotations": 1, "accepted": 1}
+
+
+def test_models_that_are_registered_at_the_same_time_get_a_version_each(department: Database, tmp_path: Path) -> None:
+    folders = [tmp_path / f"model {number}" for number in range(8)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "weights.safetensors").write_bytes(folder.name.encode())
+        (folder / "card.json").write_text(CheckpointCard(trained_on=TrainedOn.PATIENTS).model_dump_json())
+    with ThreadPoolExecutor(len(folders)) as pool:
+        records = list(pool.map(Models(department).register, folders))
+    assert sorted(record.version for record in records) == [f"v{number}" for number in range(1, 9)]
+    assert all(record.folder.is_dir() for record in records)
 
 
 def test_workers_report(department: Database) -> None:

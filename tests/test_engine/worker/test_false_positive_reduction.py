@@ -5,7 +5,7 @@ from support.reduction_network import write_reduction
 from support.waiting import wait_for_end
 
 from lens_engine.detector.false_positive_reduction.checkpoint import load_network
-from lens_engine.detector.false_positive_reduction.rescoring import reduce_false_positives
+from lens_engine.detector.false_positive_reduction.rescoring import lesion_probabilities, rescored
 from lens_engine.findings import FUSED
 from lens_engine.io.series import read_volume
 from lens_engine.jobs.inputs import DetectInputs, TrainInputs
@@ -48,7 +48,7 @@ def test_the_stored_scores_are_those_of_the_plain_version_judged_again(database,
         after = Detections(database).read(item.id, "v2")
         fused = [finding for finding in before.findings if finding.expert == FUSED]
         assert f"{item.name}: false-positive reduction judged {len(fused)} fused findings again" in log
-        final = reduce_false_positives(network, read_volume(item.source), fused)
+        final = rescored(fused, lesion_probabilities(network, read_volume(item.source), fused))
         expected = {finding.box: (finding.score, finding.detector_score) for finding in final}
         stored = [finding for finding in after.findings if finding.expert == FUSED]
         assert len(stored) == len(fused) > 0

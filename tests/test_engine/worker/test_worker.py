@@ -23,6 +23,16 @@ from lens_engine.store.detections import Detections
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.model_versions import Models
 
+ENDS_FOR_LACK_OF_SPACE = """
+import json, sys
+from pathlib import Path
+
+out = Path(sys.argv[sys.argv.index("--out") + 1])
+parts = {"happened": "The disk is full", "expected": "", "remedy": "Free space", "can_go_on": True}
+(out / "error.json").write_text(json.dumps(parts))
+raise SystemExit(1)
+"""
+
 
 @pytest.fixture
 def series(database):
@@ -122,6 +132,16 @@ def test_the_error_of_an_earlier_training_does_not_explain_a_later_one(database,
     status = wait_for_end(jobs, job_id)
     assert worker.poll() is None
     assert "code 1 and without an answer" in status.error
+
+
+@pytest.mark.slow
+def test_a_training_that_can_go_on_says_with_which_command(database, jobs, start_worker, monkeypatch):
+    (database.project.folder / "lightning.py").write_text(ENDS_FOR_LACK_OF_SPACE)
+    monkeypatch.setenv("PYTHONPATH", str(database.project.folder), prepend=os.pathsep)
+    start_worker()
+    inputs = TrainInputs(snapshot_id=Snapshots(database).freeze(LabelSet.ORIGINAL).id, parent_version="v1", steps=2)
+    status = wait_for_end(jobs, jobs.submit(inputs))
+    assert status.error == f"The disk is full. Free space. Then go on with: lens jobs --resume {status.id}."
 
 
 def test_a_worker_that_has_nothing_to_do_ends(database, start_worker):

@@ -1,5 +1,6 @@
 """`lens models`: which version is used, and going back."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,15 @@ def test_rolling_back_uses_the_version_before_and_says_which(folder: Path) -> No
     assert back.returncode == 0, back.stderr
     assert "Model version v1 is used from now on" in back.stdout
     assert used_version(folder) == "v1"
+
+
+def test_a_version_without_its_folder_is_named_below_the_others(folder: Path) -> None:
+    shutil.rmtree(folder / "models" / "v2")
+    listed = lens("models", folder=folder)
+    assert listed.returncode == 0, listed.stderr
+    assert "Model version v2 cannot be used" in " ".join(listed.stdout.split())
+    diagnosed = lens("doctor", folder=folder)
+    assert "Model version v2 cannot be used" in " ".join((diagnosed.stdout + diagnosed.stderr).split())
 
 
 def test_nothing_to_roll_back_to_is_refused(folder: Path) -> None:

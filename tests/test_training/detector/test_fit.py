@@ -1,6 +1,7 @@
 import json
 import os
 import pty
+import resource
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typer.testing import CliRunner, Result
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, read_card
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_engine.snapshot import Snapshot
 from lens_training.cli.app import app
 from lens_training.datasets.snapshot import training_set
@@ -26,7 +28,6 @@ from lens_training.detector.sampling import BatchPlan
 from lens_training.errors import TrainingError, TrainingStoppedError
 from lens_training.recipes.recipe import DetectorRecipe, DetectorSize, InitialWeights
 from lens_training.running.joint import MOST_SKIPPED_STEPS
-from lens_training.running.last_checkpoint import LAST_CHECKPOINT
 from lens_training.running.schedule import ScheduleRecipe, TrainingPrecision
 from lens_training.running.stopping import EXIT_CODE
 
@@ -226,7 +227,22 @@ def test_resuming_another_run_is_refused(scans: Path):
     other = invoke(arguments(scans, "out", "--resume", "--seed", "7"))
     assert other.exit_code == 1
     assert "belongs to another run" in other.output
-    assert "without --resume" in json.loads((scans / "out" / "error.json").read_text())["remedy"]
+    assert "Begin the run anew" in json.loads((scans / "out" / "error.json").read_text())["remedy"]
+
+
+def test_a_run_that_the_disk_has_ended_says_how_it_goes_on(scans: Path):
+    def no_file_larger_than_a_tenth_of_the_checkpoint() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    command = [sys.executable, "-m", "lens_training", *arguments(scans, "out")]
+    limit = no_file_larger_than_a_tenth_of_the_checkpoint
+    ended = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1, ended.stderr
+    assert "last.ckpt cannot be written" in ended.stderr
+    assert ended.stderr.rstrip().endswith("Then go on with the same command and --resume.")
+    told = json.loads((scans / "out" / "error.json").read_text())
+    assert told["can_go_on"]
+    assert "--resume" not in told["remedy"]
 
 
 def test_a_missing_scan_ends_the_run_with_one_message_that_names_it(scans: Path):

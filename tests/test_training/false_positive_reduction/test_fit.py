@@ -19,6 +19,7 @@ from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.false_positive_reduction.patches import PatchCutter
 from lens_engine.errors import CheckpointError, ProjectError
 from lens_engine.findings import FUSED, Finding
+from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_engine.snapshot import LesionOrigin, LesionRole
 from lens_training.datasets.case import Case, TrainingSet
 from lens_training.errors import TrainingError, TrainingStoppedError
@@ -31,7 +32,6 @@ from lens_training.false_positive_reduction.fit import (
 )
 from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, open_patches, write_patches
 from lens_training.false_positive_reduction.samples import Meaning, Sample
-from lens_training.running.last_checkpoint import LAST_CHECKPOINT
 from lens_training.running.progress import ProgressLog
 from lens_training.running.schedule import TrainingPrecision
 from lens_training.running.stopping import StopSignal

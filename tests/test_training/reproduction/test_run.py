@@ -258,6 +258,26 @@ def test_weights_that_are_not_there_are_refused_before_the_data_are_read(tmp_pat
     assert f"{option} got {missing}" in result.stderr
 
 
+def test_a_refused_run_leaves_the_folder_as_it_was(tmp_path: Path):
+    refused = ("recipe", "run", "L2-a", "--weights", tmp_path / "lost.pth", "--out")
+    (tmp_path / "log.jsonl").write_text("an earlier run\n")
+    assert lens_training(*refused, tmp_path).exit_code == 1
+    assert (tmp_path / "log.jsonl").read_text() == "an earlier run\n"
+    assert "lost.pth" in json.loads((tmp_path / "error.json").read_text())["happened"]
+    assert lens_training(*refused, tmp_path / "new").exit_code == 1
+    assert lens_training("recipe", "run", "nosuch", "--out", tmp_path / "new").exit_code == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_under_torchrun_only_the_first_process_writes_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    places = {"TORCHELASTIC_RUN_ID": "a", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}
+    for name, value in places.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "error.json").write_text("of the first process")
+    assert lens_training("recipe", "run", "nosuch", "--out", tmp_path).exit_code == 1
+    assert (tmp_path / "error.json").read_text() == "of the first process"
+
+
 def test_a_folder_whose_log_cannot_be_written_is_refused(tmp_path: Path):
     (tmp_path / "log.jsonl").mkdir()
     result = lens_training("recipe", "run", "L2-a", "--out", tmp_path)

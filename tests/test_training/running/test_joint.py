@@ -20,12 +20,12 @@ from support.training_scenes import RECIPE, TINY, cache_of, tiny_model, write_sn
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_engine.snapshot import Snapshot
 from lens_training.datasets.snapshot import training_set
 from lens_training.detector.batches import BatchMaker
 from lens_training.detector.module import DetectorTraining
 from lens_training.detector.sampling import BatchPlan
-from lens_training.running.last_checkpoint import LAST_CHECKPOINT
 
 Weights = dict[str, torch.Tensor]
 

@@ -48,6 +48,17 @@ def test_the_log_file_gets_every_message_even_if_nobody_watches(tmp_path: Path):
     assert [json.loads(line)["done"] for line in lines] == [1, 2, 3, 4, 5]
 
 
+def test_a_log_begins_anew_with_its_first_message_unless_the_run_goes_on(tmp_path: Path):
+    file = tmp_path / "new" / "log.jsonl"
+    for steps, goes_on, lines in ((3, True, 3), (1, True, 4), (2, False, 2)):
+        log = ProgressLog(None, file, goes_on=goes_on)
+        before = file.read_text() if file.exists() else None
+        report_all(log, 0)
+        assert (file.read_text() if file.exists() else None) == before
+        report_all(log, steps)
+        assert len(file.read_text().splitlines()) == lines
+
+
 def test_a_person_at_a_terminal_gets_a_bar_and_no_json(terminal: tuple[TextIO, int]):
     stream, seen = terminal
     report_all(ProgressLog(stream, None), 5)

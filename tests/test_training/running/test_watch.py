@@ -6,8 +6,8 @@ from support.training_runs import StoppingStream, train
 from support.training_scenes import RECIPE, write_snapshot
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_training.errors import TrainingStoppedError
-from lens_training.running.last_checkpoint import LAST_CHECKPOINT
 from lens_training.running.watch import EVENTS_FOLDER
 
 RECIPE_WITH_EVENTS = RECIPE.with_length(steps=6).with_options({"tensorboard": True, "log_every": 2})

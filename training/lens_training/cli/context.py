@@ -10,13 +10,14 @@ from pathlib import Path
 
 import typer
 
-from lens_engine.errors import ConfigError, LensError
+from lens_engine.errors import ExportError, LensError
+from lens_engine.io.atomic_files import write_text_atomically
 from lens_engine.jobs.names import TRAINING_ERROR_FILE
-from lens_training.errors import EndedElsewhereError, TrainingStoppedError
+from lens_training.errors import EndedElsewhereError, TrainingInterruptedError, TrainingStoppedError
 from lens_training.running.launching import run_processes
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import EXIT_CODE, StopSignal
-from lens_training.running.world import ALONE, World, world_of
+from lens_training.running.world import World, world_of
 
 LOG_FILE = "log.jsonl"
 """In the output folder: every message of the run."""
@@ -35,33 +36,36 @@ class RunProcess:
 def process_of_run(folder: Path, devices: int, nodes: int, *, resume: bool) -> Iterator[RunProcess]:
     """Yield what this process has to know; where those of the run are still to be started, start them and exit.
 
-    An error ends the process with an exit code and a message instead of a stack trace.
+    An error ends the process with an exit code and a message instead of a stack trace. One that comes before the first
+    report leaves the folder as it was, but for `error.json` where there is a folder.
 
     Parameters
     ----------
     folder
-        Made if absent; the log goes there, and what ended the run.
+        Made by the first report if absent; the log goes there, and what ended the run.
     devices, nodes
         How many processes on each node, and how many nodes, the user asked for.
+    resume
+        Whether the log of an earlier run is continued instead of replaced.
     """
     stop = StopSignal()
     stop.listen()
-    with _errors_as_exit_codes(folder):
+    with _errors_as_exit_codes(None):
         world = world_of(devices, nodes, os.environ)
+    with _errors_as_exit_codes(folder / TRAINING_ERROR_FILE if world.is_first else None):
         if not world.is_started:
             raise typer.Exit(run_processes(sys.argv[1:], devices, stop))
-    with _errors_as_exit_codes(folder, world), _log_of(world, folder, resume=resume) as log:
-        yield RunProcess(world, log, stop)
+        with _log_of(world, folder, resume=resume) as log:
+            yield RunProcess(world, log, stop)
 
 
 @contextmanager
-def _errors_as_exit_codes(folder: Path, world: World = ALONE) -> Iterator[None]:
-    """Make the output folder, and end with an exit code and a message instead of a stack trace."""
-    error_file = folder / TRAINING_ERROR_FILE
-    try:
-        _make_folder(folder)
-        if world.is_first:
+def _errors_as_exit_codes(error_file: Path | None) -> Iterator[None]:
+    """End with an exit code and a message instead of a stack trace; a process with an error file says it there too."""
+    if error_file is not None:
+        with suppress(OSError):  # the log will say what is wrong with the folder
             error_file.unlink(missing_ok=True)
+    try:
         yield
     except EndedElsewhereError as ended:
         raise typer.Exit(0) from ended  # the first process has the message and the exit code of all
@@ -69,40 +73,16 @@ def _errors_as_exit_codes(folder: Path, world: World = ALONE) -> Iterator[None]:
         typer.echo(str(stopped), err=True)
         raise typer.Exit(EXIT_CODE) from stopped
     except LensError as error:
-        typer.echo(str(error), err=True)
-        if folder.is_dir() and world.is_first:
+        can_go_on = isinstance(error, TrainingInterruptedError)
+        hint = " Then go on with the same command and --resume." if can_go_on else ""
+        typer.echo(f"{error}{hint}", err=True)
+        if error_file is not None and error_file.parent.is_dir():
             parts = {"happened": error.happened, "expected": error.expected, "remedy": error.remedy}
-            with suppress(OSError):  # the folder may be what is wrong, and the message is told already
-                error_file.write_text(json.dumps(parts), encoding="utf-8")
+            with suppress(ExportError):  # the folder may be what is wrong, and the message is told already
+                write_text_atomically(error_file, json.dumps(parts | {"can_go_on": can_go_on}))
         raise typer.Exit(1) from error
 
 
-def _log_of(world: World, out: Path, *, resume: bool) -> ProgressLog:
-    """Return where progress goes to: of several processes only the first one speaks.
-
-    Raises
-    ------
-    ConfigError
-        If the log cannot be written.
-    """
-    if not world.is_first:
-        return ProgressLog(None, None)
-    file = out / LOG_FILE
-    try:
-        if not resume:
-            file.unlink(missing_ok=True)
-        file.touch()
-    except OSError as error:
-        raise ConfigError(
-            f"{file} cannot be written ({error.strerror})", "A writable folder", "Choose another folder"
-        ) from error
-    return ProgressLog(sys.stdout, file)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"The folder {folder} cannot be made ({error.strerror})", "A writable place", "Choose another folder"
-        ) from error
+def _log_of(world: World, folder: Path, *, resume: bool) -> ProgressLog:
+    """Return where progress goes to: of several processes only the first one speaks."""
+    return ProgressLog(sys.stdout, folder / LOG_FILE, goes_on=resume) if world.is_first else ProgressLog(None, None)

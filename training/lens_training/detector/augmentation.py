@@ -25,7 +25,7 @@ class Variation:
     grid
         Maps boxes of the series to the pixels of the sample.
     grid_index
-        Of the central one of its nine slices.
+        Number of the central one of its nine slices on the grid.
     """
 
     grid: NetworkGrid

@@ -3,6 +3,7 @@
 from functools import partial
 
 from lens_engine.detector.assembly import LensDetector
+from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_training.detector.batches import BatchMaker, batch_loader
 from lens_training.detector.module import DetectorTraining
 from lens_training.detector.planes import PlaneCache
@@ -10,7 +11,7 @@ from lens_training.detector.run import Run
 from lens_training.detector.sampling import BatchPlan
 from lens_training.running.allocator import keep_freed_memory
 from lens_training.running.course import Course
-from lens_training.running.last_checkpoint import LAST_CHECKPOINT, steps_done, weights_of
+from lens_training.running.last_checkpoint import steps_done, weights_of
 from lens_training.running.progress import ProgressLog, Stage
 from lens_training.running.runner import Reports, train
 from lens_training.running.stopping import StopSignal

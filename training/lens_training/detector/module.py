@@ -101,7 +101,7 @@ class DetectorTraining(JointTraining[Batch]):
         return TrainingError(
             "The memory of the GPU is too small for a training step",
             f"A batch has {self._recipe.sampling.batch_size} samples of nine slices",
-            "Lower sampling.batch_size or sampling.regions of the recipe, or set precision to bf16-mixed",
+            "End what else uses the GPU, or train by a recipe with smaller batches or in precision bf16-mixed",
         )
 
     def _head_parts(self, features: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:

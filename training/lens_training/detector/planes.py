@@ -27,7 +27,7 @@ class Planes:
     Attributes
     ----------
     geometry
-        Of the whole series.
+        Where the voxels of the whole series lie.
     body
         `body_rectangle` of the series.
     voxels
@@ -74,7 +74,7 @@ class PlaneCache:
     Parameters
     ----------
     limit_bytes
-        For the kept voxels together.
+        How much memory all kept voxels may take together.
     """
 
     def __init__(self, cases: Sequence[Case], limit_bytes: int) -> None:

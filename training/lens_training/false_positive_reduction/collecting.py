@@ -129,7 +129,7 @@ def _read(file: Path, fingerprint: str) -> dict[int, _CaseLine]:
         raise CheckpointError(
             f"{file} belongs to another run",
             "The detector, labels, recipe and seed must be those it was started with",
-            "Start without --resume, or in another folder",
+            "Begin the run anew instead of resuming it, or use another folder",
         )
     found: dict[int, _CaseLine] = {}
     for text in others:

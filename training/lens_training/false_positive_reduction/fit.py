@@ -15,6 +15,7 @@ from lens_engine.detector.false_positive_reduction.inflation import inflate
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.errors import CheckpointError
 from lens_engine.io.atomic_files import remove_parts
+from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_training.datasets.case import TrainingSet
 from lens_training.false_positive_reduction.batches import PatchBatches
 from lens_training.false_positive_reduction.collecting import SAMPLES_FILE, Find, collect
@@ -26,7 +27,7 @@ from lens_training.recipes.false_positive_reduction import FprRecipe
 from lens_training.running.allocator import keep_freed_memory
 from lens_training.running.batch_numbers import BatchNumbers
 from lens_training.running.course import Course, RunSettings
-from lens_training.running.last_checkpoint import LAST_CHECKPOINT, steps_done, weights_of
+from lens_training.running.last_checkpoint import steps_done, weights_of
 from lens_training.running.progress import ProgressLog
 from lens_training.running.runner import Reports, train
 from lens_training.running.stopping import StopSignal

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lens_training.running.last_checkpoint import LAST_CHECKPOINT
+from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_training.running.schedule import TrainingPrecision
 from lens_training.running.world import ALONE, World
 

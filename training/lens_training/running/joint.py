@@ -123,7 +123,7 @@ class JointTraining(LightningModule, Generic[BatchT], ABC):
             failure = TrainingError(
                 f"The gradient of step {self.trainer.global_step} is {float(norm)}, with losses {self.latest}",
                 "Finite numbers are needed",
-                "Lower the learning rate of the recipe, or set its precision to 32-true",
+                "Use other weights or another seed, or a recipe with a lower learning rate or precision 32-true",
             )
             self.agreement.raise_first(failure)
 
@@ -134,6 +134,6 @@ class JointTraining(LightningModule, Generic[BatchT], ABC):
             raise TrainingError(
                 f"The loss of {self.latest_loss_of(batch)}",
                 "Finite numbers are needed",
-                "Lower the learning rate of the recipe, or look for broken scans in the data set",
+                "Look for broken scans in the data set, or train by a recipe with a lower learning rate",
             )
         return loss

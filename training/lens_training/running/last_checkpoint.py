@@ -10,9 +10,7 @@ from lightning.pytorch import Trainer
 
 from lens_engine.errors import CheckpointError
 from lens_engine.io.atomic_files import replacement_of
-from lens_training.errors import TrainingError
-
-LAST_CHECKPOINT = "last.ckpt"
+from lens_training.errors import TrainingInterruptedError
 
 _FINGERPRINT = "lens_fingerprint"
 
@@ -27,17 +25,17 @@ def save_state(trainer: Trainer, path: Path) -> None:
 
     Raises
     ------
-    TrainingError
+    TrainingInterruptedError
         If the disk refuses.
     """
     try:
         with replacement_of(path) if trainer.is_global_zero else nullcontext(path) as temporary:
             trainer.save_checkpoint(temporary)
     except OSError as error:
-        raise TrainingError(
+        raise TrainingInterruptedError(
             f"{path} cannot be written: {error.strerror or error}",
             "A folder with write permission and enough free space is needed",
-            "Free space, and start again with --resume: the last checkpoint that was written is whole",
+            "Free space: the last checkpoint that was written is whole",
         ) from error
 
 
@@ -57,13 +55,13 @@ def steps_done(path: Path, fingerprint: str) -> int:
         raise CheckpointError(
             f"{path} cannot be read ({str(error).splitlines()[0]})",
             "The file of an earlier run, whole",
-            "Start without --resume",
+            "Begin the run anew instead of resuming it",
         ) from error
     if state.get(_FINGERPRINT) != fingerprint:
         raise CheckpointError(
             f"{path} belongs to another run",
             "The labels, recipe, steps, seed, initial weights and number of devices must be those it was started with",
-            "Start without --resume, or in another folder",
+            "Begin the run anew instead of resuming it, or use another folder",
         )
     return int(state["global_step"])
 

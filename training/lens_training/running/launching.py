@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from lens_engine.jobs.environment import available_cores
-from lens_training.errors import TrainingError
+from lens_training.errors import TrainingInterruptedError
 from lens_training.running.stopping import EXIT_CODE, StopSignal
 
 PATIENCE_SECONDS = 20.0
@@ -26,7 +26,7 @@ def run_processes(arguments: Sequence[str], count: int, stop: StopSignal) -> int
 
     Raises
     ------
-    TrainingError
+    TrainingInterruptedError
         If a process crashed and the first one could not tell.
     """
     with closing(socket.socket()) as probe:
@@ -74,10 +74,10 @@ def _watch(processes: Sequence[subprocess.Popen[bytes]], stop: StopSignal) -> in
     if code >= 0 and first in (0, 1, EXIT_CODE):  # the first process has told
         return int(first)
     stop.check()  # told to end before they could listen
-    raise TrainingError(
+    raise TrainingInterruptedError(
         f"Process {crashed[0]} of {len(processes)} has ended {_in_words(code)}",
         "All processes must run to the end",
-        "Look at what it said last, or for lack of memory, and start again with --resume",
+        "Look at what it said last, or for lack of memory",
     )
 
 

@@ -19,7 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from lens_training.errors import TrainingError
+from lens_engine.jobs.names import TRAINING_STAGES
+from lens_training.errors import TrainingInterruptedError
 
 
 class Stage(StrEnum):
@@ -32,15 +33,6 @@ class Stage(StrEnum):
     EVALUATE = "evaluate"
     SAVE = "save"
 
-
-_WORDS = {
-    Stage.PREPARE: "Reading scans",
-    Stage.TRAIN: "Training",
-    Stage.DETECT: "Detecting in the training scans",
-    Stage.MINE: "Mining",
-    Stage.EVALUATE: "Measuring",
-    Stage.SAVE: "Saving the model",
-}
 
 _SPEED = "_per_second"
 """End of the name of a speed; before it stands what is counted."""
@@ -56,15 +48,20 @@ class ProgressLog:
     stream
         What the starting process or a person looks at; None shows nothing.
     log_file
-        Appended to; None keeps no log.
+        Begins with the first message, in a folder that is made if absent; None keeps no log.
     interval_seconds
         Shortest time between two messages of one stage on a stream that is no terminal; the last one of a stage always
         comes through.
+    goes_on
+        Whether the first message comes after what an earlier run has left in the file, instead of in its place.
     """
 
-    def __init__(self, stream: TextIO | None, log_file: Path | None, interval_seconds: float = 0.5) -> None:
+    def __init__(
+        self, stream: TextIO | None, log_file: Path | None, interval_seconds: float = 0.5, *, goes_on: bool = False
+    ) -> None:
         self._display = _display_on(stream, interval_seconds)
         self._log_file = log_file
+        self._is_begun = goes_on
         self._started = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -76,17 +73,25 @@ class ProgressLog:
         self._display.close()
 
     def report(self, stage: Stage, done: int, total: int, details: Details | None = None) -> None:
-        """Say how far a stage is; `details` are shown and logged as they are."""
+        """Say how far a stage is; `details` are shown and logged as they are.
+
+        Raises
+        ------
+        TrainingInterruptedError
+            If the log cannot be written.
+        """
         seconds = time.monotonic() - self._started
         if self._log_file is not None:
             try:
-                with self._log_file.open("a", encoding="utf-8") as file:
+                self._log_file.parent.mkdir(parents=True, exist_ok=True)
+                with self._log_file.open("a" if self._is_begun else "w", encoding="utf-8") as file:
                     file.write(_line(stage, done, total, details or {}, seconds))
+                self._is_begun = True
             except OSError as error:
-                raise TrainingError(
+                raise TrainingInterruptedError(
                     f"The log {self._log_file} cannot be written ({error.strerror})",
                     "A writable folder with enough space is needed",
-                    "Make room, and start again with --resume",
+                    "Make room, or choose another folder",
                 ) from error
         self._display.show(stage, done, total, details or {}, seconds)
 
@@ -145,7 +150,7 @@ class _Bars:
     def show(self, stage: Stage, done: int, total: int, details: Details, seconds: float) -> None:
         self._progress.start()
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(_WORDS[stage], total=total, details="")
+            self._tasks[stage] = self._progress.add_task(TRAINING_STAGES[stage], total=total, details="")
         shown = [f"loss {details['loss']:.3f}"] if "loss" in details else []
         speeds = [name for name in details if name.endswith(_SPEED)]
         shown += [f"{details[name]:.1f} {name.removesuffix(_SPEED)}/s" for name in speeds]

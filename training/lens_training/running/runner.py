@@ -14,7 +14,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from lens_engine.errors import ConfigError, LensError
 from lens_engine.io.atomic_files import remove_parts
-from lens_training.errors import EndedElsewhereError, TrainingError, TrainingStoppedError
+from lens_training.errors import EndedElsewhereError, TrainingInterruptedError, TrainingStoppedError
 from lens_training.running.course import Course
 from lens_training.running.joint import JointTraining
 from lens_training.running.progress import ProgressLog
@@ -58,7 +58,9 @@ def train(
     EndedElsewhereError
         In all processes but the first, if one of the errors here ended the run.
     TrainingError
-        If a loss is not finite, a process was lost, or memory or disk are too small.
+        If a loss is not finite, or the memory of the GPU is too small.
+    TrainingInterruptedError
+        If a process was lost, or memory or disk are too small.
     ConfigError
         If there are fewer GPUs than were asked for.
     LensError
@@ -118,7 +120,7 @@ def _trainer(course: Course, callbacks: list[Callback]) -> Trainer:
         raise ConfigError(
             f"{world.devices} GPUs of a node were asked for, and it has {torch.cuda.device_count()}",
             "One GPU for each process is needed",
-            "Lower --devices, or the number of processes that torchrun or srun start",
+            "Ask for fewer, also where torchrun or srun start the processes",
         )
     plugins: list[Any] = [world.environment()]
     if precision is not TrainingPrecision.FP32:
@@ -165,15 +167,15 @@ def _explanation(error: RuntimeError, training: JointTraining[Any]) -> LensError
         return training.memory_error()
     text = str(error)
     if "DataLoader worker" in text:
-        return TrainingError(
+        return TrainingInterruptedError(
             f"A process that prepares batches has ended ({text.splitlines()[0]})",
             "Memory and shared memory (/dev/shm) for all of them are needed",
-            "Lower workers, or give the machine or container more of both, and start again with --resume",
+            "Lower workers, or give the machine or container more of both",
         )
     if any(sign in text for sign in ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")):
-        return TrainingError(
+        return TrainingInterruptedError(
             "The connection to another process of the run was lost",
             "All processes must run to the end",
-            "Look for what ended the other process, and start again with --resume",
+            "Look for what ended the other process",
         )
     return None

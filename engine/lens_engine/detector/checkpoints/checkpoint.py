@@ -21,7 +21,7 @@ def save_checkpoint(
     card
         What the model cannot know about itself; the rest is filled in here.
     dtype
-        Of the stored weights, see `write_folder`.
+        Type of the stored weights, see `write_folder`.
 
     Raises
     ------

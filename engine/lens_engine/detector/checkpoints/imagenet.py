@@ -95,7 +95,7 @@ def load_imagenet(trunk: DenseTrunk, state: Mapping[str, Tensor], source: str) -
     Parameters
     ----------
     source
-        Of the state dict, for messages.
+        Where the state dict comes from, for messages.
 
     Raises
     ------

@@ -20,7 +20,7 @@ def save_network(
     card
         What the network cannot know about itself; `parent` is the detector whose findings it learned from.
     dtype
-        Of the stored weights, see `write_folder`.
+        Type of the stored weights, see `write_folder`.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """New scores for findings: how likely the network thinks each is a lesion, alone or averaged with the detector's."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 
@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.false_positive_reduction.patches import PatchCutter, by_depth
 from lens_engine.findings import FUSED, Finding
+from lens_engine.progress import ProgressCallback
 from lens_engine.proposals import SeriesDetections
 from lens_engine.volume import Volume
 
 PATCHES_AT_ONCE = 32
-
-Progress = Callable[[int, int], None]
-"""Told how many findings are judged, and of how many."""
 
 
 class ScoreRule(StrEnum):
@@ -30,7 +28,7 @@ class ScoreRule(StrEnum):
 
 
 def reduce_in_series(
-    network: FprNetwork, volume: Volume, found: SeriesDetections, on_progress: Progress | None = None
+    network: FprNetwork, volume: Volume, found: SeriesDetections, on_progress: ProgressCallback | None = None
 ) -> SeriesDetections:
     """Return what a detector found in a series with the final scores of its fused findings, best first (LENS Eq. 4).
 
@@ -42,18 +40,6 @@ def reduce_in_series(
     return replace(found, findings=of_experts + tuple(sorted(final, key=lambda finding: -finding.score)))
 
 
-def reduce_false_positives(
-    network: FprNetwork,
-    volume: Volume,
-    findings: Sequence[Finding],
-    *,
-    rule: ScoreRule = ScoreRule.AVERAGE,
-    batch: int = PATCHES_AT_ONCE,
-) -> tuple[Finding, ...]:
-    """Return the findings with new scores, in their order; see `lesion_probabilities` and `rescored`."""
-    return rescored(findings, lesion_probabilities(network, volume, findings, batch=batch), rule)
-
-
 @torch.inference_mode()
 def lesion_probabilities(
     network: FprNetwork,
@@ -62,7 +48,7 @@ def lesion_probabilities(
     *,
     batch: int = PATCHES_AT_ONCE,
     dtype: torch.dtype = torch.float32,
-    on_progress: Progress | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> NDArray[np.float64]:
     """Return how likely each finding is a lesion, in [0, 1], (n,).
 

@@ -1,7 +1,6 @@
 """Run a detector on a whole series: boxes of every expert on every grid slice, their fusion, and 3D findings."""
 
 import logging
-from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
@@ -14,12 +13,10 @@ from lens_engine.detector.inference.fusion import ABSENT, RankedBoxes
 from lens_engine.detector.inference.whole_volume import EXACT, ChunkDetections, InferenceDetector, InferenceSettings
 from lens_engine.detector.preprocess import Crop, NetworkGrid, find_body, prepare
 from lens_engine.findings import FUSED
+from lens_engine.progress import ProgressCallback
 from lens_engine.proposals import Proposals, SeriesDetections
 from lens_engine.stacking import stack
 from lens_engine.volume import Volume
-
-Progress = Callable[[int, int], None]
-"""Told how many grid slices are done, and of how many."""
 
 _FIRST_ROWS = 1024
 
@@ -29,7 +26,7 @@ logger = logging.getLogger("lens_engine.detector.inference.predict")
 def detect(
     model: LensDetector,
     volume: Volume,
-    on_progress: Progress | None = None,
+    on_progress: ProgressCallback | None = None,
     post: PostConfig | None = None,
     settings: InferenceSettings = EXACT,
 ) -> SeriesDetections:
@@ -49,7 +46,10 @@ def detect(
 
 
 def detect_with(
-    detector: InferenceDetector, volume: Volume, on_progress: Progress | None = None, post: PostConfig | None = None
+    detector: InferenceDetector,
+    volume: Volume,
+    on_progress: ProgressCallback | None = None,
+    post: PostConfig | None = None,
 ) -> SeriesDetections:
     """Find lesions in a series, see `detect`."""
     body = find_body(volume.voxels)

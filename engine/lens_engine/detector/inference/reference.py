@@ -32,7 +32,7 @@ class ReferenceSlice:
     features
         (1, channels, h / 4, w / 4).
     candidates
-        For each expert, its best places as boxes, before any NMS.
+        The best places of each expert as boxes, before any NMS.
     proposals
         The survivors among the candidates of all experts; empty in a detector of one stage.
     expert_boxes, expert_scores

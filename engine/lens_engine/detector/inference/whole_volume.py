@@ -58,7 +58,7 @@ class InferenceSettings:
     Attributes
     ----------
     precision
-        Of the network.
+        The numbers that the network computes with.
     compiles
         Whether the dense blocks are compiled first. It takes about a minute for each size of slices and then saves a
         fifth; needs a C++ compiler.
@@ -85,7 +85,7 @@ class ChunkDetections(NamedTuple):
     Attributes
     ----------
     detections
-        Of the n slices.
+        The final 2D boxes of the n slices.
     embeddings
         (m, width) of unit length, for the fused boxes slice after slice.
     """

@@ -60,7 +60,7 @@ class DenseTrunk(nn.Module):
     Attributes
     ----------
     channels
-        Of the three dense blocks' outputs.
+        How many channels each of the three dense blocks puts out.
     """
 
     def __init__(self, config: BackboneConfig) -> None:

@@ -88,7 +88,7 @@ def roi_align(features: Tensor, boxes: list[Tensor], pooled: int, scale: float, 
     features
         (b, channels, h, w).
     boxes
-        For each of the b maps (n_i, 4), in image pixels.
+        Boxes of each of the b maps, (n_i, 4), in image pixels.
     scale
         Cells per image pixel.
     aligned

@@ -57,7 +57,7 @@ class ImportedLesion:
         Name of the known series; for a manual test set the name of the sub-volume in the file, known or not.
     first_slice_number
         Number that the source gives to the slice with index 0 in `box` and `slices`. Equal to that of the series'
-        geometry where the series is known; `shifted_to` converts.
+        geometry where the series is known.
     key_slice
         Index of the only annotated slice, where `box` spans just that one; None for a 3D box.
     """
@@ -69,20 +69,6 @@ class ImportedLesion:
     key_slice: int | None = None
     lesion_type: str | None = None
     is_noisy: bool = False
-
-    def shifted_to(self, first_slice_number: int) -> "ImportedLesion":
-        """Return the lesion with slice indices that count from another slice number."""
-        shift = self.first_slice_number - first_slice_number
-        x1, y1, z1, x2, y2, z2 = self.box
-        return ImportedLesion(
-            series_name=self.series_name,
-            first_slice_number=first_slice_number,
-            box=(x1, y1, z1 + shift, x2, y2, z2 + shift),
-            slices=tuple(SliceBox(item.slice_index + shift, item.box, item.score) for item in self.slices),
-            key_slice=None if self.key_slice is None else self.key_slice + shift,
-            lesion_type=self.lesion_type,
-            is_noisy=self.is_noisy,
-        )
 
 
 @dataclass(frozen=True, slots=True)

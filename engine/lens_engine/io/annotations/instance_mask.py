@@ -13,7 +13,8 @@ from lens_engine.findings import SliceBox
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.images.image_files import is_label_image, read_image
 
-_ALL_NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
+ALL_NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
+"""Voxels that touch, be it at a corner, are of one part."""
 
 LesionSlices = tuple[SliceBox, ...]
 
@@ -47,7 +48,7 @@ def lesions_of_labels(labels: NDArray[Any]) -> tuple[LesionSlices, ...]:
     present = np.unique(labels)
     present = present[present != 0]
     if len(present) == 1:
-        instances, count = ndimage.label(labels != 0, structure=_ALL_NEIGHBOURS)
+        instances, count = ndimage.label(labels != 0, structure=ALL_NEIGHBOURS)
     else:
         instances, count = np.searchsorted(present, labels, side="right"), len(present)
     lesions = []

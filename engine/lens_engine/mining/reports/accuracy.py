@@ -47,7 +47,7 @@ class SeriesOutcome:
     Attributes
     ----------
     found
-        By name: a rule, or `SETTLED`.
+        What each rule, or `SETTLED`, has found, by its name.
     truth
         All lesions of the series.
     annotations

@@ -16,7 +16,7 @@ class LabelCounts:
     Attributes
     ----------
     name
-        Of the rule, the step or the data set.
+        What the rule, the step or the data set is called.
     lesions, boxes
         What is taught as a lesion, in 3D and in 2D.
     uncertain_boxes

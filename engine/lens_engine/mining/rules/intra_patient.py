@@ -19,11 +19,11 @@ class Match:
     Attributes
     ----------
     row
-        Of the finding's embedding.
+        Where the finding's embedding stands among all.
     annotation_id
         The nearest annotation.
     distance
-        Of the two embeddings, in [0, 2].
+        How far the two embeddings lie apart, in [0, 2].
     """
 
     row: int

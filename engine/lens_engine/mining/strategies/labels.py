@@ -58,7 +58,7 @@ class MinedLabel:
     annotation_ids
         The annotations it is, continues or resembles.
     distance
-        Of the embeddings, where a resemblance is the reason.
+        How far the embeddings lie apart, where a resemblance is the reason.
     """
 
     rule: LabelRule

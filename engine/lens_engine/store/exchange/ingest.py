@@ -4,7 +4,7 @@ Each series is added in a transaction of its own: an interrupted run keeps what 
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,10 @@ from lens_engine.errors import LensError
 from lens_engine.findings import Split
 from lens_engine.io.annotations.annotation_file import read_annotations
 from lens_engine.io.series import FoundSeries, scan
+from lens_engine.progress import ProgressCallback
 from lens_engine.store.catalog import Catalog, NewSeries, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.exchange.importing import ImportReport, import_lesions, known_series
-
-ProgressCallback = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ import torch
 from lens_engine.detector.false_positive_reduction.rescoring import (
     ScoreRule,
     lesion_probabilities,
-    reduce_false_positives,
     reduce_in_series,
     rescored,
 )
@@ -29,7 +28,7 @@ def findings() -> tuple[Finding, ...]:
 def test_the_score_is_the_mean_of_both_and_nothing_else_changes(tiny_network, make_volume, findings):
     volume = make_volume(9)
     probabilities = lesion_probabilities(tiny_network, volume, findings)
-    new = reduce_false_positives(tiny_network, volume, findings)
+    new = rescored(findings, probabilities)
     assert [finding.score for finding in new] == pytest.approx(
         [(finding.score + value) / 2 for finding, value in zip(findings, probabilities, strict=True)]
     )
@@ -71,7 +70,7 @@ def test_half_precision_stays_close(tiny_network, make_volume, findings):
 
 
 def test_no_findings_stay_none(tiny_network, make_volume):
-    assert reduce_false_positives(tiny_network, make_volume(9), ()) == ()
+    assert rescored((), lesion_probabilities(tiny_network, make_volume(9), ())) == ()
 
 
 @pytest.fixture
@@ -99,7 +98,8 @@ def test_in_a_series_the_fused_findings_alone_are_judged_again_and_come_best_fir
     assert reduced.findings[:5] == detections.findings[:5]
     scores = [finding.score for finding in reduced.findings[5:]]
     assert scores == sorted(scores, reverse=True)
-    final = {finding.box: finding for finding in reduce_false_positives(tiny_network, volume, findings)}
+    probabilities = lesion_probabilities(tiny_network, volume, findings)
+    final = {finding.box: finding for finding in rescored(findings, probabilities)}
     assert {finding.box: finding for finding in reduced.findings[5:]} == final
 
 

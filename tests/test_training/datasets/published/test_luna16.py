@@ -5,10 +5,11 @@ from hypothesis import strategies as st
 from support.published_data import FEET_FIRST, SIDE_MM, nodule_row, save_metaimage, scene, write_luna16, write_table
 
 from lens_engine.errors import AnnotationFileError
+from lens_engine.evaluation.luna16 import UNKNOWN_DIAMETER_MM
 from lens_engine.findings import Scope, Split
 from lens_engine.geometry import VolumeGeometry
 from lens_training.datasets.published.catalogue import DatasetName, Effect, Oddity, Reading, ReadingOptions
-from lens_training.datasets.published.luna16 import PUBLISHED, UNKNOWN_DIAMETER_MM, excluded, nodules, read
+from lens_training.datasets.published.luna16 import PUBLISHED, excluded, nodules, read
 from lens_training.datasets.published.spheres import POLE_SHARE, half_side_mm, sphere_lesion
 from lens_training.errors import DatasetError
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from lens_engine.progress import ProgressCallback
 from lens_training.datasets.published import deeplesion, lits, luna16, nih_ln
 from lens_training.datasets.published.manual_test_set import manual_test_cases
 from lens_training.datasets.published.reading import (
@@ -11,7 +12,6 @@ from lens_training.datasets.published.reading import (
     Effect,
     OddFile,
     Oddity,
-    ProgressCallback,
     Reading,
     ReadingOptions,
 )

@@ -11,6 +11,7 @@ import numpy as np
 from lens_engine.errors import LensError
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_engine.io.tables import write_text_table
+from lens_engine.progress import ProgressCallback
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case
 from lens_training.datasets.published.catalogue import PUBLISHED_COUNTS, read_dataset
@@ -22,7 +23,6 @@ from lens_training.datasets.published.reading import (
     Effect,
     OddFile,
     Oddity,
-    ProgressCallback,
     Reading,
     ReadingOptions,
 )
@@ -30,7 +30,7 @@ from lens_training.errors import DatasetError
 
 MANUAL_TITLE = "manual test set"
 BONE_ABOVE_HU = 300
-BODY_ABOVE_HU = -300
+TISSUE_ABOVE_HU = -300
 
 _ROUNDING = 1000
 """A published count that is a multiple of this was rounded to it."""
@@ -203,7 +203,7 @@ def _middle_of_body_and_bones(volume: Volume) -> tuple[float, float] | None:
     body = np.zeros(volume.voxels.shape[1], dtype=np.int64)
     bones = np.zeros_like(body)
     for plane in volume.voxels:
-        body += np.count_nonzero(plane > BODY_ABOVE_HU, axis=1)
+        body += np.count_nonzero(plane > TISSUE_ABOVE_HU, axis=1)
         bones += np.count_nonzero(plane > BONE_ABOVE_HU, axis=1)
     if not body.any():
         return None

@@ -17,6 +17,7 @@ from lens_engine.findings import Box2D, Split
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.annotations.deeplesion_csv import FILE_NAME, LESION_TYPES, DeepLesionRow, read_table
 from lens_engine.io.deeplesion_png import png_size, slice_geometry
+from lens_engine.progress import ProgressCallback
 from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
 from lens_training.datasets.case import Case, LesionFacts
 from lens_training.datasets.published.reading import (
@@ -24,7 +25,6 @@ from lens_training.datasets.published.reading import (
     DatasetName,
     Ledger,
     Oddity,
-    ProgressCallback,
     Reading,
     ReadingOptions,
     line_of,

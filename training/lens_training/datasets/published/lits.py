@@ -14,6 +14,7 @@ from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.annotations.annotation_file import is_same_grid
 from lens_engine.io.images.image_files import read_image, read_image_geometry
 from lens_engine.io.series import SeriesFormat
+from lens_engine.progress import ProgressCallback
 from lens_engine.snapshot import SnapshotSource
 from lens_training.datasets.case import Case
 from lens_training.datasets.published.listing import ListedScan, ListingCache, case_of_scan
@@ -23,7 +24,6 @@ from lens_training.datasets.published.reading import (
     DatasetName,
     Ledger,
     Oddity,
-    ProgressCallback,
     Reading,
     ReadingOptions,
     refuse_empty,

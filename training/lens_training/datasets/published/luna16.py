@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from lens_engine.errors import LensError
+from lens_engine.evaluation.luna16 import UNKNOWN_DIAMETER_MM
 from lens_engine.findings import Split
 from lens_engine.io.images.image_files import read_image_geometry
 from lens_engine.io.series import SeriesFormat, SeriesSource
 from lens_engine.io.tables import ColumnReader, read_text_table
+from lens_engine.progress import ProgressCallback
 from lens_engine.snapshot import Lesion
 from lens_training.datasets.case import Case, LesionFacts
 from lens_training.datasets.published.listing import load_scan
@@ -24,7 +26,6 @@ from lens_training.datasets.published.reading import (
     DatasetName,
     Ledger,
     Oddity,
-    ProgressCallback,
     Reading,
     ReadingOptions,
     line_of,
@@ -41,8 +42,6 @@ PUBLISHED = {"scans": 888, "nodules in the table": 1186, "usable nodules": 1186,
 NODULES_FILE = "annotations.csv"
 EXCLUDED_FILE = "annotations_excluded.csv"
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
-UNKNOWN_DIAMETER_MM = 10.0
-"""What the evaluation kit takes for an excluded finding without a diameter."""
 LESION_TYPE = "lung"
 
 _SUBSET = re.compile(r"subset(\d)")
@@ -58,7 +57,7 @@ class Mark:
     centre_mm
         LPS (x, y, z).
     line
-        Of the table, from 1, the header being the first.
+        Number of the mark's line in the table, from 1, the header being the first.
     """
 
     series_uid: str

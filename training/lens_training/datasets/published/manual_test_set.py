@@ -13,6 +13,7 @@ from lens_engine.findings import Box3D, Split
 from lens_engine.io.annotations.deeplesion_csv import FILE_NAME, DeepLesionRow, read_table
 from lens_engine.io.annotations.imported import TestSetPart
 from lens_engine.io.annotations.manual_test_set import ManualSubVolume, boxes_from_rows, read_pickle, sub_volume_name
+from lens_engine.progress import ProgressCallback
 from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
 from lens_training.datasets.case import Case, LesionFacts
 from lens_training.datasets.published.deeplesion import geometry_of, spacing_of
@@ -20,7 +21,6 @@ from lens_training.datasets.published.reading import (
     DatasetName,
     Ledger,
     Oddity,
-    ProgressCallback,
     Reading,
     line_of,
     refuse_empty,

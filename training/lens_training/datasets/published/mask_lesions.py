@@ -11,13 +11,12 @@ from scipy import ndimage
 from lens_engine.errors import AnnotationFileError
 from lens_engine.findings import Box2D, Box3D
 from lens_engine.geometry import VolumeGeometry
-from lens_engine.io.annotations.instance_mask import cross_sections
+from lens_engine.io.annotations.instance_mask import ALL_NEIGHBOURS, cross_sections
 from lens_engine.snapshot import SnapshotSlice
 
 ISLAND_GAP_VOXELS = 5.0
 """Parts of a lesion on one slice have one box unless they lie farther apart than this (algorithms 1.7)."""
 
-_ALL_NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
 _ALL_NEIGHBOURS_IN_PLANE = np.ones((3, 3), dtype=bool)
 
 
@@ -75,7 +74,7 @@ def connected_lesions(mask: NDArray[np.bool_]) -> tuple[MaskLesion, ...]:
     whole = ndimage.find_objects(mask.astype(np.int8))
     if not whole:
         return ()
-    instances, _ = ndimage.label(mask[whole[0]], structure=_ALL_NEIGHBOURS)
+    instances, _ = ndimage.label(mask[whole[0]], structure=ALL_NEIGHBOURS)
     return tuple(
         _lesion(part, (offset[0] + whole[0][0].start, offset[1] + whole[0][1].start, offset[2] + whole[0][2].start))
         for part, offset in _parts(instances)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lens_engine.errors import LensError, SeriesError
 from lens_engine.io.images.image_files import read_stored_values
 from lens_engine.io.series import FoundSeries, scan
+from lens_engine.progress import ProgressCallback
 from lens_engine.snapshot import SnapshotSource
 from lens_training.datasets.case import Case
 from lens_training.datasets.published.listing import ListedScan, ListingCache, case_of_scan
@@ -24,7 +25,6 @@ from lens_training.datasets.published.reading import (
     DatasetName,
     Ledger,
     Oddity,
-    ProgressCallback,
     Reading,
     ReadingOptions,
     refuse_empty,

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -13,9 +13,6 @@ from lens_engine.findings import Scope, Split
 from lens_training.datasets.case import Case
 from lens_training.datasets.labels import TIGHT_BOX_MARGIN_VOXELS
 from lens_training.errors import DatasetError
-
-ProgressCallback = Callable[[int, int], None]
-"""Called with the number of scans listed and of all scans."""
 
 
 class DatasetName(StrEnum):

@@ -83,7 +83,7 @@ class ProposalObjective(ABC):
         Returns
         -------
         dict
-            By the name of the part to which it adds.
+            Each loss by the name of the part to which it adds.
         """
 
 

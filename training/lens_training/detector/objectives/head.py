@@ -51,7 +51,7 @@ class RegionSampling:
     count
         Regions per image.
     lesion_share
-        At most this share of them are lesions.
+        The largest share of them that are lesions.
     """
 
     count: int
