@@ -75,7 +75,7 @@ def series_line(record: SeriesRecord) -> str:
 def completeness_words(record: SeriesRecord, lesions: int) -> str:
     """Return what a series counts for after its mark was changed; `lesions` of it are known in 3D."""
     if not record.is_complete:
-        return "● saved: not complete, neither measured on nor exported as complete"
+        return "● saved: not complete, neither measured on nor exported"
     known = f"{lesions} lesion{'s' if lesions != 1 else ''} in 3D" if lesions else "no lesion: a normal scan"
     return f"● saved: {known}; measured on, and exported with the test set"
 

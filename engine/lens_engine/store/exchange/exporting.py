@@ -1,8 +1,8 @@
 """Complete 3D annotations out of the project, in the form of the published manual test set.
 
-Exported are the series of a manual test set, the series marked complete, and the reviewed ones: with at least one
-lesion decided and no candidate left to ask about. A series gives what `completeness.true_boxes` says. It belongs to the
-part it was imported or marked with; otherwise to `val` if its patient is in that split, else to `test`.
+Exported are the series of an imported test set and the series of val and test patients that are marked complete;
+nothing that a detector learns from. A series gives what `completeness.true_boxes` says. It belongs to the part it was
+imported or marked with; otherwise to the part of its patient.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,13 +27,13 @@ from lens_engine.io.annotations.manual_test_set import (
 from lens_engine.io.series_source import SeriesFormat
 from lens_engine.io.tables import write_text_table
 from lens_engine.store.annotations import AnnotationRecord, Annotations
-from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.labels.completeness import POSITIVE_VERDICTS, true_boxes
 
 MAPPING_COLUMNS = ("name", "patient", "study_date", "dataset", "split", "series_uid", "folder", "description")
+_PARTS = {Split.VAL: TestSetPart.VAL, Split.TEST: TestSetPart.TEST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ def export_test_set(
     if not sub_volumes:
         raise ExportError(
             "No series of the project is completely annotated",
-            "A series of a test set, one marked complete, or one whose lesions are all decided",
-            "Bring a test set with 'lens import FILE', mark a series with 'lens complete SERIES', or finish its review",
+            "A series of an imported test set is needed, or one of a val or test patient that is marked complete",
+            "Bring a test set with 'lens import FILE', or mark a series with 'lens complete SERIES'",
         )
     write = write_pickle if file_format == ExportFormat.MANUAL_PICKLE else write_json
     write(file, [item for _, item in sub_volumes])
@@ -105,22 +105,21 @@ def _sub_volumes(database: Database, part: TestSetPart | None) -> list[tuple[Ser
     for decision in Decisions(database).current():
         if decision.decision.verdict in POSITIVE_VERDICTS:
             lesions.setdefault(decision.decision.series_id, []).append(decision)
-    open_series = {record.candidate.series_id for record in Candidates(database).queue()}
     found = []
     for record in Catalog(database).all_series():
-        is_reviewed = record.id in lesions and record.id not in open_series
         own_part = _part(record)
-        if (record.test_set_part is not None or record.is_complete or is_reviewed) and part in (None, own_part):
+        if own_part is not None and part in (None, own_part):
             boxes = _boxes(record, annotations.get(record.id, []), lesions.get(record.id, []))
             first = sub_volume_name(record.name).first_slice or 0
             found.append((record, ManualSubVolume(own_part, record.name, rows_from_boxes(boxes, first))))
     return found
 
 
-def _part(record: SeriesRecord) -> TestSetPart:
+def _part(record: SeriesRecord) -> TestSetPart | None:
+    """Return the part of the test set that a series belongs to, None for a series that is not exported."""
     if record.test_set_part is not None:
         return TestSetPart(record.test_set_part)
-    return TestSetPart.VAL if record.split is Split.VAL else TestSetPart.TEST
+    return _PARTS.get(record.split) if record.is_complete else None
 
 
 def _boxes(

@@ -49,30 +49,46 @@ def test_complete_series_without_lesion_is_an_empty_array(database: Database, ad
 def test_adjusted_box_is_rounded_outwards_and_cut_at_the_volume(
     database: Database, add_series: AddSeries, make_decision: MakeDecision
 ) -> None:
-    series = add_series("a")
+    series = add_series("a", Split.TEST)
     box = (-3.0, 10.4, 2.0, 20.2, 20.9, 6.0)
     Decisions(database).add(make_decision(series.id, Verdict.ADDED, box=box))
+    mark_complete(database, series.id)
     assert complete_rows(database)["test"][series.name].tolist() == [[0, 10, 3, 20, 20, 6]]
 
 
-def test_series_is_exported_when_its_last_lesion_is_decided(
-    database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask
+@pytest.mark.parametrize("split", list(Split))
+def test_a_reviewed_series_is_not_exported_before_it_is_marked_complete(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask, split: Split
 ) -> None:
-    series = add_series("a")
+    series = add_series("a", split)
     first, second = ask(series.id, BOX, OTHER)
     Decisions(database).add(make_decision(series.id, Verdict.ACCEPTED, first.id, BOX))
-    assert complete_rows(database)["test"] == {}
     Decisions(database).add(make_decision(series.id, Verdict.REJECTED, second.id, OTHER))
-    assert len(complete_rows(database)["test"][series.name]) == 1
+    assert complete_rows(database) == {"val": {}, "test": {}}
+    if split is not Split.TRAIN:
+        mark_complete(database, series.id)
+        assert len(complete_rows(database)[split.value][series.name]) == 1
+
+
+def test_a_complete_series_of_a_training_patient_is_exported_from_an_imported_test_set_only(
+    database: Database, add_series: AddSeries
+) -> None:
+    series = add_series("a", Split.TRAIN)
+    refer(database, series.id)
+    Catalog(database).mark_complete(series.id, None)
+    assert complete_rows(database) == {"val": {}, "test": {}}
+    Catalog(database).mark_complete(series.id, TestSetPart.TEST.value)
+    assert list(complete_rows(database)["test"]) == [series.name]
 
 
 def test_decided_lesion_at_a_reference_is_not_exported_twice(
     database: Database, add_series: AddSeries, make_decision: MakeDecision
 ) -> None:
-    series = add_series("a")
+    series = add_series("a", Split.TEST)
     refer(database, series.id)
     for box in (BOX, OTHER):
         Decisions(database).add(make_decision(series.id, Verdict.ADDED, box=box))
+    mark_complete(database, series.id)
     assert complete_rows(database)["test"][series.name].tolist() == [[10, 10, 3, 19, 19, 6], [40, 40, 11, 49, 49, 14]]
 
 
