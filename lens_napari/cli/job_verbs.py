@@ -1,6 +1,6 @@
 """Verbs that ask a worker for something: detect, mine, retrain, evaluate, export, and jobs and worker themselves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +23,7 @@ from lens_engine.snapshot import LabelSet
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.exchange.exporting import export_test_set
+from lens_engine.store.labels.completeness import why_left_out
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.model_versions import ModelRecord, Models
 from lens_napari.cli.context import console, open_project, progress_bar
@@ -142,6 +143,7 @@ def export(
     console.print(f"{report.lesions} lesions of {report.series} series written to {escape(str(out))}")
     if report.mapping_file is not None:
         console.print(f"Which series is which stays in the project: {escape(str(report.mapping_file))}")
+    _print_left_out(report.left_out)
 
 
 def jobs(
@@ -275,6 +277,12 @@ def _print_evaluation(result: EvaluateResult) -> None:
             *(changes[rule].in_percent if rule in changes else "" for rule in rules),
         )
     console.print(table)
+    _print_left_out(result.left_out)
+
+
+def _print_left_out(names: Sequence[str]) -> None:
+    if names:
+        console.print(f"[yellow]Note:[/] {escape(why_left_out(names))}")
 
 
 VERBS = {

@@ -4,7 +4,6 @@ Nothing here touches Qt; every method may take long and none is called in the GU
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -15,11 +14,12 @@ from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet
 from lens_engine.store.annotations import AnnotationRecord, AnnotationRole, Annotations
 from lens_engine.store.candidates import CandidateRecord, Candidates
-from lens_engine.store.catalog import Catalog, CompleteSeries, SeriesRecord
+from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.detections import Detections
 from lens_engine.store.labels import completeness
+from lens_engine.store.labels.completeness import MeasuredSeries, why_left_out
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.model_versions import ModelRecord, Models
 from lens_engine.volume import Volume
@@ -230,7 +230,7 @@ class ProjectStore:
         promoted = self.promoted()
         return LearningPlan(
             counts=self._snapshots.counts(LabelSet.CURATED),
-            measured_on=_measured_on(self.catalog.complete_series(Split.TEST)),
+            measured_on=_measured_on(completeness.measured_series(self._database, Split.TEST)),
             parent=promoted.version if promoted else "no model yet",
         )
 
@@ -276,10 +276,14 @@ def _scan_in_words(record: SeriesRecord) -> str:
     return f"study {record.study_number}{date}, series {record.series_number}"
 
 
-def _measured_on(complete: Sequence[CompleteSeries]) -> str:
-    if complete:
-        patients = {record.patient_id for record in complete}
-        return f"{len(complete)} complete held-out series of {len(patients)} patients"
+def _measured_on(measured: MeasuredSeries) -> str:
+    left_out = why_left_out(measured.left_out)
+    if measured.series:
+        patients = {record.patient_id for record in measured.series}
+        known = f"{len(measured.series)} complete held-out series of {len(patients)} patients"
+        return f"{known}. {left_out}" if left_out else known
+    if left_out:
+        return f"Not measurable yet. {left_out}"
     return (
         "Not measurable yet: no held-out series is completely annotated. "
         "Annotate every lesion of at least 3 test series in 3D, bring masks or contours with 'lens import FILE', and "

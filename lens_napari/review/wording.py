@@ -8,6 +8,7 @@ from lens_engine.findings import Candidate, CandidateKind, Reason, Rule
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.jobs.results import ExportResult
 from lens_engine.store.catalog import SeriesRecord
+from lens_engine.store.labels.completeness import why_left_out
 from lens_napari.review.box_table import BoxState
 
 SYMBOLS = {Rule.INTRA_PATIENT: "⇄", Rule.CROSS_DATASET: "?", Rule.CROSS_SLICE: "↕"}
@@ -82,10 +83,10 @@ def completeness_words(record: SeriesRecord, lesions: int) -> str:
 
 def export_words(folder: Path, result: ExportResult) -> str:
     """Return where an exported test set lies, and what of it must stay in the project."""
-    written = f"The test set is in {folder / result.file}"
-    if result.mapping_file is None:
-        return written
-    return f"{written}. Do not give away {result.mapping_file}: it says which scan each name is"
+    sentences = [f"The test set is in {folder / result.file}"]
+    if result.mapping_file is not None:
+        sentences.append(f"Do not give away {result.mapping_file}: it says which scan each name is")
+    return ". ".join([*sentences, *filter(None, [why_left_out(result.left_out)])])
 
 
 def what_next(total: int) -> str:

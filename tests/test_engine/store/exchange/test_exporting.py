@@ -119,6 +119,21 @@ def test_exported_file_holds_the_same_and_the_mapping_stays_in_the_project(
     assert (row["name"], row["folder"], row["description"]) == (series.name, "/data/a/scan.nii.gz", "chest")
 
 
+def test_a_complete_series_with_a_lesion_on_one_slice_is_left_out_by_name(
+    database: Database, add_series: AddSeries, tmp_path: Path
+) -> None:
+    flat = mark_complete(database, add_series("a", Split.TEST).id)
+    box = (10.0, 10.0, 4.0, 20.0, 20.0, 5.0)
+    label = NewAnnotation(flat.id, box, sections(box), AnnotationRole.LABEL, AnnotationOrigin.DL_INFO, key_slice=4)
+    Annotations(database).add([label])
+    with pytest.raises(ExportError, match=f"Left out is {flat.name}"):
+        export_test_set(database, "json", tmp_path / "set.json")
+    normal = mark_complete(database, add_series("b", Split.TEST).id)
+    report = export_test_set(database, "json", tmp_path / "set.json")
+    assert (report.series, report.left_out) == (1, (flat.name,))
+    assert [item.name for item in read_json(tmp_path / "set.json")] == [normal.name]
+
+
 def test_nothing_complete_and_unknown_formats_are_errors(database: Database, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="No series"):
         export_test_set(database, "json", tmp_path / "set.json")
