@@ -13,6 +13,7 @@ from rich.table import Table
 
 from lens_engine.errors import LensError
 from lens_engine.jobs.launcher import worker_alive
+from lens_engine.jobs.queue import open_queue
 from lens_engine.project import Project
 from lens_engine.store.database import Database
 from lens_engine.store.model_versions import Models
@@ -96,8 +97,26 @@ def _project_rows(context: typer.Context, problems: list[str]) -> list[tuple[str
         return rows
     promoted = next((model for model in models if model.is_promoted), None)
     rows.append(("model", "none" if promoted is None else f"{promoted.version}. {promoted.notice}"))
-    rows.append(("worker", "alive" if worker_alive(project) else "none alive; one starts with the next job"))
+    try:
+        rows.append(("worker", _worker(project, problems)))
+    except LensError as error:
+        problems.append(str(error))
     return rows
+
+
+def _worker(project: Project, problems: list[str]) -> str:
+    if worker_alive(project):
+        return "alive"
+    queue = open_queue(project)
+    try:
+        waiting = len(queue.open_jobs())
+    finally:
+        queue.close()
+    if waiting:
+        problems.append(
+            f"{waiting} job{'s wait' if waiting > 1 else ' waits'} and no worker is alive. Start one with: lens worker"
+        )
+    return "none alive; one starts with the next job"
 
 
 VERBS = {"doctor": doctor}

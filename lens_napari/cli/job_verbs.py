@@ -14,7 +14,7 @@ from lens_engine.findings import Split
 from lens_engine.io.annotations.manual_test_set import ExportFormat
 from lens_engine.jobs.environment import process_environment
 from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, MineInputs, TrainInputs
-from lens_engine.jobs.launcher import WORKER_MODULE, ensure_worker
+from lens_engine.jobs.launcher import WORKER_MODULE, ensure_worker, resume_job
 from lens_engine.jobs.queue import open_queue
 from lens_engine.jobs.results import DetectResult, EvaluateResult, MineResult, TrainResult
 from lens_engine.jobs.status import JobState, JobStatus, wait_for
@@ -149,17 +149,20 @@ def export(
 def jobs(
     context: typer.Context,
     cancel: Annotated[str | None, typer.Option(metavar="JOB", help="Ask a job to end.")] = None,
-    resume: Annotated[str | None, typer.Option(metavar="JOB", help="Go on with a cancelled job.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="JOB", help="Go on with a cancelled or failed job.")] = None,
     log: Annotated[str | None, typer.Option(metavar="JOB", help="Show the log of a job.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many of the latest jobs.")] = 20,
 ) -> None:
     """List the jobs of the project, cancel or resume one, or show its log."""
-    queue = open_queue(open_project(context))
+    project = open_project(context)
+    queue = open_queue(project)
     try:
         if cancel is not None:
             queue.cancel(cancel)
         if resume is not None:
-            queue.resume(resume)
+            followed = resume_job(project, queue, resume)
+            place = "" if followed == resume else f" in place of {resume}"
+            console.print(f"Job {followed} goes on{place}.", highlight=False)
         if log is not None:
             file = queue.log_file(log)
             if not file.is_file():
