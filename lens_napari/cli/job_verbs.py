@@ -40,6 +40,13 @@ class Initialisation(StrEnum):
     SCRATCH = "scratch"
 
 
+class HeldOutSplit(StrEnum):
+    """What a detector may be measured on."""
+
+    TEST = Split.TEST.value
+    VAL = Split.VAL.value
+
+
 def detect(
     context: typer.Context,
     series: Annotated[
@@ -119,7 +126,7 @@ def evaluate(
     models: Annotated[
         list[str] | None, typer.Argument(help="Model versions, the reference first; the promoted one by default.")
     ] = None,
-    split: Annotated[Split, typer.Option(help="Held-out part: test or val.")] = Split.TEST,
+    split: Annotated[HeldOutSplit, typer.Option(help="Held-out part.")] = HeldOutSplit.TEST,
     wait: WaitOption = False,
 ) -> None:
     """Measure model versions (FROC) on completely annotated held-out series."""
@@ -128,7 +135,7 @@ def evaluate(
     versions = tuple(models) if models else (_model(database, None).version,)
     for version in versions:
         Models(database).get(version)
-    status = _submit(project, EvaluateInputs(model_versions=versions, split=split), wait)
+    status = _submit(project, EvaluateInputs(model_versions=versions, split=Split(split)), wait)
     if status is not None:
         _print_evaluation(EvaluateResult.model_validate(dict(status.result)))
 
