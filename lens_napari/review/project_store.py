@@ -19,7 +19,7 @@ from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.detections import Detections
 from lens_engine.store.labels import completeness
-from lens_engine.store.labels.completeness import MeasuredSeries, why_left_out
+from lens_engine.store.labels.completeness import measurable_elsewhere, measured_series, why_left_out
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.model_versions import ModelRecord, Models
 from lens_engine.volume import Volume
@@ -230,7 +230,7 @@ class ProjectStore:
         promoted = self.promoted()
         return LearningPlan(
             counts=self._snapshots.counts(LabelSet.CURATED),
-            measured_on=_measured_on(completeness.measured_series(self._database, Split.TEST)),
+            measured_on=_measured_on(self._database),
             parent=promoted.version if promoted else "no model yet",
         )
 
@@ -276,16 +276,20 @@ def _scan_in_words(record: SeriesRecord) -> str:
     return f"study {record.study_number}{date}, series {record.series_number}"
 
 
-def _measured_on(measured: MeasuredSeries) -> str:
+def _measured_on(database: Database) -> str:
+    measured = measured_series(database, Split.TEST)
     left_out = why_left_out(measured.left_out)
     if measured.series:
         patients = {record.patient_id for record in measured.series}
         known = f"{len(measured.series)} complete held-out series of {len(patients)} patients"
         return f"{known}. {left_out}" if left_out else known
-    if left_out:
-        return f"Not measurable yet. {left_out}"
-    return (
-        "Not measurable yet: no held-out series is completely annotated. "
+    advice = (
         "Annotate every lesion of at least 3 test series in 3D, bring masks or contours with 'lens import FILE', and "
-        "mark the series with 'lens complete SERIES'."
+        "mark the series complete with Shift-C or 'lens complete SERIES'."
     )
+    sentences = (
+        "Not measurable yet: no series of the test patients is completely annotated.",
+        left_out or advice,
+        measurable_elsewhere(database, Split.TEST),
+    )
+    return " ".join(filter(None, sentences))

@@ -18,7 +18,7 @@ from lens_engine.jobs.inputs import (
 from lens_engine.jobs.results import DetectResult, EvaluateResult, TrainResult
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.detections import Detections
-from lens_engine.store.labels.completeness import measured_series, why_left_out
+from lens_engine.store.labels.completeness import measurable_elsewhere, measured_series, why_left_out
 from lens_engine.worker.job import Job, JsonObject, Meter
 from lens_engine.worker.messages import DetectSeries, EmbedAnnotations, EvaluateModels, ExportAnnotations, MineSeries
 from lens_engine.worker.training_step import register_model, train_model
@@ -94,7 +94,7 @@ def evaluate(job: Job, inputs: EvaluateInputs) -> JsonObject:
     chosen = job.step("Choosing the series", lambda: _measured_series(job, inputs.split))
     series_ids, left_out = chosen["series_ids"], chosen.get("left_out", [])  # an older worker recorded the ids alone
     if not series_ids:
-        what_to_do = why_left_out(left_out) or _what_to_do(inputs.split)
+        what_to_do = _what_to_do(job, inputs.split, left_out)
         return EvaluateResult(
             measurable=False, split=inputs.split, what_to_do=what_to_do, left_out=left_out
         ).model_dump(mode="json")
@@ -143,9 +143,14 @@ def _measured_series(job: Job, split: Split) -> JsonObject:
     return {"series_ids": [item.id for item in measured.series], "left_out": list(measured.left_out)}
 
 
-def _what_to_do(split: Split) -> str:
-    return (
-        f"The gain cannot be measured: no series of the {split} patients is annotated completely. "
+def _what_to_do(job: Job, split: Split, left_out: Sequence[str]) -> str:
+    advice = (
         "Annotate every lesion of some of them in 3D, bring masks or contours with 'lens import FILE' and mark them "
         "complete with 'lens complete SERIES', or import a manual test set."
     )
+    sentences = (
+        f"The gain cannot be measured: no series of the {split} patients is annotated completely.",
+        why_left_out(left_out) or advice,
+        measurable_elsewhere(job.database, split),
+    )
+    return " ".join(filter(None, sentences))

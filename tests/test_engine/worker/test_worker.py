@@ -94,6 +94,15 @@ def test_what_cannot_be_done_is_said_in_words_and_keeps_nothing_else_waiting(dat
     assert measured.state is JobState.DONE
     assert not measured.result["measurable"]
     assert "mark them complete" in measured.result["what_to_do"]
+    assert "--split val" not in measured.result["what_to_do"]
+
+    held_out = next(item for item in series if item.split is Split.VAL)
+    Catalog(database).mark_complete(held_out.id, "val")
+    elsewhere = wait_for_end(jobs, jobs.submit(EvaluateInputs(model_versions=("v1",))))
+    assert (
+        "1 complete series is in the val part: measure there with 'lens evaluate --split val'"
+        in (elsewhere.result["what_to_do"])
+    )
 
 
 @pytest.mark.slow

@@ -115,6 +115,16 @@ def measured_series(database: Database, split: Split) -> MeasuredSeries:
     )
 
 
+def measurable_elsewhere(database: Database, split: Split) -> str:
+    """Return what is said where nothing of a held-out split is measured on: that of the other one, if there is any."""
+    other = Split.VAL if split is Split.TEST else Split.TEST
+    count = len(measured_series(database, other).series)
+    if not count:
+        return ""
+    are = "complete series are" if count > 1 else "complete series is"
+    return f"{count} {are} in the {other} part: measure there with 'lens evaluate --split {other}'."
+
+
 def why_left_out(names: Sequence[str]) -> str:
     """Return what is said of complete series that are neither measured on nor exported; nothing where there is none."""
     if not names:

@@ -15,6 +15,7 @@ from lens_engine.store.decisions import Decisions
 from lens_engine.store.labels.completeness import (
     MeasuredSeries,
     mark_complete,
+    measurable_elsewhere,
     measured_series,
     true_boxes,
     unmark_complete,
@@ -115,6 +116,13 @@ def test_a_series_whose_lesion_is_no_longer_known_in_3d_is_left_out_until_it_is_
     assert measured_series(database, Split.TEST) == left
     annotate(series.id, BOX)
     assert measured_series(database, Split.TEST) == both
+
+
+def test_complete_series_of_the_other_held_out_split_are_pointed_at(database: Database, add_series: AddSeries) -> None:
+    assert measurable_elsewhere(database, Split.TEST) == ""
+    mark_complete(database, add_series("a", Split.VAL).id)
+    assert "1 complete series is in the val part" in measurable_elsewhere(database, Split.TEST)
+    assert measurable_elsewhere(database, Split.VAL) == ""
 
 
 def test_a_label_on_one_slice_that_comes_to_a_complete_series_leaves_it_out(
