@@ -57,7 +57,12 @@ def work(project: Project, executor_id: str, idle_seconds: float | None) -> None
         If a worker of this id is at work already.
     """
     file_name = re.sub(r"[^\w.-]", "_", executor_id)
-    lock = FileLock(project.store_folder / f"worker-{file_name}.lock", f"be worker {executor_id}", LOCK_SECONDS)
+    lock = FileLock(
+        project.store_folder / f"worker-{file_name}.lock",
+        f"be worker {executor_id}",
+        LOCK_SECONDS,
+        "It does the jobs that wait; start a second one beside it with --executor-id NAME",
+    )
     with lock:
         database = Database.open(project)
         Worker(WorkerState(executor_id, database, open_queue(project))).run(idle_seconds)

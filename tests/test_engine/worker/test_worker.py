@@ -140,12 +140,14 @@ def test_a_worker_that_has_nothing_to_do_ends(database, start_worker):
 
 
 def test_a_second_worker_of_the_same_id_refuses(database, start_worker):
-    start_worker("worker-a")
+    first = start_worker("worker-a")
     wait_until(lambda: worker_alive(database.project), "the first worker is alive")
     command = [sys.executable, "-m", "lens_engine.worker", "--project", str(database.project.folder)]
     second = subprocess.run([*command, "--executor-id", "worker-a"], capture_output=True, text=True, check=False)
     assert second.returncode == 1
     assert "Only one may be worker worker-a" in second.stderr
+    assert f"The process {first.pid} already holds" in second.stderr
+    assert "--executor-id" in second.stderr
     assert "Traceback" not in second.stderr
 
 
