@@ -249,8 +249,7 @@ class ProjectStore:
         self._database.close()
 
     def _marked(self, record: SeriesRecord) -> MarkedSeries:
-        boxes = completeness.true_boxes(self._annotations.of_series(record.id), self._decisions.current(record.id))
-        return MarkedSeries(record, len(boxes))
+        return MarkedSeries(record, completeness.known_lesions(self._database, record.id))
 
     def _annotation(self, annotation_id: int, asked_in: SeriesRecord) -> AnnotationRecord | None:
         others = (record for record in self.viewable_series() if record.patient_id == asked_in.patient_id)

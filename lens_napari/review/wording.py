@@ -77,8 +77,12 @@ def completeness_words(record: SeriesRecord, lesions: int) -> str:
     """Return what a series counts for after its mark was changed; `lesions` of it are known in 3D."""
     if not record.is_complete:
         return "● saved: not complete, neither measured on nor exported"
-    known = f"{lesions} lesion{'s' if lesions != 1 else ''} in 3D" if lesions else "no lesion: a normal scan"
-    return f"● saved: {known}; measured on, and exported with the test set"
+    return f"● saved: {lesions_in_words(lesions)}; measured on, and exported with the test set"
+
+
+def lesions_in_words(lesions: int) -> str:
+    """Return how many lesions of a complete series are known; a scan without any is one to find nothing in."""
+    return f"{lesions} lesion{'s' if lesions != 1 else ''} in 3D" if lesions else "no lesion: a normal scan"
 
 
 def export_words(folder: Path, result: ExportResult) -> str:

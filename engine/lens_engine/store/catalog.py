@@ -345,9 +345,7 @@ def _mark(row: SeriesRow | None, series_id: int, part: str | None, complete: boo
 
 
 def _no_series(what: str) -> StoreError:
-    return StoreError(
-        f"There is no series with {what}", "A series of this project", "Check the name that lens add printed"
-    )
+    return StoreError(f"There is no series with {what}", "A series of this project", "See: lens complete")
 
 
 def _scope_words(scope: Scope, lesion_type: str | None) -> str:

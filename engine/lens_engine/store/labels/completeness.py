@@ -137,6 +137,11 @@ def why_left_out(names: Sequence[str]) -> str:
     )
 
 
+def known_lesions(database: Database, series_id: int) -> int:
+    """Return how many lesions of a series are known in 3D."""
+    return len(true_boxes(Annotations(database).of_series(series_id), Decisions(database).current(series_id)))
+
+
 def true_boxes(annotations: Sequence[AnnotationRecord], decisions: Iterable[DecisionRecord]) -> tuple[Box3D, ...]:
     """Return the lesions of one series that are known in 3D.
 
