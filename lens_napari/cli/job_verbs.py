@@ -33,6 +33,13 @@ WaitOption = Annotated[bool, typer.Option("--wait", help="Show a progress bar un
 ModelOption = Annotated[str | None, typer.Option("--model", help="Model version; the promoted one by default.")]
 
 
+FORMAT_OF_SUFFIX = {
+    ".pkl": ExportFormat.MANUAL_PICKLE,
+    ".pickle": ExportFormat.MANUAL_PICKLE,
+    ".json": ExportFormat.JSON,
+}
+
+
 class Initialisation(StrEnum):
     """Where the weights of a retrained model come from."""
 
@@ -143,10 +150,17 @@ def evaluate(
 def export(
     context: typer.Context,
     out: Annotated[Path, typer.Argument(help="File to write.")],
-    form: Annotated[ExportFormat, typer.Option("--format", help="File format.")] = ExportFormat.MANUAL_PICKLE,
+    form: Annotated[
+        ExportFormat | None, typer.Option("--format", help="File format; by default what the name ends with says.")
+    ] = None,
 ) -> None:
     """Write the complete 3D annotations in the published form of the manual test set, or as JSON."""
-    report = export_test_set(Database.open(open_project(context)), form.value, out)
+    chosen = form or FORMAT_OF_SUFFIX.get(out.suffix.lower())
+    if chosen is None:
+        raise typer.BadParameter(
+            f"{out.name} ends with none of {', '.join(FORMAT_OF_SUFFIX)}; name its form with --format", param_hint="OUT"
+        )
+    report = export_test_set(Database.open(open_project(context)), chosen, out)
     console.print(f"{report.lesions} lesions of {report.series} series written to {escape(str(out))}")
     if report.mapping_file is not None:
         console.print(f"Which series is which stays in the project: {escape(str(report.mapping_file))}")
@@ -173,6 +187,7 @@ def jobs(
         if log is not None:
             file = queue.log_file(log)
             if not file.is_file():
+                queue.status(log)  # says if there is no such job
                 raise JobError(
                     f"Job {log} has no log yet", "A log appears when a worker starts the job", "See: lens jobs"
                 )

@@ -48,6 +48,14 @@ def test_a_resumed_job_is_done_although_no_worker_was_alive(project: Project, jo
     assert f"Job {new} goes on in place of {cancelled}." in again.stdout
 
 
+def test_the_log_of_an_unknown_job_is_not_said_to_come(project: Project, jobs: DbosJobQueue) -> None:
+    unknown = lens("jobs", "--log", "nosuch", folder=project.folder)
+    assert unknown.returncode == 1
+    assert "There is no job 'nosuch'" in unknown.stderr
+    waiting = lens("jobs", "--log", jobs.submit(MineInputs(model_version="v1")), folder=project.folder)
+    assert "has no log yet" in waiting.stderr
+
+
 def test_jobs_that_wait_without_a_worker_are_a_problem(project: Project, jobs: DbosJobQueue) -> None:
     assert lens("doctor", folder=project.folder).returncode == 0
     jobs.submit(MineInputs(model_version="v1"))
