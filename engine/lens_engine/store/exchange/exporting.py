@@ -73,6 +73,9 @@ def export_test_set(
 ) -> ExportReport:
     """Write the complete annotations of the project, or of one part of its test set.
 
+    The command line calls this in its own process: it can wait, a reading station may have no worker, and its file may
+    lie anywhere. The viewer must never wait and asks for a job, which calls this too and writes into the project.
+
     Raises
     ------
     ExportError
