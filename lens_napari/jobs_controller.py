@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from lens_engine.errors import JobError
 from lens_engine.findings import Split
 from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, JobKind, MineInputs, TrainInputs
-from lens_engine.jobs.launcher import ensure_worker
+from lens_engine.jobs.launcher import ensure_worker, resume_job
 from lens_engine.jobs.queue import open_queue
 from lens_engine.jobs.results import ExportResult
 from lens_engine.jobs.status import JobQueue, JobState, JobStatus
@@ -251,10 +251,8 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._lane.submit(lambda: self._resume_in_lane(job_id), self._on_submitted, self._say)
 
     def _resume_in_lane(self, job_id: str) -> str:
-        followed = self._opened_queue().resume(job_id)
-        if self._may_start_worker:
-            ensure_worker(self._store.project)
-        return followed
+        queue = self._opened_queue()
+        return resume_job(self._store.project, queue, job_id) if self._may_start_worker else queue.resume(job_id)
 
     def _show_log(self, job_id: str) -> None:
         self._lane.submit(lambda: self._read_log(job_id), self.jobs_panel.show_log, self._say)

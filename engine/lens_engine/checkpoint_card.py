@@ -89,9 +89,10 @@ def read_card(folder: Path) -> CheckpointCard:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        why = (error.strerror or type(error).__name__) if isinstance(error, OSError) else "it is no text"
         raise CheckpointError(
-            f"The card {path} cannot be read ({error})",
-            "A checkpoint folder with a card.json is needed",
+            f"The card {path} cannot be read ({why})",
+            f"A checkpoint folder with a {CARD_NAME} is needed",
             "Choose another",
         ) from error
     try:

@@ -3,13 +3,22 @@
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from lens_engine.errors import LensError
-from lens_engine.store.catalog import Catalog
+from lens_engine.findings import Split
+from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
-from lens_engine.store.labels.completeness import mark_complete, unmark_complete
+from lens_engine.store.labels.completeness import (
+    known_lesions,
+    mark_complete,
+    measured_series,
+    unmark_complete,
+    why_left_out,
+)
 from lens_napari.cli.context import Refusals, console, open_database
+from lens_napari.review.wording import lesions_in_words
 
 
 def complete(
@@ -32,20 +41,32 @@ def _mark(database: Database, names: list[str], *, undo: bool) -> None:
     refusals = Refusals()
     for name in names:
         try:
-            record = change(database, Catalog(database).by_name(name).id)
+            before = Catalog(database).by_name(name)
+            record = change(database, before.id)
         except LensError as error:
             refusals.add(error)
             continue
-        state = f"complete, in the {record.test_set_part} part" if record.is_complete else "not complete any more"
-        console.print(f"{record.name}: {state}", highlight=False)
+        console.print(f"{record.name}: {_state(database, before, record)}", highlight=False)
     refusals.exit_if_any()
 
 
+def _state(database: Database, before: SeriesRecord, record: SeriesRecord) -> str:
+    """Return what a series is now, and whether that is new."""
+    if record.is_complete:
+        return f"complete, in the {record.test_set_part} part; {lesions_in_words(known_lesions(database, record.id))}"
+    return "not complete any more" if before.is_complete else "was not marked complete"
+
+
 def _list(database: Database) -> None:
-    table = Table("series", "patient", "split", "complete")
+    table = Table("series", "patient", "split", "images", "complete")
+    left_out = {name for split in (Split.VAL, Split.TEST) for name in measured_series(database, split).left_out}
     for record in Catalog(database).all_series():
-        table.add_row(record.name, record.patient_code, record.split, "yes" if record.is_complete else "")
+        mark = "left out" if record.name in left_out else "yes" if record.is_complete else ""
+        images = "" if record.source is None else "yes"
+        table.add_row(record.name, record.patient_code, record.split, images, mark)
     console.print(table)
+    if left_out:
+        console.print(f"[yellow]Note:[/] {escape(why_left_out(sorted(left_out)))}")
 
 
 VERBS = {"complete": complete}

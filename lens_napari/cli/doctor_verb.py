@@ -1,10 +1,8 @@
 """The verb that says what this installation is made of, and what is wrong with it."""
 
 import json
-import os
 import platform
 import subprocess
-import sys
 from importlib.metadata import PackageNotFoundError, version
 
 import typer
@@ -13,13 +11,14 @@ from rich.table import Table
 
 from lens_engine.errors import LensError
 from lens_engine.jobs.launcher import worker_alive
+from lens_engine.jobs.queue import open_queue
 from lens_engine.project import Project
 from lens_engine.store.database import Database
 from lens_engine.store.model_versions import Models
 from lens_napari.cli.context import console
+from lens_napari.cli.display import GRAPHICS_PROBE, NO_DISPLAY, has_display, last_line, run_probe
 
 PACKAGES = ("lens-napari", "napari", "numpy", "SimpleITK", "SQLAlchemy", "dbos", "torch", "lightning")
-PROBE_SECONDS = 120
 
 
 def doctor(context: typer.Context) -> None:
@@ -57,23 +56,20 @@ def _device(problems: list[str]) -> str:
 
 
 def _graphics(problems: list[str]) -> str:
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return "no display: the viewer cannot be opened here, everything else can"
-    report = _probe("lens_napari.viewer.graphics_probe", problems, "OpenGL cannot be used")
+    if not has_display():
+        return NO_DISPLAY
+    report = _probe(GRAPHICS_PROBE, problems, "OpenGL cannot be used")
     return f"{report.get('gl', 'unknown')} ({report.get('qt', 'no Qt binding')})"
 
 
 def _probe(module: str, problems: list[str], complaint: str) -> dict[str, str]:
-    """Run a module that prints JSON in a process of its own: a broken driver may kill it."""
+    """Return what a probe prints, and name what is wrong with it."""
     try:
-        answer = subprocess.run(
-            [sys.executable, "-m", module], capture_output=True, text=True, timeout=PROBE_SECONDS, check=True
-        )
+        answer = run_probe(module)
+        if answer.returncode:
+            problems.append(f"{complaint}: {last_line(answer.stderr)}")
+            return {}
         report: dict[str, str] = json.loads(answer.stdout)
-    except subprocess.CalledProcessError as error:
-        last_line = (error.stderr.strip().splitlines() or ["no message"])[-1]
-        problems.append(f"{complaint}: {last_line}")
-        return {}
     except (subprocess.TimeoutExpired, json.JSONDecodeError) as error:
         problems.append(f"{complaint}: {error}")
         return {}
@@ -98,8 +94,26 @@ def _project_rows(context: typer.Context, problems: list[str]) -> list[tuple[str
             problems.append(str(error))
         return rows
     rows.append(("model", "none" if promoted is None else f"{promoted.version}. {promoted.notice}"))
-    rows.append(("worker", "alive" if worker_alive(project) else "none alive; one starts with the next job"))
+    try:
+        rows.append(("worker", _worker(project, problems)))
+    except LensError as error:
+        problems.append(str(error))
     return rows
+
+
+def _worker(project: Project, problems: list[str]) -> str:
+    if worker_alive(project):
+        return "alive"
+    queue = open_queue(project)
+    try:
+        waiting = len(queue.open_jobs())
+    finally:
+        queue.close()
+    if waiting:
+        problems.append(
+            f"{waiting} job{'s wait' if waiting > 1 else ' waits'} and no worker is alive. Start one with: lens worker"
+        )
+    return "none alive; one starts with the next job"
 
 
 VERBS = {"doctor": doctor}

@@ -1,6 +1,6 @@
 """Verbs that ask a worker for something: detect, mine, retrain, evaluate, export, and jobs and worker themselves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ from lens_engine.findings import Split
 from lens_engine.io.annotations.manual_test_set import ExportFormat
 from lens_engine.jobs.environment import process_environment
 from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, MineInputs, TrainInputs
-from lens_engine.jobs.launcher import WORKER_MODULE, ensure_worker
+from lens_engine.jobs.launcher import WORKER_MODULE, ensure_worker, resume_job
 from lens_engine.jobs.queue import open_queue
 from lens_engine.jobs.results import DetectResult, EvaluateResult, MineResult, TrainResult
 from lens_engine.jobs.status import JobState, JobStatus, wait_for
@@ -23,6 +23,7 @@ from lens_engine.snapshot import LabelSet
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.exchange.exporting import export_test_set
+from lens_engine.store.labels.completeness import why_left_out
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.model_versions import ModelRecord, Models
 from lens_napari.cli.context import console, open_project, progress_bar
@@ -32,11 +33,25 @@ WaitOption = Annotated[bool, typer.Option("--wait", help="Show a progress bar un
 ModelOption = Annotated[str | None, typer.Option("--model", help="Model version; the promoted one by default.")]
 
 
+FORMAT_OF_SUFFIX = {
+    ".pkl": ExportFormat.MANUAL_PICKLE,
+    ".pickle": ExportFormat.MANUAL_PICKLE,
+    ".json": ExportFormat.JSON,
+}
+
+
 class Initialisation(StrEnum):
     """Where the weights of a retrained model come from."""
 
     PROMOTED = "promoted"
     SCRATCH = "scratch"
+
+
+class HeldOutSplit(StrEnum):
+    """What a detector may be measured on."""
+
+    TEST = Split.TEST.value
+    VAL = Split.VAL.value
 
 
 def detect(
@@ -118,7 +133,7 @@ def evaluate(
     models: Annotated[
         list[str] | None, typer.Argument(help="Model versions, the reference first; the promoted one by default.")
     ] = None,
-    split: Annotated[Split, typer.Option(help="Held-out part: test or val.")] = Split.TEST,
+    split: Annotated[HeldOutSplit, typer.Option(help="Held-out part.")] = HeldOutSplit.TEST,
     wait: WaitOption = False,
 ) -> None:
     """Measure model versions (FROC) on completely annotated held-out series."""
@@ -127,7 +142,7 @@ def evaluate(
     versions = tuple(models) if models else (_model(database, None).version,)
     for version in versions:
         Models(database).get(version)
-    status = _submit(project, EvaluateInputs(model_versions=versions, split=split), wait)
+    status = _submit(project, EvaluateInputs(model_versions=versions, split=Split(split)), wait)
     if status is not None:
         _print_evaluation(EvaluateResult.model_validate(dict(status.result)))
 
@@ -135,32 +150,44 @@ def evaluate(
 def export(
     context: typer.Context,
     out: Annotated[Path, typer.Argument(help="File to write.")],
-    form: Annotated[ExportFormat, typer.Option("--format", help="File format.")] = ExportFormat.MANUAL_PICKLE,
+    form: Annotated[
+        ExportFormat | None, typer.Option("--format", help="File format; by default what the name ends with says.")
+    ] = None,
 ) -> None:
     """Write the complete 3D annotations in the published form of the manual test set, or as JSON."""
-    report = export_test_set(Database.open(open_project(context)), form.value, out)
+    chosen = form or FORMAT_OF_SUFFIX.get(out.suffix.lower())
+    if chosen is None:
+        raise typer.BadParameter(
+            f"{out.name} ends with none of {', '.join(FORMAT_OF_SUFFIX)}; name its form with --format", param_hint="OUT"
+        )
+    report = export_test_set(Database.open(open_project(context)), chosen, out)
     console.print(f"{report.lesions} lesions of {report.series} series written to {escape(str(out))}")
     if report.mapping_file is not None:
         console.print(f"Which series is which stays in the project: {escape(str(report.mapping_file))}")
+    _print_left_out(report.left_out)
 
 
 def jobs(
     context: typer.Context,
     cancel: Annotated[str | None, typer.Option(metavar="JOB", help="Ask a job to end.")] = None,
-    resume: Annotated[str | None, typer.Option(metavar="JOB", help="Go on with a cancelled job.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="JOB", help="Go on with a cancelled or failed job.")] = None,
     log: Annotated[str | None, typer.Option(metavar="JOB", help="Show the log of a job.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many of the latest jobs.")] = 20,
 ) -> None:
     """List the jobs of the project, cancel or resume one, or show its log."""
-    queue = open_queue(open_project(context))
+    project = open_project(context)
+    queue = open_queue(project)
     try:
         if cancel is not None:
             queue.cancel(cancel)
         if resume is not None:
-            queue.resume(resume)
+            followed = resume_job(project, queue, resume)
+            place = "" if followed == resume else f" in place of {resume}"
+            console.print(f"Job {followed} goes on{place}.", highlight=False)
         if log is not None:
             file = queue.log_file(log)
             if not file.is_file():
+                queue.status(log)  # says if there is no such job
                 raise JobError(
                     f"Job {log} has no log yet", "A log appears when a worker starts the job", "See: lens jobs"
                 )
@@ -275,6 +302,12 @@ def _print_evaluation(result: EvaluateResult) -> None:
             *(changes[rule].in_percent if rule in changes else "" for rule in rules),
         )
     console.print(table)
+    _print_left_out(result.left_out)
+
+
+def _print_left_out(names: Sequence[str]) -> None:
+    if names:
+        console.print(f"[yellow]Note:[/] {escape(why_left_out(names))}")
 
 
 VERBS = {

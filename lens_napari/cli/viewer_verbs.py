@@ -7,12 +7,14 @@ import typer
 
 from lens_engine.errors import ConfigError
 from lens_napari.cli.context import open_project
+from lens_napari.cli.display import require_display
 
 
 def review(context: typer.Context) -> None:
     """Open napari on the lesions that wait for a reader."""
     project = open_project(context)
     _require_qt()
+    require_display()
     # Only here: every other verb works where no Qt binding is installed.
     from lens_napari.application import review as open_review
 
@@ -27,6 +29,7 @@ def demo(
 ) -> None:
     """Build a project of phantom patients and open it, or go through the whole loop unattended."""
     _require_qt()
+    require_display()
     # Only here: every other verb works where no Qt binding is installed.
     from lens_napari.demo.journey import run_demo
 

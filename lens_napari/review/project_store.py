@@ -4,7 +4,6 @@ Nothing here touches Qt; every method may take long and none is called in the GU
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -15,11 +14,12 @@ from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet
 from lens_engine.store.annotations import AnnotationRecord, AnnotationRole, Annotations
 from lens_engine.store.candidates import CandidateRecord, Candidates
-from lens_engine.store.catalog import Catalog, CompleteSeries, SeriesRecord
+from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.detections import Detections
 from lens_engine.store.labels import completeness
+from lens_engine.store.labels.completeness import measurable_elsewhere, measured_series, why_left_out
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.model_versions import ModelRecord, Models
 from lens_engine.volume import Volume
@@ -230,7 +230,7 @@ class ProjectStore:
         promoted = self.promoted()
         return LearningPlan(
             counts=self._snapshots.counts(LabelSet.CURATED),
-            measured_on=_measured_on(self.catalog.complete_series(Split.TEST)),
+            measured_on=_measured_on(self._database),
             parent=promoted.version if promoted else "no model yet",
         )
 
@@ -249,8 +249,7 @@ class ProjectStore:
         self._database.close()
 
     def _marked(self, record: SeriesRecord) -> MarkedSeries:
-        boxes = completeness.true_boxes(self._annotations.of_series(record.id), self._decisions.current(record.id))
-        return MarkedSeries(record, len(boxes))
+        return MarkedSeries(record, completeness.known_lesions(self._database, record.id))
 
     def _annotation(self, annotation_id: int, asked_in: SeriesRecord) -> AnnotationRecord | None:
         others = (record for record in self.viewable_series() if record.patient_id == asked_in.patient_id)
@@ -276,12 +275,20 @@ def _scan_in_words(record: SeriesRecord) -> str:
     return f"study {record.study_number}{date}, series {record.series_number}"
 
 
-def _measured_on(complete: Sequence[CompleteSeries]) -> str:
-    if complete:
-        patients = {record.patient_id for record in complete}
-        return f"{len(complete)} complete held-out series of {len(patients)} patients"
-    return (
-        "Not measurable yet: no held-out series is completely annotated. "
+def _measured_on(database: Database) -> str:
+    measured = measured_series(database, Split.TEST)
+    left_out = why_left_out(measured.left_out)
+    if measured.series:
+        patients = {record.patient_id for record in measured.series}
+        known = f"{len(measured.series)} complete held-out series of {len(patients)} patients"
+        return f"{known}. {left_out}" if left_out else known
+    advice = (
         "Annotate every lesion of at least 3 test series in 3D, bring masks or contours with 'lens import FILE', and "
-        "mark the series with 'lens complete SERIES'."
+        "mark the series complete with Shift-C or 'lens complete SERIES'."
     )
+    sentences = (
+        "Not measurable yet: no series of the test patients is completely annotated.",
+        left_out or advice,
+        measurable_elsewhere(database, Split.TEST),
+    )
+    return " ".join(filter(None, sentences))

@@ -8,6 +8,7 @@ from lens_engine.findings import Candidate, CandidateKind, Reason, Rule
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.jobs.results import ExportResult
 from lens_engine.store.catalog import SeriesRecord
+from lens_engine.store.labels.completeness import why_left_out
 from lens_napari.review.box_table import BoxState
 
 SYMBOLS = {Rule.INTRA_PATIENT: "⇄", Rule.CROSS_DATASET: "?", Rule.CROSS_SLICE: "↕"}
@@ -75,17 +76,21 @@ def series_line(record: SeriesRecord) -> str:
 def completeness_words(record: SeriesRecord, lesions: int) -> str:
     """Return what a series counts for after its mark was changed; `lesions` of it are known in 3D."""
     if not record.is_complete:
-        return "● saved: not complete, neither measured on nor exported as complete"
-    known = f"{lesions} lesion{'s' if lesions != 1 else ''} in 3D" if lesions else "no lesion: a normal scan"
-    return f"● saved: {known}; measured on, and exported with the test set"
+        return "● saved: not complete, neither measured on nor exported"
+    return f"● saved: {lesions_in_words(lesions)}; measured on, and exported with the test set"
+
+
+def lesions_in_words(lesions: int) -> str:
+    """Return how many lesions of a complete series are known; a scan without any is one to find nothing in."""
+    return f"{lesions} lesion{'s' if lesions != 1 else ''} in 3D" if lesions else "no lesion: a normal scan"
 
 
 def export_words(folder: Path, result: ExportResult) -> str:
     """Return where an exported test set lies, and what of it must stay in the project."""
-    written = f"The test set is in {folder / result.file}"
-    if result.mapping_file is None:
-        return written
-    return f"{written}. Do not give away {result.mapping_file}: it says which scan each name is"
+    sentences = [f"The test set is in {folder / result.file}"]
+    if result.mapping_file is not None:
+        sentences.append(f"Do not give away {result.mapping_file}: it says which scan each name is")
+    return ". ".join([*sentences, *filter(None, [why_left_out(result.left_out)])])
 
 
 def what_next(total: int) -> str:

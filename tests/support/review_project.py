@@ -76,7 +76,7 @@ def make_review_project(folder: Path, patients: int = 2, settings: PhantomSettin
     return ReviewProject(folder / "project", tuple(records), len(candidates))
 
 
-def add_held_out_series(folder: Path) -> SeriesRecord:
+def add_held_out_series(folder: Path, split: Split = Split.TEST) -> SeriesRecord:
     """Add the scan and the labels of the first series as those of a patient that no detector learns from."""
     database = Database.open(Project.open(folder))
     catalog, annotations = Catalog(database), Annotations(database)
@@ -91,7 +91,7 @@ def add_held_out_series(folder: Path) -> SeriesRecord:
         geometry=first.geometry,
         source=first.source,
     )
-    record, _ = catalog.add_series(new, "universal", Split.TEST)
+    record, _ = catalog.add_series(new, "universal", split)
     labels = annotations.of_series(first.id)
     annotations.add([NewAnnotation(record.id, label.box, label.slices, label.role, label.origin) for label in labels])
     database.close()

@@ -37,5 +37,6 @@ def test_a_card_that_cannot_be_understood_is_refused(tmp_path, content, message)
 
 
 def test_a_folder_without_a_card_is_refused(tmp_path):
-    with pytest.raises(CheckpointError, match=r"card\.json cannot be read"):
+    with pytest.raises(CheckpointError, match=r"card\.json cannot be read \(No such file or directory\)") as refusal:
         read_card(tmp_path)
+    assert str(refusal.value).count(str(tmp_path)) == 1

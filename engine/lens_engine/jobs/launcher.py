@@ -8,6 +8,7 @@ import threading
 from lens_engine.errors import JobError
 from lens_engine.jobs.environment import process_environment
 from lens_engine.jobs.heartbeat import living_workers
+from lens_engine.jobs.status import JobQueue
 from lens_engine.project import Project
 from lens_engine.store.database import Database
 from lens_engine.store.workers import WorkerRecord, Workers
@@ -53,6 +54,19 @@ def ensure_worker(project: Project) -> bool:
     # Somebody has to ask for its exit code, or an ended worker stays in the table of processes.
     threading.Thread(target=process.wait, name="worker-exit", daemon=True).start()
     return True
+
+
+def resume_job(project: Project, queue: JobQueue, job_id: str) -> str:
+    """Let a cancelled or failed job go on, with a worker to run it; return the id to follow, as `JobQueue.resume` does.
+
+    Raises
+    ------
+    JobError
+        If the job is not over, or done, or this computer cannot run a worker where none is alive.
+    """
+    followed = queue.resume(job_id)
+    ensure_worker(project)
+    return followed
 
 
 def worker_alive(project: Project) -> bool:

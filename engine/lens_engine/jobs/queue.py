@@ -6,6 +6,8 @@ Talks to the jobs database only; needs no worker to be alive and never imports t
 import logging
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,8 +39,24 @@ STATE_OF = {
 }
 
 
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Say in words that the database does not answer."""
+    try:
+        yield
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise JobError(
+            "The jobs database of the project does not answer",
+            "It must be reachable for jobs to be asked for and followed",
+            "Wait a moment; if it lasts, check its disk or server",
+        ) from error
+
+
 class DbosJobQueue:
-    """`lens_engine.jobs.status.JobQueue` on DBOS: each job is a durable workflow in the project's jobs database."""
+    """`lens_engine.jobs.status.JobQueue` on DBOS: each job is a durable workflow in the project's jobs database.
+
+    Every question raises `JobError` while the database does not answer.
+    """
 
     def __init__(self, project: Project) -> None:
         self._jobs_folder = project.jobs_folder
@@ -50,14 +68,17 @@ class DbosJobQueue:
             application_name=APPLICATION_NAME,
         )
 
+    @_in_words()
     def submit(self, inputs: JobInputs) -> str:
         """Queue a job and return its id."""
         return self._enqueue(_new_id(inputs.kind), inputs)
 
+    @_in_words()
     def status(self, job_id: str) -> JobStatus:
         """Return how a job stands. Raises `JobError` when there is no such job."""
         return self._to_status(self._workflow(job_id))
 
+    @_in_words()
     def jobs(self, limit: int = 50) -> tuple[JobStatus, ...]:
         """Return the latest jobs, newest first."""
         kinds = [kind.value for kind in JobKind]
@@ -66,20 +87,24 @@ class DbosJobQueue:
             for workflow in self._client.list_workflows(name=kinds, limit=limit, sort_desc=True, load_input=False)
         )
 
+    @_in_words()
     def last_done(self, kind: JobKind) -> JobStatus | None:
         """Return the latest job of a kind that is done, None before the first."""
         done = [state.value for state, ours in STATE_OF.items() if ours is JobState.DONE]
         found = self._client.list_workflows(name=[kind.value], status=done, limit=1, sort_desc=True, load_input=False)
         return self._to_status(found[0]) if found else None
 
+    @_in_words()
     def open_jobs(self) -> tuple[JobStatus, ...]:
         """Return the jobs that are queued or running, oldest first."""
         return tuple(self._to_status(workflow) for workflow in self._open_workflows(None))
 
+    @_in_words()
     def has_open_jobs(self) -> bool:
         """Return whether anything is queued or running, on any worker."""
         return bool(self._open_workflows(1))
 
+    @_in_words()
     def give_back(self, job_id: str, executor_id: str) -> None:
         """Queue a running job again behind its last finished step, if it is still that worker's.
 
@@ -89,11 +114,13 @@ class DbosJobQueue:
         if status.state is JobState.RUNNING and status.worker == executor_id:
             self._client.resume_workflow(job_id, queue_name=QUEUE_NAME)
 
+    @_in_words()
     def cancel(self, job_id: str) -> None:
         """Ask a job to end; its worker ends the job's process within seconds. A job that has ended stays as it is."""
         self._workflow(job_id)
         self._client.cancel_workflow(job_id)
 
+    @_in_words()
     def resume(self, job_id: str) -> str:
         """Let a cancelled or failed job go on, and return the id to follow; see `JobQueue.resume`."""
         workflow = self._workflow(job_id)

@@ -75,6 +75,8 @@ class EvaluateResult(_Result):
         False when no held-out series is completely annotated; then only `what_to_do` is filled.
     series, patients, lesions
         What was measured on.
+    left_out
+        Names of complete series with a lesion that is annotated on one slice only.
     average_sensitivity
         Average of the fused findings, by model version and matching rule ("IoBB", "IoU").
     difference
@@ -87,6 +89,7 @@ class EvaluateResult(_Result):
     series: int = 0
     patients: int = 0
     lesions: int = 0
+    left_out: tuple[str, ...] = ()
     average_sensitivity: dict[str, dict[str, MeasuredValue]] = {}
     difference: dict[str, dict[str, MeasuredValue]] = {}
 
@@ -98,9 +101,12 @@ class ExportResult(_Result):
     ----------
     mapping_file
         Which pseudonymous name is which scan; must not leave the project. None where no scan needs it.
+    left_out
+        Names of complete series with a lesion that is annotated on one slice only.
     """
 
     file: str
     series: int
     lesions: int
     mapping_file: str | None
+    left_out: tuple[str, ...] = ()

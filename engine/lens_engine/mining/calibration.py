@@ -84,7 +84,7 @@ def calibrate_distance_limit(
         share = float((wrong < value).mean())
         origin = f"Distance limit {value:.3f}: {share:.1%} of {len(wrong)} comparisons between patients lie below it"
     recall, precision = _worth(right, wrong, value)
-    note = f"{origin}; {_worth_in_words(len(right), recall, precision)}"
+    note = f"{origin}. {_worth_in_words(len(right), recall, precision)}."
     return CalibratedLimit(value, len(wrong), is_calibrated, note, len(right), recall, precision)
 
 
@@ -162,8 +162,8 @@ def _worth(right: NDArray[np.float64], wrong: NDArray[np.float64], limit: float)
 
 def _worth_in_words(pairs: int, recall: float | None, precision: float | None) -> str:
     if recall is None:
-        return "its recall is unknown, for no annotation is continued on a neighbouring slice"
-    words = f"recall {recall:.1%} of {pairs} pairs of one lesion on neighbouring slices"
+        return "Its recall is unknown, for no annotation is continued on a neighbouring slice"
+    words = f"It has recall {recall:.1%} of {pairs} pairs of one lesion on neighbouring slices"
     if precision is None:
         return f"{words}, precision unknown"
     return f"{words}, precision {precision:.1%} among as many right as wrong comparisons"

@@ -68,7 +68,7 @@ class SeriesRecord:
     test_set_part
         `val` or `test` where it belongs to a manual test set.
     is_complete
-        Whether every lesion of it is annotated in 3D.
+        Whether it is marked: every lesion of it is said to be annotated in 3D.
     is_named_by_source
         Whether `name` comes from the source, so that annotation files may speak of it; a pseudonym otherwise.
     """
@@ -93,7 +93,7 @@ class SeriesRecord:
 
 @dataclass(frozen=True, slots=True)
 class CompleteSeries:
-    """A completely annotated series, and whose it is."""
+    """A series that is marked complete, and whose it is."""
 
     id: int
     patient_id: int
@@ -225,7 +225,7 @@ class Catalog:
             return tuple(_record(row, roots) for row in session.execute(query))
 
     def complete_series(self, split: Split) -> tuple[CompleteSeries, ...]:
-        """Return what a detector is measured on: the completely annotated series of a split that have images."""
+        """Return the series of a split that are marked complete and have images."""
         query = (
             select(SeriesRow.id, StudyRow.patient_id)
             .join(StudyRow, StudyRow.id == SeriesRow.study_id)
@@ -345,9 +345,7 @@ def _mark(row: SeriesRow | None, series_id: int, part: str | None, complete: boo
 
 
 def _no_series(what: str) -> StoreError:
-    return StoreError(
-        f"There is no series with {what}", "A series of this project", "Check the name that lens add printed"
-    )
+    return StoreError(f"There is no series with {what}", "A series of this project", "See: lens complete")
 
 
 def _scope_words(scope: Scope, lesion_type: str | None) -> str:

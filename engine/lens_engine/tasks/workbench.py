@@ -127,7 +127,8 @@ class Workbench:
             series=written.series,
             lesions=written.lesions,
             mapping_file=None if written.mapping_file is None else written.mapping_file.name,
-        ).model_dump()
+            left_out=written.left_out,
+        ).model_dump(mode="json")
 
     def _load(self, version: str) -> LensDetector:
         if self._model is None or self._model[0] != version:

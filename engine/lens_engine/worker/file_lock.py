@@ -14,10 +14,12 @@ else:
     import fcntl
 
 POLL_SECONDS = 0.1
+_HOLDER_AT = 1
+"""Where the holder's number begins: Windows lets nobody else read the first byte, which is locked."""
 
 
 class FileLock:
-    """Holds `path` for one process at a time; the file itself stays behind and means nothing.
+    """Holds `path` for one process at a time; the file stays behind, with the number of who held it last.
 
     Parameters
     ----------
@@ -25,11 +27,16 @@ class FileLock:
         What the holder may do, for the message: "run jobs as host-cpu".
     timeout_seconds
         How long entering waits for another holder.
+    remedy
+        What to do when another one holds it.
     """
 
-    def __init__(self, path: Path, purpose: str, timeout_seconds: float = 0.0) -> None:
+    def __init__(
+        self, path: Path, purpose: str, timeout_seconds: float = 0.0, remedy: str = "Wait until it has ended"
+    ) -> None:
         self._path = path
         self._purpose = purpose
+        self._remedy = remedy
         self._timeout_seconds = timeout_seconds
         self._handle: int | None = None
 
@@ -40,13 +47,13 @@ class FileLock:
         deadline = time.monotonic() + self._timeout_seconds
         while not _try_to_lock(handle):
             if time.monotonic() >= deadline:
+                holder = _read_holder(handle)
                 os.close(handle)
                 raise JobError(
-                    f"Another process already holds {self._path.name}",
-                    f"Only one may {self._purpose}",
-                    "Use the one that runs, or wait until it has ended",
+                    f"{holder} already holds {self._path.name}", f"Only one may {self._purpose}", self._remedy
                 )
             time.sleep(POLL_SECONDS)
+        _write_holder(handle)
         self._handle = handle
         return self
 
@@ -57,6 +64,19 @@ class FileLock:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def _write_holder(handle: int) -> None:
+    os.ftruncate(handle, _HOLDER_AT)
+    os.lseek(handle, _HOLDER_AT, os.SEEK_SET)
+    os.write(handle, str(os.getpid()).encode("ascii"))
+
+
+def _read_holder(handle: int) -> str:
+    """Return who holds the lock, for a message; it may not have written its number yet."""
+    os.lseek(handle, _HOLDER_AT, os.SEEK_SET)
+    number = os.read(handle, 20).decode("ascii", errors="replace")
+    return f"The process {number}" if number.isdigit() else "Another process"
 
 
 def _try_to_lock(handle: int) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from dbos import DBOS, error
 
+from lens_engine.errors import LensError
 from lens_engine.jobs.names import LOG_FILE, PROGRESS_EVENT
 from lens_engine.jobs.queue import DbosJobQueue
 from lens_engine.jobs.status import JobState
@@ -113,6 +114,7 @@ class Job:
         self._published = 0.0
         self._asked_at = 0.0
         self._is_lost = False
+        self._is_blind = False
 
     def step(self, name: str, action: Callable[[], JsonObject]) -> JsonObject:
         """Do `action` once and remember its result: after a crash the job goes on behind it."""
@@ -153,8 +155,7 @@ class Job:
             return True
         if time.monotonic() - self._asked_at >= STOP_POLL_SECONDS:
             self._asked_at = time.monotonic()
-            status = self._state.queue.status(self.id)
-            self._is_lost = status.state is not JobState.RUNNING or status.worker != self._state.executor_id
+            self._is_lost = self._looks_lost()
         return self._is_lost
 
     def log(self, line: str) -> None:
@@ -170,6 +171,18 @@ class Job:
     def close(self) -> None:
         """End the child process, so that it never outlives the job."""
         self._child.close()
+
+    def _looks_lost(self) -> bool:
+        """Return whether the job is no longer this worker's; where that cannot be known now, it still is."""
+        try:
+            status = self._state.queue.status(self.id)
+        except LensError as failure:
+            if not self._is_blind:
+                self.log(f"going on without knowing whether the job was cancelled: {failure}")
+            self._is_blind = True
+            return False
+        self._is_blind = False
+        return status.state is not JobState.RUNNING or status.worker != self._state.executor_id
 
     def _stay(self) -> None:
         """Keep this worker's only place until its process ends, so that it does not take the job again."""

@@ -18,6 +18,7 @@ from lens_engine.jobs.inputs import (
 from lens_engine.jobs.results import DetectResult, EvaluateResult, TrainResult
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.detections import Detections
+from lens_engine.store.labels.completeness import measurable_elsewhere, measured_series, why_left_out
 from lens_engine.worker.job import Job, JsonObject, Meter
 from lens_engine.worker.messages import DetectSeries, EmbedAnnotations, EvaluateModels, ExportAnnotations, MineSeries
 from lens_engine.worker.training_step import register_model, train_model
@@ -90,17 +91,18 @@ def train(job: Job, inputs: TrainInputs) -> JsonObject:
 
 def evaluate(job: Job, inputs: EvaluateInputs) -> JsonObject:
     """Detect what is missing on completely annotated held-out series, then measure."""
-    complete = job.step("Choosing the series", lambda: {"series_ids": _complete_series(job, inputs.split)})
-    series_ids = complete["series_ids"]
+    chosen = job.step("Choosing the series", lambda: _measured_series(job, inputs.split))
+    series_ids, left_out = chosen["series_ids"], chosen.get("left_out", [])  # an older worker recorded the ids alone
     if not series_ids:
-        return EvaluateResult(measurable=False, split=inputs.split, what_to_do=_what_to_do(inputs.split)).model_dump(
-            mode="json"
-        )
+        what_to_do = _what_to_do(job, inputs.split, left_out)
+        return EvaluateResult(
+            measurable=False, split=inputs.split, what_to_do=what_to_do, left_out=left_out
+        ).model_dump(mode="json")
     meter = Meter(len(series_ids) * len(inputs.model_versions) + 1)
     for version in inputs.model_versions:
         _raise_problems([_detect_one(job, meter, series, version) for series in _series(job, series_ids)])
     task = EvaluateModels(series_ids=tuple(series_ids), model_versions=inputs.model_versions, split=inputs.split)
-    return job.task_step("Measuring", task, meter)
+    return {**job.task_step("Measuring", task, meter), "left_out": left_out}
 
 
 def export(job: Job, inputs: ExportInputs) -> JsonObject:
@@ -136,13 +138,19 @@ def _sum(results: Sequence[JsonObject], key: str) -> dict[str, int]:
     return total
 
 
-def _complete_series(job: Job, split: Split) -> list[int]:
-    return [item.id for item in Catalog(job.database).complete_series(split)]
+def _measured_series(job: Job, split: Split) -> JsonObject:
+    measured = measured_series(job.database, split)
+    return {"series_ids": [item.id for item in measured.series], "left_out": list(measured.left_out)}
 
 
-def _what_to_do(split: Split) -> str:
-    return (
-        f"The gain cannot be measured: no series of the {split} patients is annotated completely. "
+def _what_to_do(job: Job, split: Split, left_out: Sequence[str]) -> str:
+    advice = (
         "Annotate every lesion of some of them in 3D, bring masks or contours with 'lens import FILE' and mark them "
         "complete with 'lens complete SERIES', or import a manual test set."
     )
+    sentences = (
+        f"The gain cannot be measured: no series of the {split} patients is annotated completely.",
+        why_left_out(left_out) or advice,
+        measurable_elsewhere(job.database, split),
+    )
+    return " ".join(filter(None, sentences))

@@ -57,7 +57,12 @@ def work(project: Project, executor_id: str, idle_seconds: float | None) -> None
         If a worker of this id is at work already.
     """
     file_name = re.sub(r"[^\w.-]", "_", executor_id)
-    lock = FileLock(project.store_folder / f"worker-{file_name}.lock", f"be worker {executor_id}", LOCK_SECONDS)
+    lock = FileLock(
+        project.store_folder / f"worker-{file_name}.lock",
+        f"be worker {executor_id}",
+        LOCK_SECONDS,
+        "It does the jobs that wait; start a second one beside it with --executor-id NAME",
+    )
     with lock:
         database = Database.open(project)
         Worker(WorkerState(executor_id, database, open_queue(project))).run(idle_seconds)
@@ -70,6 +75,7 @@ class Worker:
         self._state = state
         self._workers = Workers(state.database)
         self._told_to_end = threading.Event()
+        self._is_blind = False
 
     def run(self, idle_seconds: float | None) -> None:
         """Launch the engine and watch over it until the end."""
@@ -106,11 +112,25 @@ class Worker:
             if now - last_beat >= BEAT_SECONDS or job != last_job:
                 last_beat, last_job = now, job
                 self._beat(job)
-            if job is not None or self._state.queue.has_open_jobs():
+            if job is not None or self._may_have_jobs():
                 idle_since = time.monotonic()
             elif idle_seconds is not None and now - idle_since >= idle_seconds:
                 logger.info("nothing to do for %.0f seconds", idle_seconds)
                 return
+
+    def _may_have_jobs(self) -> bool:
+        """Return whether anything is queued or running, or cannot be seen now: a worker does not end on a guess."""
+        try:
+            has_jobs = self._state.queue.has_open_jobs()
+        except LensError as error:
+            if not self._is_blind:
+                logger.warning("the queue cannot be seen, waiting: %s", error)
+            self._is_blind = True
+            return True
+        if self._is_blind:
+            logger.info("the queue can be seen again")
+        self._is_blind = False
+        return has_jobs
 
     def _beat(self, job_id: str | None) -> None:
         """Keep the heartbeat fresh and look after the other workers; a database that is busy gets another chance."""

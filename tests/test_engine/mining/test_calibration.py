@@ -99,6 +99,7 @@ def test_recall_and_precision_at_the_limit_are_told_from_pairs_of_one_lesion() -
     assert (limit.same_lesion_pairs, limit.recall) == (32, 0.5)
     assert limit.precision == pytest.approx(1, abs=0.02)
     assert "recall 50.0% of 32 pairs of one lesion on neighbouring slices" in limit.note
+    assert limit.note.endswith("comparisons.")
     assert calibrate_distance_limit(wobbling(10)).recall == 1
 
 

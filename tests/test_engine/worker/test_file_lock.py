@@ -24,8 +24,9 @@ def holder(tmp_path):
 
 
 def test_a_lock_that_another_process_holds_is_refused(tmp_path, holder):
-    with pytest.raises(JobError, match="Only one may work here"), FileLock(tmp_path / "x.lock", "work here"):
+    with pytest.raises(JobError, match="Only one may work here") as refusal, FileLock(tmp_path / "x.lock", "work here"):
         pass
+    assert f"The process {holder.pid} already holds x.lock" in str(refusal.value)
 
 
 def test_a_killed_holder_lets_go(tmp_path, holder):

@@ -104,6 +104,15 @@ def test_what_cannot_be_done_is_said_in_words_and_keeps_nothing_else_waiting(dat
     assert measured.state is JobState.DONE
     assert not measured.result["measurable"]
     assert "mark them complete" in measured.result["what_to_do"]
+    assert "--split val" not in measured.result["what_to_do"]
+
+    held_out = next(item for item in series if item.split is Split.VAL)
+    Catalog(database).mark_complete(held_out.id, "val")
+    elsewhere = wait_for_end(jobs, jobs.submit(EvaluateInputs(model_versions=("v1",))))
+    assert (
+        "1 complete series is in the val part: measure there with 'lens evaluate --split val'"
+        in (elsewhere.result["what_to_do"])
+    )
 
 
 @pytest.mark.slow
@@ -151,12 +160,14 @@ def test_a_worker_that_has_nothing_to_do_ends(database, start_worker):
 
 
 def test_a_second_worker_of_the_same_id_refuses(database, start_worker):
-    start_worker("worker-a")
+    first = start_worker("worker-a")
     wait_until(lambda: worker_alive(database.project), "the first worker is alive")
     command = [sys.executable, "-m", "lens_engine.worker", "--project", str(database.project.folder)]
     second = subprocess.run([*command, "--executor-id", "worker-a"], capture_output=True, text=True, check=False)
     assert second.returncode == 1
     assert "Only one may be worker worker-a" in second.stderr
+    assert f"The process {first.pid} already holds" in second.stderr
+    assert "--executor-id" in second.stderr
     assert "Traceback" not in second.stderr
 
 

@@ -117,6 +117,12 @@ def test_wrong_option_exits_with_two(project: Path) -> None:
     assert lens("-p", project, "detect", "--no-such-option").returncode == 2
 
 
+def test_patients_of_the_training_are_no_split_to_measure_on(project: Path) -> None:
+    refused = lens("-p", project, "evaluate", "--split", "train")
+    assert refused.returncode == 2
+    assert "'train' is not one of 'test', 'val'" in " ".join(refused.stderr.replace("│", " ").split())
+
+
 def test_doctor_names_versions_and_the_model(project: Path) -> None:
     report = lens("-p", project, "doctor")
     assert report.returncode == 0, report.stdout

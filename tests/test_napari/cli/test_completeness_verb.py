@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from support.command_line import lens
-from support.store_samples import new_series
+from support.store_samples import new_series, sections
 
 from lens_engine.findings import Split
 from lens_engine.project import Project
+from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.new_project import create_project
@@ -44,18 +45,30 @@ def study(tmp_path: Path) -> Study:
 def test_series_are_marked_and_unmarked_by_name(study: Study) -> None:
     marked = lens("complete", study.test, study.val, folder=study.folder)
     assert marked.returncode == 0, marked.stderr
-    assert f"{study.test}: complete, in the test part" in marked.stdout
+    assert f"{study.test}: complete, in the test part; no lesion: a normal scan" in marked.stdout
     assert study.complete() == [study.test, study.val]
     unmarked = lens("complete", "--undo", study.test, folder=study.folder)
     assert unmarked.returncode == 0, unmarked.stderr
+    assert f"{study.test}: not complete any more" in unmarked.stdout
     assert study.complete() == [study.val]
+    again = lens("complete", "--undo", study.test, folder=study.folder)
+    assert f"{study.test}: was not marked complete" in again.stdout
 
 
-def test_without_a_name_every_series_is_listed_with_its_split(study: Study) -> None:
-    lens("complete", study.test, folder=study.folder)
+def test_without_a_name_every_series_is_listed_with_its_split_its_images_and_its_mark(study: Study) -> None:
+    lens("complete", study.test, study.val, folder=study.folder)
+    database = Database.open(Project.open(study.folder))
+    series_id = Catalog(database).by_name(study.val).id
+    box = (10.0, 10.0, 4.0, 20.0, 20.0, 5.0)
+    label = NewAnnotation(series_id, box, sections(box), AnnotationRole.LABEL, AnnotationOrigin.DRAWN, key_slice=4)
+    Annotations(database).add([label])
+    Catalog(database).add_series(new_series("d", geometry=None, source=None), "universal", Split.TEST)
+    database.close()
     rows = [line.replace("│", " ").split() for line in lens("complete", folder=study.folder).stdout.splitlines()]
-    assert [study.test, "000001", "test", "yes"] in rows
-    assert [study.train, "000003", "train"] in rows
+    assert [study.test, "000001", "test", "yes", "yes"] in rows
+    assert [study.val, "000002", "val", "yes", "left", "out"] in rows
+    assert [study.train, "000003", "train", "yes"] in rows
+    assert ["000004", "test"] in [row[1:] for row in rows]
 
 
 def test_what_cannot_be_complete_is_refused_and_the_others_are_marked(study: Study) -> None:
@@ -63,6 +76,7 @@ def test_what_cannot_be_complete_is_refused_and_the_others_are_marked(study: Stu
     assert report.returncode == 1
     assert "val and test patients only" in report.stderr
     assert "'nobody'" in report.stderr
+    assert "See: lens complete" in report.stderr
     assert study.complete() == [study.test]
 
 

@@ -1,8 +1,8 @@
 """Complete 3D annotations out of the project, in the form of the published manual test set.
 
-Exported are the series of a manual test set, the series marked complete, and the reviewed ones: with at least one
-lesion decided and no candidate left to ask about. A series gives what `completeness.true_boxes` says. It belongs to the
-part it was imported or marked with; otherwise to `val` if its patient is in that split, else to `test`.
+Exported are the series of an imported test set and the series of val and test patients that are marked complete;
+nothing that a detector learns from, and none with a lesion that is annotated on one slice only. A series gives what
+`completeness.true_boxes` says. It belongs to the part it was imported or marked with; otherwise to its patient's.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,13 +27,18 @@ from lens_engine.io.annotations.manual_test_set import (
 from lens_engine.io.series_source import SeriesFormat
 from lens_engine.io.tables import write_text_table
 from lens_engine.store.annotations import AnnotationRecord, Annotations
-from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
-from lens_engine.store.labels.completeness import POSITIVE_VERDICTS, true_boxes
+from lens_engine.store.labels.completeness import (
+    POSITIVE_VERDICTS,
+    lesions_on_one_slice,
+    true_boxes,
+    why_left_out,
+)
 
 MAPPING_COLUMNS = ("name", "patient", "study_date", "dataset", "split", "series_uid", "folder", "description")
+_PARTS = {Split.VAL: TestSetPart.VAL, Split.TEST: TestSetPart.TEST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +50,31 @@ class ExportReport:
     mapping_file
         Which pseudonymous name is which scan, for scans that are not DeepLesion's; it stays in the project. None where
         there is no such scan.
+    left_out
+        Names of series that are marked complete and have a lesion that is annotated on one slice only.
     """
 
     series: int
     lesions: int
     mapping_file: Path | None
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _TestSet:
+    """The sub-volumes that are exported, and the names of those that are left out."""
+
+    sub_volumes: tuple[tuple[SeriesRecord, ManualSubVolume], ...]
+    left_out: tuple[str, ...]
 
 
 def export_test_set(
     database: Database, file_format: ExportFormat | str, file: Path, part: TestSetPart | None = None
 ) -> ExportReport:
     """Write the complete annotations of the project, or of one part of its test set.
+
+    The command line calls this in its own process: it can wait, a reading station may have no worker, and its file may
+    lie anywhere. The viewer must never wait and asks for a job, which calls this too and writes into the project.
 
     Raises
     ------
@@ -66,12 +85,14 @@ def export_test_set(
         raise ExportError(
             f"{file_format!r} is no export format", f"One of {', '.join(ExportFormat)}", "Name it with --format"
         )
-    sub_volumes = _sub_volumes(database, part)
+    test_set = _test_set(database, part)
+    sub_volumes = test_set.sub_volumes
     if not sub_volumes:
         raise ExportError(
             "No series of the project is completely annotated",
-            "A series of a test set, one marked complete, or one whose lesions are all decided",
-            "Bring a test set with 'lens import FILE', mark a series with 'lens complete SERIES', or finish its review",
+            "A series of an imported test set is needed, or one of a val or test patient that is marked complete",
+            why_left_out(test_set.left_out)
+            or "Bring a test set with 'lens import FILE', or mark a series with 'lens complete SERIES'",
         )
     write = write_pickle if file_format == ExportFormat.MANUAL_PICKLE else write_json
     write(file, [item for _, item in sub_volumes])
@@ -83,6 +104,7 @@ def export_test_set(
         series=len(sub_volumes),
         lesions=sum(len(item.rows) for _, item in sub_volumes),
         mapping_file=mapping_file if foreign else None,
+        left_out=test_set.left_out,
     )
 
 
@@ -92,12 +114,12 @@ def complete_rows(database: Database, part: TestSetPart | None = None) -> dict[s
     Rows are `x1, y1, z1, x2, y2, z2`, whole numbers with inclusive ends; z counts slices as the name does.
     """
     parts: dict[str, dict[str, NDArray[np.float64]]] = {item.value: {} for item in TestSetPart if part in (None, item)}
-    for _, item in _sub_volumes(database, part):
+    for _, item in _test_set(database, part).sub_volumes:
         parts[item.part.value][item.name] = item.rows
     return parts
 
 
-def _sub_volumes(database: Database, part: TestSetPart | None) -> list[tuple[SeriesRecord, ManualSubVolume]]:
+def _test_set(database: Database, part: TestSetPart | None) -> _TestSet:
     annotations: dict[int, list[AnnotationRecord]] = {}
     for annotation in Annotations(database).all():
         annotations.setdefault(annotation.series_id, []).append(annotation)
@@ -105,22 +127,25 @@ def _sub_volumes(database: Database, part: TestSetPart | None) -> list[tuple[Ser
     for decision in Decisions(database).current():
         if decision.decision.verdict in POSITIVE_VERDICTS:
             lesions.setdefault(decision.decision.series_id, []).append(decision)
-    open_series = {record.candidate.series_id for record in Candidates(database).queue()}
-    found = []
+    found, left_out = [], []
     for record in Catalog(database).all_series():
-        is_reviewed = record.id in lesions and record.id not in open_series
         own_part = _part(record)
-        if (record.test_set_part is not None or record.is_complete or is_reviewed) and part in (None, own_part):
-            boxes = _boxes(record, annotations.get(record.id, []), lesions.get(record.id, []))
+        if own_part is not None and part in (None, own_part):
+            labels, accepted = annotations.get(record.id, []), lesions.get(record.id, [])
+            if lesions_on_one_slice(labels, accepted):
+                left_out.append(record.name)
+                continue
+            boxes = _boxes(record, labels, accepted)
             first = sub_volume_name(record.name).first_slice or 0
             found.append((record, ManualSubVolume(own_part, record.name, rows_from_boxes(boxes, first))))
-    return found
+    return _TestSet(tuple(found), tuple(left_out))
 
 
-def _part(record: SeriesRecord) -> TestSetPart:
+def _part(record: SeriesRecord) -> TestSetPart | None:
+    """Return the part of the test set that a series belongs to, None for a series that is not exported."""
     if record.test_set_part is not None:
         return TestSetPart(record.test_set_part)
-    return TestSetPart.VAL if record.split is Split.VAL else TestSetPart.TEST
+    return _PARTS.get(record.split) if record.is_complete else None
 
 
 def _boxes(

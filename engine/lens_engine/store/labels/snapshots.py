@@ -31,7 +31,7 @@ from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
-from lens_engine.store.labels.completeness import true_boxes
+from lens_engine.store.labels.completeness import lesions_on_one_slice, true_boxes
 from lens_engine.store.labels.roles import in_words, roles_of, training_counts
 from lens_engine.store.schema import SnapshotRow
 
@@ -184,7 +184,7 @@ class Snapshots:
                     *_decided(record, decisions.get(record.id, ()), roles[LesionOrigin.DECISION], groups),
                     *_mined(record, candidates.get(record.id, ()), roles[LesionOrigin.MINED]),
                 ],
-                true_boxes(annotations.get(record.id, ()), decisions.get(record.id, ())) if record.is_complete else (),
+                _truth(record, annotations.get(record.id, ()), decisions.get(record.id, ())),
             )
             for record in catalog.all_series(with_images=True)
             if record.split is not Split.TEST
@@ -213,7 +213,7 @@ class Snapshots:
         return SnapshotRecord(row.id, row.name, path, row.label_set, dict(row.counts), row.created_at)
 
 
-def _series(record: SeriesRecord, lesions: Iterable[Lesion], truth: tuple[Box3D, ...]) -> SnapshotSeries:
+def _series(record: SeriesRecord, lesions: Iterable[Lesion], truth: tuple[Box3D, ...] | None) -> SnapshotSeries:
     if record.geometry is None or record.source is None:
         raise StoreError(f"The series {record.name} has no images", "A series with images", "Add its scan first")
     return SnapshotSeries(
@@ -228,9 +228,18 @@ def _series(record: SeriesRecord, lesions: Iterable[Lesion], truth: tuple[Box3D,
             series_uid=record.source.series_uid,
         ),
         lesions=tuple(lesions),
-        is_complete_truth=record.is_complete,
-        truth=truth,
+        is_complete_truth=truth is not None,
+        truth=truth or (),
     )
+
+
+def _truth(
+    record: SeriesRecord, annotations: Sequence[AnnotationRecord], decisions: Sequence[DecisionRecord]
+) -> tuple[Box3D, ...] | None:
+    """Return the lesions of a series that a detector may be measured on, None of any other."""
+    if not record.is_complete or lesions_on_one_slice(annotations, decisions):
+        return None
+    return true_boxes(annotations, decisions)
 
 
 def _original(

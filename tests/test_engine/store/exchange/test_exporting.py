@@ -49,30 +49,46 @@ def test_complete_series_without_lesion_is_an_empty_array(database: Database, ad
 def test_adjusted_box_is_rounded_outwards_and_cut_at_the_volume(
     database: Database, add_series: AddSeries, make_decision: MakeDecision
 ) -> None:
-    series = add_series("a")
+    series = add_series("a", Split.TEST)
     box = (-3.0, 10.4, 2.0, 20.2, 20.9, 6.0)
     Decisions(database).add(make_decision(series.id, Verdict.ADDED, box=box))
+    mark_complete(database, series.id)
     assert complete_rows(database)["test"][series.name].tolist() == [[0, 10, 3, 20, 20, 6]]
 
 
-def test_series_is_exported_when_its_last_lesion_is_decided(
-    database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask
+@pytest.mark.parametrize("split", list(Split))
+def test_a_reviewed_series_is_not_exported_before_it_is_marked_complete(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask, split: Split
 ) -> None:
-    series = add_series("a")
+    series = add_series("a", split)
     first, second = ask(series.id, BOX, OTHER)
     Decisions(database).add(make_decision(series.id, Verdict.ACCEPTED, first.id, BOX))
-    assert complete_rows(database)["test"] == {}
     Decisions(database).add(make_decision(series.id, Verdict.REJECTED, second.id, OTHER))
-    assert len(complete_rows(database)["test"][series.name]) == 1
+    assert complete_rows(database) == {"val": {}, "test": {}}
+    if split is not Split.TRAIN:
+        mark_complete(database, series.id)
+        assert len(complete_rows(database)[split.value][series.name]) == 1
+
+
+def test_a_complete_series_of_a_training_patient_is_exported_from_an_imported_test_set_only(
+    database: Database, add_series: AddSeries
+) -> None:
+    series = add_series("a", Split.TRAIN)
+    refer(database, series.id)
+    Catalog(database).mark_complete(series.id, None)
+    assert complete_rows(database) == {"val": {}, "test": {}}
+    Catalog(database).mark_complete(series.id, TestSetPart.TEST.value)
+    assert list(complete_rows(database)["test"]) == [series.name]
 
 
 def test_decided_lesion_at_a_reference_is_not_exported_twice(
     database: Database, add_series: AddSeries, make_decision: MakeDecision
 ) -> None:
-    series = add_series("a")
+    series = add_series("a", Split.TEST)
     refer(database, series.id)
     for box in (BOX, OTHER):
         Decisions(database).add(make_decision(series.id, Verdict.ADDED, box=box))
+    mark_complete(database, series.id)
     assert complete_rows(database)["test"][series.name].tolist() == [[10, 10, 3, 19, 19, 6], [40, 40, 11, 49, 49, 14]]
 
 
@@ -101,6 +117,21 @@ def test_exported_file_holds_the_same_and_the_mapping_stays_in_the_project(
     assert report.mapping_file.is_relative_to(database.project.exports_folder)
     (row,) = csv.DictReader(report.mapping_file.read_text().splitlines())
     assert (row["name"], row["folder"], row["description"]) == (series.name, "/data/a/scan.nii.gz", "chest")
+
+
+def test_a_complete_series_with_a_lesion_on_one_slice_is_left_out_by_name(
+    database: Database, add_series: AddSeries, tmp_path: Path
+) -> None:
+    flat = mark_complete(database, add_series("a", Split.TEST).id)
+    box = (10.0, 10.0, 4.0, 20.0, 20.0, 5.0)
+    label = NewAnnotation(flat.id, box, sections(box), AnnotationRole.LABEL, AnnotationOrigin.DL_INFO, key_slice=4)
+    Annotations(database).add([label])
+    with pytest.raises(ExportError, match=f"Left out is {flat.name}"):
+        export_test_set(database, "json", tmp_path / "set.json")
+    normal = mark_complete(database, add_series("b", Split.TEST).id)
+    report = export_test_set(database, "json", tmp_path / "set.json")
+    assert (report.series, report.left_out) == (1, (flat.name,))
+    assert [item.name for item in read_json(tmp_path / "set.json")] == [normal.name]
 
 
 def test_nothing_complete_and_unknown_formats_are_errors(database: Database, tmp_path: Path) -> None:

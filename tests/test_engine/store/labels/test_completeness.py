@@ -9,10 +9,17 @@ from lens_engine.errors import StoreError
 from lens_engine.findings import Box3D, Split, Verdict
 from lens_engine.io.annotations.imported import TestSetPart
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
-from lens_engine.store.catalog import Catalog
+from lens_engine.store.catalog import Catalog, CompleteSeries
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
-from lens_engine.store.labels.completeness import mark_complete, true_boxes, unmark_complete
+from lens_engine.store.labels.completeness import (
+    MeasuredSeries,
+    mark_complete,
+    measurable_elsewhere,
+    measured_series,
+    true_boxes,
+    unmark_complete,
+)
 
 OTHER = (40.0, 40.0, 10.0, 50.0, 50.0, 14.0)
 THIRD = (10.0, 40.0, 20.0, 18.0, 50.0, 24.0)
@@ -92,6 +99,49 @@ def test_a_lesion_on_one_slice_only_is_refused_until_it_is_known_in_3d(
         mark_complete(database, series.id)
     Decisions(database).add(make_decision(series.id, Verdict.ACCEPTED, box=BOX))
     assert mark_complete(database, series.id).is_complete
+
+
+def test_a_series_whose_lesion_is_no_longer_known_in_3d_is_left_out_until_it_is_again(
+    database: Database, add_series: AddSeries, annotate: Annotate, make_decision: MakeDecision
+) -> None:
+    series, other = add_series("a", Split.TEST), add_series("b", Split.TEST)
+    mark_complete(database, other.id)
+    annotate(series.id, KEY_SLICE, key_slice=4)
+    added = Decisions(database).add(make_decision(series.id, Verdict.ADDED, box=BOX))
+    mark_complete(database, series.id)
+    both = measured_series(database, Split.TEST)
+    assert ([item.id for item in both.series], both.left_out) == ([series.id, other.id], ())
+    Decisions(database).add(make_decision(series.id, Verdict.WITHDRAWN, box=BOX, previous_id=added.id))
+    left = MeasuredSeries((CompleteSeries(other.id, other.patient_id),), (series.name,))
+    assert measured_series(database, Split.TEST) == left
+    annotate(series.id, BOX)
+    assert measured_series(database, Split.TEST) == both
+
+
+def test_complete_series_of_the_other_held_out_split_are_pointed_at(database: Database, add_series: AddSeries) -> None:
+    assert measurable_elsewhere(database, Split.TEST) == ""
+    mark_complete(database, add_series("a", Split.VAL).id)
+    assert "1 complete series is in the val part" in measurable_elsewhere(database, Split.TEST)
+    assert measurable_elsewhere(database, Split.VAL) == ""
+
+
+def test_a_label_on_one_slice_that_comes_to_a_complete_series_leaves_it_out(
+    database: Database, add_series: AddSeries, annotate: Annotate
+) -> None:
+    series = mark_complete(database, add_series("a", Split.VAL).id)
+    assert measured_series(database, Split.VAL).left_out == ()
+    annotate(series.id, KEY_SLICE, key_slice=4)
+    assert measured_series(database, Split.VAL) == MeasuredSeries((), (series.name,))
+
+
+def test_an_imported_test_set_is_measured_on_whatever_other_files_mark(
+    database: Database, add_series: AddSeries, annotate: Annotate
+) -> None:
+    series = add_series("a", Split.TEST)
+    annotate(series.id, OTHER, AnnotationRole.REFERENCE, origin=AnnotationOrigin.MANUAL_TEST_SET)
+    Catalog(database).mark_complete(series.id, TestSetPart.TEST.value)
+    annotate(series.id, KEY_SLICE, key_slice=4)
+    assert measured_series(database, Split.TEST).left_out == ()
 
 
 def test_a_doubtful_label_is_no_lesion(database: Database, add_series: AddSeries, annotate: Annotate) -> None:

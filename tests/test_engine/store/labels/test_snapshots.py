@@ -180,6 +180,14 @@ def test_labels_in_3d_and_accepted_lesions_of_a_complete_series_are_true(
     assert snapshot.series[1].truth == (OTHER, BOX)
 
 
+def test_a_complete_series_with_a_lesion_on_one_slice_has_no_truth(database: Database, add_series: AddSeries) -> None:
+    annotate(database, add_series("a").id)
+    series = mark_complete(database, add_series("b", Split.VAL).id)
+    annotate(database, series.id, (10.0, 10.0, 4.0, 20.0, 20.0, 5.0), key_slice=4)
+    snapshot = Snapshots(database).read(Snapshots(database).freeze(LabelSet.ORIGINAL).id)
+    assert (snapshot.series[1].is_complete_truth, snapshot.series[1].truth) == (False, ())
+
+
 def test_same_labels_give_the_same_snapshot_and_new_ones_another(database: Database, add_series: AddSeries) -> None:
     Catalog(database).add_dataset("lung", Scope.SINGLE_TYPE, "lung")
     series = add_series("a")
