@@ -76,7 +76,7 @@ def make_review_project(folder: Path, patients: int = 2, settings: PhantomSettin
     return ReviewProject(folder / "project", tuple(records), len(candidates))
 
 
-def add_held_out_series(folder: Path) -> SeriesRecord:
+def add_held_out_series(folder: Path, split: Split = Split.TEST) -> SeriesRecord:
     """Add the scan and the labels of the first series as those of a patient that no detector learns from."""
     database = Database.open(Project.open(folder))
     catalog, annotations = Catalog(database), Annotations(database)
@@ -91,11 +91,20 @@ def add_held_out_series(folder: Path) -> SeriesRecord:
         geometry=first.geometry,
         source=first.source,
     )
-    record, _ = catalog.add_series(new, "universal", Split.TEST)
+    record, _ = catalog.add_series(new, "universal", split)
     labels = annotations.of_series(first.id)
     annotations.add([NewAnnotation(record.id, label.box, label.slices, label.role, label.origin) for label in labels])
     database.close()
     return record
+
+
+def mine_in(folder: Path, series_id: int) -> None:
+    """Store a mining run that finds in one more series what the latest one found first."""
+    database = Database.open(Project.open(folder))
+    found = list(Candidates(database).latest().values())
+    found.append(replace(found[0], series_id=series_id))
+    Candidates(database).replace_open("v1", found, [1 - i / (len(found) + 1) for i in range(len(found))])
+    database.close()
 
 
 def series_on_disk(folder: Path, series_id: int) -> SeriesRecord:

@@ -105,7 +105,7 @@ def _sub_volumes(database: Database, part: TestSetPart | None) -> list[tuple[Ser
     for decision in Decisions(database).current():
         if decision.decision.verdict in POSITIVE_VERDICTS:
             lesions.setdefault(decision.decision.series_id, []).append(decision)
-    open_series = {record.candidate.series_id for record in Candidates(database).queue()}
+    open_series = {record.candidate.series_id for record in Candidates(database).queue(split=None)}
     found = []
     for record in Catalog(database).all_series():
         is_reviewed = record.id in lesions and record.id not in open_series

@@ -45,7 +45,7 @@ def grow(database: Database, add_series: AddSeries, make_candidate: MakeCandidat
     def decide(chance: random.Random) -> None:
         verdict = chance.choice(list(Verdict))
         code = chance.choice(list(ReasonCode)) if verdict is Verdict.REJECTED and chance.random() < 0.5 else None
-        asked = Candidates(database).queue(include_decided=True)
+        asked = Candidates(database).queue(split=None, include_decided=True)
         if asked and chance.random() < 0.6:
             one = chance.choice(asked)
             box = one.candidate.finding.box if chance.random() < 0.7 else _box(chance)
@@ -84,7 +84,7 @@ def test_roles_follow_the_rules_about_one_place(database: Database, grow: Grow, 
     with database.reading() as session:
         roles = roles_of(session, LabelSet.CURATED)
     assert roles[LesionOrigin.DECISION] == _decided_by_hand(database)
-    open_ones = {record.id for record in Candidates(database).queue()}
+    open_ones = {record.id for record in Candidates(database).queue(split=None)}
     assert set(roles[LesionOrigin.MINED]) == open_ones
 
 
