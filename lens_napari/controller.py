@@ -12,7 +12,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QApplication
 
-from lens_engine.findings import ReasonCode, Rule, Verdict
+from lens_engine.findings import ReasonCode, Rule, Split, Verdict
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.decisions import DecisionRecord
@@ -72,6 +72,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._table: BoxTable | None = None
         self._arrived_at: int | None = None
         self._is_elsewhere = False
+        self._asked_split: Split | None = Split.TRAIN
         self._partner: ThenAndNow | None = None
         self._known_rows: KnownRows = {}
         self._is_closed = False
@@ -114,7 +115,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def open(self) -> None:
         """Read the queue in the background and show the first lesion."""
-        self._commits.submit(self._store.reviewed, self._on_project, self._on_error)
+        self.reload()
         self.jobs.start()
 
     def close(self) -> None:
@@ -167,7 +168,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def reload(self) -> None:
         """Read the queue again, for example after mining."""
-        self._commits.submit(self._store.reviewed, self._on_project, self._on_error)
+        self._commits.submit(partial(self._store.reviewed, self._asked_split), self._on_project, self._on_error)
 
     def show_series(self, series_id: int) -> None:
         """Look at any series, outside the review; J, K or G come back."""
@@ -319,6 +320,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         worklist.lesion_chosen.connect(self._choose_lesion)
         worklist.rule_chosen.connect(self._choose_rule)
         worklist.series_box.series_chosen.connect(self.show_series)
+        worklist.validation_wanted.connect(self._ask_about_validation)
         worklist.reload_requested.connect(self.reload)
         worklist.legend.changed.connect(self._on_shown)
         lesion.verdict_given.connect(self.give_verdict)
@@ -353,6 +355,12 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def _choose_lesion(self, candidate_id: int) -> None:
         self.session.go_to(candidate_id)
         self.show_current()
+
+    def _ask_about_validation(self, wanted: bool) -> None:
+        split = None if wanted else Split.TRAIN
+        if split is not self._asked_split:
+            self._asked_split = split
+            self.reload()
 
     def _choose_rule(self, rule: Rule | None) -> None:
         self.session.only(rule)

@@ -166,7 +166,7 @@ class Decision:
     scores_hidden
         Whether the scores were hidden until the verdict.
     previous_id
-        The decision this one replaces.
+        The decision that this one follows: the one that counted for the place until then.
     """
 
     series_id: int

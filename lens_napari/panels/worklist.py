@@ -1,6 +1,7 @@
 """The worklist dock: which lesions wait, why, how far the review is, the series, and the legend of boxes."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
@@ -65,19 +66,29 @@ class RowsModel(QAbstractTableModel):  # type: ignore[misc]  # qtpy carries no t
         return None
 
 
+class Listed(StrEnum):
+    """What the list holds, in words."""
+
+    OPEN = "To review"
+    ALL = "All lesions"
+    WITH_VALIDATION = "Validation patients too"
+
+
 class WorklistPanel(Panel):
     """The queue of lesions, the series and the legend."""
 
     lesion_chosen = Signal(int)
     rule_chosen = Signal(object)
     """Carries the `Rule`, or None for any."""
+    validation_wanted = Signal(bool)
+    """Whether the lesions of validation patients are asked about, too."""
     reload_requested = Signal()
 
     def __init__(self, colours: Mapping[str, str], thresholds: Mapping[str, float], complete_key: str) -> None:
         super().__init__("lens-worklist")
         self.setMinimumWidth(300)
         filters = QHBoxLayout()
-        self.show_box = _choices(("To review", False), ("All lesions", True))
+        self.show_box = _choices(*((listed.value, listed) for listed in Listed))
         self.rule_box = _choices(("Any reason", None), *((f"{SYMBOLS[rule]}  {rule}", rule) for rule in Rule))
         filters.addWidget(self.show_box, 1)
         filters.addWidget(self.rule_box, 1)
@@ -98,7 +109,7 @@ class WorklistPanel(Panel):
         self.column.addWidget(label(NOT_FOR_DIAGNOSIS, style="color: #E6C15A;"))
         self._all_rows: tuple[WorklistRow, ...] = ()
         self._current: int | None = None
-        self.show_box.activated.connect(lambda _: self._fill())
+        self.show_box.activated.connect(lambda _: self._on_listed())
         self.rule_box.activated.connect(lambda _: self.rule_chosen.emit(self.rule_box.currentData()))
         self.table.clicked.connect(lambda index: self.lesion_chosen.emit(self.model.rows[index.row()].candidate_id))
         self.reload_button.clicked.connect(lambda _: self.reload_requested.emit())
@@ -114,8 +125,12 @@ class WorklistPanel(Panel):
         waiting = f" · {tally.pending} being saved" if tally.pending else ""
         self.tally_label.setText(f"{tally.open} to review · {tally.decided_now} decided now{waiting}")
 
+    def _on_listed(self) -> None:
+        self._fill()
+        self.validation_wanted.emit(self.show_box.currentData() == Listed.WITH_VALIDATION)
+
     def _fill(self) -> None:
-        with_decided = bool(self.show_box.currentData())
+        with_decided = self.show_box.currentData() == Listed.ALL
         rule = self.rule_box.currentData()
         rows = [
             row

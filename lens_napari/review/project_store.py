@@ -40,7 +40,7 @@ class ReviewedProject:
     Attributes
     ----------
     queue
-        All lesions of the latest mining, decided ones included.
+        The lesions of the latest mining, decided ones included: of the patients that are learnt from, or of all.
     series
         Every series with images.
     model_version
@@ -142,11 +142,11 @@ class ProjectStore:
         self._snapshots = Snapshots(database)
         self._volumes = VolumeCache()
 
-    def reviewed(self) -> ReviewedProject:
-        """Return everything that a review begins with."""
+    def reviewed(self, split: Split | None = Split.TRAIN) -> ReviewedProject:
+        """Return everything that a review begins with; the lesions are those of one split, or of all."""
         promoted = self.promoted()
         return ReviewedProject(
-            queue=self._candidates.queue(include_decided=True),
+            queue=self._candidates.queue(split=split, include_decided=True),
             series=self.viewable_series(),
             model_version=promoted.version if promoted else None,
             is_demo=promoted is not None and promoted.is_demo,

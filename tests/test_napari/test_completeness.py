@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QComboBox
 from support.review_project import add_held_out_series, series_on_disk
+from support.widgets import choose
 
 from lens_engine.store.catalog import SeriesRecord
 from lens_napari import commands
@@ -40,15 +40,6 @@ def review(viewer: Any, project_folder: Path, held_out: SeriesRecord) -> Iterato
 def look_at(review: ReviewController, record: SeriesRecord) -> None:
     choose(review.worklist.series_box.list_box, record.id)
     assert wait_until(lambda: shown_id(review) == record.id, PATIENCE_SECONDS)
-
-
-def choose(box: QComboBox, value: int) -> None:
-    """Open a list by the mouse and click one of its lines."""
-    box.showPopup()
-    view = box.view()
-    index = box.model().index(box.findData(value), 0)
-    view.scrollTo(index)
-    QTest.mouseClick(view.viewport(), LEFT, Qt.KeyboardModifier.NoModifier, view.visualRect(index).center())
 
 
 def click(review: ReviewController) -> None:

@@ -11,10 +11,11 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
-from support.review_project import ReviewProject, decisions_on_disk
+from support.review_project import ReviewProject, add_held_out_series, decisions_on_disk, mine_in
+from support.widgets import choose
 
 from lens_engine.errors import ProjectError
-from lens_engine.findings import FUSED, ReasonCode, Verdict
+from lens_engine.findings import FUSED, ReasonCode, Split, Verdict
 from lens_engine.project import Project
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.database import Database
@@ -23,6 +24,7 @@ from lens_napari import commands
 from lens_napari.application import open_project, open_review
 from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
+from lens_napari.panels.worklist import Listed
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES
 from lens_napari.viewer.layers import ASKED_PIXELS, OTHER_PIXELS
 
@@ -340,6 +342,27 @@ def test_a_worklist_row_can_be_chosen(review: ReviewController) -> None:
     row = review.worklist.model.rows[-1]
     review.worklist.lesion_chosen.emit(row.candidate_id)
     assert asked(review) == row.candidate_id
+
+
+def test_validation_patients_are_asked_about_where_the_reader_wants_it(viewer: Any, project_folder: Path) -> None:
+    held_out = add_held_out_series(project_folder, Split.VAL)
+    mine_in(project_folder, held_out.id)
+    review = open_project(project_folder, viewer, start_worker=False)
+
+    def asked_there() -> bool:
+        return any(record.candidate.series_id == held_out.id for record in review.session.open_records())
+
+    asked(review)
+    open_before = len(review.session.open_records())
+    assert not asked_there()
+    choose(review.worklist.show_box, Listed.ALL)
+    assert not asked_there()
+    choose(review.worklist.show_box, Listed.WITH_VALIDATION)
+    assert wait_until(asked_there, PATIENCE_SECONDS)
+    assert len(review.worklist.model.rows) == len(review.session.open_records()) == open_before + 1
+    choose(review.worklist.show_box, Listed.OPEN)
+    assert wait_until(lambda: not asked_there(), PATIENCE_SECONDS)
+    review.close()
 
 
 def test_closing_the_window_writes_what_waits(review: ReviewController, press: Press, project_folder: Path) -> None:

@@ -86,11 +86,11 @@ class Candidates:
         with self.database.reading() as session:
             return session.scalar(select(func.max(MiningRunRow.id)))
 
-    def queue(self, *, split: Split | None = None, include_decided: bool = False) -> tuple[CandidateRecord, ...]:
+    def queue(self, *, split: Split | None = Split.TRAIN, include_decided: bool = False) -> tuple[CandidateRecord, ...]:
         """Return the candidates of the latest run in the order in which to ask.
 
         Series by their best open candidate, then the candidates of each series by priority, so that a volume is loaded
-        once.
+        once. Those of the patients that are learnt from, unless another split is named; None names all.
         """
         with self.database.reading() as session:
             query = (

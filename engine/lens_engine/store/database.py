@@ -7,7 +7,7 @@ failing half way.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,10 +46,17 @@ class Partition(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """An opened database of one project; safe to use from several threads."""
+    """An opened database of one project; safe to use from several threads.
+
+    Attributes
+    ----------
+    moment
+        The transaction that every read is part of, for one thread; None gives each read its own. See `at_one_moment`.
+    """
 
     project: Project
     engine: Engine
+    moment: Connection | None = None
 
     @classmethod
     def open(cls, project: Project) -> "Database":
@@ -94,12 +101,23 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Yield a session that only reads: it waits for no writer and sees one moment of the database."""
-        with _store_errors(), Session(self.engine.execution_options(**{_READING: True})) as session:
+        with _store_errors(), Session(self._reader() if self.moment is None else self.moment) as session:
             yield session
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator["Database"]:
+        """Yield this database for several reads that see one and the same moment of it, whatever others write."""
+        with _store_errors(), self._reader().connect() as connection, connection.begin():
+            yield replace(self, moment=connection)
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+    def _reader(self) -> Engine:
+        # SQLite's transactions see one moment by themselves.
+        isolation = {} if self.engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        return self.engine.execution_options(**{_READING: True}, **isolation)
 
 
 def refuse_network_share(path: Path, partitions: Sequence[Partition]) -> None:

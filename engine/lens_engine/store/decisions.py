@@ -16,7 +16,7 @@ from lens_engine.boxes import as_boxes
 from lens_engine.errors import StoreError
 from lens_engine.findings import Box3D, Decision, Verdict
 from lens_engine.store.database import Database
-from lens_engine.store.decision_rules import best_match, latest_ids
+from lens_engine.store.decision_rules import best_match, standing_ids
 from lens_engine.store.schema import CandidateRow, DecisionRow, ReaderRow, SeriesRow, box_values
 
 
@@ -29,13 +29,23 @@ class DecisionRecord:
 
     @property
     def previous_id(self) -> int | None:
-        """The decision it replaces."""
+        """The decision that it follows."""
         return self.decision.previous_id
 
     @property
     def candidate_id(self) -> int | None:
         """The candidate that was on screen."""
         return self.decision.candidate_id
+
+    @property
+    def verdict(self) -> Verdict:
+        """What was said."""
+        return self.decision.verdict
+
+    @property
+    def box(self) -> Box3D:
+        """What it was said about."""
+        return self.decision.box
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +55,9 @@ class SeriesDecisions:
     Attributes
     ----------
     current
-        The latest decision of every place, withdrawn ones left out; ascending ids.
+        The decisions that nothing has ended, withdrawn ones left out; ascending ids.
     own
-        The latest row about each candidate that nothing has replaced, withdrawn ones included.
+        The latest row about each candidate that nothing has ended, withdrawn ones included.
     """
 
     current: tuple[DecisionRecord, ...]
@@ -56,8 +66,8 @@ class SeriesDecisions:
     @classmethod
     def of(cls, history: Sequence[DecisionRecord]) -> "SeriesDecisions":
         """Sort out the history of one series."""
-        latest = latest_ids(history)
-        standing = sorted((record for record in history if record.id in latest), key=lambda record: record.id)
+        ids = standing_ids(history)
+        standing = sorted((record for record in history if record.id in ids), key=lambda record: record.id)
         return cls(
             current=tuple(record for record in standing if record.decision.verdict is not Verdict.WITHDRAWN),
             own={record.candidate_id: record for record in standing if record.candidate_id is not None},
@@ -66,8 +76,8 @@ class SeriesDecisions:
     def about(self, candidate_id: int, box: Box3D) -> tuple[DecisionRecord | None, bool]:
         """Return the decision that counts for a candidate, and whether it was inherited by place."""
         own = self.own.get(candidate_id)
-        if own is not None:
-            return (None if own.decision.verdict is Verdict.WITHDRAWN else own), False
+        if own is not None and own.verdict is not Verdict.WITHDRAWN:
+            return own, False
         index = best_match([(record.decision.box, record.decision.verdict) for record in self.current], box)
         return (None, False) if index is None else (self.current[index], True)
 
@@ -81,8 +91,8 @@ class Decisions:
     def add(self, decision: Decision) -> DecisionRecord:
         """Append one decision and return it as stored, on disk when this returns.
 
-        Where it names no previous decision, it replaces the one that counts for its candidate, so that two readers who
-        decide at once leave two linked rows.
+        Where it names no previous decision, it follows the one that counts for its candidate, so that two readers who
+        decide at once leave two linked rows. Whether that one ends with it, `decision_rules` says.
 
         Raises
         ------
@@ -99,7 +109,7 @@ class Decisions:
                     f"There is no series {decision.series_id}", "A series of this project", "Reload the worklist"
                 )
             if decision.candidate_id is not None and decision.previous_id is None:
-                decision = replace(decision, previous_id=_standing_id(session, decision))
+                decision = replace(decision, previous_id=_followed_id(session, decision))
             _check(session, decision)
             row = DecisionRow(
                 series_id=decision.series_id,
@@ -123,7 +133,7 @@ class Decisions:
             return tuple(_read(session, [series_id]))
 
     def current(self, series_id: int | None = None) -> tuple[DecisionRecord, ...]:
-        """Return the latest decision of every place, of one series or of all; withdrawn ones are left out."""
+        """Return the decisions that nothing has ended, of one series or of all; withdrawn ones are left out."""
         with self.database.reading() as session:
             grouped = decisions_of(session, None if series_id is None else [series_id])
         found = [record for series in grouped.values() for record in series.current]
@@ -142,17 +152,14 @@ def decisions_of(session: Session, series_ids: Sequence[int] | None) -> dict[int
     return {series_id: SeriesDecisions.of(history) for series_id, history in histories.items()}
 
 
-def _standing_id(session: Session, decision: Decision) -> int | None:
-    """Return the row that a new decision about a candidate follows: its own latest, or the inherited one."""
+def _followed_id(session: Session, decision: Decision) -> int | None:
+    """Return the row that a new decision about a candidate follows: what counts there, or its own withdrawn one."""
     if decision.candidate_id is None:
         return None
     candidate = _candidate(session, decision.candidate_id)
     series = decisions_of(session, [candidate.series_id])[candidate.series_id]
-    own = series.own.get(candidate.id)
-    if own is not None:
-        return own.id
-    inherited, _ = series.about(candidate.id, candidate.box)
-    return None if inherited is None else inherited.id
+    followed = series.about(candidate.id, candidate.box)[0] or series.own.get(candidate.id)
+    return None if followed is None else followed.id
 
 
 def _check(session: Session, decision: Decision) -> None:

@@ -3,13 +3,13 @@
 Plain arithmetic in the same order as there, so that every database gives the same answer to the last digit.
 """
 
-from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, or_
+from sqlalchemy import ColumnElement, and_, case, func, or_
 
 from lens_engine.findings import Verdict
-from lens_engine.store.decision_rules import MAX_GROWTH_OF_REJECTION, MIN_OVERLAP
+from lens_engine.store.decision_rules import MAX_GROWTH_OF_REJECTION, MIN_COVER, MIN_OVERLAP
 
 AXES = ("x", "y", "z")
 
@@ -19,11 +19,15 @@ Row = Any
 """An alias of a table, or the columns of a common table expression, with the six edges of a box."""
 
 
+def edges(box: Row) -> list[Number]:
+    """Return the six edges of the box of a row, for a query that passes them on."""
+    return [side(box, axis) for side in (_low, _high) for axis in AXES]
+
+
 def is_same_place(box: Row, other: Row) -> Condition:
     """Return `decision_rules.is_same_place` of the boxes of two rows."""
-    is_near = [and_(_low(box, axis) <= _high(other, axis), _low(other, axis) <= _high(box, axis)) for axis in "zyx"]
     return and_(
-        *is_near,  # a few comparisons leave out most pairs before anything is computed
+        _is_near(box, other),
         or_(_intersection_over_union(box, other) >= MIN_OVERLAP, _holds_centre(box, other), _holds_centre(other, box)),
     )
 
@@ -33,11 +37,38 @@ def inherits(decision: Row, candidate: Row) -> Condition:
     return and_(
         decision.verdict != Verdict.WITHDRAWN,
         is_same_place(decision, candidate),
-        or_(
-            decision.verdict != Verdict.REJECTED,
-            _volume(candidate) <= MAX_GROWTH_OF_REJECTION * _volume(decision),
-        ),
+        or_(decision.verdict != Verdict.REJECTED, is_little_larger(candidate, decision)),
     )
+
+
+def covers(box: Row, other: Row) -> Condition:
+    """Return `decision_rules.covers` of the boxes of two rows."""
+    shared = _shared_volume(box, other)
+    return and_(_is_near(box, other), shared > 0, shared >= MIN_COVER * _shared_volume(other))
+
+
+def ends(later: Row, earlier: Row) -> Condition:
+    """Return `decision_rules.ends` of a row with a box and a verdict, and a row with a box."""
+    return or_(
+        later.verdict == Verdict.WITHDRAWN,
+        and_(covers(later, earlier), or_(later.verdict != Verdict.REJECTED, is_little_larger(later, earlier))),
+    )
+
+
+def cover_together(whole: Row, one: Row, other: Row) -> Condition:
+    """Return whether boxes cover 0.8 of another, over all pairs `one.id <= other.id` of them; see `decision_rules`."""
+    shared = _shared_volume(whole, one, other)
+    return func.sum(case((one.id == other.id, shared), else_=-shared)) >= MIN_COVER * _shared_volume(whole)
+
+
+def is_little_larger(box: Row, other: Row) -> Condition:
+    """Return whether a box has at most twice the volume of another."""
+    return _shared_volume(box) <= MAX_GROWTH_OF_REJECTION * _shared_volume(other)
+
+
+def _is_near(box: Row, other: Row) -> Condition:
+    """Return whether two boxes touch: a few comparisons leave out most pairs before anything is computed."""
+    return and_(*(and_(_low(box, axis) <= _high(other, axis), _low(other, axis) <= _high(box, axis)) for axis in "zyx"))
 
 
 def _low(box: Row, axis: str) -> Number:
@@ -51,17 +82,17 @@ def _high(box: Row, axis: str) -> Number:
 
 
 def _intersection_over_union(box: Row, other: Row) -> Number:
-    def side(axis: str) -> Number:
-        high = _lesser(_high(box, axis), _high(other, axis))
-        return _positive(high - _greater(_low(box, axis), _low(other, axis)))
-
-    shared = _product(side)
-    union = _volume(box) + _volume(other) - shared
+    shared = _shared_volume(box, other)
+    union = _shared_volume(box) + _shared_volume(other) - shared
     return case((union > 0, shared / union), else_=0.0)
 
 
-def _volume(box: Row) -> Number:
-    return _product(lambda axis: _positive(_high(box, axis) - _low(box, axis)))
+def _shared_volume(*boxes: Row) -> Number:
+    def side(axis: str) -> Number:
+        high = reduce(_lesser, [_high(box, axis) for box in boxes])
+        return _positive(high - reduce(_greater, [_low(box, axis) for box in boxes]))
+
+    return side("x") * side("y") * side("z")
 
 
 def _holds_centre(box: Row, other: Row) -> Condition:
@@ -69,10 +100,6 @@ def _holds_centre(box: Row, other: Row) -> Condition:
     return and_(
         *(and_(centre >= _low(box, axis), centre < _high(box, axis)) for axis, centre in centres.items()),
     )
-
-
-def _product(side: Callable[[str], Number]) -> Number:
-    return side("x") * side("y") * side("z")
 
 
 def _lesser(one: Number, other: Number) -> Number:

@@ -77,6 +77,6 @@ def ask(database: Database, make_candidate: MakeCandidate) -> Callable[..., tupl
     def store(series_id: int, *boxes: Box3D) -> tuple[CandidateRecord, ...]:
         candidates = [make_candidate(series_id, box) for box in boxes]
         Candidates(database).replace_open("v1", candidates, [0.5] * len(boxes))
-        return Candidates(database).queue(include_decided=True)
+        return Candidates(database).queue(split=None, include_decided=True)
 
     return store

@@ -88,6 +88,8 @@ def test_queue_can_be_of_one_split(database: Database, add_series: AddSeries, ma
     ids = [add_series(split.value, split).id for split in (Split.TRAIN, Split.VAL)]
     Candidates(database).replace_open("v1", [make_candidate(series_id) for series_id in ids], [0.1, 0.2])
     assert [record.candidate.series_id for record in Candidates(database).queue(split=Split.VAL)] == [ids[1]]
+    assert [record.candidate.series_id for record in Candidates(database).queue()] == [ids[0]]
+    assert [record.candidate.series_id for record in Candidates(database).queue(split=None)] == [ids[1], ids[0]]
 
 
 def test_empty_run_leaves_nothing_to_ask(database: Database, add_series: AddSeries, ask: Ask) -> None:

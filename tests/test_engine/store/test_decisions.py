@@ -8,7 +8,7 @@ from sqlalchemy import text
 from support.store_samples import BOX, AddSeries, MakeDecision
 
 from lens_engine.errors import BoxError, StoreError
-from lens_engine.findings import ReasonCode, Split, Verdict
+from lens_engine.findings import Box3D, ReasonCode, Split, Verdict
 from lens_engine.store.candidates import CandidateRecord, Candidates
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
@@ -92,6 +92,113 @@ def test_second_verdict_replaces_the_first(
     assert second.previous_id == first.id
     assert decisions.current() == (second,)
     assert decisions.counts() == {Verdict.UNSURE: 1}
+
+
+WHOLE = (10.0, 10.0, 0.0, 20.0, 20.0, 10.0)
+FIRST, SECOND = (10.0, 10.0, 0.0, 20.0, 20.0, 5.0), (10.0, 10.0, 5.0, 20.0, 20.0, 10.0)
+GROWN = (10.0, 10.0, 0.0, 20.0, 20.0, 11.0)
+
+
+class Reader:
+    """Decides about the whole lesion, then about what a second mining run finds there."""
+
+    def __init__(self, database: Database, ask: Ask, make_decision: MakeDecision, series_id: int) -> None:
+        self._decisions, self._candidates = Decisions(database), Candidates(database)
+        self._ask, self._make, self._series = ask, make_decision, series_id
+
+    def finds(self, *boxes: Box3D) -> tuple[int, ...]:
+        self._ask(self._series, *boxes)
+        return tuple(self._candidates.latest())
+
+    def says(self, verdict: Verdict, candidate_id: int, box: Box3D | None = None) -> None:
+        asked = self._candidates.get(candidate_id).candidate.finding.box
+        self._decisions.add(self._make(self._series, verdict, candidate_id, box or asked))
+
+    def verdicts(self, *candidate_ids: int) -> list[Verdict | None]:
+        found = [self._candidates.get(candidate_id).decision for candidate_id in candidate_ids]
+        return [None if record is None else record.verdict for record in found]
+
+    def standing(self) -> list[tuple[Verdict, Box3D]]:
+        return [(record.verdict, record.box) for record in self._decisions.current(self._series)]
+
+
+@pytest.fixture
+def reader(database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask) -> Reader:
+    return Reader(database, ask, make_decision, add_series("a").id)
+
+
+ACCEPTED, REJECTED, UNSURE = Verdict.ACCEPTED, Verdict.REJECTED, Verdict.UNSURE
+
+
+def test_a_lesion_stays_one_when_a_fragment_of_it_is_rejected(reader: Reader) -> None:
+    (whole,) = reader.finds(WHOLE)
+    reader.says(ACCEPTED, whole)
+    first, second = reader.finds(FIRST, SECOND)
+    assert reader.verdicts(first, second) == [ACCEPTED, ACCEPTED]
+    reader.says(REJECTED, first)
+    assert reader.verdicts(first, second) == [REJECTED, ACCEPTED]
+    assert reader.standing() == [(ACCEPTED, WHOLE), (REJECTED, FIRST)]
+    assert reader.verdicts(*reader.finds(WHOLE, FIRST, SECOND)) == [ACCEPTED, REJECTED, ACCEPTED]
+
+
+def test_a_lesion_ends_when_every_fragment_of_it_is_rejected(reader: Reader) -> None:
+    (whole,) = reader.finds(WHOLE)
+    reader.says(ACCEPTED, whole)
+    first, second = reader.finds(FIRST, SECOND)
+    reader.says(REJECTED, first)
+    reader.says(REJECTED, second)
+    assert reader.standing() == [(REJECTED, FIRST), (REJECTED, SECOND)]
+    reader.says(Verdict.WITHDRAWN, second)
+    assert reader.standing() == [(ACCEPTED, WHOLE), (REJECTED, FIRST)]
+    assert reader.verdicts(first, second) == [REJECTED, ACCEPTED]
+
+
+@pytest.mark.parametrize("verdict", [ACCEPTED, UNSURE])
+def test_a_lesion_stays_one_when_a_fragment_of_it_is_not_rejected(reader: Reader, verdict: Verdict) -> None:
+    (whole,) = reader.finds(WHOLE)
+    reader.says(ACCEPTED, whole)
+    first, second = reader.finds(FIRST, SECOND)
+    reader.says(verdict, first)
+    assert reader.standing() == [(ACCEPTED, WHOLE), (verdict, FIRST)]
+    assert reader.verdicts(first, second) == [verdict, ACCEPTED]
+
+
+@pytest.mark.parametrize("again", [WHOLE, GROWN])
+def test_a_lesion_ends_when_it_is_found_again_and_rejected(reader: Reader, again: Box3D) -> None:
+    (whole,) = reader.finds(WHOLE)
+    reader.says(ACCEPTED, whole)
+    (found,) = reader.finds(again)
+    assert reader.verdicts(found) == [ACCEPTED]
+    reader.says(REJECTED, found)
+    assert reader.standing() == [(REJECTED, again)]
+
+
+def test_a_lesion_that_was_adjusted_is_what_it_was_adjusted_to(reader: Reader) -> None:
+    (whole,) = reader.finds(WHOLE)
+    reader.says(ACCEPTED, whole)
+    reader.says(Verdict.ADJUSTED, whole, FIRST)
+    assert reader.standing() == [(Verdict.ADJUSTED, FIRST)]
+
+
+def test_a_fragment_whose_rejection_was_taken_back_is_part_of_the_lesion_again(reader: Reader) -> None:
+    (whole,) = reader.finds(WHOLE)
+    reader.says(ACCEPTED, whole)
+    first, second = reader.finds(FIRST, SECOND)
+    reader.says(REJECTED, first)
+    reader.says(Verdict.WITHDRAWN, first)
+    assert reader.verdicts(first, second) == [ACCEPTED, ACCEPTED]
+    assert reader.standing() == [(ACCEPTED, WHOLE)]
+    reader.says(Verdict.WITHDRAWN, first)  # once more: now the lesion itself
+    assert reader.standing() == []
+
+
+def test_a_rejection_stands_for_the_rest_when_a_fragment_is_a_lesion(reader: Reader) -> None:
+    (whole,) = reader.finds(WHOLE)
+    reader.says(REJECTED, whole)
+    first, second = reader.finds(FIRST, SECOND)
+    reader.says(ACCEPTED, first)
+    assert reader.standing() == [(REJECTED, WHOLE), (ACCEPTED, FIRST)]
+    assert reader.verdicts(first, second) == [ACCEPTED, REJECTED]
 
 
 def test_nothing_to_withdraw_is_an_error(

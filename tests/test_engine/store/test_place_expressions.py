@@ -11,7 +11,7 @@ from sqlalchemy import Connection, create_engine, literal, select
 
 from lens_engine.findings import Box3D, Verdict
 from lens_engine.store import decision_rules
-from lens_engine.store.place_expressions import inherits, is_same_place
+from lens_engine.store.place_expressions import covers, ends, inherits, is_same_place
 
 NAMES = ("x1", "y1", "z1", "x2", "y2", "z2")
 
@@ -52,6 +52,25 @@ def test_a_candidate_inherits_where_the_rule_says_so(
 ) -> None:
     expected = decision_rules.inherits(decided, verdict, asked)
     assert bool(connection.scalar(select(inherits(row(decided, verdict), row(asked))))) is expected
+
+
+@given(box=boxes(), other=boxes())
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_box_covers_another_where_the_rule_says_so(connection: Connection, box: Box3D, other: Box3D) -> None:
+    expected = decision_rules.covers(box, other)
+    assert bool(connection.scalar(select(covers(row(box), row(other))))) is expected
+
+
+@given(later=boxes(), earlier=boxes(), grown=st.sampled_from([0.0, 0.5, 3.0]), verdict=st.sampled_from(Verdict))
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_decision_ends_another_where_the_rule_says_so(
+    connection: Connection, later: Box3D, earlier: Box3D, grown: float, verdict: Verdict
+) -> None:
+    x1, y1, z1, x2, y2, z2 = earlier
+    around = (x1 - grown, y1, z1, x2, y2 + grown, z2)
+    for box in (later, around):
+        expected = decision_rules.ends(box, verdict, earlier)
+        assert bool(connection.scalar(select(ends(row(box, verdict), row(earlier))))) is expected
 
 
 @pytest.mark.parametrize("high", [3.0, 3.333, 3.334, 10 / 3])

@@ -17,7 +17,7 @@ from lens_engine.findings import Box3D, Split, Verdict
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRecord, AnnotationRole, Annotations
 from lens_engine.store.catalog import Catalog, CompleteSeries, SeriesRecord
 from lens_engine.store.database import Database
-from lens_engine.store.decision_rules import is_same_place
+from lens_engine.store.decision_rules import covers, is_same_place
 from lens_engine.store.decisions import DecisionRecord, Decisions
 
 POSITIVE_VERDICTS = frozenset({Verdict.ACCEPTED, Verdict.ADDED, Verdict.ADJUSTED})
@@ -155,7 +155,7 @@ def true_boxes(annotations: Sequence[AnnotationRecord], decisions: Iterable[Deci
     references = [item.box for item in annotations if item.role is AnnotationRole.REFERENCE]
     labels = [item.box for item in annotations if _is_label(item) and item.key_slice is None]
     annotated = [*references, *(box for box in labels if not _is_known(box, references))]
-    accepted = [item.decision.box for item in decisions if item.decision.verdict in POSITIVE_VERDICTS]
+    accepted = [item.box for item in accepted_lesions(decisions)]
     return (*annotated, *(box for box in accepted if not _is_known(box, annotated)))
 
 
@@ -168,6 +168,19 @@ def lesions_on_one_slice(
     flat = [item for item in annotations if _is_label(item) and item.key_slice is not None]
     boxes = true_boxes(annotations, decisions) if flat else ()
     return tuple(item for item in flat if not _is_known(item.box, boxes))
+
+
+def accepted_lesions(decisions: Iterable[DecisionRecord]) -> tuple[DecisionRecord, ...]:
+    """Return the lesions among the decisions that stand in one series.
+
+    An accepted part of a lesion that was decided before confirms that lesion and is none of its own.
+    """
+    lesions = sorted((item for item in decisions if item.verdict in POSITIVE_VERDICTS), key=lambda item: item.id)
+    return tuple(
+        item
+        for number, item in enumerate(lesions)
+        if item.verdict is not Verdict.ACCEPTED or not any(covers(whole.box, item.box) for whole in lesions[:number])
+    )
 
 
 def _is_label(annotation: AnnotationRecord) -> bool:

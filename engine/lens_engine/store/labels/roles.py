@@ -14,7 +14,15 @@ from sqlalchemy.orm import Session, aliased
 from lens_engine.findings import CandidateKind, ReasonCode, Split, Verdict
 from lens_engine.snapshot import LabelSet, LesionOrigin, LesionRole
 from lens_engine.store.labels.completeness import POSITIVE_VERDICTS
-from lens_engine.store.place_expressions import inherits, is_same_place
+from lens_engine.store.place_expressions import (
+    cover_together,
+    covers,
+    edges,
+    ends,
+    inherits,
+    is_little_larger,
+    is_same_place,
+)
 from lens_engine.store.schema import (
     AnnotationRole,
     AnnotationRow,
@@ -103,24 +111,23 @@ def _mined() -> Rows:
 
 def _open_candidates() -> Rows:
     """Return the mined ones that neither a decision of their own nor one about their place answers."""
-    own = select(DecisionRow.candidate_id).where(DecisionRow.candidate_id.is_not(None), _stands(DecisionRow))
-    answered = own.where(DecisionRow.verdict != Verdict.WITHDRAWN)
-    decision, candidate = aliased(DecisionRow), aliased(CandidateRow)
+    answered = select(DecisionRow.candidate_id).where(
+        DecisionRow.candidate_id.is_not(None), DecisionRow.verdict != Verdict.WITHDRAWN, _stands(DecisionRow)
+    )
+    standing, candidate = _STANDING.alias(), aliased(CandidateRow)
     inheriting = (
         select(candidate.id)
-        .join(decision, decision.series_id == candidate.series_id)
-        .where(
-            candidate.mining_run_id == _latest_run(),
-            candidate.id.not_in(own),
-            inherits(decision, candidate),
-            _stands(decision),
-        )
+        .join(standing, standing.c.series_id == candidate.series_id)
+        .where(candidate.mining_run_id == _latest_run(), inherits(standing.c, candidate))
     )
     return _mined().where(CandidateRow.id.not_in(answered), CandidateRow.id.not_in(inheriting))
 
 
 def _decisions() -> Rows:
-    """Return the decisions that mean something: those that stand and that no greater one at the same place covers."""
+    """Return the decisions that mean something: those that stand and that no greater one at the same place covers.
+
+    A part of a lesion that was accepted again says nothing that the lesion does not say.
+    """
     above = aliased(DecisionRow)
     covered_unsure = _covered(Verdict.UNSURE, above, above.verdict.in_(POSITIVE_VERDICTS))
     above = aliased(DecisionRow)
@@ -136,7 +143,7 @@ def _decisions() -> Rows:
     return select(DecisionRow.id, DecisionRow.series_id, role.label("role")).where(
         _stands(DecisionRow),
         or_(
-            DecisionRow.verdict.in_(POSITIVE_VERDICTS),
+            and_(DecisionRow.verdict.in_(POSITIVE_VERDICTS), DecisionRow.id.not_in(_confirmed_parts())),
             and_(DecisionRow.verdict == Verdict.UNSURE, DecisionRow.id.not_in(covered_unsure)),
             and_(
                 DecisionRow.verdict == Verdict.REJECTED,
@@ -172,17 +179,62 @@ def _annotated_rejections() -> Ids:
     )
 
 
+def _confirmed_parts() -> Ids:
+    """Return the accepted ones, standing or not, that lie inside a lesion decided before: see `accepted_lesions`."""
+    part, whole = aliased(DecisionRow), aliased(DecisionRow)
+    is_before = and_(whole.series_id == part.series_id, whole.id < part.id)
+    return (
+        select(part.id)
+        .join(whole, is_before)
+        .where(
+            part.verdict == Verdict.ACCEPTED,
+            whole.verdict.in_(POSITIVE_VERDICTS),
+            covers(whole, part),
+            _stands(whole),
+        )
+    )
+
+
 def _stands(decision: type[DecisionRow]) -> ColumnElement[bool]:
-    """Return whether no later decision replaces one; see `decision_rules.latest_ids`."""
-    other = aliased(DecisionRow)
-    is_of_candidate = other.candidate_id.is_not(None)
-    replaced = select(other.previous_id).where(other.previous_id.is_not(None))
-    last_words = select(func.max(other.id)).where(is_of_candidate).group_by(other.candidate_id)
-    return and_(
-        decision.id.not_in(replaced),
-        or_(decision.candidate_id.is_(None), decision.id.in_(last_words)),
+    """Return whether nothing has ended a decision; see `decision_rules.standing_ids`."""
+    return decision.id.in_(select(_STANDING.c.id))
+
+
+def _has_no_successor(decision: type[DecisionRow]) -> ColumnElement[bool]:
+    """Return whether no single later decision ends one."""
+    earlier, later, other = aliased(DecisionRow), aliased(DecisionRow), aliased(DecisionRow)
+    ended = select(earlier.id).join(later, later.previous_id == earlier.id).where(ends(later, earlier))
+    last_words = select(func.max(other.id)).where(other.candidate_id.is_not(None)).group_by(other.candidate_id)
+    return and_(decision.id.not_in(ended), or_(decision.candidate_id.is_(None), decision.id.in_(last_words)))
+
+
+def _rejected_in_parts() -> Ids:
+    """Return the decisions that rejections of their parts cover together."""
+    part = aliased(DecisionRow)
+    rejections = (
+        select(part.id, part.previous_id, *edges(part))
+        .where(part.previous_id.is_not(None), part.verdict == Verdict.REJECTED, _has_no_successor(part))
+        .cte("standing_rejections")
+    )
+    whole, one, other = aliased(DecisionRow), rejections.alias(), rejections.alias()
+    return (
+        select(whole.id)
+        .join(one, one.c.previous_id == whole.id)
+        .join(other, and_(other.c.previous_id == whole.id, other.c.id >= one.c.id))
+        .where(is_little_larger(one.c, whole), is_little_larger(other.c, whole))
+        .group_by(whole.id)
+        .having(cover_together(whole, one.c, other.c))
     )
 
 
 def _latest_run() -> ScalarSelect[int | None]:
     return select(func.max(MiningRunRow.id)).scalar_subquery()
+
+
+_DECISION = aliased(DecisionRow)
+_STANDING = (
+    select(_DECISION.id, _DECISION.series_id, _DECISION.verdict, *edges(_DECISION))
+    .where(_has_no_successor(_DECISION), _DECISION.id.not_in(_rejected_in_parts()))
+    .cte("standing_decisions")
+)
+"""One for all parts of a statement, which many of them ask."""

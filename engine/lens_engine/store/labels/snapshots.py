@@ -160,49 +160,23 @@ class Snapshots:
             return training_counts(session, label_set)
 
     def compose(self, label_set: LabelSet) -> Snapshot:
-        """Return the labels as they are now, without keeping them.
+        """Return the labels as they are at one moment, without keeping them.
 
         Raises
         ------
         StoreError
             If no training patient has any lesion to learn from.
         """
-        catalog = Catalog(self.database)
-        datasets = catalog.datasets()
-        with self.database.reading() as session:
-            roles = roles_of(session, label_set)
-        annotations = _by_series((item.series_id, item) for item in Annotations(self.database).all())
-        decisions = _by_series((item.decision.series_id, item) for item in Decisions(self.database).current())
-        latest = Candidates(self.database).latest() if roles[LesionOrigin.MINED] else {}
-        candidates = _by_series((item.series_id, (candidate_id, item)) for candidate_id, item in latest.items())
-        groups = {key: _group(reasons) for key, reasons in Candidates(self.database).reasons_of_decided().items()}
-        series = tuple(
-            _series(
-                record,
-                [
-                    *_original(record, annotations.get(record.id, ()), roles[LesionOrigin.ANNOTATION]),
-                    *_decided(record, decisions.get(record.id, ()), roles[LesionOrigin.DECISION], groups),
-                    *_mined(record, candidates.get(record.id, ()), roles[LesionOrigin.MINED]),
-                ],
-                _truth(record, annotations.get(record.id, ()), decisions.get(record.id, ())),
-            )
-            for record in catalog.all_series(with_images=True)
-            if record.split is not Split.TEST
-        )
-        snapshot = Snapshot(
-            experts=tuple(dataset.name for dataset in datasets),
-            scopes=tuple(dataset.scope for dataset in datasets),
-            series=series,
-            labels=label_set,
-        )
+        with self.database.at_one_moment() as moment:
+            snapshot = _compose(moment, label_set)
         if not any(
             lesion.role is LesionRole.POSITIVE
-            for item in series
+            for item in snapshot.series
             if item.split is Split.TRAIN
             for lesion in item.lesions
         ):
             raise StoreError(
-                f"No patient of the training split has a lesion among the {len(series)} series with images",
+                f"No patient of the training split has a lesion among the {len(snapshot.series)} series with images",
                 "At least one annotated, mined or accepted lesion is needed to learn from",
                 "Import annotations, or review the mined lesions first",
             )
@@ -211,6 +185,37 @@ class Snapshots:
     def _record(self, row: SnapshotRow) -> SnapshotRecord:
         path = self.database.project.folder / row.path
         return SnapshotRecord(row.id, row.name, path, row.label_set, dict(row.counts), row.created_at)
+
+
+def _compose(database: Database, label_set: LabelSet) -> Snapshot:
+    catalog = Catalog(database)
+    datasets = catalog.datasets()
+    with database.reading() as session:
+        roles = roles_of(session, label_set)
+    annotations = _by_series((item.series_id, item) for item in Annotations(database).all())
+    decisions = _by_series((item.decision.series_id, item) for item in Decisions(database).current())
+    latest = Candidates(database).latest() if roles[LesionOrigin.MINED] else {}
+    candidates = _by_series((item.series_id, (candidate_id, item)) for candidate_id, item in latest.items())
+    groups = {key: _group(reasons) for key, reasons in Candidates(database).reasons_of_decided().items()}
+    series = tuple(
+        _series(
+            record,
+            [
+                *_original(record, annotations.get(record.id, ()), roles[LesionOrigin.ANNOTATION]),
+                *_decided(record, decisions.get(record.id, ()), roles[LesionOrigin.DECISION], groups),
+                *_mined(record, candidates.get(record.id, ()), roles[LesionOrigin.MINED]),
+            ],
+            _truth(record, annotations.get(record.id, ()), decisions.get(record.id, ())),
+        )
+        for record in catalog.all_series(with_images=True)
+        if record.split is not Split.TEST
+    )
+    return Snapshot(
+        experts=tuple(dataset.name for dataset in datasets),
+        scopes=tuple(dataset.scope for dataset in datasets),
+        series=series,
+        labels=label_set,
+    )
 
 
 def _series(record: SeriesRecord, lesions: Iterable[Lesion], truth: tuple[Box3D, ...] | None) -> SnapshotSeries:

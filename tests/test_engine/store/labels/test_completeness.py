@@ -171,3 +171,16 @@ def test_what_readers_did_not_accept_is_not_true(
     series = add_series("a", Split.TEST)
     Decisions(database).add(make_decision(series.id, verdict, box=BOX))
     assert truth(database, series.id) == ()
+
+
+def test_an_accepted_part_of_an_accepted_lesion_is_no_second_one(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision
+) -> None:
+    series = add_series("a", Split.VAL)
+    x1, y1, z1, x2, y2, _ = OTHER
+    part = (x1, y1, z1, x2, y2, z1 + 2)
+    for verdict, box in [(Verdict.ACCEPTED, OTHER), (Verdict.ACCEPTED, part)]:
+        Decisions(database).add(make_decision(series.id, verdict, box=box))
+    assert truth(database, series.id) == (OTHER,)
+    Decisions(database).add(make_decision(series.id, Verdict.ADDED, box=part))  # the reader's own hand says: two
+    assert truth(database, series.id) == (OTHER, part)

@@ -15,7 +15,7 @@ from lens_engine.store.candidates import Candidates
 from lens_engine.store.database import Database
 from lens_engine.store.decision_rules import is_same_place
 from lens_engine.store.decisions import DecisionRecord, Decisions
-from lens_engine.store.labels.completeness import POSITIVE_VERDICTS
+from lens_engine.store.labels.completeness import POSITIVE_VERDICTS, accepted_lesions
 from lens_engine.store.labels.roles import roles_of
 from lens_engine.store.labels.snapshots import Snapshots, counts_of
 
@@ -45,7 +45,7 @@ def grow(database: Database, add_series: AddSeries, make_candidate: MakeCandidat
     def decide(chance: random.Random) -> None:
         verdict = chance.choice(list(Verdict))
         code = chance.choice(list(ReasonCode)) if verdict is Verdict.REJECTED and chance.random() < 0.5 else None
-        asked = Candidates(database).queue(include_decided=True)
+        asked = Candidates(database).queue(split=None, include_decided=True)
         if asked and chance.random() < 0.6:
             one = chance.choice(asked)
             box = one.candidate.finding.box if chance.random() < 0.7 else _box(chance)
@@ -53,8 +53,10 @@ def grow(database: Database, add_series: AddSeries, make_candidate: MakeCandidat
         else:
             place = chance.choice(series)
             standing = Decisions(database).current(place)
-            previous = chance.choice(standing).id if standing and chance.random() < 0.4 else None
-            decision = make_decision(place, verdict, None, _box(chance), reason_code=code, previous_id=previous)
+            previous = chance.choice(standing) if standing and chance.random() < 0.6 else None
+            box = _box(chance) if previous is None or chance.random() < 0.3 else _half(previous.box, chance)
+            followed = None if previous is None else previous.id
+            decision = make_decision(place, verdict, None, box, reason_code=code, previous_id=followed)
         with suppress(StoreError):  # there may be nothing to withdraw
             Decisions(database).add(decision)
 
@@ -82,7 +84,7 @@ def test_roles_follow_the_rules_about_one_place(database: Database, grow: Grow, 
     with database.reading() as session:
         roles = roles_of(session, LabelSet.CURATED)
     assert roles[LesionOrigin.DECISION] == _decided_by_hand(database)
-    open_ones = {record.id for record in Candidates(database).queue()}
+    open_ones = {record.id for record in Candidates(database).queue(split=None)}
     assert set(roles[LesionOrigin.MINED]) == open_ones
 
 
@@ -97,6 +99,19 @@ def test_no_label_is_counted_twice_or_in_another_split(
     expected = {"series": 1, "annotations": 1, "accepted": 1}
     assert Snapshots(database).counts(LabelSet.CURATED) == expected
     assert Snapshots(database).freeze(LabelSet.CURATED).counts == expected
+
+
+def test_what_is_rejected_inside_a_lesion_is_no_background(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision
+) -> None:
+    series = add_series("a")
+    whole = Decisions(database).add(make_decision(series.id, Verdict.ACCEPTED, box=(4.0, 4.0, 0.0, 14.0, 14.0, 10.0)))
+    for verdict in (Verdict.REJECTED, Verdict.ACCEPTED):
+        part = make_decision(series.id, verdict, box=(4.0, 4.0, 0.0, 14.0, 14.0, 5.0), previous_id=whole.id)
+        Decisions(database).add(part)
+    with database.reading() as session:
+        roles = roles_of(session, LabelSet.CURATED)
+    assert roles[LesionOrigin.DECISION] == {whole.id: LesionRole.POSITIVE}
 
 
 def test_a_project_without_labels_counts_nothing(database: Database, add_series: AddSeries) -> None:
@@ -119,6 +134,12 @@ def _box(chance: random.Random) -> Box3D:
     return x + shift, float(y), float(z), x + shift + side, float(y + side), float(z + depth)
 
 
+def _half(box: Box3D, chance: random.Random) -> Box3D:
+    x1, y1, z1, x2, y2, z2 = box
+    middle = (z1 + z2) // 2
+    return chance.choice([(x1, y1, z1, x2, y2, middle), (x1, y1, middle, x2, y2, z2)])
+
+
 def _decided_by_hand(database: Database) -> dict[int, LesionRole]:
     """Return the roles of the decisions, series by series, with the rules in Python."""
     roles: dict[int, LesionRole] = {}
@@ -127,9 +148,8 @@ def _decided_by_hand(database: Database) -> dict[int, LesionRole]:
         of_series.setdefault(record.decision.series_id, []).append(record)
     for series_id, records in of_series.items():
         labels = Annotations(database).of_series(series_id, AnnotationRole.LABEL)
-        lesions = [record for record in records if record.decision.verdict in POSITIVE_VERDICTS]
-        roles |= {record.id: LesionRole.POSITIVE for record in lesions}
-        known = [record.decision.box for record in lesions]
+        roles |= {record.id: LesionRole.POSITIVE for record in accepted_lesions(records)}
+        known = [record.box for record in records if record.verdict in POSITIVE_VERDICTS]
         unsure = [
             record for record in records if record.decision.verdict is Verdict.UNSURE and not _is_covered(record, known)
         ]

@@ -1,7 +1,9 @@
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 from support.store_samples import BOX, AddSeries, MakeCandidate, MakeDecision, sections
 
 from lens_engine.errors import StoreError
@@ -130,6 +132,37 @@ def test_rejected_duplicate_of_a_lesion_is_no_negative(
     annotate(database, series.id)
     Decisions(database).add(make_decision(series.id, Verdict.REJECTED, reason_code=ReasonCode.DUPLICATE))
     assert [lesion.role for lesion in lesions(database)] == [LesionRole.POSITIVE]
+
+
+def test_a_decision_that_comes_while_labels_are_frozen_waits_for_the_next_snapshot(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask
+) -> None:
+    series = add_series("a")
+    annotate(database, series.id)
+    (asked,) = ask(series.id, BOX)
+    mark_complete(database, add_series("b", Split.VAL).id)
+    before = Snapshots(database).compose(LabelSet.CURATED)
+    verdicts = cycle([Verdict.REJECTED, Verdict.ACCEPTED, Verdict.WITHDRAWN])
+    writer, moment = Database.open(database.project), 0
+
+    def decide(*_: object) -> None:
+        nonlocal statements
+        statements += 1
+        if statements == moment:
+            Decisions(writer).add(make_decision(series.id, next(verdicts), asked.id))
+
+    event.listen(database.engine, "after_cursor_execute", decide)
+    while True:  # a decision after the first statement, after the second, and so on to the last
+        statements, moment = 0, moment + 1
+        frozen = Snapshots(database).compose(LabelSet.CURATED)
+        if statements < moment:
+            break
+        after = Snapshots(writer).compose(LabelSet.CURATED)
+        assert frozen == before or (moment == 1 and frozen == after)  # the first statement begins, and reads nothing
+        before = after
+    event.remove(database.engine, "after_cursor_execute", decide)
+    writer.close()
+    assert moment > 5
 
 
 def test_annotation_and_its_continuation_are_one_group(
