@@ -125,6 +125,8 @@ class Reason:
     ----------
     annotation_id
         The annotation whose lesion this may be: its continuation (cross-slice) or its partner (intra-patient).
+    decision_id
+        The same of a lesion that a reader decided; of the two ids one is known.
     distance
         How far the two embeddings lie apart, in [0, 2] (intra-patient).
     distance_limit
@@ -139,6 +141,7 @@ class Reason:
     distance_limit: float | None = None
     expert: str | None = None
     score: float | None = None
+    decision_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

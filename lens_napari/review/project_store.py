@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from lens_engine.errors import LensError, StoreError
-from lens_engine.findings import Decision, Finding, Rule, Split
+from lens_engine.findings import Decision, Finding, Reason, Rule, Split
 from lens_engine.io.series import read_volume
 from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet
@@ -77,7 +77,7 @@ class MarkedSeries:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ThenAndNow:
-    """The annotated partner of a candidate, and both as pictures at the same scale."""
+    """The known partner of a candidate, and both as pictures at the same scale."""
 
     candidate_id: int
     partner: Partner
@@ -184,22 +184,20 @@ class ProjectStore:
         return LoadedSeries(record, volume, findings, tuple(annotations), window)
 
     def then_and_now(self, asked: CandidateRecord) -> ThenAndNow | None:
-        """Return the annotated partner in another scan beside the candidate, or None when it has none."""
-        annotation_id = next(
-            (reason.annotation_id for reason in asked.candidate.reasons if reason.rule is Rule.INTRA_PATIENT), None
-        )
-        if annotation_id is None:
+        """Return the known partner in another scan beside the candidate, or None when it has none."""
+        reason = next((reason for reason in asked.candidate.reasons if reason.rule is Rule.INTRA_PATIENT), None)
+        if reason is None:
             return None
         now_record = self.catalog.series(asked.candidate.series_id)
-        annotation = self._annotation(annotation_id, now_record)
-        if annotation is None or not annotation.slices or not asked.candidate.finding.slices:
+        known = self._known_lesion(reason, now_record)
+        if known is None or not known.slices or not asked.candidate.finding.slices:
             return None
-        then_record = self.catalog.series(annotation.series_id)
+        then_record = self.catalog.series(known.series_id)
         then_volume, now_volume = self._volumes.get(then_record), self._volumes.get(now_record)
         finding = asked.candidate.finding
-        side_mm = common_side_mm([(annotation.box, then_volume), (finding.box, now_volume)])
+        side_mm = common_side_mm([(known.box, then_volume), (finding.box, now_volume)])
         window = preset_for(now_volume.voxels, finding.box).value
-        then_section, now_section = middle_section(annotation.slices), middle_section(finding.slices)
+        then_section, now_section = middle_section(known.slices), middle_section(finding.slices)
         return ThenAndNow(
             candidate_id=asked.id,
             partner=Partner(_scan_in_words(then_record)),
@@ -251,12 +249,16 @@ class ProjectStore:
     def _marked(self, record: SeriesRecord) -> MarkedSeries:
         return MarkedSeries(record, completeness.known_lesions(self._database, record.id))
 
-    def _annotation(self, annotation_id: int, asked_in: SeriesRecord) -> AnnotationRecord | None:
-        others = (record for record in self.viewable_series() if record.patient_id == asked_in.patient_id)
-        for record in others:
-            for annotation in self._annotations.of_series(record.id):
-                if annotation.id == annotation_id:
-                    return annotation
+    def _known_lesion(self, reason: Reason, asked_in: SeriesRecord) -> AnnotationRecord | Decision | None:
+        """Return the annotation or decision of the patient that a reason names."""
+        for record in self.viewable_series():
+            if record.patient_id == asked_in.patient_id:
+                for annotation in self._annotations.of_series(record.id):
+                    if annotation.id == reason.annotation_id:
+                        return annotation
+                for decided in self._decisions.history(record.id):
+                    if decided.id == reason.decision_id:
+                        return decided.decision
         return None
 
 

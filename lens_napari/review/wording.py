@@ -102,13 +102,15 @@ def what_next(total: int) -> str:
 
 def _clause(reason: Reason, partner: Partner | None, *, show_scores: bool) -> str:
     if reason.rule is Rule.INTRA_PATIENT:
-        where = f"a lesion marked in {partner.where}" if partner else "a lesion marked in another scan of this patient"
+        known = "marked" if reason.decision_id is None else "that a reader found"
+        where = f"a lesion {known} in {partner.where if partner else 'another scan of this patient'}"
         distance = ""
         if show_scores and reason.distance is not None:
             limit = f", limit {reason.distance_limit:.2f}" if reason.distance_limit is not None else ""
             distance = f" (distance {reason.distance:.2f}{limit})"
         return f"it looks like {where}{distance}"
-    return "it continues a marked lesion on a neighbouring slice"
+    known = "a marked lesion" if reason.decision_id is None else "a lesion that a reader found"
+    return f"it continues {known} on a neighbouring slice"
 
 
 def _experts_clause(reasons: Sequence[Reason], *, show_scores: bool) -> str:

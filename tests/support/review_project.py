@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,14 @@ from lens_engine.findings import (
     FUSED,
     Candidate,
     CandidateKind,
+    Decision,
     Finding,
     Reason,
     Rule,
     Scope,
     SliceBox,
     Split,
+    Verdict,
 )
 from lens_engine.io.series import SeriesFormat, SeriesSource
 from lens_engine.phantom.patient import PhantomLesion, PhantomSeries, PhantomSettings, make_patient
@@ -104,6 +106,19 @@ def mine_in(folder: Path, series_id: int) -> None:
     found = list(Candidates(database).latest().values())
     found.append(replace(found[0], series_id=series_id))
     Candidates(database).replace_open("v1", found, [1 - i / (len(found) + 1) for i in range(len(found))])
+    database.close()
+
+
+def match_with_a_decision(folder: Path) -> None:
+    """Accept the last candidate of the first series, then store a run that matches another one of the patient to it."""
+    database = Database.open(Project.open(folder))
+    records = [record for record in Candidates(database).queue() if record.candidate.series_id == 1]
+    then, now = records[-1], records[0]
+    finding = then.candidate.finding
+    decided_at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    decision = Decision(1, then.id, Verdict.ACCEPTED, finding.box, finding.slices, "Reader A", decided_at)
+    reason = Reason(Rule.INTRA_PATIENT, decision_id=Decisions(database).add(decision).id, distance=0.11)
+    Candidates(database).replace_open("v1", [replace(now.candidate, reasons=(reason,))], [0.5])
     database.close()
 
 

@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
-from support.review_project import ReviewProject, add_held_out_series, decisions_on_disk, mine_in
+from support.review_project import ReviewProject, add_held_out_series, decisions_on_disk, match_with_a_decision, mine_in
 from support.widgets import choose
 
 from lens_engine.errors import ProjectError
@@ -261,6 +261,17 @@ def test_the_partner_is_shown_then_and_now(review: ReviewController) -> None:
     assert wait_until(lambda: not panel.pictures.isHidden(), PATIENCE_SECONDS)
     assert panel.then_caption.text().startswith("then: study 1 of 2023-05-04")
     assert "a lesion marked in study 1" in panel.why_label.text()
+
+
+def test_a_partner_that_a_reader_decided_is_shown_then_and_now(viewer: Any, project_folder: Path) -> None:
+    match_with_a_decision(project_folder)
+    review = open_project(project_folder, viewer, start_worker=False)
+    asked(review)
+    panel = review.lesion_panel
+    assert wait_until(lambda: not panel.pictures.isHidden(), PATIENCE_SECONDS)
+    assert panel.then_caption.text().startswith("then: study 1 of 2023-05-04")
+    assert "a lesion that a reader found in study 1" in panel.why_label.text()
+    review.close()
 
 
 def test_hidden_scores_are_shown_nowhere_before_the_verdict(

@@ -12,7 +12,7 @@ from lens_engine.mining.merging import merge_candidates
 from lens_engine.mining.place_scores import PlaceScores
 from lens_engine.mining.priority import priority
 from lens_engine.mining.rules.cross_dataset import single_type_experts, uncertain_findings
-from lens_engine.mining.rules.cross_slice import adds_slices, keep_annotated_slices
+from lens_engine.mining.rules.cross_slice import adds_slices, keep_annotated_slices, reaches_beyond
 from lens_engine.mining.rules.evidence import Evidence, gather_evidence, known_lesions
 from lens_engine.mining.rules.intra_patient import KnownLesions
 from lens_engine.mining.settings import MiningSettings
@@ -75,13 +75,20 @@ def _mine_series(
 
 def _continuation_candidates(series: SeriesMiningInput, evidence: Evidence) -> list[Candidate]:
     candidates = []
-    findings = evidence.tracklets.findings(evidence.continued, series.proposals, series.slices)
-    for tracklet, finding in zip(evidence.continued, findings, strict=True):
+    of_decided = evidence.decided_continuations.tracklet
+    continued = np.union1d(evidence.continued, of_decided[of_decided >= 0])
+    findings = evidence.tracklets.findings(continued, series.proposals, series.slices)
+    for tracklet, finding in zip(continued, findings, strict=True):
         notes = [series.annotations[row] for row in np.flatnonzero(evidence.continuations.tracklet == tracklet)]
+        decided = [series.decided[row] for row in np.flatnonzero(of_decided == tracklet)]
+        reasons: list[Reason] = []
         if adds_slices(finding, notes):
-            reasons = tuple(Reason(Rule.CROSS_SLICE, annotation_id=note.id) for note in notes)
-            kept = keep_annotated_slices(finding, notes)
-            candidates.append(Candidate(series.series_id, kept, CandidateKind.MISSING_ANNOTATION, reasons))
+            reasons += [Reason(Rule.CROSS_SLICE, annotation_id=note.id) for note in notes]
+        if reaches_beyond(finding, decided):
+            reasons += [Reason(Rule.CROSS_SLICE, decision_id=lesion.id) for lesion in decided]
+        if reasons:
+            kept = keep_annotated_slices(finding, [*decided, *notes])
+            candidates.append(Candidate(series.series_id, kept, CandidateKind.MISSING_ANNOTATION, tuple(reasons)))
     return candidates
 
 
@@ -93,7 +100,8 @@ def _match_candidates(
     for match, finding in zip(evidence.matches, map(places.complete, findings), strict=True):
         reason = Reason(
             Rule.INTRA_PATIENT,
-            annotation_id=match.annotation_id,
+            annotation_id=None if match.is_decision else match.annotation_id,
+            decision_id=match.annotation_id if match.is_decision else None,
             distance=match.distance,
             distance_limit=distance_limit,
         )

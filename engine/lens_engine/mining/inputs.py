@@ -18,12 +18,12 @@ from lens_engine.proposals import Proposals
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnnotationOnSeries:
-    """A known lesion: an original annotation, or one that a reader accepted.
+    """A known lesion: an original annotation, or one that a reader decided.
 
     Attributes
     ----------
     id
-        The id that the annotation has in the store; kept in the reasons.
+        The id that the annotation, or the decision, has in the store; kept in the reasons.
     box
         `(x1, y1, z1, x2, y2, z2)`, half-open voxel edges of the series.
     slices
@@ -74,6 +74,10 @@ class SeriesMiningInput:
     annotations
         Known lesions of this series; each has a cross-section on one of its slices at least. Along x and y they may
         lie anywhere.
+    decided
+        What readers accepted, adjusted or added in this series; the same is asked of them. They are partners, and what
+        reaches beyond them continues them; their place is mined as if they were not there, for what is found there
+        inherits their verdict.
     scope
         Of the series' data set. A single-type series is completely labelled: it lends its annotations as partners, and
         nothing is mined in it.
@@ -96,21 +100,22 @@ class SeriesMiningInput:
     proposals: Proposals
     findings: tuple[Finding, ...] = ()
     annotations: tuple[AnnotationOnSeries, ...] = ()
+    decided: tuple[AnnotationOnSeries, ...] = ()
     scope: Scope = Scope.UNIVERSAL
     universal_experts: tuple[str, ...] = ("universal",)
     augmented: tuple[Proposals, ...] = ()
 
     def __post_init__(self) -> None:
-        for note in self.annotations:
+        known = [("Annotation", note) for note in self.annotations] + [("Decision", note) for note in self.decided]
+        for word, note in known:
             covered = [section.slice_index for section in note.cross_sections()]
             if not any(0 <= index < self.slices for index in covered):
                 raise BoxError(
-                    f"Annotation {note.id} lies on the slices {min(covered)} to {max(covered)} of series "
-                    f"{self.series_id}",
+                    f"{word} {note.id} lies on the slices {min(covered)} to {max(covered)} of series {self.series_id}",
                     f"That series has the slices 0 to {self.slices - 1}",
-                    "Correct or remove the annotation, then mine again",
+                    f"Correct or remove the {word.lower()}, then mine again",
                 )
-        looks = [note.embedding for note in self.annotations if note.embedding is not None]
+        looks = [note.embedding for note in (*self.annotations, *self.decided) if note.embedding is not None]
         require_one_length([*self.proposals.embeddings[:1], *looks])
         for copy in self.augmented:
             grids = {(boxes.grid_spacing_mm, boxes.slice_spacing_mm) for boxes in (copy, self.proposals)}

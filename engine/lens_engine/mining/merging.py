@@ -133,10 +133,10 @@ def _same_place(box: NDArray[np.float64], others: NDArray[np.float64], settings:
 
 
 def _merge_reasons(candidates: Sequence[Candidate]) -> tuple[Reason, ...]:
-    """Return all reasons in order, the strongest one for each annotation and each expert."""
-    merged: dict[tuple[Rule, int | None, str | None], Reason] = {}
+    """Return all reasons in order, the strongest one for each annotation, each decision and each expert."""
+    merged: dict[tuple[Rule, int | None, int | None, str | None], Reason] = {}
     for reason in (reason for candidate in candidates for reason in candidate.reasons):
-        key = (reason.rule, reason.annotation_id, reason.expert)
+        key = (reason.rule, reason.annotation_id, reason.decision_id, reason.expert)
         if key not in merged or _strength(reason) > _strength(merged[key]):
             merged[key] = reason
     return tuple(merged.values())

@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,27 @@ from lens_engine.store.annotations import AnnotationRole, Annotations
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
+from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
+from lens_engine.store.labels.completeness import accepted_lesions
 from lens_engine.worker.messages import MineSeries
 
 logger = logging.getLogger("lens_engine.tasks.mining")
 
 
+Vectors = dict[int, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeriesEmbeddings:
+    """The vector of each annotation of a series, and of each lesion that a reader decided there, by their ids."""
+
+    annotations: Vectors
+    decided: Vectors
+
+
 class Embeddings:
-    """Embeddings of the annotations of each series, kept as files of the job that computed them."""
+    """Embeddings of the known lesions of each series, kept as files of the job that computed them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -36,8 +50,14 @@ class Embeddings:
         """Return whether those of a series are there."""
         return self._path(series_id).exists()
 
-    def write(self, series_id: int, annotation_ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
-        """Store (n, d) vectors of unit length, in the order of `annotation_ids`.
+    def write(
+        self,
+        series_id: int,
+        annotation_ids: Sequence[int],
+        vectors: NDArray[np.float32],
+        decision_ids: Sequence[int] = (),
+    ) -> None:
+        """Store (n, d) vectors of unit length, in the order of `annotation_ids` and then of `decision_ids`.
 
         Raises
         ------
@@ -46,7 +66,8 @@ class Embeddings:
         """
         try:
             with replacement_of(self._path(series_id)) as temporary, temporary.open("wb") as file:
-                np.savez(file, ids=np.asarray(annotation_ids, dtype=np.int64), vectors=vectors)
+                ids, decided = (np.asarray(given, dtype=np.int64) for given in (annotation_ids, decision_ids))
+                np.savez(file, ids=ids, decision_ids=decided, vectors=vectors)
         except OSError as error:
             raise StoreError(
                 f"The embeddings of series {series_id} cannot be written ({error.strerror})",
@@ -54,11 +75,16 @@ class Embeddings:
                 "Free space on the disk of the project, and start the mining again",
             ) from error
 
-    def read(self, series_id: int) -> dict[int, NDArray[np.float32]]:
-        """Return the vector of each annotation."""
+    def read(self, series_id: int) -> SeriesEmbeddings:
+        """Return the vectors; a job that an earlier version began kept those of annotations only."""
         try:
             with np.load(self._path(series_id)) as stored:
-                return dict(zip(stored["ids"].tolist(), stored["vectors"], strict=True))
+                ids, vectors = stored["ids"].tolist(), stored["vectors"]
+                decided = stored["decision_ids"].tolist() if "decision_ids" in stored.files else []
+                return SeriesEmbeddings(
+                    annotations=dict(zip(ids, vectors[: len(ids)], strict=True)),
+                    decided=dict(zip(decided, vectors[len(ids) :], strict=True)),
+                )
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"The embeddings of series {series_id} cannot be read",
@@ -68,6 +94,24 @@ class Embeddings:
 
     def _path(self, series_id: int) -> Path:
         return self._folder / f"{series_id}.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesLesions:
+    """The labels of a series, and what readers decided as a lesion there."""
+
+    annotations: tuple[AnnotationOnSeries, ...]
+    decided: tuple[AnnotationOnSeries, ...]
+
+
+def lesions_of_series(database: Database, series_id: int, vectors: SeriesEmbeddings) -> SeriesLesions:
+    """Return what is known of one series now; what came after the embeddings has none, and is no partner."""
+    labels = Annotations(database).of_series(series_id, AnnotationRole.LABEL)
+    decided = accepted_lesions(Decisions(database).current(series_id))
+    return SeriesLesions(
+        tuple(AnnotationOnSeries(a.id, a.box, a.slices, a.key_slice, vectors.annotations.get(a.id)) for a in labels),
+        tuple(AnnotationOnSeries(d.id, d.box, d.decision.slices, None, vectors.decided.get(d.id)) for d in decided),
+    )
 
 
 def mine_series(
@@ -108,7 +152,7 @@ class _Inputs:
 
     def __init__(self, database: Database, embeddings: Embeddings, model_version: str) -> None:
         self._detections = Detections(database)
-        self._annotations = Annotations(database)
+        self._database = database
         self._embeddings = embeddings
         self._model_version = model_version
         self._scopes = {dataset.name: dataset.scope for dataset in Catalog(database).datasets()}
@@ -118,6 +162,7 @@ class _Inputs:
         universal = tuple(name for name, scope in self._scopes.items() if scope is Scope.UNIVERSAL)
         for record in records:
             found = self._detections.read(record.id, self._model_version)
+            known = lesions_of_series(self._database, record.id, self._embeddings.read(record.id))
             yield SeriesMiningInput(
                 series_id=record.id,
                 patient_id=record.patient_id,
@@ -125,17 +170,11 @@ class _Inputs:
                 slices=_slices(record),
                 proposals=found.proposals,
                 findings=found.findings,
-                annotations=self._annotations_of(record),
+                annotations=known.annotations,
+                decided=known.decided,
                 scope=self._scopes[record.dataset],
                 universal_experts=universal,
             )
-
-    def _annotations_of(self, record: SeriesRecord) -> tuple[AnnotationOnSeries, ...]:
-        vectors = self._embeddings.read(record.id)
-        return tuple(
-            AnnotationOnSeries(item.id, item.box, item.slices, item.key_slice, vectors.get(item.id))
-            for item in self._annotations.of_series(record.id, AnnotationRole.LABEL)
-        )
 
 
 def _slices(record: SeriesRecord) -> int:

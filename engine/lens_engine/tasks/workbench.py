@@ -20,17 +20,15 @@ from lens_engine.detector.network.embedding import embed_boxes
 from lens_engine.errors import GeometryError, SeriesError
 from lens_engine.io.series import read_volume
 from lens_engine.jobs.results import ExportResult
-from lens_engine.mining.inputs import AnnotationOnSeries
 from lens_engine.project import Project
 from lens_engine.proposals import SeriesDetections
-from lens_engine.store.annotations import AnnotationRole, Annotations
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.detections import Detections
 from lens_engine.store.exchange.exporting import export_test_set
 from lens_engine.store.model_versions import Models
 from lens_engine.tasks.evaluation import evaluate_models
-from lens_engine.tasks.mining import Embeddings, mine_series
+from lens_engine.tasks.mining import Embeddings, SeriesEmbeddings, lesions_of_series, mine_series
 from lens_engine.volume import Volume
 from lens_engine.worker.messages import (
     DetectSeries,
@@ -105,17 +103,19 @@ class Workbench:
 
     def _embed(self, task: EmbedAnnotations) -> dict[str, object]:
         series = Catalog(self._database).series(task.series_id)
-        annotations = Annotations(self._database).of_series(series.id, AnnotationRole.LABEL)
+        known = lesions_of_series(self._database, series.id, SeriesEmbeddings({}, {}))
+        lesions = (*known.annotations, *known.decided)
+        counts = {"annotations": len(known.annotations), "decided": len(known.decided)}
         if self._embeddings.exists(series.id):
-            return {"annotations": len(annotations), "skipped": True}
+            return {**counts, "skipped": True}
         vectors = np.zeros((0, 0), dtype=np.float32)
-        if annotations:
-            notes = [AnnotationOnSeries(a.id, a.box, a.slices, a.key_slice) for a in annotations]
-            places = [(note.recognised_by.slice_index, note.recognised_by.box) for note in notes]
+        if lesions:
+            places = [(lesion.recognised_by.slice_index, lesion.recognised_by.box) for lesion in lesions]
             vectors = embed_boxes(self._load(task.model_version), _volume(series), places)
-            logger.info("series %s: embedded %d annotations", series.name, len(annotations))
-        self._embeddings.write(series.id, [annotation.id for annotation in annotations], vectors)
-        return {"annotations": len(annotations), "skipped": not annotations}
+            logger.info("series %s: embedded %d known lesions", series.name, len(lesions))
+        ids, decision_ids = ([lesion.id for lesion in part] for part in (known.annotations, known.decided))
+        self._embeddings.write(series.id, ids, vectors, decision_ids)
+        return {**counts, "skipped": not lesions}
 
     def _export(self, task: ExportAnnotations) -> dict[str, object]:
         written = export_test_set(

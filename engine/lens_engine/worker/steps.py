@@ -54,7 +54,7 @@ def detect(job: Job, inputs: DetectInputs) -> JsonObject:
 
 
 def mine(job: Job, inputs: MineInputs) -> JsonObject:
-    """Embed the annotations of every series outside the test split, then mine patient by patient."""
+    """Embed the known lesions of every series outside the test split, then mine patient by patient."""
     version = inputs.model_version
 
     def plan() -> JsonObject:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.mining_cases import EXPERTS, Seen, annotation, series
 
-from lens_engine.findings import FUSED, Candidate, CandidateKind, Rule, Scope
+from lens_engine.findings import FUSED, Candidate, CandidateKind, Rule, Scope, SliceBox
 from lens_engine.mining.calibration import CalibratedLimit
 from lens_engine.mining.candidates import MinedCandidates, mine
-from lens_engine.mining.inputs import SeriesMiningInput
+from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.proposals import Proposals
 
@@ -72,6 +72,45 @@ def test_a_continued_lesion_is_asked_once_even_if_it_resembles_another() -> None
     after = series([Seen(200, range(4, 9), {"universal": 0.3}, look=0)], (annotation(8, 200, 6),), number=2)
     (candidate,) = mined(before, after).candidates
     assert rules(candidate) == [Rule.CROSS_SLICE]
+
+
+def decided(number: int, x: float, slices: range, look: float | None = None) -> AnnotationOnSeries:
+    """Return a lesion that a reader accepted on some slices."""
+    x1, y1, z1, x2, y2, _ = annotation(number, x, slices[0]).box
+    sections = tuple(SliceBox(index, (x1, y1, x2, y2)) for index in slices)
+    one = annotation(number, x, slices[0], look)
+    return replace(one, box=(x1, y1, z1, x2, y2, float(slices[-1] + 1)), slices=sections, key_slice=None)
+
+
+def test_a_lesion_that_a_reader_accepted_is_a_partner_in_another_series() -> None:
+    before = replace(series([], (annotation(7, 0, 6, look=30),), number=1), decided=(decided(7, 0, range(4, 9), 0),))
+    after = series([Seen(200, range(4, 9), {"universal": 0.3}, look=5)], number=2)
+    (candidate,) = mined(before, after).candidates
+    (reason,) = candidate.reasons
+    assert (reason.rule, reason.annotation_id, reason.decision_id) == (Rule.INTRA_PATIENT, None, 7)
+    nearer = replace(before, annotations=(annotation(7, 0, 6, look=5),))
+    (candidate,) = mined(nearer, after).candidates
+    assert (candidate.reasons[0].annotation_id, candidate.reasons[0].decision_id) == (7, None)
+
+
+def test_what_reaches_beyond_an_accepted_part_continues_it() -> None:
+    one = replace(series([Seen(0, range(4, 9), {"universal": 0.9})]), decided=(decided(3, 0, range(4, 6)),))
+    (candidate,) = mined(one).candidates
+    assert candidate.kind is CandidateKind.MISSING_ANNOTATION
+    assert [(reason.rule, reason.decision_id) for reason in candidate.reasons] == [(Rule.CROSS_SLICE, 3)]
+    assert candidate.finding.box == pytest.approx((0, 50, 4, 20, 70, 9))
+
+
+def test_a_lesion_that_was_accepted_as_a_whole_is_found_as_before() -> None:
+    one = series([Seen(0, range(4, 9), {"universal": 0.1, "lung": 0.8})])
+    known = replace(one, decided=(decided(3, 0, range(4, 9)),))
+    assert mined(known) == mined(one)
+
+
+def test_a_continuation_of_a_mark_and_of_an_accepted_part_is_one_question_with_two_reasons() -> None:
+    one = series([Seen(0, range(4, 9), {"universal": 0.9})], (annotation(3, 0, 6),))
+    (candidate,) = mined(replace(one, decided=(decided(3, 0, range(4, 6)),))).candidates
+    assert [(reason.annotation_id, reason.decision_id) for reason in candidate.reasons] == [(3, None), (None, 3)]
 
 
 def test_what_a_single_type_expert_sees_is_uncertain() -> None:

@@ -21,6 +21,11 @@ def test_an_annotation_beyond_the_last_slice_is_refused_by_its_number() -> None:
     assert "0 to 59" in str(refused.value)
 
 
+def test_a_decided_lesion_beyond_the_last_slice_is_refused_by_its_number() -> None:
+    with pytest.raises(BoxError, match=r"Decision 7 lies on the slices 60 to 60 of series 3"):
+        replace(series([], number=3), decided=(annotation(7, 0, 60),))
+
+
 def test_an_annotation_that_sticks_out_of_the_scan_is_taken() -> None:
     whole = replace(annotation(7, -500, 0), box=(-500.0, 0.0, -3.0, 5.0, 5.0, 2.0), slices=(), key_slice=None)
     assert series([], (whole,)).annotations == (whole,)

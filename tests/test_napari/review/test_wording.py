@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, Rule, SliceBox
@@ -7,6 +9,7 @@ from lens_napari.review.wording import Partner, headline, size_mm, symbol, why
 FINDING = Finding("fused", (0.0, 0.0, 5.0, 10.0, 8.0, 8.0), (SliceBox(6, (0.0, 0.0, 10.0, 8.0)),), 0.8)
 MATCHED = Reason(Rule.INTRA_PATIENT, annotation_id=3, distance=0.111, distance_limit=0.15)
 UNCERTAIN = Reason(Rule.CROSS_DATASET, expert="lung", score=0.81)
+LIKE_A_DECIDED_ONE = "It looks like a lesion that a reader found in study 1 (distance 0.11, limit 0.15)."
 CONTINUED = Reason(Rule.CROSS_SLICE, annotation_id=3)
 
 
@@ -20,6 +23,8 @@ def candidate(*reasons: Reason, kind: CandidateKind = CandidateKind.MISSING_ANNO
         (MATCHED, "It looks like a lesion marked in study 1 (distance 0.11, limit 0.15)."),
         (UNCERTAIN, "The lung expert (0.81) sees a lesion that is not marked."),
         (CONTINUED, "It continues a marked lesion on a neighbouring slice."),
+        (replace(MATCHED, annotation_id=None, decision_id=3), LIKE_A_DECIDED_ONE),
+        (Reason(Rule.CROSS_SLICE, decision_id=3), "It continues a lesion that a reader found on a neighbouring slice."),
     ],
 )
 def test_one_sentence_says_why(reason: Reason, sentence: str) -> None:

@@ -68,6 +68,12 @@ def keep_annotated_slices(finding: Finding, annotations: Sequence[AnnotationOnSe
     return replace(finding, slices=slices)
 
 
+def reaches_beyond(finding: Finding, decided: Sequence[AnnotationOnSeries]) -> bool:
+    """Tell whether a continuation has slices that no decided lesion has: what a reader accepted may be a part."""
+    known = {section.slice_index for lesion in decided for section in lesion.cross_sections()}
+    return bool(decided) and any(section.slice_index not in known for section in finding.slices)
+
+
 def adds_slices(finding: Finding, annotations: Sequence[AnnotationOnSeries]) -> bool:
     """Tell whether a continuation says anything new: some annotation knows one slice only, and there are others."""
     annotated = {section.slice_index for note in annotations for section in note.cross_sections()}

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lens_engine.mining.inputs import SeriesMiningInput
+from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
 from lens_engine.mining.places import Marks, lies_at, marks_for_avoiding
 from lens_engine.mining.rules.cross_slice import Continuations, continue_annotations
-from lens_engine.mining.rules.intra_patient import KnownLesions, Match, match_lesions
+from lens_engine.mining.rules.intra_patient import Known, KnownLesions, Match, match_lesions
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.mining.tracklets import Tracklets, build_tracklets
 
@@ -24,6 +24,8 @@ class Evidence:
         Which tracklet continues each annotation.
     continued
         The tracklets that continue any, ascending.
+    decided_continuations
+        Which tracklet continues each lesion that a reader decided.
     matches, matched
         What resembles a lesion of another series, and the tracklet of each match. A tracklet at an annotation is none.
     known_places
@@ -33,6 +35,7 @@ class Evidence:
     tracklets: Tracklets
     continuations: Continuations
     continued: NDArray[np.intp]
+    decided_continuations: Continuations
     matches: tuple[Match, ...]
     matched: NDArray[np.intp]
     known_places: tuple[Marks, ...]
@@ -46,7 +49,7 @@ def gather_evidence(
     Parameters
     ----------
     known
-        The embedded annotations of the patient.
+        The embedded annotations of the patient, and what readers decided.
     """
     proposals = series.proposals
     tracklets = build_tracklets(proposals, settings)
@@ -61,15 +64,20 @@ def gather_evidence(
     free = np.flatnonzero(~is_annotated)
     matches = match_lesions(tracklets.embeddings[free], series.series_id, known, distance_limit)
     matched = np.asarray([free[match.row] for match in matches], dtype=np.intp)
+    decided = continue_annotations(tracklets, series.decided, settings)
     known_places = (annotated, tracklets.marks(continued), tracklets.marks(matched))
-    return Evidence(tracklets, continuations, continued, tuple(matches), matched, known_places)
+    return Evidence(tracklets, continuations, continued, decided, tuple(matches), matched, known_places)
 
 
 def known_lesions(inputs: Sequence[SeriesMiningInput]) -> dict[int, KnownLesions]:
-    """Return the embedded annotations of each patient."""
-    of_patient: dict[int, list[tuple[int, int, NDArray[np.float32]]]] = {series.patient_id: [] for series in inputs}
+    """Return the embedded annotations of each patient, and what readers decided."""
+    annotations: dict[int, list[Known]] = {series.patient_id: [] for series in inputs}
+    decided: dict[int, list[Known]] = {series.patient_id: [] for series in inputs}
     for series in inputs:
-        of_patient[series.patient_id] += [
-            (note.id, series.series_id, note.embedding) for note in series.annotations if note.embedding is not None
-        ]
-    return {patient: KnownLesions.gather(annotations) for patient, annotations in of_patient.items()}
+        annotations[series.patient_id] += _embedded(series.series_id, series.annotations)
+        decided[series.patient_id] += _embedded(series.series_id, series.decided)
+    return {patient: KnownLesions.gather(annotations[patient], decided[patient]) for patient in annotations}
+
+
+def _embedded(series_id: int, lesions: Sequence[AnnotationOnSeries]) -> list[Known]:
+    return [(lesion.id, series_id, lesion.embedding) for lesion in lesions if lesion.embedding is not None]
