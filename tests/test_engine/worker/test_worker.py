@@ -54,7 +54,7 @@ def test_every_kind_of_job_does_its_part(database, jobs, series, start_worker):
     assert detected.boxes[FUSED] > 0
 
     mined = MineResult(**result_of(MineInputs(model_version="v1")))
-    candidates = Candidates(database).queue()
+    candidates = Candidates(database).queue(split=None)
     assert len(candidates) == mined.candidates > 0
     assert mined.by_reason[Rule.CROSS_DATASET] > 0
     test_series = {item.id for item in series if item.split is Split.TEST}
