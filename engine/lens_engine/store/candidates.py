@@ -81,11 +81,6 @@ class Candidates:
                 session.execute(insert(CandidateRow), rows)
             return run.id
 
-    def latest_run(self) -> int | None:
-        """Return the number of the latest mining run, None before the first."""
-        with self.database.reading() as session:
-            return session.scalar(select(func.max(MiningRunRow.id)))
-
     def queue(self, *, split: Split | None = Split.TRAIN, include_decided: bool = False) -> tuple[CandidateRecord, ...]:
         """Return the candidates of the latest run in the order in which to ask.
 

@@ -94,7 +94,7 @@ def test_mining_run_is_whole_or_absent(database: Database, add_series: AddSeries
     message = refusal(database.project.folder, series.id, WRITE_CANDIDATES)
     assert message.startswith("refused: ")
     assert "free space" in message
-    assert Candidates(database).latest_run() is None
+    assert Candidates(database).queue(split=None, include_decided=True) == ()
     assert Decisions(database).current() == (kept,)
 
 
