@@ -59,16 +59,12 @@ def mine(job: Job, inputs: MineInputs) -> JsonObject:
 
     def plan() -> JsonObject:
         detections = Detections(job.database)
-        series = [item for item in Catalog(job.database).all_series(with_images=True) if item.split is not Split.TEST]
+        series = _minable_series(job)
         return {"series_ids": [item.id for item in series if detections.exists(item.id, version)]}
 
     series_ids = job.step("Choosing the series", plan)["series_ids"]
     if not series_ids:
-        raise JobError(
-            f"No series outside the test patients has detections of model {version}",
-            "Mining needs detections",
-            f"Run 'lens detect --model {version}' first",
-        )
+        raise _nothing_to_mine(version, has_series=bool(_minable_series(job)))
     meter = Meter(len(series_ids) + 1)
     for series in _series(job, series_ids):
         task = EmbedAnnotations(series_id=series.id, model_version=version)
@@ -113,6 +109,24 @@ def export(job: Job, inputs: ExportInputs) -> JsonObject:
 def _series(job: Job, series_ids: Sequence[int]) -> list[SeriesRecord]:
     catalog = Catalog(job.database)
     return [catalog.series(series_id) for series_id in series_ids]
+
+
+def _minable_series(job: Job) -> list[SeriesRecord]:
+    return [item for item in Catalog(job.database).all_series(with_images=True) if item.split is not Split.TEST]
+
+
+def _nothing_to_mine(version: str, *, has_series: bool) -> JobError:
+    if not has_series:
+        return JobError(
+            "The project has no scan of a train or val patient",
+            "Test patients are never mined",
+            "Add other patients, for example with: lens add PATH --split train",
+        )
+    return JobError(
+        f"No series outside the test patients has detections of model {version}",
+        "Mining needs detections",
+        f"Run 'lens detect --model {version}' first",
+    )
 
 
 def _detect_one(job: Job, meter: Meter, series: SeriesRecord, version: str) -> JsonObject:

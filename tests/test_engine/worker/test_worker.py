@@ -12,13 +12,17 @@ from support.waiting import wait_for_end, wait_until
 from lens_engine.errors import JobError
 from lens_engine.findings import FUSED, Rule, Split
 from lens_engine.io.annotations.manual_test_set import ExportFormat
+from lens_engine.jobs.environment import process_environment
 from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, ExportInputs, JobKind, MineInputs, TrainInputs
 from lens_engine.jobs.launcher import ensure_worker, worker_alive, workers
+from lens_engine.jobs.queue import open_queue
 from lens_engine.jobs.results import DetectResult, EvaluateResult, ExportResult, MineResult, TrainResult
 from lens_engine.jobs.status import JobState
+from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog
+from lens_engine.store.database import Database
 from lens_engine.store.detections import Detections
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.model_versions import Models
@@ -194,3 +198,14 @@ def test_jobs_are_done_in_the_order_in_which_they_were_asked_for(jobs, start_wor
     for job_id in submitted:
         wait_for_end(jobs, job_id)
     assert sorted(submitted, key=lambda job_id: jobs.log_file(job_id).stat().st_mtime_ns) == submitted
+
+
+def test_a_project_without_a_patient_to_mine_says_whom_to_add(tmp_path):
+    project = Project.create(tmp_path / "empty")
+    Database.open(project).close()
+    queue = open_queue(project)
+    job_id = queue.submit(MineInputs(model_version="v1"))
+    command = [sys.executable, "-m", "lens_engine.worker", "--project", str(project.folder), "--idle-minutes", "0"]
+    subprocess.run(command, env=process_environment(), check=True, timeout=60)
+    assert "lens add PATH --split train" in queue.status(job_id).error
+    queue.close()
