@@ -20,7 +20,19 @@ FORBIDDEN = (
     "lens_engine.worker",
     "lens_engine.tasks",
 )
-IMPORT_SECONDS = 1.0
+SLOW_TO_IMPORT = {
+    "qtpy",
+    "napari",
+    "vispy",
+    "magicgui",
+    "torch",
+    "pandas",
+    "sqlalchemy",
+    "dbos",
+    "matplotlib",
+    "pyarrow",
+    "highdicom",
+}
 
 
 def in_fresh_process(code: str) -> str:
@@ -43,14 +55,9 @@ def test_the_manifest_at_the_root_is_the_one_in_the_package() -> None:
     assert (root / "napari.yaml").read_text() == (root / "lens_napari" / "napari.yaml").read_text()
 
 
-def test_contributions_are_imported_fast_and_without_qt() -> None:
-    code = (
-        "import time, sys; start = time.process_time(); import lens_napari.contributions; "
-        "print(time.process_time() - start, 'qtpy' in sys.modules)"
-    )
-    seconds, has_qt = min((in_fresh_process(code).split() for _ in range(2)), key=lambda answer: float(answer[0]))
-    assert float(seconds) < IMPORT_SECONDS
-    assert has_qt == "False"
+def test_contributions_import_little_so_that_napari_starts_fast() -> None:
+    code = "import lens_napari.contributions, sys; print(*{name.split('.')[0] for name in sys.modules})"
+    assert not SLOW_TO_IMPORT & set(in_fresh_process(code).split())
 
 
 def test_pandas_is_not_imported_before_a_table_is_read() -> None:
