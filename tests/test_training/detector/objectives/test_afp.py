@@ -3,8 +3,9 @@ import torch
 from support.objective_cases import GRID, boxes
 
 from lens_training.datasets.labels import SliceLabels
-from lens_training.detector.objectives.afp import centre_loss, centre_targets, size_loss
+from lens_training.detector.objectives.afp import centre_loss, centre_targets
 from lens_training.detector.objectives.base import IGNORED, NEGATIVE, POSITIVE
+from lens_training.detector.objectives.cell_objective import error_of_positives
 
 ROLES = torch.tensor([[[POSITIVE, NEGATIVE, IGNORED]]], dtype=torch.int8)
 
@@ -55,5 +56,5 @@ def test_the_centre_loss_is_the_focal_loss_of_the_paper():
 
 def test_sizes_count_at_positive_cells_only():
     distances, targets = torch.zeros(1, 4, 1, 3), torch.ones(1, 4, 1, 3) * 2
-    assert size_loss(distances, targets, ROLES) == 8
-    assert size_loss(distances, targets, torch.zeros_like(ROLES)) == 0
+    assert error_of_positives(distances, targets, ROLES) == 8
+    assert error_of_positives(distances, targets, torch.zeros_like(ROLES)) == 0

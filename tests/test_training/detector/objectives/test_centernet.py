@@ -8,7 +8,8 @@ from support.objective_cases import GRID, boxes
 from lens_engine.boxes import overlaps
 from lens_training.datasets.labels import SliceLabels
 from lens_training.detector.objectives.base import IGNORED, NEGATIVE, POSITIVE
-from lens_training.detector.objectives.centernet import centre_error, heat_loss, heat_targets, splat_radius
+from lens_training.detector.objectives.cell_objective import error_of_positives
+from lens_training.detector.objectives.centernet import heat_loss, heat_targets, splat_radius
 
 sides = st.floats(1, 60)
 
@@ -62,5 +63,5 @@ def test_a_negative_near_a_centre_counts_less():
 def test_sizes_and_offsets_count_at_centres_only():
     roles = torch.tensor([[[POSITIVE, NEGATIVE]]], dtype=torch.int8)
     values, targets = torch.zeros(1, 2, 1, 2), torch.full((1, 2, 1, 2), 3.0)
-    assert centre_error(values, targets, roles) == 6
-    assert centre_error(values, targets, torch.zeros_like(roles)) == 0
+    assert error_of_positives(values, targets, roles) == 6
+    assert error_of_positives(values, targets, torch.zeros_like(roles)) == 0

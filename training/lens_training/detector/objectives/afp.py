@@ -13,18 +13,19 @@ from lens_training.detector.objectives.base import (
     IGNORED,
     NEGATIVE,
     POSITIVE,
-    ProposalObjective,
     focal_terms,
     full_precision,
 )
+from lens_training.detector.objectives.cell_objective import CellObjective, error_of_positives
 from lens_training.detector.objectives.cells import (
     CellGrid,
     grids_of,
     largest_first,
-    rejected_cells,
     roles_without_lesions,
 )
 
+CLASS_WEIGHT = 0.5
+"""Of either class in the focal loss."""
 CENTRE_SHARE = 0.2
 """Share of a lesion's sides that is its centre (B_ctn)."""
 IGNORED_SHARE = 0.5
@@ -48,10 +49,11 @@ class CentreTargets:
     distances: Tensor
 
 
-class AfpObjective(ProposalObjective):
+class AfpObjective(CellObjective):
     """Focal loss of the centres, L1 of the distances."""
 
     WEIGHTS: ClassVar = {"centre": 1.0, "size": 0.1}
+    SCORES: ClassVar = "centre"
 
     def losses(
         self,
@@ -66,24 +68,12 @@ class AfpObjective(ProposalObjective):
         targets = [centre_targets(own, grid) for own, grid in zip(labels, grids_of(logits, sizes), strict=True)]
         roles = torch.stack([target.roles for target in targets]).to(logits.device)
         wanted = torch.stack([target.distances for target in targets]).to(logits.device)
-        return {"centre": centre_loss(logits[:, 0], roles), "size": size_loss(distances, wanted, roles)}
+        return {"centre": centre_loss(logits[:, 0], roles), "size": error_of_positives(distances, wanted, roles)}
 
-    def rejection_losses(
-        self,
-        outputs: Sequence[Tensor],
-        images: Sequence[int],
-        labels: Sequence[SliceLabels],
-        sizes: Sequence[tuple[int, int]],
-        generator: np.random.Generator,
-    ) -> dict[str, Tensor]:
-        """Return `centre` of rejected places alone."""
-        del generator
-        logits = full_precision(outputs[0])[:, 0]
-        grids = grids_of(logits, sizes)
-        roles = torch.stack([centre_targets(own, grid).roles for own, grid in zip(labels, grids, strict=True)])
-        certain = rejected_cells(roles, labels, grids)[list(images)].to(logits.device)
-        _, miss = focal_terms(logits)
-        return {"centre": 0.5 * (miss * certain).sum() / (roles == POSITIVE).sum().clamp(min=1)}
+    def negatives(self, labels: SliceLabels, grid: CellGrid) -> tuple[Tensor, Tensor]:
+        """Return the roles of the cells of one image; all negatives weigh the same."""
+        roles = centre_targets(labels, grid).roles
+        return roles, torch.full(roles.shape, CLASS_WEIGHT)
 
 
 def centre_targets(labels: SliceLabels, grid: CellGrid) -> CentreTargets:
@@ -114,20 +104,5 @@ def centre_loss(logits: Tensor, roles: Tensor) -> Tensor:
     """
     positive, negative = roles == POSITIVE, roles == NEGATIVE
     hit, miss = focal_terms(logits)
-    total: Tensor = 0.5 * ((hit * positive).sum() + (miss * negative).sum()) / positive.sum().clamp(min=1)
+    total: Tensor = CLASS_WEIGHT * ((hit * positive).sum() + (miss * negative).sum()) / positive.sum().clamp(min=1)
     return total
-
-
-def size_loss(distances: Tensor, targets: Tensor, roles: Tensor) -> Tensor:
-    """Return the L1 error of the four distances, summed, per positive cell, in cells (LENS Eq. 2).
-
-    Parameters
-    ----------
-    distances, targets
-        (b, 4, h, w).
-    roles
-        int8 (b, h, w).
-    """
-    positive = roles == POSITIVE
-    error = (distances - targets).abs().sum(dim=1) * positive
-    return error.sum() / positive.sum().clamp(min=1)

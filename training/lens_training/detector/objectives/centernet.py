@@ -16,12 +16,12 @@ from torch import Tensor
 
 from lens_engine.detector.network.backbone import STRIDE
 from lens_training.datasets.labels import SliceLabels
-from lens_training.detector.objectives.base import NEGATIVE, POSITIVE, ProposalObjective, focal_terms, full_precision
+from lens_training.detector.objectives.base import NEGATIVE, POSITIVE, focal_terms, full_precision
+from lens_training.detector.objectives.cell_objective import CellObjective, error_of_positives
 from lens_training.detector.objectives.cells import (
     CellGrid,
     grids_of,
     largest_first,
-    rejected_cells,
     roles_without_lesions,
 )
 
@@ -54,10 +54,11 @@ class HeatTargets:
     offsets: Tensor
 
 
-class CenterNetObjective(ProposalObjective):
+class CenterNetObjective(CellObjective):
     """Penalty-reduced focal loss of the heat map, L1 of sizes and offsets."""
 
     WEIGHTS: ClassVar = {"heat": 1.0, "size": 0.1, "offset": 1.0}
+    SCORES: ClassVar = "heat"
 
     def losses(
         self,
@@ -77,28 +78,14 @@ class CenterNetObjective(ProposalObjective):
         roles = stacked("roles")
         return {
             "heat": heat_loss(logits[:, 0], stacked("heat"), roles),
-            "size": centre_error(extents, stacked("sizes"), roles),
-            "offset": centre_error(offsets, stacked("offsets"), roles),
+            "size": error_of_positives(extents, stacked("sizes"), roles),
+            "offset": error_of_positives(offsets, stacked("offsets"), roles),
         }
 
-    def rejection_losses(
-        self,
-        outputs: Sequence[Tensor],
-        images: Sequence[int],
-        labels: Sequence[SliceLabels],
-        sizes: Sequence[tuple[int, int]],
-        generator: np.random.Generator,
-    ) -> dict[str, Tensor]:
-        """Return `heat` of rejected places alone."""
-        del generator
-        logits = full_precision(outputs[0])[:, 0]
-        grids = grids_of(logits, sizes)
-        targets = [heat_targets(own, grid) for own, grid in zip(labels, grids, strict=True)]
-        roles, heat = (torch.stack([getattr(target, name) for target in targets]) for name in ("roles", "heat"))
-        weights = rejected_cells(roles, labels, grids) * (1 - heat).pow(_PENALTY_EXPONENT)
-        _, miss = focal_terms(logits)
-        total = (miss * weights[list(images)].to(logits.device)).sum()
-        return {"heat": total / (roles == POSITIVE).sum().clamp(min=1)}
+    def negatives(self, labels: SliceLabels, grid: CellGrid) -> tuple[Tensor, Tensor]:
+        """Return the roles of the cells of one image; negatives near a centre weigh less."""
+        target = heat_targets(labels, grid)
+        return target.roles, _penalty(target.heat)
 
 
 def heat_targets(labels: SliceLabels, grid: CellGrid) -> HeatTargets:
@@ -140,24 +127,13 @@ def heat_loss(logits: Tensor, heat: Tensor, roles: Tensor) -> Tensor:
     """
     positive, negative = roles == POSITIVE, roles == NEGATIVE
     hit, miss = focal_terms(logits)
-    reduced = miss * (1 - heat).pow(_PENALTY_EXPONENT)
+    reduced = miss * _penalty(heat)
     total: Tensor = ((hit * positive).sum() + (reduced * negative).sum()) / positive.sum().clamp(min=1)
     return total
 
 
-def centre_error(values: Tensor, targets: Tensor, roles: Tensor) -> Tensor:
-    """Return the L1 error of both values, summed, per centre.
-
-    Parameters
-    ----------
-    values, targets
-        (b, 2, h, w).
-    roles
-        int8 (b, h, w).
-    """
-    positive = roles == POSITIVE
-    error = (values - targets).abs().sum(dim=1) * positive
-    return error.sum() / positive.sum().clamp(min=1)
+def _penalty(heat: Tensor) -> Tensor:
+    return (1 - heat).pow(_PENALTY_EXPONENT)
 
 
 def _splat(grid: CellGrid, centre: tuple[int, int], radius: float) -> NDArray[np.float32]:

@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from lens_training.datasets.labels import SliceLabels
-from lens_training.detector.objectives.base import NEGATIVE, POSITIVE, ProposalObjective, focal_terms, full_precision
+from lens_training.detector.objectives.base import NEGATIVE, POSITIVE, focal_terms, full_precision
+from lens_training.detector.objectives.cell_objective import CellObjective
 from lens_training.detector.objectives.cells import (
     CellGrid,
     grids_of,
     largest_first,
-    rejected_cells,
     roles_without_lesions,
 )
 
@@ -46,10 +46,11 @@ class SideTargets:
     distances: Tensor
 
 
-class FcosObjective(ProposalObjective):
+class FcosObjective(CellObjective):
     """Focal loss of the cells, GIoU of the sides, cross-entropy of the centre-ness."""
 
     WEIGHTS: ClassVar = {"cells": 1.0, "sides": 1.0, "centerness": 1.0}
+    SCORES: ClassVar = "cells"
 
     def losses(
         self,
@@ -73,22 +74,10 @@ class FcosObjective(ProposalObjective):
             "centerness": centerness_loss(centerness[:, 0][positive], weight),
         }
 
-    def rejection_losses(
-        self,
-        outputs: Sequence[Tensor],
-        images: Sequence[int],
-        labels: Sequence[SliceLabels],
-        sizes: Sequence[tuple[int, int]],
-        generator: np.random.Generator,
-    ) -> dict[str, Tensor]:
-        """Return `cells` of rejected places alone."""
-        del generator
-        logits = full_precision(outputs[0])[:, 0]
-        grids = grids_of(logits, sizes)
-        roles = torch.stack([side_targets(own, grid).roles for own, grid in zip(labels, grids, strict=True)])
-        certain = rejected_cells(roles, labels, grids)[list(images)].to(logits.device)
-        _, miss = focal_terms(logits)
-        return {"cells": (1 - POSITIVE_WEIGHT) * (miss * certain).sum() / (roles == POSITIVE).sum().clamp(min=1)}
+    def negatives(self, labels: SliceLabels, grid: CellGrid) -> tuple[Tensor, Tensor]:
+        """Return the roles of the cells of one image; all negatives weigh the same."""
+        roles = side_targets(labels, grid).roles
+        return roles, torch.full(roles.shape, 1 - POSITIVE_WEIGHT)
 
 
 def side_targets(labels: SliceLabels, grid: CellGrid) -> SideTargets:
