@@ -16,6 +16,7 @@ from lens_engine.jobs.launcher import ensure_worker
 from lens_engine.jobs.queue import open_queue
 from lens_engine.jobs.results import DetectResult, EvaluateResult, MineResult, TrainResult
 from lens_engine.jobs.status import JobState, JobStatus, wait_for
+from lens_engine.phantom.simulated_reader import SimulatedReader
 from lens_engine.snapshot import LabelSet
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.exchange.exporting import export_test_set
@@ -23,7 +24,6 @@ from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.model_versions import Models
 from lens_napari.application import review
 from lens_napari.demo.demo_project import DemoProject, build_demo_project
-from lens_napari.demo.reader import SimulatedReader
 from lens_napari.demo.report import DemoReport
 from lens_napari.demo.review import DemoReview
 

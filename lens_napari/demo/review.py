@@ -15,14 +15,16 @@ from lens_engine.findings import Rule, Verdict
 from lens_engine.jobs.inputs import JobKind
 from lens_engine.jobs.queue import open_queue
 from lens_engine.jobs.status import JobState, JobStatus
+from lens_engine.phantom.simulated_reader import SimulatedReader
 from lens_engine.project import Project
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
-from lens_napari.demo.reader import SimulatedReader
 from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
 from lens_napari.workspace import SIZE
 
 KEYS = {Verdict.ACCEPTED: Qt.Key.Key_Y, Verdict.REJECTED: Qt.Key.Key_N, Verdict.UNSURE: Qt.Key.Key_U}
+SAID_INSTEAD = {Verdict.ADJUSTED: Verdict.UNSURE}
+"""No key corrects a box: where the reader would, a wrong box is not to be taught, and the place no background."""
 PATIENCE_SECONDS = 60.0
 THUMBNAIL_SECONDS = 2.0
 """The pictures of then and now are read in the background within this time."""
@@ -77,7 +79,8 @@ class DemoReview:
                 pictured.add(rule)
                 wait_until(lambda: False, THUMBNAIL_SECONDS)
                 self.picture(f"review-{rule.value}")
-            verdict = reader.verdict(shown.name, asked)
+            answer = reader.answer(shown.name, asked.candidate.finding.box)
+            verdict = SAID_INSTEAD.get(answer.verdict, answer.verdict)
             QTest.keyClick(self._canvas, KEYS[verdict])
             verdicts[verdict.value] += 1
         if not wait_saved(self.controller, PATIENCE_SECONDS):

@@ -6,33 +6,10 @@ import pytest
 
 from lens_engine.errors import ProjectError
 from lens_engine.evaluation.report import MeasuredValue
-from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, Rule, SliceBox, Split, Verdict
+from lens_engine.findings import Split
 from lens_engine.jobs.results import EvaluateResult
-from lens_engine.store.candidates import CandidateRecord
 from lens_napari.demo.demo_project import build_demo_project
-from lens_napari.demo.reader import SimulatedReader
 from lens_napari.demo.report import DemoReport
-
-
-def asked_about(box: tuple[float, float, float, float, float, float]) -> CandidateRecord:
-    finding = Finding("fused", box, (SliceBox(int(box[2]), (box[0], box[1], box[3], box[4])),), 0.5)
-    candidate = Candidate(1, finding, CandidateKind.UNCERTAIN, (Reason(Rule.CROSS_DATASET, expert="lung", score=0.6),))
-    return CandidateRecord(1, candidate, "v1", 1, 0.5, None, False)
-
-
-@pytest.mark.parametrize(
-    ("box", "verdict"),
-    [
-        ((10, 10, 4, 30, 30, 8), Verdict.ACCEPTED),
-        ((0, 0, 0, 60, 60, 12), Verdict.UNSURE),
-        ((100, 100, 4, 120, 120, 8), Verdict.REJECTED),
-    ],
-)
-def test_simulated_reader_says_what_is_true(
-    box: tuple[float, float, float, float, float, float], verdict: Verdict
-) -> None:
-    reader = SimulatedReader({"000001_01_01_001-040": ((12.0, 12.0, 4.0, 28.0, 28.0, 8.0),)})
-    assert reader.verdict("000001_01_01_001-040", asked_about(box)) is verdict
 
 
 def test_demo_leaves_a_folder_of_somebody_else_alone(tmp_path: Path) -> None:
