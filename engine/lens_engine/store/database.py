@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import psutil
@@ -29,6 +30,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "afpfs", "webdav", "davfs", "fuse.sshfs", "fuse.davfs"}
 )
 _MIGRATION_LOCK = 7_215_301
+_ONE_MIGRATION = Lock()
+"""Alembic keeps the migration in work in its module: two threads of one process have to take turns."""
 _READING = "lens_reading"
 
 
@@ -164,7 +167,7 @@ def _migrate(engine: Engine) -> None:
     with engine.execution_options(**{_READING: True}).connect() as connection:
         if _current_revision(connection, script) == head:
             return
-    with engine.begin() as connection:
+    with _ONE_MIGRATION, engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
         if _current_revision(connection, script) != head:  # another process may have been faster

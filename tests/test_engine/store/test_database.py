@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,3 +91,10 @@ def test_processes_that_open_a_new_project_at_once_all_succeed(tmp_path: Path) -
     errors = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, errors
     assert Catalog(Database.open(project)).datasets() == ()
+
+
+def test_threads_that_open_new_projects_at_once_all_succeed(tmp_path: Path) -> None:
+    projects = [Project.create(tmp_path / str(number)) for number in range(4)]
+    with ThreadPoolExecutor(len(projects)) as pool:
+        databases = list(pool.map(Database.open, projects))
+    assert [Catalog(database).datasets() for database in databases] == [()] * len(projects)
