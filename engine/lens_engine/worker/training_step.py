@@ -66,7 +66,6 @@ def _command(job: Job, inputs: TrainInputs) -> list[str]:
         *(sys.executable, "-m", "lens_engine.worker.end_with_parent", TRAINING_MODULE, "fit"),
         *("--snapshot", str(Snapshots(job.database).path(inputs.snapshot_id))),
         *("--init", "none" if inputs.from_scratch else str(parent.folder)),
-        *("--recipe", "from-scratch" if inputs.from_scratch else "finetune"),
         *("--out", str(output), "--seed", str(inputs.seed)),
     ]
     if inputs.steps is not None:

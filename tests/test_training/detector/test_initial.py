@@ -7,9 +7,16 @@ from support.training_scenes import EXPERTS, tiny_model
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.detector.checkpoints.checkpoint import save_checkpoint
-from lens_engine.detector.config import ProposalKind
+from lens_engine.detector.config import ProposalKind, narrow_lens, published_lens
 from lens_engine.errors import CheckpointError
-from lens_training.detector.initial import model_from_checkpoint, new_model, with_more_experts
+from lens_training.detector.initial import (
+    average_with,
+    model_from_checkpoint,
+    new_model,
+    retraining_recipe,
+    with_more_experts,
+)
+from lens_training.recipes.files import load_recipe
 from lens_training.recipes.recipe import DetectorRecipe, DetectorSize, Recipe
 from lens_training.running.schedule import ScheduleRecipe
 
@@ -69,3 +76,57 @@ def test_the_learning_rate_drops_after_four_and_six_of_eight_epochs():
 def test_the_learning_rate_rises_over_the_first_steps():
     recipe = Recipe(name="x", steps=10, schedule=ScheduleRecipe(learning_rate=1, warmup_steps=3))
     assert [recipe.schedule.factor(step, 10) for step in range(4)] == [0.25, 0.5, 0.75, 1]
+
+
+def card_of(recipe: str | None) -> CheckpointCard:
+    return CheckpointCard(trained_on=TrainedOn.PHANTOMS, recipe=recipe)
+
+
+def test_a_checkpoint_learns_on_with_the_crops_and_sampling_of_its_own_recipe():
+    own = load_recipe("L2-c")
+    found = retraining_recipe(card_of("L2-c"), published_lens(("universal",)))
+    assert found.augmentation == own.augmentation
+    assert found.augmentation.crop_side is None
+    assert found.sampling == own.sampling
+    assert found.losses == own.losses
+
+
+def test_retraining_changes_length_and_rate_only():
+    own = load_recipe("L2-c")
+    found = own.for_retraining
+    assert found.epochs == own.retraining.epochs
+    assert found.schedule.learning_rate == own.schedule.learning_rate * own.retraining.rate
+    changed = {"steps", "epochs", "schedule"}
+    assert found.model_dump(exclude=changed) == own.model_dump(exclude=changed)
+
+
+@pytest.mark.parametrize("recipe", [None, "of an older version", "L2-c"])
+def test_a_narrow_checkpoint_whose_recipe_does_not_fit_learns_on_by_that_of_its_size(recipe: str | None):
+    found = retraining_recipe(card_of(recipe), narrow_lens(EXPERTS))
+    assert found.name == "phantom-demo"
+
+
+def test_a_published_network_is_never_taught_by_the_recipe_of_a_narrow_one():
+    found = retraining_recipe(card_of("phantom-demo"), published_lens(EXPERTS))
+    assert found.detector.size is DetectorSize.PUBLISHED
+    assert found.augmentation.crop_side is None
+
+
+def test_averaging_with_the_parent_goes_its_share_of_the_way_back():
+    model, parent = tiny_model(), tiny_model().state_dict()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)
+    average_with(model, parent, 0.25)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.detach(), parent[name] + 0.75)
+
+
+def test_averaging_keeps_whole_numbers_of_the_trained_model():
+    model, parent = tiny_model(), tiny_model().state_dict()
+    counts = [name for name in parent if name.endswith("num_batches_tracked")]
+    assert counts
+    for name in counts:
+        model.state_dict()[name].fill_(7)
+    average_with(model, parent, 0.5)
+    assert {int(model.state_dict()[name]) for name in counts} == {7}

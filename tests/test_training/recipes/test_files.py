@@ -98,7 +98,7 @@ def test_a_recipe_that_inherits_from_itself_is_refused_with_the_circle(tmp_path:
 
 
 def test_an_unknown_recipe_is_named_with_those_that_exist():
-    with pytest.raises(ConfigError, match=r"'slow'.*L2-a.*finetune"):
+    with pytest.raises(ConfigError, match=r"'slow'.*L2-a.*from-scratch"):
         load_recipe("slow")
 
 
@@ -142,7 +142,7 @@ def test_the_tiny_scale_keeps_what_makes_the_row():
 
 def test_a_scale_adds_no_section_that_the_recipe_lacks():
     assert load_recipe("L2-c", Scale.TINY).false_positive_reduction is None
-    assert load_recipe("finetune", Scale.TINY).phantoms is None
+    assert load_recipe("from-scratch", Scale.TINY).phantoms is None
     reduction = load_recipe("lens-fpr", Scale.TINY).false_positive_reduction
     assert reduction is not None
     assert reduction.size == "narrow"

@@ -286,9 +286,9 @@ def test_a_folder_whose_log_cannot_be_written_is_refused(tmp_path: Path):
 
 
 def test_a_recipe_without_phantoms_says_how_it_is_used(tmp_path: Path):
-    result = lens_training("recipe", "run", "finetune", "--out", tmp_path / "out")
+    result = lens_training("recipe", "run", "from-scratch", "--out", tmp_path / "out")
     assert result.exit_code == 1
-    assert "fit --recipe finetune" in result.stderr
+    assert "fit --recipe from-scratch" in result.stderr
 
 
 def test_the_list_shows_every_row_with_its_published_average():

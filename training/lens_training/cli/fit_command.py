@@ -16,7 +16,16 @@ from lens_engine.snapshot import Snapshot
 from lens_training.cli.context import process_of_run
 from lens_training.datasets.snapshot import training_set
 from lens_training.detector.fit import fit
-from lens_training.detector.initial import HUB, RANDOM, model_from_checkpoint, new_model, origin_of, trunk_digest
+from lens_training.detector.initial import (
+    HUB,
+    RANDOM,
+    average_with,
+    model_from_checkpoint,
+    new_model,
+    origin_of,
+    retraining_recipe,
+    trunk_digest,
+)
 from lens_training.detector.run import Run
 from lens_training.recipes.files import load_recipe
 from lens_training.recipes.recipe import InitialWeights, Recipe
@@ -25,6 +34,7 @@ from lens_training.running.progress import Stage
 from lens_training.running.schedule import TrainingPrecision
 
 FROM_SCRATCH = "none"
+DEFAULT_RECIPE = "from-scratch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,13 @@ def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
         str | None,
         typer.Option(help="ImageNet weights of DenseNet-121 for --init none: a file, 'hub' to download, or 'none'."),
     ] = None,
-    recipe: Annotated[str, typer.Option(help="Name of a recipe, or a YAML file.")] = "finetune",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of a recipe, or a YAML file; by default 'from-scratch', and with --init what the recipe of that "
+            "checkpoint says about retraining."
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Length of the run, instead of the recipe's.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Length of the run, instead of the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Decides batches and augmentation.")] = 0,
@@ -73,19 +89,25 @@ def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     """Train a detector on a label snapshot."""
     with process_of_run(out, devices, nodes, resume=resume) as process:
         options = {"workers": workers, "precision": precision, "tensorboard": tensorboard}
-        chosen = load_recipe(recipe).with_length(steps=steps, epochs=epochs).with_options(options)
         labels = Snapshot.load(snapshot)
         if init != FROM_SCRATCH:
             _refuse_weights(weights, init)
             model, parent = model_from_checkpoint(Path(init), labels.experts)
+            known = retraining_recipe(parent, model.config) if recipe is None else load_recipe(recipe)
+            chosen = known.with_length(steps=steps, epochs=epochs).with_options(options)
             start = _Start(labels, chosen, seed, parent, None)
+            parent_share = chosen.retraining.parent_share if recipe is None else 0.0
         else:
+            known = load_recipe(recipe or DEFAULT_RECIPE)
+            chosen, parent_share = known.with_length(steps=steps, epochs=epochs).with_options(options), 0.0
             if process.world.is_first and weights is None:
                 _warn_of_random_weights(chosen)
             model = new_model(labels.experts, chosen.detector, seed, weights or RANDOM)
             start = _Start(labels, chosen, seed, None, None if weights in {None, RANDOM} else trunk_digest(model))
         run = Run(training_set(labels, _roots(root or [])), chosen, seed, start.fingerprint, out, process.world)
+        before = {name: value.clone() for name, value in model.state_dict().items()}
         trained_steps = fit(model, run, process.log, process.stop, resume=resume)
+        average_with(model, before, parent_share)
         if process.world.is_first:
             process.log.report(Stage.SAVE, 0, 1)
             parent_name = None if start.parent is None else Path(init).resolve().name

@@ -10,6 +10,8 @@ from rich.console import Console
 from lens_engine.detector.inference.whole_volume import InferencePrecision, InferenceSettings
 from lens_engine.errors import LensError
 from lens_training.cli.context import process_of_run
+from lens_training.cli.experiment import run_experiment
+from lens_training.loop.design import LOOP
 from lens_training.recipes.files import Scale, default_scale, find_recipe, load_recipe, system_recipe_names
 from lens_training.recipes.listing import recipe_table, recipe_text
 from lens_training.reproduction.data import PHANTOM
@@ -75,8 +77,19 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
         InferencePrecision, typer.Option(help="Numbers of the network when it is measured.")
     ] = InferencePrecision.FP32,
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps what masks and headers said.")] = None,
+    parallel: Annotated[int, typer.Option(min=1, help="Of 'loop': replicates that run side by side, a core each.")] = 1,
 ) -> None:
-    """Train and measure a recipe, on phantom patients or on the published data sets."""
+    """Train and measure a recipe, on phantom patients or on the published data sets; 'loop' is a whole experiment."""
+    if name == LOOP:
+        given = {"--scale": scale, "--steps": steps, "--epochs": epochs, "--weights": weights, "--workers": workers}
+        given |= {"--data": None if data == PHANTOM else data, "--seed": seed or None, "--precision": precision}
+        run_experiment(
+            out or RUNS_FOLDER / LOOP,
+            parallel,
+            [name for name, value in given.items() if value is not None],
+            resume=resume,
+        )
+        return
     folder = out or RUNS_FOLDER / Path(name).stem
     with process_of_run(folder, devices, nodes, resume=resume) as process:
         chosen = load_recipe(name, scale or default_scale(name, on_phantoms=data == PHANTOM))

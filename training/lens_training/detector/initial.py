@@ -1,6 +1,7 @@
 """The model a run starts from: a checkpoint, or a new one; with one expert for every data set of the labels."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -9,7 +10,9 @@ from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.checkpoints.imagenet import download_imagenet, load_imagenet_file
-from lens_training.recipes.recipe import DetectorRecipe
+from lens_engine.detector.config import DetectorConfig, published_lens
+from lens_training.recipes.files import load_recipe, recipe_names
+from lens_training.recipes.recipe import DetectorRecipe, DetectorSize, Recipe
 
 HUB = "hub"
 """What `--weights` is called for weights from the hub of torchvision."""
@@ -17,6 +20,9 @@ RANDOM = "none"
 """What `--weights` is called for random weights."""
 
 _EXPERT_PARTS = ("proposers", "classifiers", "regressors")
+
+RECIPE_OF_SIZE = {DetectorSize.NARROW: "phantom-demo", DetectorSize.PUBLISHED: "L2-h"}
+"""By which recipe a checkpoint learns on whose own one is not known."""
 
 INITIAL_SIDE_CELLS = 6.0
 """Of the boxes that are proposed first: 24 network pixels."""
@@ -77,6 +83,33 @@ def model_from_checkpoint(folder: Path, experts: tuple[str, ...]) -> tuple[LensD
     model, card = load_checkpoint(folder)
     missing = tuple(name for name in experts if name not in model.config.experts)
     return (with_more_experts(model, missing) if missing else model), card
+
+
+def retraining_recipe(card: CheckpointCard, config: DetectorConfig) -> Recipe:
+    """Return how a checkpoint learns on: by the recipe that trained it, or by the one that trains networks of its size.
+
+    The second is for checkpoints whose recipe has another size (the small scale of a published row), or is not known
+    here.
+    """
+    size = DetectorSize.PUBLISHED if config.max_side == published_lens(("any",)).max_side else DetectorSize.NARROW
+    if card.recipe in recipe_names():
+        recipe = load_recipe(card.recipe)
+        if recipe.detector.size is size:
+            return recipe.for_retraining
+    return load_recipe(RECIPE_OF_SIZE[size]).for_retraining
+
+
+def average_with(model: LensDetector, before: Mapping[str, torch.Tensor], share: float) -> None:
+    """Replace the numbers of a model by the average with those that it began with, which have `share` of the weight."""
+    if share == 0:
+        return
+    after = model.state_dict()
+    model.load_state_dict(
+        {
+            name: torch.lerp(value, before[name].to(value), share) if value.is_floating_point() else value
+            for name, value in after.items()
+        }
+    )
 
 
 def with_more_experts(model: LensDetector, names: tuple[str, ...]) -> LensDetector:

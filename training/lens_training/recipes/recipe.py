@@ -15,6 +15,7 @@ from lens_training.datasets.phantoms import PhantomRecipe
 from lens_training.datasets.published.reading import DatasetName, ReadingOptions
 from lens_training.recipes.false_positive_reduction import FprRecipe
 from lens_training.recipes.mining import MiningRecipe
+from lens_training.recipes.retraining import RetrainingRecipe
 from lens_training.running.schedule import ScheduleRecipe, TrainingPrecision
 
 MOST_SHIFT_VOXELS = 16
@@ -186,6 +187,8 @@ class Recipe(BaseModel):
     """Mine the training scans with a first detector, and train from the start weights on what was mined, too."""
     false_positive_reduction: FprRecipe | None = None
     """Train a second network on the detector's own findings, and average the scores (algorithms 4.6)."""
+    retraining: RetrainingRecipe = RetrainingRecipe()
+    """How *Retrain* goes on with a detector that this recipe has trained."""
     stores_half: bool = False
     """Store the weights in 16 bits: half the file, for a model that is shipped."""
 
@@ -239,8 +242,23 @@ class Recipe(BaseModel):
             "evaluation",
             "reading",
             "mining",
+            "retraining",
         )
         return self.model_dump_json(exclude=dict.fromkeys(indifferent, True) | {"sampling": {"cache_gib": True}})
+
+    @property
+    def for_retraining(self) -> "Recipe":
+        """How a detector that this recipe has trained learns on."""
+        new = self.retraining
+        schedule = self.schedule.model_copy(
+            update={
+                "learning_rate": self.schedule.learning_rate * new.rate,
+                "warmup_steps": new.warmup_steps,
+                "drops": new.drops,
+                "drop_factor": new.drop_factor,
+            }
+        )
+        return self.model_copy(update={"steps": new.steps, "epochs": new.epochs, "schedule": schedule})
 
     def steps_in(self, batches_per_epoch: int, processes: int = 1) -> int:
         """Return how many steps the run has, when every process takes a batch of its own in each step."""
