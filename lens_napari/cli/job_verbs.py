@@ -13,10 +13,10 @@ from lens_engine.errors import JobError, StoreError
 from lens_engine.findings import Split
 from lens_engine.io.annotations.manual_test_set import ExportFormat
 from lens_engine.jobs.environment import process_environment
-from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, MineInputs, TrainInputs
+from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, JobKind, MineInputs, TrainInputs
 from lens_engine.jobs.launcher import WORKER_MODULE, ensure_worker, resume_job
 from lens_engine.jobs.queue import open_queue
-from lens_engine.jobs.results import DetectResult, EvaluateResult, MineResult, TrainResult
+from lens_engine.jobs.results import DetectResult, EvaluateResult, ExportResult, MineResult, TrainResult
 from lens_engine.jobs.status import JobState, JobStatus, wait_for
 from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet
@@ -38,6 +38,10 @@ FORMAT_OF_SUFFIX = {
     ".pickle": ExportFormat.MANUAL_PICKLE,
     ".json": ExportFormat.JSON,
 }
+
+
+LABEL_COLUMNS = ("3D lesions", "2D boxes", "2D uncertain", "slices")
+"""Of LENS Table IV."""
 
 
 class Initialisation(StrEnum):
@@ -86,10 +90,7 @@ def mine(context: typer.Context, model: ModelOption = None, wait: WaitOption = F
     version = _model(Database.open(project), model)
     status = _submit(project, MineInputs(model_version=version.version), wait)
     if status is not None:
-        result = MineResult.model_validate(dict(status.result))
-        console.print(f"{result.candidates} candidates in {result.series} series. {result.limit_note}")
-        for reason, count in result.by_reason.items():
-            console.print(f"  {reason}: {count}")
+        _print_mined(MineResult.model_validate(dict(status.result)))
 
 
 def retrain(
@@ -121,11 +122,7 @@ def retrain(
     )
     status = _submit(project, inputs, wait)
     if status is not None:
-        result = TrainResult.model_validate(dict(status.result))
-        console.print(
-            f"New model version {result.model_version} after {result.steps} steps"
-            + (" (promoted)" if result.promoted else f"; use it with: lens models --promote {result.model_version}")
-        )
+        _print_trained(TrainResult.model_validate(dict(status.result)))
 
 
 def evaluate(
@@ -172,9 +169,10 @@ def jobs(
     cancel: Annotated[str | None, typer.Option(metavar="JOB", help="Ask a job to end.")] = None,
     resume: Annotated[str | None, typer.Option(metavar="JOB", help="Go on with a cancelled or failed job.")] = None,
     log: Annotated[str | None, typer.Option(metavar="JOB", help="Show the log of a job.")] = None,
+    result: Annotated[str | None, typer.Option(metavar="JOB", help="Show what a finished job found.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many of the latest jobs.")] = 20,
 ) -> None:
-    """List the jobs of the project, cancel or resume one, or show its log."""
+    """List the jobs of the project, cancel or resume one, or show its log or its result."""
     project = open_project(context)
     queue = open_queue(project)
     try:
@@ -192,6 +190,9 @@ def jobs(
                     f"Job {log} has no log yet", "A log appears when a worker starts the job", "See: lens jobs"
                 )
             console.out(file.read_text(encoding="utf-8"), end="")
+            return
+        if result is not None:
+            _print_result(queue.status(result))
             return
         table = Table(Column("job", no_wrap=True), "kind", "state", "progress", "what", "worker")
         for status in queue.jobs(limit):
@@ -274,6 +275,48 @@ def _follow(cancel: Callable[[str], None], wait: Callable[[], JobStatus], job_id
         cancel(job_id)
         console.print(f"Job {job_id} was asked to end; go on with: lens jobs --resume {job_id}")
         raise
+
+
+def _print_result(status: JobStatus) -> None:
+    """Show what a job found, as the verb that asks for it does with `--wait`."""
+    if status.state is not JobState.DONE:
+        raise JobError(
+            f"Job {status.id} is {status.state}", "Only a job that is done has a result", "See how far it is: lens jobs"
+        )
+    values = dict(status.result)
+    match status.kind:
+        case JobKind.DETECT:
+            _print_detections(DetectResult.model_validate(values))
+        case JobKind.MINE:
+            _print_mined(MineResult.model_validate(values))
+        case JobKind.TRAIN:
+            _print_trained(TrainResult.model_validate(values))
+        case JobKind.EVALUATE:
+            _print_evaluation(EvaluateResult.model_validate(values))
+        case JobKind.EXPORT:
+            exported = ExportResult.model_validate(values)
+            console.print(f"{exported.lesions} lesions of {exported.series} series written to {escape(exported.file)}")
+
+
+def _print_mined(result: MineResult) -> None:
+    patients = f" of {result.patients} patients" if result.patients else ""
+    console.print(f"{result.candidates} candidates in {result.series} series{patients}. {result.limit_note}")
+    for reason, count in result.by_reason.items():
+        console.print(f"  {reason}: {count}")
+    if result.label_counts:
+        table = Table("what is taught", *(Column(name, justify="right") for name in LABEL_COLUMNS))
+        for row in result.label_counts:
+            table.add_row(row.name, *map(str, (row.lesions, row.boxes, row.uncertain_boxes, row.slices)))
+        console.print(table)
+    for note in result.notes:
+        console.print(note)
+
+
+def _print_trained(result: TrainResult) -> None:
+    console.print(
+        f"New model version {result.model_version} after {result.steps} steps"
+        + (" (promoted)" if result.promoted else f"; use it with: lens models --promote {result.model_version}")
+    )
 
 
 def _print_detections(result: DetectResult) -> None:

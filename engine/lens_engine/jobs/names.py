@@ -10,6 +10,8 @@ PROGRESS_EVENT = "progress"
 LOG_FILE = "log.txt"
 TRAINING_FOLDER = "training"
 """The folder inside the job's own one that a training writes to."""
+MINED_FOLDER = "mined"
+"""The folder inside the job's own one that holds what a mining has found, until all of it is stored."""
 LAST_CHECKPOINT = "last.ckpt"
 """In the output folder of a training: what it goes on from when it was stopped or killed."""
 TRAINING_STAGES = {

@@ -32,11 +32,35 @@ class DetectResult(_Result):
     findings: dict[str, int]
 
 
+class LabelCount(_Result):
+    """One row of LENS Table IV: what would be taught if mining went so far.
+
+    Attributes
+    ----------
+    name
+        The last rule that is counted; each row includes those above it.
+    lesions, boxes
+        3D lesions, and their 2D boxes on slices of the series.
+    uncertain_boxes
+        2D boxes that are ignored.
+    slices
+        Slices that teach anything.
+    """
+
+    name: str
+    lesions: int
+    boxes: int
+    uncertain_boxes: int
+    slices: int
+
+
 class MineResult(_Result):
     """What a mine job found.
 
     Attributes
     ----------
+    patients
+        How many patients the series are of; 0 in results of earlier versions.
     candidates
         How many wait for a reader or inherited a decision.
     by_reason
@@ -45,6 +69,10 @@ class MineResult(_Result):
         Embedding distance below which two lesions of a patient count as the same.
     limit_note
         How the limit was found, for people.
+    label_counts
+        What annotations and each rule give, in the form of LENS Table IV; empty in results of earlier versions.
+    notes
+        Which rules had nothing to work with, for people.
     """
 
     model_version: str
@@ -54,6 +82,9 @@ class MineResult(_Result):
     by_reason: dict[str, int]
     distance_limit: float
     limit_note: str
+    patients: int = 0
+    label_counts: tuple[LabelCount, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class TrainResult(_Result):

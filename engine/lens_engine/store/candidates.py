@@ -5,17 +5,19 @@ for every later candidate there.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import Candidate, Finding, Reason, Rule, Split
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, SeriesDecisions, decisions_of
+from lens_engine.store.mining_runs import begin_run, finish_run, latest_run
 from lens_engine.store.schema import (
     CandidateRow,
     DecisionRow,
@@ -26,7 +28,8 @@ from lens_engine.store.schema import (
     box_values,
 )
 
-_LATEST_RUN = select(func.max(MiningRunRow.id)).scalar_subquery()
+PORTION = 1000
+"""Candidates that are stored at a time: few enough that a reader's decision never waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +75,26 @@ class Candidates:
                 "One priority for each candidate is needed",
                 "Report this as a defect",
             )
-        with self.database.session() as session:
-            run = MiningRunRow(model_version=model_version, created_at=datetime.now(UTC))
-            session.add(run)
-            session.flush()
-            rows = [_values(run.id, item, value) for item, value in zip(candidates, priorities, strict=True)]
-            if rows:
-                session.execute(insert(CandidateRow), rows)
-            return run.id
+        return self.store_run(model_version, datetime.now(UTC), zip(candidates, priorities, strict=True))
+
+    def store_run(self, model_version: str, begun_at: datetime, found: Iterable[tuple[Candidate, float]]) -> int:
+        """Store a run portion by portion and return its number; until the last one, the run before is asked about.
+
+        Parameters
+        ----------
+        begun_at
+            Tells the run from others: one that is stored already is left alone, one that was cut off begins anew.
+        found
+            Candidates with their priorities; read once, and never all at the same time.
+        """
+        run_id, is_whole = begin_run(self.database, model_version, begun_at)
+        if not is_whole:
+            for portion in _portions(found):
+                rows = [_values(run_id, candidate, value) for candidate, value in portion]
+                with self.database.session() as session:
+                    session.execute(insert(CandidateRow), rows)
+            finish_run(self.database, run_id)
+        return run_id
 
     def queue(self, *, split: Split | None = Split.TRAIN, include_decided: bool = False) -> tuple[CandidateRecord, ...]:
         """Return the candidates of the latest run in the order in which to ask.
@@ -91,7 +106,7 @@ class Candidates:
             query = (
                 select(CandidateRow, MiningRunRow.model_version)
                 .join(MiningRunRow, MiningRunRow.id == CandidateRow.mining_run_id)
-                .where(CandidateRow.mining_run_id == _LATEST_RUN)
+                .where(CandidateRow.mining_run_id == latest_run())
                 .order_by(CandidateRow.id)
             )
             if split is not None:
@@ -135,13 +150,22 @@ class Candidates:
 
         For what is asked about and in which order, see `queue`.
         """
-        query = select(CandidateRow).where(CandidateRow.mining_run_id == _LATEST_RUN).order_by(CandidateRow.id)
+        query = select(CandidateRow).where(CandidateRow.mining_run_id == latest_run()).order_by(CandidateRow.id)
         with self.database.reading() as session:
             return {row.id: _candidate(row) for row in session.scalars(query)}
 
     def counts_by_reason(self) -> dict[Rule, int]:
         """Return how many candidates of the latest run each rule asks about; one may have several reasons."""
-        return dict(Counter(rule for found in self.latest().values() for rule in {one.rule for one in found.reasons}))
+        query = select(CandidateRow.reasons).where(CandidateRow.mining_run_id == latest_run())
+        with self.database.reading() as session:
+            found = session.scalars(query, execution_options={"yield_per": PORTION})
+            return dict(Counter(Rule(rule) for reasons in found for rule in {one["rule"] for one in reasons}))
+
+
+def _portions(found: Iterable[tuple[Candidate, float]]) -> Iterator[list[tuple[Candidate, float]]]:
+    rest = iter(found)
+    while portion := list(islice(rest, PORTION)):
+        yield portion
 
 
 def _ordered(records: Any) -> tuple[CandidateRecord, ...]:

@@ -198,6 +198,21 @@ class Catalog:
         with self.database.reading() as session:
             return self._one(session, _series_query().where(SeriesRow.id == series_id), f"id {series_id}")
 
+    def some_series(self, series_ids: Sequence[int]) -> tuple[SeriesRecord, ...]:
+        """Return the series of these ids, in their order.
+
+        Raises
+        ------
+        StoreError
+            If there is none with one of them.
+        """
+        with self.database.reading() as session:
+            records = self._records(session, series_ids)
+        for series_id in series_ids:
+            if series_id not in records:
+                raise _no_series(f"id {series_id}")
+        return tuple(records[series_id] for series_id in series_ids)
+
     def by_name(self, name: str) -> SeriesRecord:
         """Return the series of this name.
 

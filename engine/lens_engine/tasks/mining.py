@@ -1,22 +1,26 @@
-"""The mining task: reads what is stored about each series, mines patient by patient, stores one run of candidates."""
+"""The tasks of a mining: the distance limit, batches of patients one after the other, and one run of candidates."""
 
 import logging
-from collections import defaultdict
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.errors import StoreError
-from lens_engine.findings import Candidate, Scope
+from lens_engine.findings import Scope
 from lens_engine.io.atomic_files import replacement_of
-from lens_engine.jobs.results import MineResult
-from lens_engine.mining.calibration import calibrate_distance_limit
+from lens_engine.jobs.results import LabelCount, MineResult
+from lens_engine.mining.calibration import CalibratedLimit, calibrate_distance_limit
 from lens_engine.mining.candidates import mine
 from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
+from lens_engine.mining.reports.counts import LabelCounts, count_steps, sum_counts
 from lens_engine.mining.settings import MiningSettings
+from lens_engine.mining.strategies.lens import LensSettings, mine_lens
 from lens_engine.store.annotations import AnnotationRole, Annotations
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
@@ -24,11 +28,13 @@ from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
 from lens_engine.store.labels.completeness import accepted_lesions
-from lens_engine.worker.messages import MineSeries
+from lens_engine.tasks.mining_files import MinedPatient, MiningFiles
+from lens_engine.worker.messages import FindDistanceLimit, MinePatients, StoreCandidates
 
 logger = logging.getLogger("lens_engine.tasks.mining")
 
-
+Report = Callable[[int, int], None]
+Thing = TypeVar("Thing")
 Vectors = dict[int, NDArray[np.float32]]
 
 
@@ -114,40 +120,119 @@ def lesions_of_series(database: Database, series_id: int, vectors: SeriesEmbeddi
     )
 
 
-def mine_series(
-    database: Database, embeddings: Embeddings, task: MineSeries, report: Callable[[int, int], None]
-) -> MineResult:
-    """Find the distance limit over all patients, mine each of them, and store the candidates as one run."""
-    source = _Inputs(database, embeddings, task.model_version)
-    by_patient: dict[int, list[SeriesRecord]] = defaultdict(list)
-    for series_id in task.series_ids:
-        record = Catalog(database).series(series_id)
-        by_patient[record.patient_id].append(record)
-    settings = MiningSettings()
-    limit = calibrate_distance_limit(source.of(series for group in by_patient.values() for series in group), settings)
-    logger.info("%s", limit.note)
-    candidates: list[Candidate] = []
-    priorities: list[float] = []
-    for done, group in enumerate(by_patient.values()):
-        report(done, len(by_patient))
-        mined = mine(list(source.of(group)), settings, limit)
-        candidates += mined.candidates
-        priorities += mined.priorities
+def find_distance_limit(
+    database: Database, embeddings: Embeddings, files: MiningFiles, task: FindDistanceLimit, report: Report
+) -> dict[str, object]:
+    """Compare as many patients as the settings want, and keep the limit; one that is kept already stays."""
+    skipped = files.has_limit()
+    if not skipped:
+        settings = MiningSettings()
+        groups = islice(_by_patient(database, task.series_ids).values(), settings.calibration_patients)
+        records = [series for group in groups for series in group]
+        source = MiningInputs(database, embeddings, task.model_version)
+        limit = calibrate_distance_limit(source.of(_reported(records, report)), settings)
+        logger.info("%s", limit.note)
+        files.write_limit(limit)
+    return {"distance_limit": files.read_limit().value, "skipped": skipped}
+
+
+def mine_patients(
+    database: Database, embeddings: Embeddings, files: MiningFiles, task: MinePatients, report: Report
+) -> dict[str, object]:
+    """Mine one patient after the other into the file of the batch; a batch that is mined is left alone."""
+    patients = _by_patient(database, task.series_ids)
+    skipped = files.has_batch(task.batch)
+    if not skipped:
+        started = time.monotonic()
+        source, limit = MiningInputs(database, embeddings, task.model_version), files.read_limit()
+        groups = _reported(list(patients.values()), report)
+        files.write_batch(task.batch, (_mine_patient(tuple(source.of(group)), limit) for group in groups))
+        seconds = time.monotonic() - started
+        logger.info("mined batch %d: %d patients in %.1f s", task.batch, len(patients), seconds)
+    return {"patients": len(patients), "skipped": skipped}
+
+
+def store_candidates(database: Database, files: MiningFiles, task: StoreCandidates, report: Report) -> MineResult:
+    """Store the candidates of all batches as one run, and say what was found."""
+    limit, total = files.read_limit(), _Total()
+    batches = list(range(task.batches))
+    patients = (patient for batch in _reported(batches, report) for patient in files.read_batch(batch))
+    found = (pair for patient in patients for pair in zip(patient.candidates, patient.priorities, strict=True))
     store = Candidates(database)
-    run = store.replace_open(task.model_version, candidates, priorities)
-    logger.info("mining run %d: %d candidates in %d series", run, len(candidates), len(task.series_ids))
+    run = store.store_run(task.model_version, task.begun_at, found)
+    for batch in batches:
+        for patient in files.read_batch(batch):
+            total.add(patient)
+    logger.info("mining run %d: %d candidates in %d series", run, total.candidates, task.series)
     return MineResult(
         model_version=task.model_version,
         mining_run=run,
-        series=len(task.series_ids),
-        candidates=len(candidates),
+        series=task.series,
+        patients=total.patients,
+        candidates=total.candidates,
         by_reason={rule.value: count for rule, count in store.counts_by_reason().items()},
         distance_limit=limit.value,
         limit_note=limit.note,
+        label_counts=tuple(LabelCount(**asdict(row)) for row in total.counts),
+        notes=total.notes(),
     )
 
 
-class _Inputs:
+class _Total:
+    """Numbers of all patients together."""
+
+    def __init__(self) -> None:
+        self.patients = 0
+        self.candidates = 0
+        self.counts: tuple[LabelCounts, ...] = ()
+        self._has_partners = False
+
+    def add(self, patient: MinedPatient) -> None:
+        """Count one more patient."""
+        self.patients += 1
+        self.candidates += len(patient.candidates)
+        self.counts = sum_counts([self.counts, patient.counts]) if self.counts else patient.counts
+        self._has_partners |= patient.has_partners
+
+    def notes(self) -> tuple[str, ...]:
+        """Return which rules had nothing to work with."""
+        notes = []
+        if not any(row.lesions for row in self.counts[:1]):
+            notes.append("No lesion of the mined series is annotated: nothing can be continued on other slices.")
+        if not self._has_partners:
+            notes.append("No patient has a known lesion and another series: nothing can be matched within a patient.")
+        return tuple(notes)
+
+
+def _mine_patient(inputs: Sequence[SeriesMiningInput], limit: CalibratedLimit) -> MinedPatient:
+    settings = MiningSettings()
+    mined = mine(inputs, settings, limit)
+    labels = mine_lens(inputs, LensSettings(rules=settings, distance_limit=limit.value))
+    return MinedPatient(mined.candidates, mined.priorities, count_steps(labels), _has_partners(inputs))
+
+
+def _has_partners(inputs: Sequence[SeriesMiningInput]) -> bool:
+    mined = {series.series_id for series in inputs if series.scope is Scope.UNIVERSAL}
+    known = {series.series_id for series in inputs if series.annotations or series.decided}
+    return any(mined - {series_id} for series_id in known)
+
+
+def _by_patient(database: Database, series_ids: Sequence[int]) -> dict[int, list[SeriesRecord]]:
+    """Return series by patient, both in the order given."""
+    by_patient: dict[int, list[SeriesRecord]] = {}
+    for record in Catalog(database).some_series(series_ids):
+        by_patient.setdefault(record.patient_id, []).append(record)
+    return by_patient
+
+
+def _reported(things: Sequence[Thing], report: Report) -> Iterator[Thing]:
+    """Yield things, and tell before each how many are done; a cancel ends there."""
+    for done, thing in enumerate(things):
+        report(done, len(things))
+        yield thing
+
+
+class MiningInputs:
     """Reads the mining inputs of series, one at a time: a project's proposals do not fit into memory together."""
 
     def __init__(self, database: Database, embeddings: Embeddings, model_version: str) -> None:

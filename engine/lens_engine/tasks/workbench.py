@@ -19,6 +19,7 @@ from lens_engine.detector.inference.whole_volume import InferenceDetector
 from lens_engine.detector.network.embedding import embed_boxes
 from lens_engine.errors import GeometryError, SeriesError
 from lens_engine.io.series import read_volume
+from lens_engine.jobs.names import MINED_FOLDER
 from lens_engine.jobs.results import ExportResult
 from lens_engine.project import Project
 from lens_engine.proposals import SeriesDetections
@@ -28,14 +29,24 @@ from lens_engine.store.detections import Detections
 from lens_engine.store.exchange.exporting import export_test_set
 from lens_engine.store.model_versions import Models
 from lens_engine.tasks.evaluation import evaluate_models
-from lens_engine.tasks.mining import Embeddings, SeriesEmbeddings, lesions_of_series, mine_series
+from lens_engine.tasks.mining import (
+    Embeddings,
+    SeriesEmbeddings,
+    find_distance_limit,
+    lesions_of_series,
+    mine_patients,
+    store_candidates,
+)
+from lens_engine.tasks.mining_files import MiningFiles
 from lens_engine.volume import Volume
 from lens_engine.worker.messages import (
     DetectSeries,
     EmbedAnnotations,
     EvaluateModels,
     ExportAnnotations,
-    MineSeries,
+    FindDistanceLimit,
+    MinePatients,
+    StoreCandidates,
     Task,
 )
 
@@ -56,6 +67,7 @@ class Workbench:
     def __init__(self, project: Project, folder: Path) -> None:
         self._database = Database.open(project)
         self._embeddings = Embeddings(folder / "embeddings")
+        self._mining = MiningFiles(folder / MINED_FOLDER)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model: tuple[str, LensDetector] | None = None
         self._detector: tuple[str, InferenceDetector] | None = None
@@ -68,8 +80,12 @@ class Workbench:
                 return self._detect(task, report)
             case EmbedAnnotations():
                 return self._embed(task)
-            case MineSeries():
-                return mine_series(self._database, self._embeddings, task, report).model_dump(mode="json")
+            case FindDistanceLimit():
+                return find_distance_limit(self._database, self._embeddings, self._mining, task, report)
+            case MinePatients():
+                return mine_patients(self._database, self._embeddings, self._mining, task, report)
+            case StoreCandidates():
+                return store_candidates(self._database, self._mining, task, report).model_dump(mode="json")
             case EvaluateModels():
                 return evaluate_models(self._database, task, report).model_dump(mode="json")
             case ExportAnnotations():

@@ -4,6 +4,7 @@ Worker to child: a task, or `Cancel`. Child to worker: any number of `Progressed
 Closing the child's standard input ends it at once: a worker that dies takes its child with it.
 """
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -32,12 +33,31 @@ class EmbedAnnotations(_Message):
     model_version: str
 
 
-class MineSeries(_Message):
-    """Mine candidates from stored detections and embeddings, patient by patient, and store them as one run."""
+class FindDistanceLimit(_Message):
+    """Compare patients with each other, and keep in a file of the job how near the embeddings of one lesion are."""
 
-    task: Literal["mine"] = "mine"
+    task: Literal["find distance limit"] = "find distance limit"
     series_ids: tuple[int, ...]
     model_version: str
+
+
+class MinePatients(_Message):
+    """Mine all series of some patients, one patient after the other, into the file of their batch."""
+
+    task: Literal["mine"] = "mine"
+    batch: int
+    series_ids: tuple[int, ...]
+    model_version: str
+
+
+class StoreCandidates(_Message):
+    """Store what was mined in all batches as one run, known by the moment at which it began."""
+
+    task: Literal["store"] = "store"
+    batches: int
+    series: int
+    model_version: str
+    begun_at: datetime
 
 
 class EvaluateModels(_Message):
@@ -63,7 +83,15 @@ class Cancel(_Message):
     task: Literal["cancel"] = "cancel"
 
 
-Task = DetectSeries | EmbedAnnotations | MineSeries | EvaluateModels | ExportAnnotations
+Task = (
+    DetectSeries
+    | EmbedAnnotations
+    | FindDistanceLimit
+    | MinePatients
+    | StoreCandidates
+    | EvaluateModels
+    | ExportAnnotations
+)
 
 
 class Progressed(_Message):
@@ -92,10 +120,5 @@ class Failed(_Message):
 
 Event = Progressed | Finished | Failed
 
-REQUEST: TypeAdapter[Task | Cancel] = TypeAdapter(
-    Annotated[
-        DetectSeries | EmbedAnnotations | MineSeries | EvaluateModels | ExportAnnotations | Cancel,
-        Field(discriminator="task"),
-    ]
-)
+REQUEST: TypeAdapter[Task | Cancel] = TypeAdapter(Annotated[Task | Cancel, Field(discriminator="task")])
 EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Progressed | Finished | Failed, Field(discriminator="event")])

@@ -1,9 +1,11 @@
-"""What each kind of job does, as durable steps: one per series for detection and embedding, then one for the rest.
+"""What each kind of job does, as durable steps: one for each series that a network sees, one for a batch of patients.
 
 After a crash a job goes on at the step it was in, so a step may run again: each leaves finished work alone.
 """
 
+import shutil
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from lens_engine.errors import JobError
 from lens_engine.findings import Split
@@ -15,13 +17,25 @@ from lens_engine.jobs.inputs import (
     MineInputs,
     TrainInputs,
 )
+from lens_engine.jobs.names import MINED_FOLDER
 from lens_engine.jobs.results import DetectResult, EvaluateResult, TrainResult
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.detections import Detections
 from lens_engine.store.labels.completeness import measurable_elsewhere, measured_series, why_left_out
 from lens_engine.worker.job import Job, JsonObject, Meter
-from lens_engine.worker.messages import DetectSeries, EmbedAnnotations, EvaluateModels, ExportAnnotations, MineSeries
+from lens_engine.worker.messages import (
+    DetectSeries,
+    EmbedAnnotations,
+    EvaluateModels,
+    ExportAnnotations,
+    FindDistanceLimit,
+    MinePatients,
+    StoreCandidates,
+)
 from lens_engine.worker.training_step import register_model, train_model
+
+PATIENTS_OF_A_STEP = 20
+"""Recording a step takes 10 ms, mining a patient 100 ms: the steps cost nothing, and a crash two seconds."""
 
 
 def run(job: Job, inputs: JobInputs) -> JsonObject:
@@ -54,7 +68,10 @@ def detect(job: Job, inputs: DetectInputs) -> JsonObject:
 
 
 def mine(job: Job, inputs: MineInputs) -> JsonObject:
-    """Embed the known lesions of every series outside the test split, then mine patient by patient."""
+    """Embed the known lesions of every series outside the test split, then mine patient by patient.
+
+    Nobody sees a candidate before those of all patients are stored.
+    """
     version = inputs.model_version
 
     def plan() -> JsonObject:
@@ -65,11 +82,24 @@ def mine(job: Job, inputs: MineInputs) -> JsonObject:
     series_ids = job.step("Choosing the series", plan)["series_ids"]
     if not series_ids:
         raise _nothing_to_mine(version, has_series=bool(_minable_series(job)))
-    meter = Meter(len(series_ids) + 1)
-    for series in _series(job, series_ids):
+    records = _series(job, series_ids)
+    batches = _batches_of_patients(records)
+    meter = Meter(len(records) + len(batches) + 2)
+    for series in records:
         task = EmbedAnnotations(series_id=series.id, model_version=version)
         job.task_step(f"Comparing the annotations of {series.name}", task, meter)
-    return job.task_step("Mining", MineSeries(series_ids=tuple(series_ids), model_version=version), meter)
+    begun = job.step("Beginning", lambda: {"batches": batches, "begun_at": datetime.now(UTC).isoformat()})
+    limit = FindDistanceLimit(series_ids=tuple(series_ids), model_version=version)
+    job.task_step("Finding the distance limit", limit, meter)
+    for number, ids in enumerate(begun["batches"]):
+        patients = MinePatients(batch=number, series_ids=tuple(ids), model_version=version)
+        job.task_step(f"Mining batch {number + 1} of {len(begun['batches'])}", patients, meter)
+    store = StoreCandidates(
+        batches=len(begun["batches"]), series=len(records), model_version=version, begun_at=begun["begun_at"]
+    )
+    result = job.task_step("Storing the candidates", store, meter)
+    shutil.rmtree(job.folder / MINED_FOLDER, ignore_errors=True)  # a step that is recorded as done runs never again
+    return result
 
 
 def train(job: Job, inputs: TrainInputs) -> JsonObject:
@@ -107,8 +137,17 @@ def export(job: Job, inputs: ExportInputs) -> JsonObject:
 
 
 def _series(job: Job, series_ids: Sequence[int]) -> list[SeriesRecord]:
-    catalog = Catalog(job.database)
-    return [catalog.series(series_id) for series_id in series_ids]
+    return list(Catalog(job.database).some_series(series_ids))
+
+
+def _batches_of_patients(records: Sequence[SeriesRecord]) -> list[list[int]]:
+    """Return the series of some patients at a time, all those of a patient together."""
+    by_patient: dict[int, list[int]] = {}
+    for record in records:
+        by_patient.setdefault(record.patient_id, []).append(record.id)
+    patients = list(by_patient.values())
+    starts = range(0, len(patients), PATIENTS_OF_A_STEP)
+    return [[series_id for ids in patients[k : k + PATIENTS_OF_A_STEP] for series_id in ids] for k in starts]
 
 
 def _minable_series(job: Job) -> list[SeriesRecord]:

@@ -1,16 +1,22 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import func, select
 from support.store_samples import BOX, AddSeries, MakeCandidate, MakeDecision
 
 from lens_engine.errors import StoreError
-from lens_engine.findings import Reason, Rule, Split, Verdict
-from lens_engine.store.candidates import CandidateRecord, Candidates
+from lens_engine.findings import Candidate, Reason, Rule, Split, Verdict
+from lens_engine.snapshot import LabelSet, LesionOrigin
+from lens_engine.store.candidates import PORTION, CandidateRecord, Candidates
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
+from lens_engine.store.labels.roles import roles_of
+from lens_engine.store.schema import CandidateRow, MiningRunRow
 
 Ask = Callable[..., tuple[CandidateRecord, ...]]
 
+MOMENT = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 OTHER = (40.0, 40.0, 10.0, 50.0, 50.0, 14.0)
 NEAR = (11.0, 11.0, 2.0, 21.0, 21.0, 6.0)
 AROUND = (5.0, 5.0, 0.0, 30.0, 30.0, 9.0)
@@ -105,3 +111,54 @@ def test_missing_priority_or_candidate_is_an_error(
         Candidates(database).replace_open("v1", [make_candidate(add_series("a").id)], [])
     with pytest.raises(StoreError, match="no candidate 5"):
         Candidates(database).get(5)
+
+
+def of_run(database: Database, model_version: str) -> int:
+    with database.reading() as session:
+        query = select(func.count()).select_from(CandidateRow).join(MiningRunRow)
+        return session.scalar(query.where(MiningRunRow.model_version == model_version)) or 0
+
+
+def cut_off(found: list[tuple[Candidate, float]]) -> Iterator[tuple[Candidate, float]]:
+    """Yield what was found, and end as a killed process does."""
+    yield from found
+    raise KeyboardInterrupt
+
+
+def test_a_run_is_asked_about_only_when_its_last_portion_is_stored(
+    database: Database, add_series: AddSeries, make_candidate: MakeCandidate
+) -> None:
+    candidates = Candidates(database)
+    before = make_candidate(add_series("a").id)
+    candidates.replace_open("v1", [before], [0.5])
+    pair = (make_candidate(before.series_id, OTHER), 0.25)
+    with pytest.raises(KeyboardInterrupt):
+        candidates.store_run("v2", MOMENT, cut_off([pair] * 2 * PORTION))
+    assert of_run(database, "v2") == 2 * PORTION
+    assert list(candidates.latest().values()) == [before]
+    assert [record.candidate for record in candidates.queue()] == [before]
+    assert candidates.counts_by_reason() == {reason.rule: 1 for reason in before.reasons}
+
+
+def test_a_run_that_was_cut_off_begins_anew_and_a_whole_one_is_left_alone(
+    database: Database, add_series: AddSeries, make_candidate: MakeCandidate
+) -> None:
+    candidates = Candidates(database)
+    found = [(make_candidate(add_series("a").id), 0.5)] * (PORTION + 1)
+    with pytest.raises(KeyboardInterrupt):
+        candidates.store_run("v1", MOMENT, cut_off(found))
+    run = candidates.store_run("v1", MOMENT, found)
+    assert candidates.store_run("v1", MOMENT, cut_off(found)) == run
+    assert len(candidates.latest()) == of_run(database, "v1") == PORTION + 1
+    assert candidates.store_run("v1", MOMENT + timedelta(seconds=1), []) > run
+    assert candidates.latest() == {}
+
+
+def test_what_is_half_stored_is_no_label(
+    database: Database, add_series: AddSeries, make_candidate: MakeCandidate
+) -> None:
+    found = [(make_candidate(add_series("a").id), 0.5)] * (PORTION + 1)
+    with pytest.raises(KeyboardInterrupt):
+        Candidates(database).store_run("v1", MOMENT, cut_off(found))
+    with database.reading() as session:
+        assert roles_of(session, LabelSet.MINED)[LesionOrigin.MINED] == {}

@@ -197,3 +197,11 @@ def test_machine_may_keep_a_root_elsewhere(
     (tmp_path / "lens-napari" / "roots.yaml").write_text("- nonsense\n")
     with pytest.raises(ProjectError, match=r"roots\.yaml"):
         Catalog(database).series(record.id)
+
+
+def test_some_series_come_in_the_order_in_which_they_are_named(database: Database, add_series: AddSeries) -> None:
+    first, second = add_series("a"), add_series("b")
+    catalog = Catalog(database)
+    assert catalog.some_series([second.id, first.id]) == (second, first)
+    with pytest.raises(StoreError, match="id 99"):
+        catalog.some_series([first.id, 99])

@@ -8,9 +8,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
+from support.store_samples import AddSeries, MakeCandidate
 
 from lens_engine.errors import StoreError
 from lens_engine.project import Project
+from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database, refuse_network_share
 from lens_engine.store.schema import Base
@@ -98,3 +100,17 @@ def test_threads_that_open_new_projects_at_once_all_succeed(tmp_path: Path) -> N
     with ThreadPoolExecutor(len(projects)) as pool:
         databases = list(pool.map(Database.open, projects))
     assert [Catalog(database).datasets() for database in databases] == [()] * len(projects)
+
+
+def test_mining_runs_of_the_first_schema_are_whole(
+    database: Database, add_series: AddSeries, make_candidate: MakeCandidate
+) -> None:
+    candidate = make_candidate(add_series("a").id)
+    Candidates(database).replace_open("v1", [candidate], [0.5])
+    with database.session() as session:
+        session.execute(text("ALTER TABLE mining_runs DROP COLUMN is_whole"))
+        session.execute(text("UPDATE alembic_version SET version_num = 'r0001'"))
+    database.close()
+    upgraded = Database.open(database.project)
+    assert list(Candidates(upgraded).latest().values()) == [candidate]
+    upgraded.close()

@@ -3,19 +3,29 @@
 import re
 import signal
 from collections import Counter
+from datetime import UTC, datetime
 
 import psutil
 import pytest
+from support.mining_project import add_patients, annotate, embed_annotations
 from support.waiting import wait_for_end, wait_for_progress, wait_until
 
-from lens_engine.jobs.inputs import DetectInputs, TrainInputs
+from lens_engine.jobs.inputs import DetectInputs, MineInputs, TrainInputs
+from lens_engine.jobs.names import MINED_FOLDER
 from lens_engine.jobs.status import JobState
 from lens_engine.snapshot import LabelSet
+from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.model_versions import Models
+from lens_engine.tasks.workbench import Workbench
+from lens_engine.worker.messages import FindDistanceLimit, MinePatients, StoreCandidates
+from lens_engine.worker.steps import PATIENTS_OF_A_STEP
 
 pytestmark = pytest.mark.slow
+
+BATCHES = 3
+"""Of patients, in the mining that is killed or cancelled after the first one."""
 
 
 @pytest.fixture
@@ -121,3 +131,72 @@ def test_a_training_goes_on_from_its_last_checkpoint_after_its_worker_was_killed
     log = jobs.log_file(job_id).read_text()
     assert log.count("starting the training") == 1
     assert log.count("going on with the training") == 1
+
+
+@pytest.fixture
+def mine_job(database, jobs):
+    """Ask for a mining of many patients whose lesions are embedded already; no worker is there yet."""
+    records = add_patients(database, BATCHES * PATIENTS_OF_A_STEP, lesions=20)
+    annotate(database, records)
+    job_id = jobs.submit(MineInputs(model_version="v1"))
+    embed_annotations(database, records, database.project.jobs_folder / job_id)
+    return job_id, records
+
+
+def mined_batches(jobs, job_id):
+    return re.findall(r"mined batch (\d+): 20 patients", jobs.log_file(job_id).read_text())
+
+
+def wait_for_first_batch(jobs, job_id, records):
+    """Block until every series is embedded, the distance limit found and a batch of patients mined."""
+    done = len(records) + 2
+    wait_until(lambda: jobs.status(job_id).done >= done, "the first batch is mined", 200)
+
+
+def uninterrupted(database, records, folder):
+    """Return the result of the same mining without a worker, in one batch."""
+    embed_annotations(database, records, folder)
+    bench, ids = Workbench(database.project, folder), tuple(record.id for record in records)
+    for task in (
+        FindDistanceLimit(series_ids=ids, model_version="v1"),
+        MinePatients(batch=0, series_ids=ids, model_version="v1"),
+    ):
+        bench.run(task, lambda done, total: None)
+    begun_at = datetime(2026, 3, 1, tzinfo=UTC)
+    store = StoreCandidates(batches=1, series=len(records), model_version="v1", begun_at=begun_at)
+    return bench.run(store, lambda done, total: None)
+
+
+def test_a_mining_goes_on_behind_its_last_batch_and_nobody_sees_a_part_of_it(
+    database, jobs, mine_job, start_worker, tmp_path
+):
+    job_id, records = mine_job
+    before = [candidate.candidate for candidate in Candidates(database).queue()]
+    worker = start_worker("worker-a")
+    wait_for_first_batch(jobs, job_id, records)
+    kill(worker)
+    assert mined_batches(jobs, job_id) in (["0"], ["0", "1"])
+    assert [candidate.candidate for candidate in Candidates(database).queue()] == before
+    start_worker("worker-b")
+    status = wait_for_end(jobs, job_id)
+    assert (status.state, status.worker, status.done) == (JobState.DONE, "worker-b", status.total)
+    assert mined_batches(jobs, job_id) == ["0", "1", "2"]
+    found = list(Candidates(database).latest().values())
+    again = uninterrupted(database, records, tmp_path / "again")
+    assert found == list(Candidates(database).latest().values())
+    assert again | {"mining_run": status.result["mining_run"]} == status.result
+    assert not (database.project.jobs_folder / job_id / MINED_FOLDER).exists()
+
+
+def test_a_cancelled_mining_stores_nothing_and_a_resumed_one_repeats_no_batch(database, jobs, mine_job, start_worker):
+    job_id, records = mine_job
+    worker = start_worker()
+    wait_for_first_batch(jobs, job_id, records)
+    (child,) = psutil.Process(worker.pid).children()
+    jobs.cancel(job_id)
+    child.wait(10)
+    assert Candidates(database).latest() == {}
+    assert jobs.resume(job_id) == job_id
+    assert wait_for_end(jobs, job_id).state is JobState.DONE
+    assert mined_batches(jobs, job_id) == ["0", "1", "2"]
+    assert len(Candidates(database).latest()) > 0

@@ -91,6 +91,11 @@ def count_steps(labels: Sequence[MinedLabels]) -> tuple[LabelCounts, ...]:
     return tuple(rows)
 
 
+def sum_counts(parts: Sequence[Sequence[LabelCounts]]) -> tuple[LabelCounts, ...]:
+    """Return the rows of several tables with the same names, added up."""
+    return tuple(_sum(rows[0].name, rows) for rows in zip(*parts, strict=True))
+
+
 def _count(
     series: MinedLabels, positives: Sequence[MinedLabel], ignored: Sequence[MinedLabel], *, with_negatives: bool
 ) -> LabelCounts:

@@ -8,12 +8,13 @@ positive; uncertain: ignored). Original annotations are always positive, doubtfu
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from lens_engine.findings import CandidateKind, ReasonCode, Split, Verdict
 from lens_engine.snapshot import LabelSet, LesionOrigin, LesionRole
 from lens_engine.store.labels.completeness import POSITIVE_VERDICTS
+from lens_engine.store.mining_runs import latest_run
 from lens_engine.store.place_expressions import (
     cover_together,
     covers,
@@ -28,7 +29,6 @@ from lens_engine.store.schema import (
     AnnotationRow,
     CandidateRow,
     DecisionRow,
-    MiningRunRow,
     PatientRow,
     SeriesRow,
     StudyRow,
@@ -105,7 +105,7 @@ def _mined() -> Rows:
     is_missing = CandidateRow.kind == CandidateKind.MISSING_ANNOTATION
     role = case((is_missing, LesionRole.POSITIVE.value), else_=LesionRole.IGNORE.value)
     return select(CandidateRow.id, CandidateRow.series_id, role.label("role")).where(
-        CandidateRow.mining_run_id == _latest_run()
+        CandidateRow.mining_run_id == latest_run()
     )
 
 
@@ -118,7 +118,7 @@ def _open_candidates() -> Rows:
     inheriting = (
         select(candidate.id)
         .join(standing, standing.c.series_id == candidate.series_id)
-        .where(candidate.mining_run_id == _latest_run(), inherits(standing.c, candidate))
+        .where(candidate.mining_run_id == latest_run(), inherits(standing.c, candidate))
     )
     return _mined().where(CandidateRow.id.not_in(answered), CandidateRow.id.not_in(inheriting))
 
@@ -225,10 +225,6 @@ def _rejected_in_parts() -> Ids:
         .group_by(whole.id)
         .having(cover_together(whole, one.c, other.c))
     )
-
-
-def _latest_run() -> ScalarSelect[int | None]:
-    return select(func.max(MiningRunRow.id)).scalar_subquery()
 
 
 _DECISION = aliased(DecisionRow)
