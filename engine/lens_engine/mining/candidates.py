@@ -25,7 +25,7 @@ class MinedCandidates:
     Attributes
     ----------
     candidates
-        Grouped by series, in the order of the inputs; the most useful first within a series. The scores of each finding
+        Grouped by series, in the order of the inputs; the likeliest first within a series. The scores of each finding
         name every expert, and the fusion, that sees the place.
     priorities
         Of each candidate, in [0, 1]; see `mining.priority`.
