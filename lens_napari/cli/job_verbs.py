@@ -87,7 +87,8 @@ def mine(context: typer.Context, model: ModelOption = None, wait: WaitOption = F
     status = _submit(project, MineInputs(model_version=version.version), wait)
     if status is not None:
         result = MineResult.model_validate(dict(status.result))
-        console.print(f"{result.candidates} candidates in {result.series} series. {result.limit_note}")
+        notes = f"{result.limit_note} {result.threshold_note}".rstrip()
+        console.print(f"{result.candidates} candidates in {result.series} series. {notes}")
         for reason, count in result.by_reason.items():
             console.print(f"  {reason}: {count}")
 

@@ -45,6 +45,8 @@ class MineResult(_Result):
         Embedding distance below which two lesions of a patient count as the same.
     limit_note
         How the limit was found, for people.
+    threshold_note
+        How sure each single-type expert had to be, for people; empty in results of earlier versions.
     """
 
     model_version: str
@@ -54,6 +56,7 @@ class MineResult(_Result):
     by_reason: dict[str, int]
     distance_limit: float
     limit_note: str
+    threshold_note: str = ""
 
 
 class TrainResult(_Result):

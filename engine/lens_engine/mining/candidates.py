@@ -125,7 +125,7 @@ def _expert_reasons(series: SeriesMiningInput, finding: Finding, settings: Minin
     sure = [
         (score, name)
         for name, score in finding.expert_scores.items()
-        if name in single_type and score > settings.uncertain_min_score
+        if name in single_type and score > settings.min_score_of(name)
     ]
     return tuple(Reason(Rule.CROSS_DATASET, expert=name, score=score) for score, name in sorted(sure, reverse=True))
 

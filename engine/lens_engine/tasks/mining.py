@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from lens_engine.mining.calibration import calibrate_distance_limit
 from lens_engine.mining.candidates import mine
 from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
 from lens_engine.mining.settings import MiningSettings
+from lens_engine.mining.threshold_calibration import calibrate_thresholds
 from lens_engine.store.annotations import AnnotationRole, Annotations
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
@@ -126,6 +127,9 @@ def mine_series(
     settings = MiningSettings()
     limit = calibrate_distance_limit(source.of(series for group in by_patient.values() for series in group), settings)
     logger.info("%s", limit.note)
+    thresholds = calibrate_thresholds(source.of_single_types(by_patient.values()), settings)
+    logger.info("%s", thresholds.note)
+    settings = replace(settings, uncertain_min_scores=thresholds.values)
     candidates: list[Candidate] = []
     priorities: list[float] = []
     for done, group in enumerate(by_patient.values()):
@@ -144,6 +148,7 @@ def mine_series(
         by_reason={rule.value: count for rule, count in store.counts_by_reason().items()},
         distance_limit=limit.value,
         limit_note=limit.note,
+        threshold_note=thresholds.note,
     )
 
 
@@ -173,8 +178,14 @@ class _Inputs:
                 annotations=known.annotations,
                 decided=known.decided,
                 scope=self._scopes[record.dataset],
+                dataset=record.dataset,
                 universal_experts=universal,
             )
+
+    def of_single_types(self, patients: Iterable[Sequence[SeriesRecord]]) -> Iterator[SeriesMiningInput]:
+        """Yield the input of each series of a single-type data set."""
+        records = (record for group in patients for record in group)
+        yield from self.of(record for record in records if self._scopes[record.dataset] is Scope.SINGLE_TYPE)
 
 
 def _slices(record: SeriesRecord) -> int:
