@@ -300,7 +300,8 @@ def _print_result(status: JobStatus) -> None:
 
 def _print_mined(result: MineResult) -> None:
     patients = f" of {result.patients} patients" if result.patients else ""
-    console.print(f"{result.candidates} candidates in {result.series} series{patients}. {result.limit_note}")
+    notes = f"{result.limit_note} {result.threshold_note}".rstrip()
+    console.print(f"{result.candidates} candidates in {result.series} series{patients}. {notes}")
     for reason, count in result.by_reason.items():
         console.print(f"  {reason}: {count}")
     if result.label_counts:

@@ -95,7 +95,7 @@ class _Journey:
             mined = MineResult.model_validate(dict(self._run(MineInputs(model_version=model.version)).result))
         self.report.candidates = mined.candidates
         self.report.candidates_by_reason = mined.by_reason
-        self.report.distance_limit_note = mined.limit_note
+        self.report.distance_limit_note, self.report.threshold_note = mined.limit_note, mined.threshold_note
 
     def go_on(self) -> None:
         """Review, retrain in three arms, evaluate and export."""

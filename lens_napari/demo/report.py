@@ -27,6 +27,7 @@ class DemoReport:
     candidates: int = 0
     candidates_by_reason: dict[str, int] = field(default_factory=dict)
     distance_limit_note: str = ""
+    threshold_note: str = ""
     decisions: dict[str, int] = field(default_factory=dict)
     candidates_left: int = 0
     arms: dict[str, str] = field(default_factory=dict)
@@ -56,6 +57,7 @@ class DemoReport:
             "## Detection\n\n" + _detections(self.boxes_by_expert, self.findings_by_expert),
             "## Mining\n\n" + _table(("reason", "candidates"), self.candidates_by_reason),
             f"{self.candidates} candidates; one may have several reasons. {self.distance_limit_note}\n",
+            f"{self.threshold_note}\n",
             "## Review\n\n" + _table(("verdict", "lesions"), self.decisions),
             f"{self.candidates_left} candidates were left open.\n",
             "## Retraining\n\n" + self._arms(),

@@ -73,6 +73,8 @@ class MineResult(_Result):
         What annotations and each rule give, in the form of LENS Table IV; empty in results of earlier versions.
     notes
         Which rules had nothing to work with, for people.
+    threshold_note
+        How sure each single-type expert had to be, for people; empty in results of earlier versions.
     """
 
     model_version: str
@@ -85,6 +87,7 @@ class MineResult(_Result):
     patients: int = 0
     label_counts: tuple[LabelCount, ...] = ()
     notes: tuple[str, ...] = ()
+    threshold_note: str = ""
 
 
 class TrainResult(_Result):

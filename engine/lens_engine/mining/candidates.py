@@ -25,7 +25,7 @@ class MinedCandidates:
     Attributes
     ----------
     candidates
-        Grouped by series, in the order of the inputs; the most useful first within a series. The scores of each finding
+        Grouped by series, in the order of the inputs; the likeliest first within a series. The scores of each finding
         name every expert, and the fusion, that sees the place.
     priorities
         Of each candidate, in [0, 1]; see `mining.priority`.
@@ -125,7 +125,7 @@ def _expert_reasons(series: SeriesMiningInput, finding: Finding, settings: Minin
     sure = [
         (score, name)
         for name, score in finding.expert_scores.items()
-        if name in single_type and score > settings.uncertain_min_score
+        if name in single_type and score > settings.min_score_of(name)
     ]
     return tuple(Reason(Rule.CROSS_DATASET, expert=name, score=score) for score, name in sorted(sure, reverse=True))
 

@@ -81,6 +81,8 @@ class SeriesMiningInput:
     scope
         Of the series' data set. A single-type series is completely labelled: it lends its annotations as partners, and
         nothing is mined in it.
+    dataset
+        Name of that data set, which its expert has, too; empty where it does not matter.
     universal_experts
         Experts of universal data sets; all other experts of `proposals` are single-type.
     augmented
@@ -102,6 +104,7 @@ class SeriesMiningInput:
     annotations: tuple[AnnotationOnSeries, ...] = ()
     decided: tuple[AnnotationOnSeries, ...] = ()
     scope: Scope = Scope.UNIVERSAL
+    dataset: str = ""
     universal_experts: tuple[str, ...] = ("universal",)
     augmented: tuple[Proposals, ...] = ()
 

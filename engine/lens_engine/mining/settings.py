@@ -1,7 +1,7 @@
 """The numbers that mining depends on, as published unless said otherwise."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -40,6 +40,8 @@ class MiningSettings:
         Distance of two embeddings of one lesion, used where calibration is not possible (delta, algorithms 5.2).
     uncertain_min_score
         A single-type expert must be surer than this (sigma, algorithms 5.3).
+    uncertain_min_scores
+        Other thresholds of single experts by their names. Ours: calibrated for a project, none for published rows.
     overlap_ratio
         A box is at an annotated place when it shares more than this of its own or of the annotated area (theta,
         algorithms 5.3). Ours: two pieces that follow each other along z are one lesion when their ends do.
@@ -55,6 +57,11 @@ class MiningSettings:
         cannot resolve one per cent.
     calibration_patients
         Patients that are compared with each other; more cost time and change little. Ours.
+    max_false_per_series
+        False uncertain candidates in a series that a reader is to be asked about, of all experts together; their
+        thresholds are calibrated for it. Ours.
+    min_threshold_series
+        Labelled scans of an expert's type without which its threshold is not calibrated. Ours.
     """
 
     __pydantic_config__ = NO_OTHER_NAMES
@@ -65,20 +72,30 @@ class MiningSettings:
     key_slice_iou: float = 0.5
     published_distance_limit: float = 0.15
     uncertain_min_score: float = 0.5
+    uncertain_min_scores: Mapping[str, float] = field(default_factory=dict)
     overlap_ratio: float = 0.5
     uncertain_nms_iou: float = 0.5
     same_lesion_iou: float = 0.3
     max_cross_patient_share: float = 0.01
     min_calibration_pairs: int = 100
     calibration_patients: int = 200
+    max_false_per_series: float = 3.0
+    min_threshold_series: int = 2
 
     def __post_init__(self) -> None:
         require_choice(self, "linking", Linking)
+        numbers = {setting.name for setting in fields(self)} - {"linking", "uncertain_min_scores"}
+        counts = ("min_calibration_pairs", "calibration_patients", "max_false_per_series", "min_threshold_series")
         require_ranges(
-            self,
-            {setting.name: 1.0 for setting in fields(self) if setting.name != "linking"}
-            | {"published_distance_limit": 2.0, "min_calibration_pairs": None, "calibration_patients": None},
+            self, dict.fromkeys(numbers, 1.0) | {"published_distance_limit": 2.0} | dict.fromkeys(counts, None)
         )
+        scores = self.uncertain_min_scores
+        if not isinstance(scores, Mapping) or not all(0 <= score <= 1 for score in scores.values()):
+            _refuse(self, "uncertain_min_scores", "A number from 0 to 1 for each named expert is needed")
+
+    def min_score_of(self, expert: str) -> float:
+        """Return how sure a single-type expert must be of an uncertain place."""
+        return self.uncertain_min_scores.get(expert, self.uncertain_min_score)
 
 
 def require_ranges(settings: Any, upper: Mapping[str, float | None]) -> None:

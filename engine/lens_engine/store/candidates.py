@@ -18,6 +18,7 @@ from lens_engine.findings import Candidate, Finding, Reason, Rule, Split
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, SeriesDecisions, decisions_of
 from lens_engine.store.mining_runs import begin_run, finish_run, latest_run
+from lens_engine.store.queue_order import order_of_asking
 from lens_engine.store.schema import (
     CandidateRow,
     DecisionRow,
@@ -99,8 +100,8 @@ class Candidates:
     def queue(self, *, split: Split | None = Split.TRAIN, include_decided: bool = False) -> tuple[CandidateRecord, ...]:
         """Return the candidates of the latest run in the order in which to ask.
 
-        Series by their best open candidate, then the candidates of each series by priority, so that a volume is loaded
-        once. Those of the patients that are learnt from, unless another split is named; None names all.
+        See `order_of_asking`. Those of the patients that are learnt from, unless another split is named; None names
+        all.
         """
         with self.database.reading() as session:
             query = (
@@ -119,7 +120,7 @@ class Candidates:
             rows = [(row, version) for row, version in session.execute(query)]
             decided = decisions_of(session, sorted({row.series_id for row, _ in rows}))
             records = [_record(row, version, decided[row.series_id]) for row, version in rows]
-        return _ordered(record for record in records if include_decided or record.decision is None)
+        return _ordered([record for record in records if include_decided or record.decision is None])
 
     def get(self, candidate_id: int) -> CandidateRecord:
         """Return one candidate of any run.
@@ -168,17 +169,13 @@ def _portions(found: Iterable[tuple[Candidate, float]]) -> Iterator[list[tuple[C
         yield portion
 
 
-def _ordered(records: Any) -> tuple[CandidateRecord, ...]:
-    of_series: dict[int, list[CandidateRecord]] = {}
-    for record in records:
-        of_series.setdefault(record.candidate.series_id, []).append(record)
-    groups = [sorted(group, key=lambda record: (-record.priority, record.id)) for group in of_series.values()]
-    groups.sort(key=lambda group: (-_best_open(group), group[0].candidate.series_id))
-    return tuple(record for group in groups for record in group)
-
-
-def _best_open(group: Sequence[CandidateRecord]) -> float:
-    return max((record.priority for record in group if record.decision is None), default=-1.0)
+def _ordered(records: Sequence[CandidateRecord]) -> tuple[CandidateRecord, ...]:
+    order = order_of_asking(
+        [record.candidate.series_id for record in records],
+        [record.priority for record in records],
+        [record.decision is None for record in records],
+    )
+    return tuple(records[row] for row in order)
 
 
 def _values(run_id: int, candidate: Candidate, priority: float) -> dict[str, Any]:

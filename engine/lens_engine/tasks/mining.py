@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -15,12 +15,13 @@ from lens_engine.errors import StoreError
 from lens_engine.findings import Scope
 from lens_engine.io.atomic_files import replacement_of
 from lens_engine.jobs.results import LabelCount, MineResult
-from lens_engine.mining.calibration import CalibratedLimit, calibrate_distance_limit
+from lens_engine.mining.calibration import calibrate_distance_limit
 from lens_engine.mining.candidates import mine
 from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
 from lens_engine.mining.reports.counts import LabelCounts, count_steps, sum_counts
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.mining.strategies.lens import LensSettings, mine_lens
+from lens_engine.mining.threshold_calibration import calibrate_thresholds
 from lens_engine.store.annotations import AnnotationRole, Annotations
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
@@ -28,7 +29,7 @@ from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
 from lens_engine.store.labels.completeness import accepted_lesions
-from lens_engine.tasks.mining_files import MinedPatient, MiningFiles
+from lens_engine.tasks.mining_files import Calibration, MinedPatient, MiningFiles
 from lens_engine.worker.messages import FindDistanceLimit, MinePatients, StoreCandidates
 
 logger = logging.getLogger("lens_engine.tasks.mining")
@@ -123,17 +124,21 @@ def lesions_of_series(database: Database, series_id: int, vectors: SeriesEmbeddi
 def find_distance_limit(
     database: Database, embeddings: Embeddings, files: MiningFiles, task: FindDistanceLimit, report: Report
 ) -> dict[str, object]:
-    """Compare as many patients as the settings want, and keep the limit; one that is kept already stays."""
-    skipped = files.has_limit()
+    """Find the distance limit and the experts' thresholds, and keep them; those that are kept already stay.
+
+    As many patients as the settings want are compared.
+    """
+    skipped = files.has_calibration()
     if not skipped:
         settings = MiningSettings()
-        groups = islice(_by_patient(database, task.series_ids).values(), settings.calibration_patients)
-        records = [series for group in groups for series in group]
+        patients = _by_patient(database, task.series_ids).values()
+        records = [series for group in islice(patients, settings.calibration_patients) for series in group]
         source = MiningInputs(database, embeddings, task.model_version)
         limit = calibrate_distance_limit(source.of(_reported(records, report)), settings)
-        logger.info("%s", limit.note)
-        files.write_limit(limit)
-    return {"distance_limit": files.read_limit().value, "skipped": skipped}
+        thresholds = calibrate_thresholds(source.of_single_types(patients), settings)
+        logger.info("%s %s", limit.note, thresholds.note)
+        files.write_calibration(Calibration(limit, thresholds))
+    return {"distance_limit": files.read_calibration().limit.value, "skipped": skipped}
 
 
 def mine_patients(
@@ -144,9 +149,9 @@ def mine_patients(
     skipped = files.has_batch(task.batch)
     if not skipped:
         started = time.monotonic()
-        source, limit = MiningInputs(database, embeddings, task.model_version), files.read_limit()
+        source, found = MiningInputs(database, embeddings, task.model_version), files.read_calibration()
         groups = _reported(list(patients.values()), report)
-        files.write_batch(task.batch, (_mine_patient(tuple(source.of(group)), limit) for group in groups))
+        files.write_batch(task.batch, (_mine_patient(tuple(source.of(group)), found) for group in groups))
         seconds = time.monotonic() - started
         logger.info("mined batch %d: %d patients in %.1f s", task.batch, len(patients), seconds)
     return {"patients": len(patients), "skipped": skipped}
@@ -154,7 +159,7 @@ def mine_patients(
 
 def store_candidates(database: Database, files: MiningFiles, task: StoreCandidates, report: Report) -> MineResult:
     """Store the candidates of all batches as one run, and say what was found."""
-    limit, total = files.read_limit(), _Total()
+    calibration, total = files.read_calibration(), _Total()
     batches = list(range(task.batches))
     patients = (patient for batch in _reported(batches, report) for patient in files.read_batch(batch))
     found = (pair for patient in patients for pair in zip(patient.candidates, patient.priorities, strict=True))
@@ -171,10 +176,11 @@ def store_candidates(database: Database, files: MiningFiles, task: StoreCandidat
         patients=total.patients,
         candidates=total.candidates,
         by_reason={rule.value: count for rule, count in store.counts_by_reason().items()},
-        distance_limit=limit.value,
-        limit_note=limit.note,
+        distance_limit=calibration.limit.value,
+        limit_note=calibration.limit.note,
         label_counts=tuple(LabelCount(**asdict(row)) for row in total.counts),
         notes=total.notes(),
+        threshold_note=calibration.thresholds.note,
     )
 
 
@@ -204,10 +210,10 @@ class _Total:
         return tuple(notes)
 
 
-def _mine_patient(inputs: Sequence[SeriesMiningInput], limit: CalibratedLimit) -> MinedPatient:
-    settings = MiningSettings()
-    mined = mine(inputs, settings, limit)
-    labels = mine_lens(inputs, LensSettings(rules=settings, distance_limit=limit.value))
+def _mine_patient(inputs: Sequence[SeriesMiningInput], calibration: Calibration) -> MinedPatient:
+    settings = replace(MiningSettings(), uncertain_min_scores=calibration.thresholds.values)
+    mined = mine(inputs, settings, calibration.limit)
+    labels = mine_lens(inputs, LensSettings(rules=settings, distance_limit=calibration.limit.value))
     return MinedPatient(mined.candidates, mined.priorities, count_steps(labels), _has_partners(inputs))
 
 
@@ -258,8 +264,14 @@ class MiningInputs:
                 annotations=known.annotations,
                 decided=known.decided,
                 scope=self._scopes[record.dataset],
+                dataset=record.dataset,
                 universal_experts=universal,
             )
+
+    def of_single_types(self, patients: Iterable[Sequence[SeriesRecord]]) -> Iterator[SeriesMiningInput]:
+        """Yield the input of each series of a single-type data set."""
+        records = (record for group in patients for record in group)
+        yield from self.of(record for record in records if self._scopes[record.dataset] is Scope.SINGLE_TYPE)
 
 
 def _slices(record: SeriesRecord) -> int:

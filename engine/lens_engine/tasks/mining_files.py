@@ -1,4 +1,4 @@
-"""What the steps of a mining leave to the next ones: the distance limit, and what was mined in each batch of patients.
+"""What the steps of a mining leave to the next ones: the calibration, and what was mined in each batch of patients.
 
 The file of a batch has a first line with its format, then one line of JSON for each patient. Every file is written
 under a temporary name and renamed at its end: one that is there is whole.
@@ -15,6 +15,7 @@ from lens_engine.findings import Candidate
 from lens_engine.io.atomic_files import remove_parts, replace_bytes, replacement_of
 from lens_engine.mining.calibration import CalibratedLimit
 from lens_engine.mining.reports.counts import LabelCounts
+from lens_engine.mining.threshold_calibration import CalibratedThresholds
 
 FORMAT = "lens mined patients 1"
 
@@ -39,7 +40,15 @@ class MinedPatient:
     has_partners: bool
 
 
-_LIMIT = TypeAdapter(CalibratedLimit)
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What is found before the first patient is mined."""
+
+    limit: CalibratedLimit
+    thresholds: CalibratedThresholds
+
+
+_CALIBRATION = TypeAdapter(Calibration)
 _PATIENT = TypeAdapter(MinedPatient)
 
 
@@ -48,25 +57,25 @@ class MiningFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._limit = folder / "distance limit.json"
+        self._calibration = folder / "calibration.json"
 
-    def has_limit(self) -> bool:
-        """Return whether the distance limit is found."""
-        return self._limit.exists()
+    def has_calibration(self) -> bool:
+        """Return whether distance limit and thresholds are found."""
+        return self._calibration.exists()
 
-    def write_limit(self, limit: CalibratedLimit) -> None:
-        """Keep the distance limit. Raises `StoreError` if the disk refuses."""
+    def write_calibration(self, calibration: Calibration) -> None:
+        """Keep distance limit and thresholds. Raises `StoreError` if the disk refuses."""
         try:
-            replace_bytes(self._limit, _LIMIT.dump_json(limit))
+            replace_bytes(self._calibration, _CALIBRATION.dump_json(calibration))
         except OSError as error:
-            raise _refused("The distance limit", error) from error
+            raise _refused("The calibration", error) from error
 
-    def read_limit(self) -> CalibratedLimit:
-        """Return the distance limit. Raises `StoreError` if it is missing or damaged."""
+    def read_calibration(self) -> Calibration:
+        """Return distance limit and thresholds. Raises `StoreError` if it is missing or damaged."""
         try:
-            return _LIMIT.validate_json(self._limit.read_bytes())
+            return _CALIBRATION.validate_json(self._calibration.read_bytes())
         except (OSError, ValidationError) as error:
-            raise _lost("The distance limit") from error
+            raise _lost("The calibration") from error
 
     def has_batch(self, batch: int) -> bool:
         """Return whether every patient of a batch is mined."""

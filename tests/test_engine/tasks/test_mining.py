@@ -181,7 +181,7 @@ def test_a_cancelled_batch_leaves_nothing(
 
     with pytest.raises(TaskCancelledError):
         bench.run(task, cancel)
-    assert {path.name for path in (tmp_path / "job" / "mined").iterdir()} == {"0.jsonl", "distance limit.json"}
+    assert {path.name for path in (tmp_path / "job" / "mined").iterdir()} == {"0.jsonl", "calibration.json"}
 
 
 def test_one_study_and_no_annotation_are_said_and_found_empty(database: Database, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lens_engine.boxes import Overlap, overlaps
 from lens_engine.findings import Box2D, Box3D, Candidate, Finding, Rule, SliceBox, slices_of_box
@@ -127,15 +128,29 @@ def measure_rules(outcomes: Sequence[SeriesOutcome]) -> tuple[RuleAccuracy, ...]
     )
 
 
+def lies_at_lesions(place: Located, truth: Sequence[Located]) -> NDArray[np.bool_]:
+    """Return which true lesions a place is right about, (n,)."""
+    box = np.asarray([place.box], dtype=np.float64)
+    true_boxes = np.asarray([lesion.box for lesion in truth], dtype=np.float64).reshape(-1, 6)
+    return np.asarray((overlaps(box, true_boxes)[0] >= SAME_LESION_IOU) | holds_centre(box, true_boxes))
+
+
+def is_marked(lesion: Located, annotations: Sequence[Located]) -> bool:
+    """Tell whether an annotation lies on a lesion, on any slice."""
+    marked = _on_slices(annotations)
+    return any(
+        (_overlap(boxes, marked.get(index, []), Overlap.IOBBGT) > SAME_BOX_IOU).any()
+        for index, boxes in _on_slices([lesion]).items()
+    )
+
+
 def _lesions(outcome: SeriesOutcome, name: str) -> Accuracy:
     found, truth = outcome.found.get(name, ()), outcome.truth
-    is_marked = np.asarray([_is_marked(lesion, outcome.annotations) for lesion in truth], dtype=np.bool_)
-    is_wanted = is_marked if name in CONTINUATIONS else ~is_marked
+    has_mark = np.asarray([is_marked(lesion, outcome.annotations) for lesion in truth], dtype=np.bool_)
+    is_wanted = has_mark if name in CONTINUATIONS else ~has_mark
     is_same = np.zeros((len(found), len(truth)), dtype=np.bool_)
-    true_boxes = np.asarray([lesion.box for lesion in truth], dtype=np.float64).reshape(-1, 6)
     for row, place in enumerate(found):
-        box = np.asarray([place.box], dtype=np.float64)
-        is_same[row] = (overlaps(box, true_boxes)[0] >= SAME_LESION_IOU) | holds_centre(box, true_boxes)
+        is_same[row] = lies_at_lesions(place, truth)
     return Accuracy(
         len(found), int(is_same.any(axis=1).sum()), int(is_wanted.sum()), int((is_same.any(axis=0) & is_wanted).sum())
     )
@@ -152,15 +167,6 @@ def _boxes(outcome: SeriesOutcome, name: str) -> Accuracy:
         is_reached = is_same.any(axis=0) & wanted
         total += Accuracy(0, int(is_same.any(axis=1).sum()), int(wanted.sum()), int(is_reached.sum()))
     return total
-
-
-def _is_marked(lesion: Located, annotations: Sequence[Located]) -> bool:
-    """Tell whether an annotation lies on a lesion, on any slice."""
-    marked = _on_slices(annotations)
-    return any(
-        (_overlap(boxes, marked.get(index, []), Overlap.IOBBGT) > SAME_BOX_IOU).any()
-        for index, boxes in _on_slices([lesion]).items()
-    )
 
 
 def _on_slices(places: Iterable[Located]) -> dict[int, list[Box2D]]:

@@ -38,9 +38,10 @@ def uncertain_findings(series: SeriesMiningInput, known: Sequence[Marks], settin
 def uncertain_boxes(series: SeriesMiningInput, known: Sequence[Marks], settings: MiningSettings) -> Proposals:
     """Return the uncertain 2D boxes of a series, one for each place and slice."""
     proposals = series.proposals
-    experts = [proposals.experts.index(name) for name in single_type_experts(series)]
-    sure = np.isin(proposals.expert_index, experts) & (proposals.scores > settings.uncertain_min_score)
-    boxes = proposals.take(np.flatnonzero(sure))
+    single_type = single_type_experts(series)
+    limits = [settings.min_score_of(name) if name in single_type else np.inf for name in proposals.experts]
+    is_sure = proposals.scores > np.asarray(limits)[proposals.expert_index]
+    boxes = proposals.take(np.flatnonzero(is_sure))
     is_known = np.zeros(len(boxes.scores), dtype=np.bool_)
     for marks in known:
         is_known |= lies_at(boxes.boxes, boxes.grid_index, marks, settings.overlap_ratio)
