@@ -60,6 +60,10 @@ class Verdict(StrEnum):
     """An undo: the place is open again."""
 
 
+POSITIVE_VERDICTS = frozenset({Verdict.ACCEPTED, Verdict.ADDED, Verdict.ADJUSTED})
+"""Verdicts by which a place is a lesion."""
+
+
 class ReasonCode(StrEnum):
     """Why a reader rejected a candidate; optional."""
 
@@ -170,6 +174,8 @@ class Decision:
         Whether the scores were hidden until the verdict.
     previous_id
         The decision that this one follows: the one that counted for the place until then.
+    lesion_type
+        What a lesion is of, as a single-type data set of the project names it; None where the reader did not say.
     """
 
     series_id: int
@@ -183,6 +189,7 @@ class Decision:
     reason_code: ReasonCode | None = None
     scores_hidden: bool = False
     previous_id: int | None = None
+    lesion_type: str | None = None
 
 
 def box_from_slices(slices: Sequence[SliceBox]) -> Box3D:

@@ -65,7 +65,9 @@ class Lesion(_Frozen):
     slices
         Annotated cross-sections, ascending; at least one.
     experts
-        For whom a negative is certain; None is for every expert. Not given for any other role.
+        Who learns a lesion or a negative. None: a lesion is one for the expert of the series' data set, whose authors
+        marked it, and a negative is one for every expert. Lesions that readers decided name theirs: the universal
+        experts, and those whose scope covers the type that the reader said.
     key_slice
         Set when only this slice was annotated: the lesion goes on above and below, but nobody drew it there.
     group
@@ -93,9 +95,15 @@ class Lesion(_Frozen):
             raise ValueError(f"box {self.box} of series {self.series} needs low < high on every axis")
         if not self.slices:
             raise ValueError(f"the {self.role} lesion of series {self.series} has no cross-section; one is needed")
-        if self.role is not LesionRole.NEGATIVE and self.experts is not None:
-            raise ValueError(f"a {self.role} lesion has experts {self.experts}; they are named for negatives only")
+        if self.role is LesionRole.IGNORE and self.experts is not None:
+            raise ValueError(f"an ignored lesion has experts {self.experts}; nobody learns it")
         return self
+
+    def is_for(self, expert: str, dataset: str) -> bool:
+        """Whether an expert learns a lesion or negative that lies in a series of a data set."""
+        if self.experts is not None:
+            return expert in self.experts
+        return self.role is LesionRole.NEGATIVE or expert == dataset
 
 
 class SnapshotSource(_Frozen):

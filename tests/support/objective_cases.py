@@ -48,12 +48,12 @@ class Scene:
     def losses(self, labels: SliceLabels, seed: int = 0) -> dict[str, Tensor]:
         return self.objective.losses(self.outputs, [labels], [self.size], random(seed))
 
-    def rejection_losses(self, labels: SliceLabels, seed: int = 0) -> dict[str, Tensor]:
-        return self.objective.rejection_losses(self.outputs, [0], [labels], [self.size], random(seed))
+    def certain_losses(self, labels: SliceLabels, seed: int = 0) -> dict[str, Tensor]:
+        return self.objective.certain_losses(self.outputs, [0], [labels], [self.size], random(seed))
 
-    def rejection_gradients(self, labels: SliceLabels, seed: int = 0) -> list[Tensor]:
-        """Return the gradient of what rejected places alone cost for each map, (maps, h, w)."""
-        return self._gradients(self.rejection_losses(labels, seed))
+    def certain_gradients(self, labels: SliceLabels, seed: int = 0) -> list[Tensor]:
+        """Return the gradient of what lesions and rejected places alone cost for each map, (maps, h, w)."""
+        return self._gradients(self.certain_losses(labels, seed))
 
     def with_outputs(self, *outputs: Tensor) -> "Scene":
         return replace(self, outputs=outputs)

@@ -31,6 +31,7 @@ __all__ = [
     "SeriesRecord",
     "draw_split",
     "hashed_key",
+    "known_lesion_types",
 ]
 
 
@@ -147,6 +148,11 @@ class Catalog:
         with self.database.reading() as session:
             row = _dataset_row(session, name)
             return DatasetRecord(row.name, row.scope, row.lesion_type)
+
+    def lesion_types(self) -> tuple[str, ...]:
+        """Return the types that single-type data sets label, each once, in the order in which they came."""
+        with self.database.reading() as session:
+            return known_lesion_types(session)
 
     def add_root(self, folder: Path, name: str | None = None) -> str:
         """Name a folder that the paths of series below it will be relative to; return its name."""
@@ -303,6 +309,12 @@ class Catalog:
             row for some in in_portions(ids) for row in session.execute(_series_query().where(SeriesRow.id.in_(some)))
         )
         return {record.id: record for record in (_record(row, roots) for row in rows)}
+
+
+def known_lesion_types(session: Session) -> tuple[str, ...]:
+    """Return `Catalog.lesion_types` within a session."""
+    query = select(DatasetRow.lesion_type).where(DatasetRow.scope == Scope.SINGLE_TYPE).order_by(DatasetRow.id)
+    return tuple(dict.fromkeys(name for name in session.scalars(query) if name is not None))
 
 
 def _dataset_row(session: Session, name: str) -> DatasetRow:

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from lens_engine.boxes import as_boxes
 from lens_engine.errors import StoreError
-from lens_engine.findings import Box3D, Decision, Verdict
+from lens_engine.findings import POSITIVE_VERDICTS, Box3D, Decision, Verdict
+from lens_engine.store.catalog import known_lesion_types
 from lens_engine.store.database import Database
 from lens_engine.store.decision_rules import best_match, standing_ids
 from lens_engine.store.schema import CandidateRow, DecisionRow, ReaderRow, SeriesRow, box_values
@@ -97,7 +98,8 @@ class Decisions:
         Raises
         ------
         StoreError
-            If there is no such series, the candidate or previous decision is not of it, or nothing can be withdrawn.
+            If there is no such series, the candidate or previous decision is not of it, nothing can be withdrawn, or no
+            data set labels the lesion's type.
         BoxError
             If the box is not one.
         """
@@ -111,6 +113,7 @@ class Decisions:
             if decision.candidate_id is not None and decision.previous_id is None:
                 decision = replace(decision, previous_id=_followed_id(session, decision))
             _check(session, decision)
+            _check_type(session, decision)
             row = DecisionRow(
                 series_id=decision.series_id,
                 candidate_id=decision.candidate_id,
@@ -121,6 +124,7 @@ class Decisions:
                 round=decision.round,
                 scores_hidden=decision.scores_hidden,
                 decided_at=decision.decided_at,
+                lesion_type=decision.lesion_type,
                 **box_values(decision.box, decision.slices),
             )
             session.add(row)
@@ -181,6 +185,24 @@ def _check(session: Session, decision: Decision) -> None:
         raise StoreError("There is nothing to withdraw", "A decision about this place", "Reload the worklist")
 
 
+def _check_type(session: Session, decision: Decision) -> None:
+    if decision.lesion_type is None:
+        return
+    if decision.verdict not in POSITIVE_VERDICTS:
+        raise StoreError(
+            f"A place is {decision.verdict} and has the lesion type {decision.lesion_type!r}",
+            "Only what is a lesion has a type",
+            "Accept it, or leave the type out",
+        )
+    known = known_lesion_types(session)
+    if decision.lesion_type not in known:
+        raise StoreError(
+            f"No data set of the project labels lesions of the type {decision.lesion_type!r}",
+            f"One of {', '.join(map(repr, known)) or 'none yet'} is needed",
+            "Choose one of them, leave the type out, or add a data set of it: lens add PATH --dataset --lesion-type",
+        )
+
+
 def _candidate(session: Session, candidate_id: int) -> CandidateRow:
     row = session.get(CandidateRow, candidate_id)
     if row is None:
@@ -229,5 +251,6 @@ def _record(row: DecisionRow, reader: str) -> DecisionRecord:
             reason_code=row.reason_code,
             scores_hidden=row.scores_hidden,
             previous_id=row.previous_id,
+            lesion_type=row.lesion_type,
         ),
     )

@@ -290,6 +290,7 @@ class DecisionRow(BoxColumns, Base):
     round: Mapped[int]
     scores_hidden: Mapped[bool]
     decided_at: Mapped[datetime]
+    lesion_type: Mapped[str | None] = mapped_column(String(200))
 
 
 class SnapshotRow(Base):

@@ -27,6 +27,14 @@ def without_images(name: str, patient: str = "name:000410") -> dict[str, object]
     }
 
 
+def test_lesion_types_are_those_of_single_type_data_sets_each_once(database: Database) -> None:
+    catalog = Catalog(database)
+    assert catalog.lesion_types() == ()
+    for name, lesion_type in (("LUNA", "lung nodule"), ("LiTS", "liver"), ("clinic", "lung nodule")):
+        catalog.add_dataset(name, Scope.SINGLE_TYPE, lesion_type)
+    assert catalog.lesion_types() == ("lung nodule", "liver")
+
+
 def test_adding_a_series_again_changes_nothing(database: Database) -> None:
     catalog = Catalog(database)
     first, is_new = catalog.add_series(new_series("a"), "universal")

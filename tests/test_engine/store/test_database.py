@@ -5,17 +5,32 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import create_engine, make_url, text
 from support.store_samples import AddSeries, MakeCandidate
 
 from lens_engine.errors import StoreError
+from lens_engine.findings import Verdict
 from lens_engine.project import Project
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog
-from lens_engine.store.database import Database, refuse_network_share
+from lens_engine.store.database import MIGRATIONS, Database, refuse_network_share
+from lens_engine.store.decisions import Decisions
 from lens_engine.store.schema import Base
+
+OLD_DECISION = """
+INSERT INTO datasets (id, name, scope) VALUES (1, 'universal', 'universal');
+INSERT INTO patients (id, key_hash, number, split, created_at) VALUES (1, 'a', 1, 'train', '2026-01-01 00:00:00');
+INSERT INTO studies (id, patient_id, key_hash, number) VALUES (1, 1, 'a', 1);
+INSERT INTO series (id, study_id, dataset_id, key_hash, number, name, is_named_by_source, description, paths,
+    is_complete, created_at) VALUES (1, 1, 1, 'a', 1, 'a', 0, '', '[]', 0, '2026-01-01 00:00:00');
+INSERT INTO readers (id, name) VALUES (1, 'reader');
+INSERT INTO decisions (id, series_id, reader_id, verdict, round, scores_hidden, decided_at, x1, y1, z1, x2, y2, z2,
+    slices) VALUES (1, 1, 1, 'accepted', 1, 0, '2026-01-01 00:00:00', 1, 1, 1, 5, 5, 3, '[]')
+"""
 
 
 class Mounted(NamedTuple):
@@ -27,6 +42,28 @@ def test_migrations_make_exactly_the_tables_of_the_models(database: Database) ->
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_decisions_of_the_first_version_have_no_type_and_stay_append_only(tmp_path: Path) -> None:
+    project = Project.create(tmp_path)
+    url = make_url(project.database_url)
+    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "r0001")
+        for statement in OLD_DECISION.split(";"):
+            connection.execute(text(statement))
+    engine.dispose()
+    database = Database.open(project)
+    (decision,) = Decisions(database).current()
+    assert (decision.verdict, decision.decision.lesion_type) == (Verdict.ACCEPTED, None)
+    for statement in ("UPDATE decisions SET lesion_type = 'liver'", "DELETE FROM decisions"):
+        with pytest.raises(StoreError, match="append-only"), database.session() as session:
+            session.execute(text(statement))
+    database.close()
 
 
 def test_sqlite_is_opened_for_safety(database: Database) -> None:
@@ -109,6 +146,7 @@ def test_mining_runs_of_the_first_schema_are_whole(
     Candidates(database).replace_open("v1", [candidate], [0.5])
     with database.session() as session:
         session.execute(text("ALTER TABLE mining_runs DROP COLUMN is_whole"))
+        session.execute(text("ALTER TABLE decisions DROP COLUMN lesion_type"))
         session.execute(text("UPDATE alembic_version SET version_num = 'r0001'"))
     database.close()
     upgraded = Database.open(database.project)

@@ -8,8 +8,9 @@ from sqlalchemy import text
 from support.store_samples import BOX, AddSeries, MakeDecision
 
 from lens_engine.errors import BoxError, StoreError
-from lens_engine.findings import Box3D, ReasonCode, Split, Verdict
+from lens_engine.findings import Box3D, ReasonCode, Scope, Split, Verdict
 from lens_engine.store.candidates import CandidateRecord, Candidates
+from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 
@@ -199,6 +200,79 @@ def test_a_rejection_stands_for_the_rest_when_a_fragment_is_a_lesion(reader: Rea
     reader.says(ACCEPTED, first)
     assert reader.standing() == [(REJECTED, WHOLE), (ACCEPTED, FIRST)]
     assert reader.verdicts(first, second) == [ACCEPTED, REJECTED]
+
+
+@pytest.fixture
+def typed_database(database: Database) -> Database:
+    """Return a project with two single-type data sets."""
+    for name, lesion_type in (("LUNA", "lung nodule"), ("LiTS", "liver tumour")):
+        Catalog(database).add_dataset(name, Scope.SINGLE_TYPE, lesion_type)
+    return database
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ACCEPTED, Verdict.ADJUSTED, Verdict.ADDED])
+def test_the_type_of_a_lesion_is_kept_with_its_decision(
+    typed_database: Database, add_series: AddSeries, make_decision: MakeDecision, verdict: Verdict
+) -> None:
+    given = make_decision(add_series("a").id, verdict, lesion_type="lung nodule")
+    stored = Decisions(typed_database).add(given)
+    assert Decisions(typed_database).current() == (stored,)
+    assert stored.decision == given
+
+
+def test_a_later_decision_has_its_own_type_and_an_undo_gives_the_earlier_one_back(
+    typed_database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask
+) -> None:
+    series = add_series("a")
+    (asked,) = ask(series.id, BOX)
+    decisions = Decisions(typed_database)
+    for lesion_type in ("lung nodule", "liver tumour", None, "lung nodule"):
+        decisions.add(make_decision(series.id, Verdict.ACCEPTED, asked.id, lesion_type=lesion_type))
+        (standing,) = decisions.current()
+        assert standing.decision.lesion_type == lesion_type
+    types = [record.decision.lesion_type for record in decisions.history(series.id)]
+    assert types == ["lung nodule", "liver tumour", None, "lung nodule"]
+
+
+def test_a_later_candidate_inherits_the_type(
+    typed_database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask
+) -> None:
+    series = add_series("a")
+    (asked,) = ask(series.id, BOX)
+    Decisions(typed_database).add(make_decision(series.id, Verdict.ACCEPTED, asked.id, lesion_type="lung nodule"))
+    (again,) = ask(series.id, BOX)
+    assert again.decision is not None
+    assert again.decision.decision.lesion_type == "lung nodule"
+
+
+def test_a_type_that_no_data_set_labels_is_refused_and_the_known_ones_named(
+    typed_database: Database, add_series: AddSeries, make_decision: MakeDecision
+) -> None:
+    series = add_series("a")
+    with pytest.raises(StoreError, match="'kidney'") as refused:
+        Decisions(typed_database).add(make_decision(series.id, Verdict.ADDED, lesion_type="kidney"))
+    assert refused.value.expected == "One of 'lung nodule', 'liver tumour' is needed"
+    assert Decisions(typed_database).history(series.id) == ()
+
+
+def test_without_a_single_type_data_set_no_type_is_known(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision
+) -> None:
+    with pytest.raises(StoreError, match="One of none yet") as refused:
+        Decisions(database).add(make_decision(add_series("a").id, Verdict.ADDED, lesion_type="lung nodule"))
+    assert "--lesion-type" in refused.value.remedy
+
+
+@pytest.mark.parametrize("verdict", [Verdict.REJECTED, Verdict.UNSURE, Verdict.WITHDRAWN])
+def test_what_is_no_lesion_has_no_type(
+    typed_database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask, verdict: Verdict
+) -> None:
+    series = add_series("a")
+    (asked,) = ask(series.id, BOX)
+    accepted = Decisions(typed_database).add(make_decision(series.id, Verdict.ACCEPTED, asked.id))
+    with pytest.raises(StoreError, match=f"is {verdict} and has the lesion type 'lung nodule'"):
+        Decisions(typed_database).add(make_decision(series.id, verdict, asked.id, lesion_type="lung nodule"))
+    assert Decisions(typed_database).history(series.id) == (accepted,)
 
 
 def test_nothing_to_withdraw_is_an_error(

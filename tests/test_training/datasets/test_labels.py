@@ -57,12 +57,32 @@ def test_a_rejection_counts_only_for_the_experts_it_is_certain_for():
     rejected = lesion_of(BALL, LesionRole.NEGATIVE, origin=LesionOrigin.DECISION, experts=("universal",))
     assert len(case_of("universal", rejected).labels.on_slice(5).rejected) == 1
     assert len(case_of("lung", rejected).labels.on_slice(5).rejected) == 0
-    assert len(case_of("lung", rejected).labels.rejected_for("universal", 5)) == 1
+    assert len(case_of("lung", rejected).labels.for_expert("universal", 5).rejected) == 1
 
 
 @pytest.mark.parametrize("dataset", ["universal", "lung"])
 def test_a_rejection_that_names_no_experts_counts_for_every_one(dataset: str):
     labels = case_of(dataset, lesion_of(BALL, LesionRole.NEGATIVE, origin=LesionOrigin.DECISION)).labels
-    assert len(labels.on_slice(5).rejected) == len(labels.rejected_for("liver", 5)) == 1
-    assert len(labels.rejected_for("liver", 9)) == 0
+    assert len(labels.on_slice(5).rejected) == len(labels.for_expert("liver", 5).rejected) == 1
+    assert len(labels.for_expert("liver", 9).rejected) == 0
     assert len(labels.rejected_places()) == 1
+
+
+def test_an_annotated_lesion_is_one_for_the_expert_of_its_data_set_alone():
+    labels = case_of("lung", lesion_of(BALL)).labels
+    assert [len(part) for part in (labels.on_slice(5).lesions, labels.on_slice(5).foreign)] == [1, 0]
+    elsewhere = labels.for_expert("universal", 5)
+    assert [len(part) for part in (elsewhere.lesions, elsewhere.foreign)] == [0, 1]
+
+
+def test_a_decided_lesion_is_one_for_the_experts_that_it_names_and_ignored_by_all_others():
+    decided = lesion_of(BALL, origin=LesionOrigin.DECISION, experts=("universal", "liver"))
+    labels = case_of("lung", decided).labels
+    for expert, is_its_own in (("universal", True), ("liver", True), ("lung", False), ("bone", False)):
+        own = labels.for_expert(expert, 5)
+        assert (len(own.lesions), len(own.foreign)) == (is_its_own, not is_its_own)
+        assert own.is_certain_somewhere is is_its_own
+        assert len(own.untaught) == len(own.foreign)
+    assert len(labels.on_slice(5).foreign) == 1
+    assert len(labels.lesion_places()) == 1
+    assert 5 not in labels.lesion_free_slices(12)

@@ -51,6 +51,25 @@ def test_a_saved_snapshot_is_read_back_equal(
     assert after.digest == before.digest
 
 
+def test_a_lesion_of_a_file_from_before_types_were_said_is_one_for_the_expert_of_its_series(tmp_path: Path):
+    path = tmp_path / "s.json"
+    accepted, rejected = (
+        lesion(origin=LesionOrigin.DECISION, role=role) for role in (LesionRole.POSITIVE, LesionRole.NEGATIVE)
+    )
+    before = snapshot(accepted, rejected)
+    before.save(path)
+    assert path.read_text().count('"experts":null') == 2
+    accepted, rejected = Snapshot.load(path).series[0].lesions
+    assert [accepted.is_for(expert, "universal") for expert in ("universal", "lung")] == [True, False]
+    assert [rejected.is_for(expert, "universal") for expert in ("universal", "lung")] == [True, True]
+
+
+@pytest.mark.parametrize("role", [LesionRole.POSITIVE, LesionRole.NEGATIVE])
+def test_a_lesion_that_names_its_experts_is_one_for_them_wherever_it_lies(role: LesionRole):
+    named = lesion(role=role, experts=("universal", "lung"))
+    assert [named.is_for(expert, "liver") for expert in ("universal", "lung", "liver")] == [True, True, False]
+
+
 def test_the_digest_changes_with_any_label():
     assert snapshot(lesion()).digest != snapshot(lesion(role=LesionRole.IGNORE)).digest
 
@@ -60,7 +79,7 @@ def test_the_digest_changes_with_any_label():
     [
         ({"box": (5, 2, 3, 5, 12, 5)}, "low < high"),
         ({"slices": ()}, "no cross-section"),
-        ({"experts": ("lung",)}, "named for negatives only"),
+        ({"role": LesionRole.IGNORE, "experts": ("lung",)}, "nobody learns it"),
     ],
 )
 def test_an_inconsistent_lesion_is_refused(changes: dict[str, object], message: str):

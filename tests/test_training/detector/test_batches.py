@@ -31,6 +31,26 @@ def test_a_batch_is_made_again_from_its_step_alone():
         np.testing.assert_array_equal(one.lesions, other.lesions)
 
 
+LIVER_TOO = TINY.model_copy(update={"experts": (*TINY.experts, "liver")})
+
+
+def test_a_batch_tells_every_other_expert_its_lesions_and_nothing_of_other_lesions():
+    accepted = lesion_of(BALLS["b"], origin=LesionOrigin.DECISION, experts=("universal", "lung"))
+    silent = lesion_of(BALLS["a"], origin=LesionOrigin.DECISION, experts=("universal",))
+    training_set = set_of(case_of("universal", lesion_of(BALLS["d"]), accepted, silent))
+    plan = BatchPlan(training_set, RECIPE.sampling, 0)
+    maker = BatchMaker(training_set, cache_of(training_set), plan, LIVER_TOO, STILL, 0)
+    batches = [batch for batch in map(maker.batch, range(8)) if batch.labels_elsewhere]
+    assert batches
+    for batch in batches:
+        assert set(batch.labels_elsewhere) == {TINY.experts.index("lung")}
+        assert batch.labels_of(batch.expert) is batch.labels
+        for labels, own in zip(batch.labels_of(1), batch.labels, strict=True):
+            assert len(own.foreign) == 0
+            assert labels.lesions.tolist() == [box for box in own.lesions.tolist() if box == [36, 32, 52, 48]]
+            assert labels.foreign.tolist() == [box for box in own.lesions.tolist() if box != [36, 32, 52, 48]]
+
+
 def test_a_batch_tells_every_other_expert_what_was_rejected_in_pixels_of_its_images():
     rejections = [
         lesion_of(BALLS["a"], LesionRole.NEGATIVE, origin=LesionOrigin.DECISION),
@@ -39,23 +59,22 @@ def test_a_batch_tells_every_other_expert_what_was_rejected_in_pixels_of_its_ima
     training_set = set_of(case_of("lung", lesion_of(BALLS["d"]), *rejections))
     plan = BatchPlan(training_set, RECIPE.sampling, 0)
     maker = BatchMaker(training_set, cache_of(training_set), plan, TINY, STILL, 0)
-    batches = [batch for batch in map(maker.batch, range(8)) if batch.rejected_elsewhere]
+    batches = [batch for batch in map(maker.batch, range(8)) if batch.labels_elsewhere]
     assert batches
     for batch in batches:
-        (places,) = batch.rejected_elsewhere.values()
-        assert set(batch.rejected_elsewhere) == {TINY.experts.index("universal")}
-        for labels, own, boxes in zip(batch.labels_for(0), batch.labels, places, strict=True):
-            assert labels.lesions is own.lesions
-            assert labels.rejected is boxes
+        assert set(batch.labels_elsewhere) == {TINY.experts.index("universal")}
+        for labels, own in zip(batch.labels_of(0), batch.labels, strict=True):
+            assert len(labels.lesions) == 0
+            assert labels.foreign.tolist() == own.lesions.tolist()
             assert all(box in ([14, 18, 26, 30], [36, 32, 52, 48]) for box in own.rejected.tolist())
-            assert boxes.tolist() == [box for box in own.rejected.tolist() if box == [14, 18, 26, 30]]
+            assert labels.rejected.tolist() == [box for box in own.rejected.tolist() if box == [14, 18, 26, 30]]
 
 
-def test_a_batch_without_rejected_places_says_nothing_to_other_experts():
+def test_a_batch_without_certain_places_says_nothing_to_other_experts():
     training_set = set_of(case_of("lung", lesion_of(BALL)))
     plan = BatchPlan(training_set, RECIPE.sampling, 0)
     batch = BatchMaker(training_set, cache_of(training_set), plan, TINY, STILL, 0).batch(0)
-    assert batch.rejected_elsewhere == {}
+    assert batch.labels_elsewhere == {}
 
 
 def test_images_of_a_batch_are_padded_with_zeros_to_a_multiple_of_sixteen():

@@ -23,7 +23,7 @@ from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.config import AnchorConfig, ProposalKind
 from lens_engine.detector.inference.reference import detect_on_slice
 from lens_engine.errors import ConfigError
-from lens_engine.snapshot import LesionOrigin, LesionRole
+from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
 from lens_training.detector.batches import Batch, BatchMaker
 from lens_training.detector.module import DetectorTraining
 from lens_training.detector.sampling import BatchPlan
@@ -40,12 +40,12 @@ def batches(recipe: Recipe = RECIPE, dataset: str = "lung", count: int = 1, seed
     return [maker.batch(step) for step in range(count)]
 
 
-def model_of(kind: ProposalKind, stages: int) -> LensDetector:
+def model_of(kind: ProposalKind, stages: int, experts: tuple[str, ...] = EXPERTS) -> LensDetector:
     proposal = TINY.proposal.model_copy(update={"kind": kind, "anchors": AnchorConfig(sizes=(8.0, 12.0, 20.0))})
     head = TINY.head if stages == 2 else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return LensDetector(TINY.model_copy(update={"proposal": proposal, "head": head}))
+        return LensDetector(TINY.model_copy(update={"proposal": proposal, "head": head, "experts": experts}))
 
 
 def training_of(model: LensDetector, recipe: Recipe = RECIPE) -> DetectorTraining:
@@ -67,12 +67,18 @@ def test_only_the_expert_of_the_sampled_data_set_gets_a_gradient_besides_shared_
 
 
 REJECTED = Ball(50, 14, 5, 12)
+DECISION = LesionOrigin.DECISION
 
 
 def batch_with_rejection(dataset: str, experts: tuple[str, ...] | None) -> Batch:
     """Return one image of a data set, with a lesion and a rejected place that is certain for some experts or all."""
-    rejected = lesion_of(REJECTED, LesionRole.NEGATIVE, origin=LesionOrigin.DECISION, experts=experts)
-    case = case_of(dataset, lesion_of(BALLS["a"]), rejected, volume=volume_with(BALLS["a"], REJECTED))
+    rejected = lesion_of(REJECTED, LesionRole.NEGATIVE, origin=DECISION, experts=experts)
+    return batch_with(dataset, lesion_of(BALLS["a"]), rejected)
+
+
+def batch_with(dataset: str, lesion: Lesion, decided: Lesion) -> Batch:
+    """Return one image of a data set with a lesion and with what was decided about a place."""
+    case = case_of(dataset, lesion, decided, volume=volume_with(BALLS["a"], REJECTED))
     still = AugmentationRecipe(scale=(1.0, 1.0), shift=0, varies_depth=False)
     sampling = RECIPE.sampling.model_copy(update={"batch_size": 1, "negatives_per_positive": 0.0})
     training_set = set_of(case)
@@ -82,8 +88,9 @@ def batch_with_rejection(dataset: str, experts: tuple[str, ...] | None) -> Batch
 
 
 def both_on(batch: Batch) -> bool:
-    """Whether the rejected place of whichever expert is on the slice, too."""
-    return len(batch.labels[0].rejected) > 0 or len(batch.rejected_elsewhere) > 0
+    """Whether the decided place of whichever expert is on the slice, too."""
+    own = batch.labels[0]
+    return len(own.lesions) + len(own.rejected) > 1 or len(batch.labels_elsewhere) > 0
 
 
 @every_assembly
@@ -92,23 +99,9 @@ def test_a_rejected_place_lowers_the_scores_of_every_expert_there_whatever_the_d
     kind: ProposalKind, stages: int, dataset: str
 ):
     training, batch = training_of(model_of(kind, stages)), batch_with_rejection(dataset, None)
-    own = EXPERTS.index(dataset)
-    (other,) = set(range(len(EXPERTS))) - {own}
-    maps: list[torch.Tensor] = []
-
-    def keep(_module: torch.nn.Module, _inputs: object, outputs: tuple[torch.Tensor, ...]) -> None:
-        for output in outputs:
-            output.retain_grad()
-        maps.extend(outputs)
-
-    handle = training.model.proposers[other].register_forward_hook(keep)
-    training.training_step(batch, 0).backward()
-    handle.remove()
-
-    box = np.array([44, 8, 56, 20]) / 4  # in cells
-    place = np.zeros((16, 16), dtype=bool)
-    place[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])] = True
-    scores, *others = maps
+    (other,) = set(range(len(EXPERTS))) - {EXPERTS.index(dataset)}
+    scores, *others = maps_after_backward(training, batch, other)
+    place = decided_cells()
     gradient = scores.grad.flatten(0, -3)
     assert (gradient[:, ~place] == 0).all()
     assert (gradient[:, place] >= 0).all()
@@ -119,6 +112,123 @@ def test_a_rejected_place_lowers_the_scores_of_every_expert_there_whatever_the_d
         assert lesion > 0
         assert float(background) == pytest.approx(-float(lesion), rel=1e-4)
         assert training.model.regressors[other].weight.grad is None
+
+
+ACCEPTED = ("universal", "lung")
+MORE_EXPERTS = (*EXPERTS, "liver")
+
+
+def batch_with_accepted(experts: tuple[str, ...] = ACCEPTED) -> Batch:
+    """Return one image of the universal data set, with an annotated lesion and one that a reader decided."""
+    return batch_with("universal", lesion_of(BALLS["a"]), lesion_of(REJECTED, origin=DECISION, experts=experts))
+
+
+@every_assembly
+def test_a_lesion_of_its_type_raises_the_scores_of_an_expert_there_in_a_batch_of_another_data_set(
+    kind: ProposalKind, stages: int
+):
+    training, batch = training_of(model_of(kind, stages)), batch_with_accepted()
+    scores, *others = maps_after_backward(training, batch, EXPERTS.index("lung"))
+    place = decided_cells()
+    gradient = scores.grad.flatten(0, -3)
+    assert (gradient[:, ~place] == 0).all()
+    assert (gradient[:, place] <= 0).all()
+    assert (gradient[:, place] < 0).any()
+    for output in others:  # the network's boxes there, and nowhere else
+        gradient = output.grad.flatten(0, -3)
+        assert (gradient[:, ~place] == 0).all()
+        assert (gradient[:, place] != 0).any()
+    if stages == 2:
+        background, lesion = training.model.classifiers[1].bias.grad
+        assert lesion < 0
+        assert float(background) == pytest.approx(-float(lesion), rel=1e-4)
+        assert training.model.regressors[1].weight.grad.any()
+
+
+@every_assembly
+def test_one_step_makes_an_expert_surer_of_a_lesion_of_its_type_in_a_batch_of_another_data_set(
+    kind: ProposalKind, stages: int
+):
+    """Only what belongs to that expert alone takes the step, so that nothing but the lesion can be the cause."""
+    training, batch = training_of(model_of(kind, stages)), batch_with_accepted()
+    parts = (training.model.proposers, training.model.classifiers, training.model.regressors)[: 2 * stages - 1]
+    own = [parameter for part in parts for parameter in part[1].parameters()]
+    told = maps_after_backward(training, batch, 1)[0].grad < 0
+
+    def scores() -> list[float]:
+        with torch.no_grad():
+            features = training.model.forward_features(batch.images)
+            found = [float(training.model.proposers[1](features)[0][told].mean())]
+            if stages == 2:
+                shared = training.model.head_features(features, [torch.tensor([[44.0, 8.0, 56.0, 20.0]])])
+                found.append(float(training.model.expert_scores(shared)[0, 1]))
+        return found
+
+    before = scores()
+    torch.optim.SGD(own, lr=1e-3).step()
+    assert all(later > earlier for earlier, later in zip(before, scores(), strict=True))
+
+
+@every_assembly
+@pytest.mark.parametrize("experts", [ACCEPTED, ("universal",)], ids=["type said", "silence"])
+def test_a_lesion_teaches_no_expert_whose_scope_does_not_cover_it(
+    kind: ProposalKind, stages: int, experts: tuple[str, ...]
+):
+    training = training_of(model_of(kind, stages, MORE_EXPERTS))
+    training.training_step(batch_with_accepted(experts), 0).backward()
+    for part in ("proposers", "classifiers", "regressors"):
+        for name, layer in zip(MORE_EXPERTS, getattr(training.model, part), strict=False):
+            has_learnt = {parameter.grad is not None for parameter in layer.parameters()}
+            assert has_learnt == {name in experts}
+
+
+@every_assembly
+def test_what_another_expert_learns_of_a_lesion_changes_nothing_for_the_learning_one(kind: ProposalKind, stages: int):
+    gradients = []
+    for experts in (("universal",), ACCEPTED):
+        training = training_of(model_of(kind, stages))
+        training.training_step(batch_with_accepted(experts), 0).backward()
+        layers = [training.model.proposers[0], *training.model.classifiers[:1], *training.model.regressors[:1]]
+        gradients.append([parameter.grad for layer in layers for parameter in layer.parameters()])
+    for alone, together in zip(*gradients, strict=True):
+        torch.testing.assert_close(together, alone)
+
+
+@every_assembly
+def test_a_lesion_that_is_not_of_its_type_is_no_background_of_a_single_type_expert(kind: ProposalKind, stages: int):
+    """A reader found it in a scan of the lung data set and said no type: lung learns nothing there, universal does."""
+    decided = lesion_of(REJECTED, origin=DECISION, experts=("universal",))
+    training, batch = training_of(model_of(kind, stages)), batch_with("lung", lesion_of(BALLS["a"]), decided)
+    place = decided_cells()
+    scores, *_ = maps_after_backward(training, batch, EXPERTS.index("lung"))
+    assert (scores.grad.flatten(0, -3)[:, place] == 0).all()
+    universal = maps_after_backward(training, batch, EXPERTS.index("universal"))[0].grad.flatten(0, -3)
+    assert (universal[:, place] < 0).any()
+    assert (universal[:, ~place] == 0).all()
+
+
+def decided_cells() -> np.ndarray:
+    """Return the cells of the decided place, (h, w)."""
+    box = np.array([44, 8, 56, 20]) / 4
+    place = np.zeros((16, 16), dtype=bool)
+    place[int(box[1]) : int(box[3]), int(box[0]) : int(box[2])] = True
+    return place
+
+
+def maps_after_backward(training: DetectorTraining, batch: Batch, expert: int) -> list[torch.Tensor]:
+    """Take a step and return the maps of an expert's proposal network, scores first, each with its gradient."""
+    maps: list[torch.Tensor] = []
+
+    def keep(_module: torch.nn.Module, _inputs: object, outputs: tuple[torch.Tensor, ...]) -> None:
+        if not maps:  # proposals are asked for afterwards, without gradient
+            for output in outputs:
+                output.retain_grad()
+            maps.extend(outputs)
+
+    handle = training.model.proposers[expert].register_forward_hook(keep)
+    training.training_step(batch, 0).backward()
+    handle.remove()
+    return maps
 
 
 @every_assembly

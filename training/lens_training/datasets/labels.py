@@ -5,7 +5,7 @@ Boxes are `(n, 4)` `[x1, y1, x2, y2]`, half-open; in series voxels as they come 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,9 @@ class SliceLabels:
     Attributes
     ----------
     lesions
-        Positives.
+        Positives of the expert that learns here.
+    foreign
+        Lesions, but not of that expert: it learns nothing there.
     unsure
         Places where nothing is learnt at all.
     uncertain
@@ -43,15 +45,24 @@ class SliceLabels:
     """
 
     lesions: BoxArray = field(default_factory=_no_boxes)
+    foreign: BoxArray = field(default_factory=_no_boxes)
     unsure: BoxArray = field(default_factory=_no_boxes)
     uncertain: BoxArray = field(default_factory=_no_boxes)
     rejected: BoxArray = field(default_factory=_no_boxes)
 
+    @property
+    def untaught(self) -> BoxArray:
+        """Places where nothing is learnt at all: unsure ones and lesions of other experts."""
+        return np.concatenate([self.unsure, self.foreign])
+
+    @property
+    def is_certain_somewhere(self) -> bool:
+        """Whether there is a place of which it is known that it is a lesion or none."""
+        return len(self.lesions) > 0 or len(self.rejected) > 0
+
     def transformed(self, transform: Callable[[BoxArray], BoxArray]) -> "SliceLabels":
-        """Return the labels with `transform` applied to each of the four box arrays."""
-        return SliceLabels(
-            transform(self.lesions), transform(self.unsure), transform(self.uncertain), transform(self.rejected)
-        )
+        """Return the labels with `transform` applied to each of the box arrays."""
+        return SliceLabels(**{part.name: transform(getattr(self, part.name)) for part in fields(self)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +88,31 @@ class LesionLabels:
     tight_margin_voxels: float = TIGHT_BOX_MARGIN_VOXELS
 
     def on_slice(self, slice_index: int) -> SliceLabels:
-        """Return the boxes of one slice, in series voxels."""
+        """Return the boxes of one slice for the expert that learns from the series, in series voxels."""
+        return self.for_expert(self.expert, slice_index)
+
+    def for_expert(self, expert: str, slice_index: int) -> SliceLabels:
+        """Return the boxes of one slice as they are for any expert, in series voxels.
+
+        What is neither a lesion of an expert nor rejected is known to the one that learns from the series alone.
+        """
         positives = [lesion for lesion in self.lesions if lesion.role is LesionRole.POSITIVE]
         ignored = [lesion for lesion in self.lesions if lesion.role is LesionRole.IGNORE]
         unsure = _boxes((lesion for lesion in ignored if lesion.origin is not LesionOrigin.MINED), slice_index)
         beyond_key_slice = [self._padded(lesion)[0] for lesion in positives if self._reaches(lesion, slice_index)]
+        own = [lesion for lesion in positives if lesion.is_for(expert, self.expert)]
+        others = [lesion for lesion in positives if not lesion.is_for(expert, self.expert)]
         return SliceLabels(
-            lesions=np.concatenate([_no_boxes(), *(self._padded(lesion, slice_index) for lesion in positives)]),
+            lesions=np.concatenate([_no_boxes(), *(self._padded(lesion, slice_index) for lesion in own)]),
+            foreign=np.concatenate([_no_boxes(), *(self._padded(lesion, slice_index) for lesion in others)]),
             unsure=np.concatenate([unsure, np.asarray(beyond_key_slice).reshape(-1, 4)]),
             uncertain=_boxes((lesion for lesion in ignored if lesion.origin is LesionOrigin.MINED), slice_index),
-            rejected=self.rejected_for(self.expert, slice_index),
+            rejected=_boxes(self._negatives_of(expert), slice_index),
         )
 
-    def rejected_for(self, expert: str, slice_index: int) -> BoxArray:
-        """Return the certain negatives of any expert on one slice, (n, 4) in series voxels."""
-        return _boxes(self._certain_for(expert), slice_index)
-
     def certain_negatives(self) -> tuple[Lesion, ...]:
-        """Return the rejected places that are certain for the expert that learns here."""
-        return self._certain_for(self.expert)
+        """Return the rejected places that are certain for the expert that learns from the series."""
+        return self._negatives_of(self.expert)
 
     def lesion_places(self) -> tuple[tuple[SlicePlace, ...], ...]:
         """Return where every 3D lesion can be seen; labels of one group are one lesion."""
@@ -107,7 +124,7 @@ class LesionLabels:
         return tuple(tuple(sorted(seen)) for seen in places.values())
 
     def rejected_places(self) -> tuple[tuple[SlicePlace, ...], ...]:
-        """Return where every certain negative of the expert that learns here can be seen."""
+        """Return where every certain negative of the expert that learns from the series can be seen."""
         return tuple(_places(lesion) for lesion in self.certain_negatives())
 
     def lesion_free_slices(self, slice_count: int) -> NDArray[np.intp]:
@@ -126,11 +143,11 @@ class LesionLabels:
                     free[max(0, lesion.key_slice - reach) : lesion.key_slice + reach + 1] = False
         return np.flatnonzero(free)
 
-    def _certain_for(self, expert: str) -> tuple[Lesion, ...]:
+    def _negatives_of(self, expert: str) -> tuple[Lesion, ...]:
         return tuple(
             lesion
             for lesion in self.lesions
-            if lesion.role is LesionRole.NEGATIVE and (lesion.experts is None or expert in lesion.experts)
+            if lesion.role is LesionRole.NEGATIVE and lesion.is_for(expert, self.expert)
         )
 
     def _padded(self, lesion: Lesion, slice_index: int | None = None) -> BoxArray:

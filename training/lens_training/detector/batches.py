@@ -17,7 +17,7 @@ from lens_engine.detector.config import DetectorConfig
 from lens_engine.detector.preprocess import SIZE_DIVISOR
 from lens_engine.errors import ConfigError, LensError
 from lens_training.datasets.case import TrainingSet
-from lens_training.datasets.labels import BoxArray, SliceLabels
+from lens_training.datasets.labels import SliceLabels
 from lens_training.detector.augmentation import draw_variation
 from lens_training.detector.planes import PlaneCache
 from lens_training.detector.sampling import BatchPlan, SliceChoice
@@ -44,9 +44,9 @@ class Batch:
         Number of the expert that learns.
     number
         Its place among all batches of the run.
-    rejected_elsewhere
-        The rejected places of each image, (n, 4) in its pixels, by the number of another expert for which they are
-        certain. Experts without any in the whole batch are left out.
+    labels_elsewhere
+        Labels of each image as they are for another expert, by its number: its lesions and rejected places teach it,
+        and nothing else does. Experts without any in the whole batch are left out.
     """
 
     images: torch.Tensor
@@ -54,12 +54,11 @@ class Batch:
     labels: tuple[SliceLabels, ...]
     expert: int
     number: int
-    rejected_elsewhere: Mapping[int, tuple[BoxArray, ...]] = field(default_factory=dict)
+    labels_elsewhere: Mapping[int, tuple[SliceLabels, ...]] = field(default_factory=dict)
 
-    def labels_for(self, other: int) -> tuple[SliceLabels, ...]:
-        """Return the labels of each image with the rejected places of another expert instead of the learning one's."""
-        places = self.rejected_elsewhere[other]
-        return tuple(replace(own, rejected=boxes) for own, boxes in zip(self.labels, places, strict=True))
+    def labels_of(self, expert: int) -> tuple[SliceLabels, ...]:
+        """Return the labels of each image for the expert that learns, or for one of `labels_elsewhere`."""
+        return self.labels if expert == self.expert else self.labels_elsewhere[expert]
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with its images on a device."""
@@ -93,10 +92,10 @@ class BatchMaker:
             labels=tuple(sample.labels for sample in samples),
             expert=self.config.experts.index(dataset),
             number=number,
-            rejected_elsewhere={
-                expert: tuple(sample.rejected_elsewhere[expert] for sample in samples)
-                for expert in samples[0].rejected_elsewhere
-                if any(len(sample.rejected_elsewhere[expert]) for sample in samples)
+            labels_elsewhere={
+                expert: tuple(sample.labels_elsewhere[expert] for sample in samples)
+                for expert in samples[0].labels_elsewhere
+                if any(sample.labels_elsewhere[expert].is_certain_somewhere for sample in samples)
             },
         )
 
@@ -118,7 +117,7 @@ class BatchMaker:
             image,
             labels.on_slice(choice.slice_index).transformed(to_image),
             {
-                number: to_image(labels.rejected_for(expert, choice.slice_index))
+                number: labels.for_expert(expert, choice.slice_index).transformed(to_image)
                 for number, expert in enumerate(self.config.experts)
                 if expert != labels.expert
             },
@@ -126,11 +125,11 @@ class BatchMaker:
 
 
 class _Sample(NamedTuple):
-    """One image (9, h, w) with its labels, and the rejected places of every other expert by its number."""
+    """One image (9, h, w) with its labels, and those for every other expert by its number."""
 
     image: torch.Tensor
     labels: SliceLabels
-    rejected_elsewhere: dict[int, BoxArray]
+    labels_elsewhere: dict[int, SliceLabels]
 
 
 class BatchDataset(Dataset[Batch | LensError]):

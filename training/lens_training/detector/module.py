@@ -1,8 +1,8 @@
 """One step of training: losses of the expert whose data set was sampled, on features that all experts share.
 
 Proposals of all experts are pooled, as at inference, but without gradient: only the expert of the batch and the shared
-layers learn from it (algorithms 4.2). What a reader rejected is no lesion in any data set: there, and nowhere else, the
-other experts learn from the batch as well.
+layers learn from it (algorithms 4.2). What a reader rejected is no lesion in any data set, and what he accepted is one
+for every expert whose scope covers it: there, and nowhere else, the other experts learn from the batch as well.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,11 @@ from lens_training.detector.objectives.build import proposal_objective
 from lens_training.detector.objectives.head import (
     RegionSampling,
     RegionTargets,
-    head_losses,
-    rejected_regions,
-    rejection_class_loss,
+    certain_regions,
+    region_box_loss,
+    region_class_loss,
     sample_regions,
+    together,
 )
 from lens_training.errors import TrainingError
 from lens_training.recipes.recipe import LossRecipe, Recipe
@@ -81,10 +82,10 @@ class DetectorTraining(JointTraining[Batch]):
         outputs = self.model.proposers[batch.expert](features)
         generator = np.random.default_rng([self._seed, batch.number, _ANCHOR_STREAM])
         parts = self._objective.losses(outputs, batch.labels, batch.sizes, generator)
-        for other, places in batch.rejected_elsewhere.items():
-            images = [image for image, boxes in enumerate(places) if len(boxes)]
+        for other, labels in batch.labels_elsewhere.items():
+            images = [image for image, own in enumerate(labels) if own.is_certain_somewhere]
             outputs = self.model.proposers[other](features[images])
-            added = self._objective.rejection_losses(outputs, images, batch.labels_for(other), batch.sizes, generator)
+            added = self._objective.certain_losses(outputs, images, labels, batch.sizes, generator)
             parts |= {name: parts[name] + part for name, part in added.items()}
         return parts if self.model.head is None else parts | self._head_parts(features, batch)
 
@@ -105,18 +106,16 @@ class DetectorTraining(JointTraining[Batch]):
         )
 
     def _head_parts(self, features: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
-        proposals = self._proposals(features, batch)
-        regions = self._sampled_regions(proposals, batch)
-        boxes = {batch.expert: [region.boxes for region in regions]} | {
-            other: list(map(rejected_regions, proposals, batch.labels_for(other))) for other in batch.rejected_elsewhere
-        }
-        shared = self._shared_by_expert(features, boxes)
-        own, learner = shared.pop(batch.expert), batch.expert
-        parts = head_losses(self.model.classifiers[learner](own), self.model.regressors[learner](own), regions)
-        for other, rejected in shared.items():
-            added = rejection_class_loss(self.model.classifiers[other](rejected), len(own))
-            parts["classes"] = parts["classes"] + added
-        return parts
+        regions = self._regions_by_expert(self._proposals(features, batch), batch)
+        shared = self._shared_by_expert(features, regions)
+        count = max(len(shared[batch.expert]), 1)
+        classes, boxes = [], []
+        for expert, own in shared.items():
+            targets, share = together(regions[expert]), len(own) / count
+            classes.append(share * region_class_loss(self.model.classifiers[expert](own), targets))
+            if expert == batch.expert or targets.is_lesion.any():
+                boxes.append(share * region_box_loss(self.model.regressors[expert](own), targets))
+        return {"classes": reduce(torch.add, classes), "boxes": reduce(torch.add, boxes)}
 
     def _proposals(self, features: torch.Tensor, batch: Batch) -> list[BoxArray]:
         """Return the proposals of each image, (p, 4) in its pixels."""
@@ -126,25 +125,30 @@ class DetectorTraining(JointTraining[Batch]):
         proposals = self.model.proposals(features.detach(), batch.sizes, limits)
         return [found.boxes.cpu().double().numpy() for found in proposals]
 
-    def _sampled_regions(self, proposals: Sequence[BoxArray], batch: Batch) -> list[RegionTargets]:
+    def _regions_by_expert(self, proposals: Sequence[BoxArray], batch: Batch) -> dict[int, tuple[RegionTargets, ...]]:
+        """Return the regions of each image that the expert of the batch learns from, and those that others do."""
         generator = np.random.default_rng([self._seed, batch.number, _REGION_STREAM])
         sampling = RegionSampling(self._recipe.sampling.regions, self._recipe.sampling.lesion_region_share)
-        return [
-            sample_regions(found, labels, sampling, generator)
-            for found, labels in zip(proposals, batch.labels, strict=True)
-        ]
+        choose = {batch.expert: sample_regions} | dict.fromkeys(batch.labels_elsewhere, certain_regions)
+        return {
+            expert: tuple(
+                chosen(found, labels, sampling, generator)
+                for found, labels in zip(proposals, batch.labels_of(expert), strict=True)
+            )
+            for expert, chosen in choose.items()
+        }
 
     def _shared_by_expert(
-        self, features: torch.Tensor, boxes: Mapping[int, Sequence[BoxArray]]
+        self, features: torch.Tensor, regions: Mapping[int, Sequence[RegionTargets]]
     ) -> dict[int, torch.Tensor]:
-        """Return the head's features of the boxes of each expert, all of one image after another, made in one go."""
-        by_image = list(zip(*boxes.values(), strict=True))
+        """Return the head's features of the regions of each expert, all of one image after another, made in one go."""
+        by_image = list(zip(*([region.boxes for region in own] for own in regions.values()), strict=True))
         every = [torch.from_numpy(np.concatenate(own)).to(features.device, torch.float32) for own in by_image]
         # ROIAlign counts places in the numbers of its features: in 16 bits a box would move by up to a pixel.
         shared = self.model.head_features(full_precision(features), every)
         lengths = [len(part) for own in by_image for part in own]
         parts = torch.split(shared, lengths)
-        return {expert: torch.cat(parts[number :: len(boxes)]) for number, expert in enumerate(boxes)}
+        return {expert: torch.cat(parts[number :: len(regions)]) for number, expert in enumerate(regions)}
 
 
 def _weights(published: Mapping[str, float], losses: LossRecipe) -> dict[str, float]:

@@ -84,7 +84,7 @@ def meaning_of(parts: Iterable[tuple[SliceBox, SliceLabels]]) -> Meaning:
         box = np.asarray([part.box])
         lesion = max(lesion, _best(box, labels.lesions))
         # Nothing at all is learnt inside an unsure place, however small the finding.
-        unsure = max(unsure, _best(box, labels.unsure), float(_is_inside(box, labels.unsure)))
+        unsure = max(unsure, _best(box, labels.untaught), float(_is_inside(box, labels.untaught)))
         rejected = max(rejected, _best(box, labels.rejected))
         uncertain = max(uncertain, _best(box, labels.uncertain))
     if lesion > LESION_IOU:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lens_engine.boxes import clip
 from lens_engine.errors import ExportError
-from lens_engine.findings import Split
+from lens_engine.findings import POSITIVE_VERDICTS, Split
 from lens_engine.io.annotations.imported import TestSetPart
 from lens_engine.io.annotations.manual_test_set import (
     ExportFormat,
@@ -31,7 +31,6 @@ from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.labels.completeness import (
-    POSITIVE_VERDICTS,
     lesions_on_one_slice,
     true_boxes,
     why_left_out,

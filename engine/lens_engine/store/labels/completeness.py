@@ -13,15 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lens_engine.errors import StoreError
-from lens_engine.findings import Box3D, Split, Verdict
+from lens_engine.findings import POSITIVE_VERDICTS, Box3D, Split, Verdict
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRecord, AnnotationRole, Annotations
 from lens_engine.store.catalog import Catalog, CompleteSeries, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decision_rules import covers, is_same_place
 from lens_engine.store.decisions import DecisionRecord, Decisions
 
-POSITIVE_VERDICTS = frozenset({Verdict.ACCEPTED, Verdict.ADDED, Verdict.ADJUSTED})
-"""Decisions by which a place is a lesion."""
 HOW_TO_COMPLETE = "Import its lesions as a mask or RTSTRUCT, or accept what continues them in the review"
 """What makes lesions that are annotated on one slice known in 3D."""
 MOST_NAMES = 5
@@ -181,6 +179,19 @@ def accepted_lesions(decisions: Iterable[DecisionRecord]) -> tuple[DecisionRecor
         for number, item in enumerate(lesions)
         if item.verdict is not Verdict.ACCEPTED or not any(covers(whole.box, item.box) for whole in lesions[:number])
     )
+
+
+def type_of_lesion(lesion: DecisionRecord, decisions: Iterable[DecisionRecord]) -> str | None:
+    """Return the type that a reader said of a lesion, or else of a part by which it was confirmed last.
+
+    Parameters
+    ----------
+    decisions
+        Those that stand in the series.
+    """
+    confirmed = [item for item in decisions if item.verdict is Verdict.ACCEPTED and item.id > lesion.id]
+    parts = sorted((item for item in confirmed if covers(lesion.box, item.box)), key=lambda item: -item.id)
+    return next((item.decision.lesion_type for item in (lesion, *parts) if item.decision.lesion_type), None)
 
 
 def _is_label(annotation: AnnotationRecord) -> bool:

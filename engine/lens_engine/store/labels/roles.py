@@ -11,9 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from lens_engine.findings import CandidateKind, ReasonCode, Split, Verdict
+from lens_engine.findings import POSITIVE_VERDICTS, CandidateKind, ReasonCode, Split, Verdict
 from lens_engine.snapshot import LabelSet, LesionOrigin, LesionRole
-from lens_engine.store.labels.completeness import POSITIVE_VERDICTS
 from lens_engine.store.mining_runs import latest_run
 from lens_engine.store.place_expressions import (
     cover_together,

@@ -1,7 +1,8 @@
 """Labels and decisions of a project frozen into what training reads, each snapshot under the hash of its content.
 
-`roles` says what each label means, where several speak of one place; a rejection is certain for every expert. Test
-patients never enter.
+`roles` says what each label means, where several speak of one place. A rejection is certain for every expert. What a
+reader says is a lesion is one for the universal experts and for those whose scope covers its type, where he says the
+type. Test patients never enter.
 """
 
 from collections import Counter
@@ -15,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from lens_engine.errors import StoreError
-from lens_engine.findings import Box3D, Candidate, Reason, Rule, SliceBox, Split
+from lens_engine.findings import Box3D, Candidate, Reason, Rule, Scope, SliceBox, Split
 from lens_engine.snapshot import (
     LabelSet,
     Lesion,
@@ -28,10 +29,10 @@ from lens_engine.snapshot import (
 )
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRecord, Annotations
 from lens_engine.store.candidates import Candidates
-from lens_engine.store.catalog import Catalog, SeriesRecord
+from lens_engine.store.catalog import Catalog, DatasetRecord, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
-from lens_engine.store.labels.completeness import lesions_on_one_slice, true_boxes
+from lens_engine.store.labels.completeness import lesions_on_one_slice, true_boxes, type_of_lesion
 from lens_engine.store.labels.roles import in_words, roles_of, training_counts
 from lens_engine.store.schema import SnapshotRow
 
@@ -202,7 +203,7 @@ def _compose(database: Database, label_set: LabelSet) -> Snapshot:
             record,
             [
                 *_original(record, annotations.get(record.id, ()), roles[LesionOrigin.ANNOTATION]),
-                *_decided(record, decisions.get(record.id, ()), roles[LesionOrigin.DECISION], groups),
+                *_decided(record, decisions.get(record.id, ()), roles[LesionOrigin.DECISION], groups, datasets),
                 *_mined(record, candidates.get(record.id, ()), roles[LesionOrigin.MINED]),
             ],
             _truth(record, annotations.get(record.id, ()), decisions.get(record.id, ())),
@@ -266,9 +267,10 @@ def _original(
 
 def _decided(
     record: SeriesRecord,
-    decisions: Iterable[DecisionRecord],
+    decisions: Sequence[DecisionRecord],
     roles: Mapping[int, LesionRole],
     groups: Mapping[int, str | None],
+    datasets: Sequence[DatasetRecord],
 ) -> Iterable[Lesion]:
     for item in decisions:
         if item.id in roles:
@@ -280,8 +282,18 @@ def _decided(
                 slices=_sections(record, item.decision.box, item.decision.slices),
                 role=role,
                 origin=LesionOrigin.DECISION,
+                experts=_experts_of(type_of_lesion(item, decisions), datasets) if is_lesion else None,
                 group=groups[item.candidate_id] if is_lesion and item.candidate_id is not None else None,
             )
+
+
+def _experts_of(lesion_type: str | None, datasets: Sequence[DatasetRecord]) -> tuple[str, ...]:
+    """Return who learns a lesion that a reader decided; of a single-type expert nothing is known without a type."""
+    return tuple(
+        dataset.name
+        for dataset in datasets
+        if dataset.scope is Scope.UNIVERSAL or (lesion_type is not None and dataset.lesion_type == lesion_type)
+    )
 
 
 def _mined(

@@ -8,25 +8,38 @@ import pytest
 from support.store_samples import AddSeries, MakeCandidate, MakeDecision, sections
 
 from lens_engine.errors import StoreError
-from lens_engine.findings import Box3D, Candidate, CandidateKind, ReasonCode, Split, Verdict
+from lens_engine.findings import (
+    POSITIVE_VERDICTS,
+    Box3D,
+    Candidate,
+    CandidateKind,
+    ReasonCode,
+    Scope,
+    Split,
+    Verdict,
+)
 from lens_engine.snapshot import LabelSet, LesionOrigin, LesionRole
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
 from lens_engine.store.candidates import Candidates
+from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
-from lens_engine.store.decision_rules import is_same_place
+from lens_engine.store.decision_rules import covers, is_same_place
 from lens_engine.store.decisions import DecisionRecord, Decisions
-from lens_engine.store.labels.completeness import POSITIVE_VERDICTS, accepted_lesions
+from lens_engine.store.labels.completeness import accepted_lesions
 from lens_engine.store.labels.roles import roles_of
 from lens_engine.store.labels.snapshots import Snapshots, counts_of
 
 SPLITS = (Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.VAL, Split.TEST)
 ACTIONS = 40
+TYPES = ("lung", "liver")
 Grow = Callable[[random.Random, int], None]
 
 
 @pytest.fixture
 def grow(database: Database, add_series: AddSeries, make_candidate: MakeCandidate, make_decision: MakeDecision) -> Grow:
     """Return a function that does random things to a project of a few series, many of them at the same places."""
+    for name in TYPES:
+        Catalog(database).add_dataset(f"{name} set", Scope.SINGLE_TYPE, name)
     series = [add_series(f"patient {number}", split).id for number, split in enumerate(SPLITS)]
     series.append(add_series("without images", Split.TRAIN, geometry=None, source=None).id)
     Annotations(database).add([_annotation(series[0], (1.0, 1.0, 1.0, 5.0, 5.0, 3.0))])
@@ -45,18 +58,20 @@ def grow(database: Database, add_series: AddSeries, make_candidate: MakeCandidat
     def decide(chance: random.Random) -> None:
         verdict = chance.choice(list(Verdict))
         code = chance.choice(list(ReasonCode)) if verdict is Verdict.REJECTED and chance.random() < 0.5 else None
+        said = chance.choice([*TYPES, None]) if verdict in POSITIVE_VERDICTS else None
         asked = Candidates(database).queue(split=None, include_decided=True)
         if asked and chance.random() < 0.6:
             one = chance.choice(asked)
             box = one.candidate.finding.box if chance.random() < 0.7 else _box(chance)
-            decision = make_decision(one.candidate.series_id, verdict, one.id, box, reason_code=code)
+            decision = make_decision(one.candidate.series_id, verdict, one.id, box, reason_code=code, lesion_type=said)
         else:
             place = chance.choice(series)
             standing = Decisions(database).current(place)
             previous = chance.choice(standing) if standing and chance.random() < 0.6 else None
             box = _box(chance) if previous is None or chance.random() < 0.3 else _half(previous.box, chance)
             followed = None if previous is None else previous.id
-            decision = make_decision(place, verdict, None, box, reason_code=code, previous_id=followed)
+            also = {"reason_code": code, "previous_id": followed, "lesion_type": said}
+            decision = make_decision(place, verdict, None, box, **also)
         with suppress(StoreError):  # there may be nothing to withdraw
             Decisions(database).add(decision)
 
@@ -86,6 +101,26 @@ def test_roles_follow_the_rules_about_one_place(database: Database, grow: Grow, 
     assert roles[LesionOrigin.DECISION] == _decided_by_hand(database)
     open_ones = {record.id for record in Candidates(database).queue(split=None)}
     assert set(roles[LesionOrigin.MINED]) == open_ones
+
+
+@pytest.mark.parametrize("seed", range(12, 18))
+def test_a_snapshot_names_the_experts_of_every_decided_lesion(database: Database, grow: Grow, seed: int) -> None:
+    grow(random.Random(seed), ACTIONS)
+    expected = {}
+    for series in Catalog(database).all_series(with_images=True):
+        decided = Decisions(database).current(series.id)
+        for lesion in accepted_lesions(decided) if series.split is not Split.TEST else ():
+            parts = [one for one in decided if one.verdict is Verdict.ACCEPTED and covers(lesion.box, one.box)]
+            later = [one for one in reversed(parts) if one.id > lesion.id]
+            said = [one.decision.lesion_type for one in (lesion, *later) if one.decision.lesion_type]
+            expected[series.name, lesion.box] = ("universal", *(f"{name} set" for name in said[:1]))
+    found = {
+        (lesion.series, lesion.box): lesion.experts
+        for series in Snapshots(database).compose(LabelSet.CURATED).series
+        for lesion in series.lesions
+        if (lesion.origin, lesion.role) == (LesionOrigin.DECISION, LesionRole.POSITIVE)
+    }
+    assert found == expected
 
 
 def test_no_label_is_counted_twice_or_in_another_split(
@@ -137,6 +172,8 @@ def _box(chance: random.Random) -> Box3D:
 def _half(box: Box3D, chance: random.Random) -> Box3D:
     x1, y1, z1, x2, y2, z2 = box
     middle = (z1 + z2) // 2
+    if not z1 < middle < z2:
+        return box
     return chance.choice([(x1, y1, z1, x2, y2, middle), (x1, y1, middle, x2, y2, z2)])
 
 

@@ -33,6 +33,15 @@ def lesions(database: Database, labels: LabelSet = LabelSet.CURATED) -> tuple[Le
     return tuple(lesion for series in store.read(store.freeze(labels).id).series for lesion in series.lesions)
 
 
+def add_single_type_datasets(database: Database) -> None:
+    """Add data sets of two types, two of them of the same, and a second universal one."""
+    catalog = Catalog(database)
+    catalog.add_dataset("LUNA", Scope.SINGLE_TYPE, "lung nodule")
+    catalog.add_dataset("LiTS", Scope.SINGLE_TYPE, "liver tumour")
+    catalog.add_dataset("clinic", Scope.UNIVERSAL)
+    catalog.add_dataset("chest", Scope.SINGLE_TYPE, "lung nodule")
+
+
 def meaning(lesion: Lesion) -> tuple[Any, LesionRole, LesionOrigin]:
     return lesion.box, lesion.role, lesion.origin
 
@@ -79,8 +88,54 @@ def test_verdict_replaces_what_was_mined(
     Decisions(database).add(make_decision(series.id, verdict, asked.id))
     _, decided = lesions(database)
     assert meaning(decided) == (BOX, role, LesionOrigin.DECISION)
-    assert decided.experts is None  # a rejection is one for every expert
+    # A rejection is one for every expert; of a lesion's type nothing was said.
+    assert decided.experts == (("universal",) if role is LesionRole.POSITIVE else None)
     assert [meaning(lesion)[2] for lesion in lesions(database, LabelSet.MINED)] == ["annotation", "mined"]
+
+
+@pytest.mark.parametrize(
+    ("said", "experts"),
+    [
+        (None, ("universal", "clinic")),
+        ("lung nodule", ("universal", "LUNA", "clinic", "chest")),
+        ("liver tumour", ("universal", "LiTS", "clinic")),
+    ],
+)
+@pytest.mark.parametrize("verdict", [Verdict.ACCEPTED, Verdict.ADJUSTED, Verdict.ADDED])
+@pytest.mark.parametrize("dataset", ["universal", "LiTS"])
+def test_a_decided_lesion_is_one_for_the_universal_experts_and_those_of_its_type(
+    database: Database,
+    add_series: AddSeries,
+    make_decision: MakeDecision,
+    said: str | None,
+    experts: tuple[str, ...],
+    verdict: Verdict,
+    dataset: str,
+) -> None:
+    add_single_type_datasets(database)
+    series = add_series("a", dataset=dataset)
+    annotate(database, series.id)
+    Decisions(database).add(make_decision(series.id, verdict, lesion_type=said))
+    marked, decided = lesions(database)
+    assert decided.experts == experts
+    assert marked.experts is None
+
+
+def test_the_type_that_was_said_of_a_part_is_that_of_its_lesion(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision
+) -> None:
+    add_single_type_datasets(database)
+    series, decisions = add_series("a"), Decisions(database)
+    whole = decisions.add(make_decision(series.id, Verdict.ACCEPTED, box=(4.0, 4.0, 0.0, 14.0, 14.0, 10.0)))
+    for said, experts in (
+        ("lung nodule", ("universal", "LUNA", "clinic", "chest")),
+        (None, ("universal", "LUNA", "clinic", "chest")),
+        ("liver tumour", ("universal", "LiTS", "clinic")),
+    ):
+        part = make_decision(series.id, Verdict.ACCEPTED, box=(4.0, 4.0, 0.0, 14.0, 14.0, 5.0), lesion_type=said)
+        decisions.add(part)
+        (lesion,) = lesions(database)
+        assert (lesion.box, lesion.experts) == (whole.box, experts)
 
 
 def test_adjusted_lesion_counts_with_the_edited_box(

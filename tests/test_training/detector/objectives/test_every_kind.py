@@ -91,10 +91,10 @@ def test_a_rejected_candidate_is_a_negative(kind: ProposalKind, mined_too: bool)
 
 @every_kind
 def test_a_rejected_place_alone_lowers_scores_there_and_teaches_nothing_else(kind: ProposalKind):
-    labels = SliceLabels(lesions=FAR_LESION, uncertain=PLACE, rejected=PLACE)
+    labels = SliceLabels(foreign=FAR_LESION, uncertain=PLACE, rejected=PLACE)
     inside = torch.from_numpy(GRID.inside(PLACE[0], 1.0))
     for seed in range(5):
-        scores, *others = SCENES[kind].rejection_gradients(labels, seed)
+        scores, *others = SCENES[kind].certain_gradients(labels, seed)
         assert (scores[:, inside] >= 0).all()
         assert (scores[:, inside] > 0).any()
         assert (scores[:, ~inside] == 0).all()
@@ -103,8 +103,9 @@ def test_a_rejected_place_alone_lowers_scores_there_and_teaches_nothing_else(kin
 
 @pytest.mark.parametrize("kind", [ProposalKind.AFP, ProposalKind.FCOS, ProposalKind.CENTERNET])
 def test_a_rejected_place_weighs_the_same_for_an_expert_of_another_data_set(kind: ProposalKind):
-    labels = SliceLabels(lesions=boxes((30, 30, 60, 62)), rejected=PLACE)  # a lesion that overlaps the place
-    own, other = SCENES[kind].gradients(labels)[0], SCENES[kind].rejection_gradients(labels)[0]
+    lesion = boxes((30, 30, 60, 62))  # overlaps the place
+    own = SCENES[kind].gradients(SliceLabels(lesions=lesion, rejected=PLACE))[0]
+    other = SCENES[kind].certain_gradients(SliceLabels(foreign=lesion, rejected=PLACE))[0]
     learnt = other != 0
     assert learnt.any()
     torch.testing.assert_close(other[learnt], own[learnt])
@@ -113,38 +114,76 @@ def test_a_rejected_place_weighs_the_same_for_an_expert_of_another_data_set(kind
 @every_kind
 @pytest.mark.parametrize("place", [(21.0, 30.0, 23.5, 33.0), (0.5, 0.5, 3.0, 3.0)])
 def test_a_rejected_place_smaller_than_a_cell_is_learnt_as_well(kind: ProposalKind, place: tuple[float, ...]):
-    gradient = SCENES[kind].rejection_gradients(SliceLabels(rejected=boxes(place)))[0]
+    gradient = SCENES[kind].certain_gradients(SliceLabels(rejected=boxes(place)))[0]
     assert (gradient > 0).any()
 
 
 @every_kind
-@pytest.mark.parametrize("role", ["lesions", "unsure"])
-def test_a_lesion_or_an_unsure_place_lies_over_a_rejected_one(kind: ProposalKind, role: str):
-    """But for the outskirts of the lesion, which are background of an AFP or CenterNet anyway."""
+@pytest.mark.parametrize("role", ["foreign", "unsure"])
+def test_a_lesion_of_another_expert_or_an_unsure_place_lies_over_a_rejected_one(kind: ProposalKind, role: str):
     labels = SliceLabels(rejected=PLACE, **{role: PLACE})
-    middle = torch.from_numpy(GRID.around_centre(PLACE[0], 0.1 if kind is ProposalKind.CENTERNET else 0.5))
-    gradient = SCENES[kind].rejection_gradients(labels)[0]
-    assert (gradient[:, middle] == 0).all()
-    if role == "unsure":
-        assert (gradient == 0).all()
+    assert (SCENES[kind].certain_gradients(labels)[0] == 0).all()
 
 
 @every_kind
-def test_an_image_without_a_rejected_place_costs_other_experts_nothing(kind: ProposalKind):
+def test_a_lesion_of_another_expert_teaches_nothing_in_its_whole_box(kind: ProposalKind):
+    scene, inside = SCENES[kind], torch.from_numpy(GRID.inside(PLACE[0], 1.0))
+    for seed in range(10):
+        gradients = scene.gradients(SliceLabels(lesions=FAR_LESION, foreign=PLACE), seed)
+        assert all((gradient[:, inside] == 0).all() for gradient in gradients)
+        assert (gradients[0][:, ~inside] != 0).any()
+
+
+@every_kind
+@pytest.mark.parametrize("beside", [SliceLabels(), SliceLabels(foreign=FAR_LESION, uncertain=PLACE)])
+def test_a_lesion_alone_raises_scores_there_and_teaches_nothing_elsewhere(kind: ProposalKind, beside: SliceLabels):
+    labels = replace(beside, lesions=PLACE)
+    inside = torch.from_numpy(GRID.inside(PLACE[0], 1.0))
+    for seed in range(5):
+        scores, *others = SCENES[kind].certain_gradients(labels, seed)
+        assert (scores <= 0).all()
+        assert (scores[:, inside] < 0).any()
+        assert any((gradient != 0).any() for gradient in others)
+        if kind is not ProposalKind.RPN:  # whose anchors are centred around the place as well
+            assert all((gradient[:, ~inside] == 0).all() for gradient in (scores, *others))
+
+
+@every_kind
+def test_a_lesion_weighs_the_same_for_an_expert_of_another_data_set(kind: ProposalKind):
+    """One of two lesions is the other expert's, too: its boxes and scores learn there as if the batch were its own."""
+    small = boxes((44, 44, 56, 56))  # RPN: few enough to be sampled always, of both
+    own = SCENES[kind].gradients(SliceLabels(lesions=np.concatenate([PLACE, small])))
+    other = SCENES[kind].certain_gradients(SliceLabels(lesions=PLACE, foreign=small))
+    for mine, others in zip(own, other, strict=True):
+        learnt = others != 0
+        assert learnt.any()
+        torch.testing.assert_close(others[learnt], mine[learnt])
+
+
+@every_kind
+def test_lesions_and_rejected_places_are_learnt_together_as_they_are_alone(kind: ProposalKind):
+    scene, lesion, rejected = SCENES[kind], boxes((40, 40, 62, 60)), boxes((4, 4, 24, 24))
+    together = scene.certain_gradients(SliceLabels(lesions=lesion, rejected=rejected))[0]
+    assert (together[:, torch.from_numpy(GRID.inside(lesion[0], 1.0))] < 0).any()
+    assert (together[:, torch.from_numpy(GRID.inside(rejected[0], 1.0))] > 0).any()
+
+
+@every_kind
+def test_an_image_without_a_certain_place_costs_other_experts_nothing(kind: ProposalKind):
     scene = SCENES[kind]
-    assert all(loss == 0 for loss in scene.rejection_losses(SliceLabels(lesions=FAR_LESION)).values())
-    assert set(scene.rejection_losses(SliceLabels())) <= set(scene.objective.WEIGHTS)
+    assert all(loss == 0 for loss in scene.certain_losses(SliceLabels(foreign=FAR_LESION)).values())
+    assert set(scene.certain_losses(SliceLabels())) <= set(scene.objective.WEIGHTS)
 
 
 @every_kind
 def test_only_some_images_of_a_batch_need_maps_and_all_of_it_weighs_a_rejected_place(kind: ProposalKind):
     objective: ProposalObjective = proposal_objective(network_of(kind))
     outputs, rejected = SCENES[kind].outputs, SliceLabels(rejected=PLACE)
-    labels, sizes = [SliceLabels(lesions=FAR_LESION), rejected], [(SIDE, SIDE)] * 2
-    both = objective.rejection_losses([torch.cat([map_, map_]) for map_ in outputs], [0, 1], labels, sizes, random())
-    one = objective.rejection_losses(outputs, [1], labels, sizes, random())
+    labels, sizes = [SliceLabels(foreign=FAR_LESION), rejected], [(SIDE, SIDE)] * 2
+    both = objective.certain_losses([torch.cat([map_, map_]) for map_ in outputs], [0, 1], labels, sizes, random())
+    one = objective.certain_losses(outputs, [1], labels, sizes, random())
     assert one == both
-    alone = objective.rejection_losses(outputs, [0], [rejected], sizes[:1], random())
+    alone = objective.certain_losses(outputs, [0], [rejected], sizes[:1], random())
     (diluted,), (undiluted,) = one.values(), alone.values()
     assert 0 < diluted <= undiluted
 

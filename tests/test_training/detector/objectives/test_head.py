@@ -7,9 +7,9 @@ from lens_training.datasets.labels import SliceLabels
 from lens_training.detector.objectives.head import (
     RegionSampling,
     box_loss,
+    certain_regions,
     class_loss,
     rejected_regions,
-    rejection_class_loss,
     sample_regions,
 )
 
@@ -44,7 +44,7 @@ def test_a_rejected_place_is_always_sampled_as_background_even_in_an_uncertain_o
     assert not regions.is_lesion[row[0]]
 
 
-@pytest.mark.parametrize("role", ["lesions", "unsure"])
+@pytest.mark.parametrize("role", ["lesions", "foreign", "unsure"])
 def test_a_rejected_place_is_not_sampled_where_a_lesion_or_an_unsure_place_is(role: str):
     labels = SliceLabels(rejected=boxes((11, 11, 30, 30)), **{role: PLACE})
     assert not (sample_regions(boxes(), labels, SAMPLING, random()).boxes == labels.rejected[0]).all(axis=1).any()
@@ -57,20 +57,26 @@ def test_the_regions_of_a_rejected_place_are_itself_and_the_proposals_on_it():
     assert rejected_regions(boxes(on_it, beside), SliceLabels(lesions=PLACE)).shape == (0, 4)
 
 
-@pytest.mark.parametrize("role", ["lesions", "unsure"])
+@pytest.mark.parametrize("role", ["lesions", "foreign", "unsure"])
 def test_no_region_of_a_rejected_place_is_certain_where_a_lesion_or_an_unsure_place_is(role: str):
     labels = SliceLabels(rejected=boxes((11, 11, 30, 30)), **{role: PLACE})
     assert rejected_regions(boxes((10, 10, 30, 30)), labels).shape == (0, 4)
 
 
-def test_a_rejected_region_weighs_what_one_of_the_other_regions_of_the_batch_does():
-    logits = torch.tensor([[0.3, 1.2], [2.0, -1.0]], requires_grad=True)
-    (added,) = torch.autograd.grad(rejection_class_loss(logits, 5), logits)
-    five = torch.cat([logits, torch.zeros(3, 2)])
-    (whole,) = torch.autograd.grad(class_loss(five, torch.zeros(5, dtype=torch.bool)), logits)
-    torch.testing.assert_close(added, whole)
-    assert (added[:, 1] > 0).all()  # a step lowers the lesion's logit
-    assert rejection_class_loss(logits[:0], 5) == 0
+def test_the_certain_regions_are_lesions_with_their_proposals_and_rejected_places_with_theirs():
+    lesion, rejected, foreign = PLACE, boxes((40, 40, 60, 60)), boxes((70, 10, 90, 30))
+    proposals = boxes((11, 11, 31, 31), (41, 40, 61, 60), (71, 10, 91, 30), (70, 70, 80, 80))
+    labels = SliceLabels(lesion, foreign=foreign, rejected=rejected)
+    regions = certain_regions(proposals, labels, SAMPLING, random())
+    assert {tuple(box) for box in regions.boxes[regions.is_lesion]} == {tuple(lesion[0]), tuple(proposals[0])}
+    np.testing.assert_array_equal(regions.lesions[regions.is_lesion], np.repeat(lesion, 2, axis=0))
+    np.testing.assert_array_equal(regions.boxes[~regions.is_lesion], [proposals[1], rejected[0]])
+
+
+def test_of_certain_regions_no_more_are_lesions_than_of_sampled_ones():
+    proposals = np.repeat(boxes((10, 10, 30, 30), (40, 40, 60, 60)), 40, axis=0)
+    regions = certain_regions(proposals, SliceLabels(lesions=PLACE), SAMPLING, random())
+    assert regions.is_lesion.tolist() == [True] * 4
 
 
 def test_at_most_the_stated_share_of_regions_are_lesions():

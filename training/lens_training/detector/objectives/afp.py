@@ -9,17 +9,11 @@ import torch
 from torch import Tensor
 
 from lens_training.datasets.labels import SliceLabels
-from lens_training.detector.objectives.base import (
-    IGNORED,
-    NEGATIVE,
-    POSITIVE,
-    focal_terms,
-    full_precision,
-)
+from lens_training.detector.objectives.base import IGNORED, NEGATIVE, POSITIVE, focal_terms
 from lens_training.detector.objectives.cell_objective import CellObjective, error_of_positives
 from lens_training.detector.objectives.cells import (
     CellGrid,
-    grids_of,
+    CellTargets,
     largest_first,
     roles_without_lesions,
 )
@@ -34,46 +28,35 @@ IGNORED_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CentreTargets:
+class CentreTargets(CellTargets):
     """What an AFP should say about one image.
 
     Attributes
     ----------
-    roles
-        int8 (h, w): `POSITIVE`, `NEGATIVE` or `IGNORED`.
     distances
         float32 (4, h, w): to the top, bottom, left and right side of the lesion, in cells; 0 where not positive.
     """
 
-    roles: Tensor
     distances: Tensor
 
 
-class AfpObjective(CellObjective):
+class AfpObjective(CellObjective[CentreTargets]):
     """Focal loss of the centres, L1 of the distances."""
 
     WEIGHTS: ClassVar = {"centre": 1.0, "size": 0.1}
     SCORES: ClassVar = "centre"
 
-    def losses(
-        self,
-        outputs: Sequence[Tensor],
-        labels: Sequence[SliceLabels],
-        sizes: Sequence[tuple[int, int]],
-        generator: np.random.Generator,
-    ) -> dict[str, Tensor]:
-        """Return `centre` and `size`."""
-        del generator
-        logits, distances = map(full_precision, outputs)
-        targets = [centre_targets(own, grid) for own, grid in zip(labels, grids_of(logits, sizes), strict=True)]
-        roles = torch.stack([target.roles for target in targets]).to(logits.device)
-        wanted = torch.stack([target.distances for target in targets]).to(logits.device)
-        return {"centre": centre_loss(logits[:, 0], roles), "size": error_of_positives(distances, wanted, roles)}
+    def targets(self, labels: SliceLabels, grid: CellGrid) -> CentreTargets:
+        """Return the `centre_targets` of one image."""
+        return centre_targets(labels, grid)
 
-    def negatives(self, labels: SliceLabels, grid: CellGrid) -> tuple[Tensor, Tensor]:
-        """Return the roles of the cells of one image; all negatives weigh the same."""
-        roles = centre_targets(labels, grid).roles
-        return roles, torch.full(roles.shape, CLASS_WEIGHT)
+    def parts(self, outputs: Sequence[Tensor], targets: CentreTargets) -> dict[str, Tensor]:
+        """Return `centre` and `size`."""
+        logits, distances = outputs
+        return {
+            "centre": centre_loss(logits[:, 0], targets.roles),
+            "size": error_of_positives(distances, targets.distances, targets.roles),
+        }
 
 
 def centre_targets(labels: SliceLabels, grid: CellGrid) -> CentreTargets:

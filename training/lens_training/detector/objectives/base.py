@@ -1,9 +1,10 @@
 """What every objective of a proposal network has in common, whatever the network predicts.
 
 All follow one precedence (architecture 4.6): lesion over unsure over rejected over uncertain over background. An unsure
-place teaches nothing at all; an uncertain one is ignored wherever it would be no negative if it were a lesion, which is
-its central half for an AFP (algorithms 4.1) and [our choice] what each module says for the other kinds; a rejected
-place is a certain negative. Beside the image, in the padding of a batch, nothing is learnt.
+place teaches nothing at all, and neither does a lesion of another expert; an uncertain one is ignored wherever it would
+be no negative if it were a lesion, which is its central half for an AFP (algorithms 4.1) and [our choice] what each
+module says for the other kinds; a rejected place is a certain negative. Beside the image, in the padding of a batch,
+nothing is learnt.
 """
 
 from abc import ABC, abstractmethod
@@ -54,7 +55,7 @@ class ProposalObjective(ABC):
         """
 
     @abstractmethod
-    def rejection_losses(
+    def certain_losses(
         self,
         outputs: Sequence[Tensor],
         images: Sequence[int],
@@ -62,10 +63,10 @@ class ProposalObjective(ABC):
         sizes: Sequence[tuple[int, int]],
         generator: np.random.Generator,
     ) -> dict[str, Tensor]:
-        """Return what an expert learns from a batch of another data set: that there is nothing at rejected places.
+        """Return what an expert learns from a batch of another data set: its lesions, and nothing at rejected places.
 
         Each place weighs what it would weigh for the expert that learns from the whole batch. Nothing is learnt
-        elsewhere, nor where a lesion or an unsure place lies on a rejected one.
+        elsewhere, nor where another expert's lesion or an unsure place lies on a rejected one.
 
         Parameters
         ----------
@@ -74,7 +75,7 @@ class ProposalObjective(ABC):
         images
             Which ones, (n,).
         labels
-            Of every image of the batch, `rejected` being that of the expert.
+            Of every image of the batch, as they are for the expert.
         sizes
             As in `losses`.
         generator
@@ -83,7 +84,7 @@ class ProposalObjective(ABC):
         Returns
         -------
         dict
-            Each loss by the name of the part to which it adds.
+            Each loss by the name of the part to which it adds; where there is no lesion, none of boxes.
         """
 
 

@@ -3,8 +3,9 @@
 Cell (u, v) stands for the image point `(STRIDE * u + STRIDE / 2, STRIDE * v + STRIDE / 2)`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -79,6 +80,32 @@ class CellGrid:
         return np.stack(sides) / STRIDE
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CellTargets:
+    """What a network should say about the cells of one image, or of several where every map has a dimension more.
+
+    Attributes
+    ----------
+    roles
+        int8 (h, w): `POSITIVE`, `NEGATIVE` or `IGNORED`.
+    """
+
+    roles: Tensor
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """Return the targets with `change` applied to every map."""
+        return type(self)(**{part.name: change(getattr(self, part.name)) for part in fields(self)})
+
+
+Targets = TypeVar("Targets", bound=CellTargets)
+
+
+def stacked(targets: Sequence[Targets]) -> Targets:
+    """Return the targets of several images as one, their maps stacked."""
+    kind = type(targets[0])
+    return kind(**{part.name: torch.stack([getattr(own, part.name) for own in targets]) for part in fields(kind)})
+
+
 def grids_of(maps: Tensor, sizes: Sequence[tuple[int, int]]) -> list[CellGrid]:
     """Return the cells of maps (b, ..., h, w) of images that have these sizes without padding."""
     height, width = maps.shape[-2:]
@@ -100,7 +127,7 @@ def roles_without_lesions(labels: SliceLabels, grid: CellGrid, uncertain_share: 
         roles[grid.around_centre(box, uncertain_share)] = IGNORED
     for box in labels.rejected:
         roles[grid.around_centre(box, 1.0)] = NEGATIVE
-    for box in labels.unsure:
+    for box in labels.untaught:
         roles[grid.around_centre(box, 1.0)] = IGNORED
     roles[grid.beside_image] = IGNORED
     return roles

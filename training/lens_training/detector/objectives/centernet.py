@@ -16,11 +16,11 @@ from torch import Tensor
 
 from lens_engine.detector.network.backbone import STRIDE
 from lens_training.datasets.labels import SliceLabels
-from lens_training.detector.objectives.base import NEGATIVE, POSITIVE, focal_terms, full_precision
+from lens_training.detector.objectives.base import NEGATIVE, POSITIVE, focal_terms
 from lens_training.detector.objectives.cell_objective import CellObjective, error_of_positives
 from lens_training.detector.objectives.cells import (
     CellGrid,
-    grids_of,
+    CellTargets,
     largest_first,
     roles_without_lesions,
 )
@@ -33,13 +33,11 @@ _PENALTY_EXPONENT = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeatTargets:
-    """What a CenterNet should say about one image.
+class HeatTargets(CellTargets):
+    """What a CenterNet should say about one image; positive is the cell of each centre.
 
     Attributes
     ----------
-    roles
-        int8 (h, w): `POSITIVE` at the cell of each centre, elsewhere `NEGATIVE` or `IGNORED`.
     heat
         float32 (h, w): 1 at the centres, less around them; the more, the less a negative counts.
     sizes
@@ -48,44 +46,29 @@ class HeatTargets:
         float32 (2, h, w): x and y of the centre from the corner of its cell, in cells; 0 where not positive.
     """
 
-    roles: Tensor
     heat: Tensor
     sizes: Tensor
     offsets: Tensor
 
 
-class CenterNetObjective(CellObjective):
+class CenterNetObjective(CellObjective[HeatTargets]):
     """Penalty-reduced focal loss of the heat map, L1 of sizes and offsets."""
 
     WEIGHTS: ClassVar = {"heat": 1.0, "size": 0.1, "offset": 1.0}
     SCORES: ClassVar = "heat"
 
-    def losses(
-        self,
-        outputs: Sequence[Tensor],
-        labels: Sequence[SliceLabels],
-        sizes: Sequence[tuple[int, int]],
-        generator: np.random.Generator,
-    ) -> dict[str, Tensor]:
+    def targets(self, labels: SliceLabels, grid: CellGrid) -> HeatTargets:
+        """Return the `heat_targets` of one image."""
+        return heat_targets(labels, grid)
+
+    def parts(self, outputs: Sequence[Tensor], targets: HeatTargets) -> dict[str, Tensor]:
         """Return `heat`, `size` and `offset`."""
-        del generator
-        logits, extents, offsets = map(full_precision, outputs)
-        targets = [heat_targets(own, grid) for own, grid in zip(labels, grids_of(logits, sizes), strict=True)]
-
-        def stacked(name: str) -> Tensor:
-            return torch.stack([getattr(target, name) for target in targets]).to(logits.device)
-
-        roles = stacked("roles")
+        logits, extents, offsets = outputs
         return {
-            "heat": heat_loss(logits[:, 0], stacked("heat"), roles),
-            "size": error_of_positives(extents, stacked("sizes"), roles),
-            "offset": error_of_positives(offsets, stacked("offsets"), roles),
+            "heat": heat_loss(logits[:, 0], targets.heat, targets.roles),
+            "size": error_of_positives(extents, targets.sizes, targets.roles),
+            "offset": error_of_positives(offsets, targets.offsets, targets.roles),
         }
-
-    def negatives(self, labels: SliceLabels, grid: CellGrid) -> tuple[Tensor, Tensor]:
-        """Return the roles of the cells of one image; negatives near a centre weigh less."""
-        target = heat_targets(labels, grid)
-        return target.roles, _penalty(target.heat)
 
 
 def heat_targets(labels: SliceLabels, grid: CellGrid) -> HeatTargets:
@@ -127,13 +110,9 @@ def heat_loss(logits: Tensor, heat: Tensor, roles: Tensor) -> Tensor:
     """
     positive, negative = roles == POSITIVE, roles == NEGATIVE
     hit, miss = focal_terms(logits)
-    reduced = miss * _penalty(heat)
+    reduced = miss * (1 - heat).pow(_PENALTY_EXPONENT)
     total: Tensor = ((hit * positive).sum() + (reduced * negative).sum()) / positive.sum().clamp(min=1)
     return total
-
-
-def _penalty(heat: Tensor) -> Tensor:
-    return (1 - heat).pow(_PENALTY_EXPONENT)
 
 
 def _splat(grid: CellGrid, centre: tuple[int, int], radius: float) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@
 as a whole, because every cell of a lesion is positive. Sides are compared by GIoU weighted with the wanted centre-ness.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from lens_training.datasets.labels import SliceLabels
-from lens_training.detector.objectives.base import NEGATIVE, POSITIVE, focal_terms, full_precision
+from lens_training.detector.objectives.base import NEGATIVE, POSITIVE, focal_terms
 from lens_training.detector.objectives.cell_objective import CellObjective
 from lens_training.detector.objectives.cells import (
     CellGrid,
-    grids_of,
+    CellTargets,
     largest_first,
     roles_without_lesions,
 )
@@ -30,54 +30,45 @@ _SMALLEST = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SideTargets:
+class SideTargets(CellTargets):
     """What an FCOS should say about one image.
 
     Attributes
     ----------
-    roles
-        int8 (h, w): `POSITIVE`, `NEGATIVE` or `IGNORED`.
     distances
         float32 (4, h, w): to the top, bottom, left and right side of the lesion, in cells, at least 0; 0 where not
         positive.
     """
 
-    roles: Tensor
     distances: Tensor
 
 
-class FcosObjective(CellObjective):
+class FcosObjective(CellObjective[SideTargets]):
     """Focal loss of the cells, GIoU of the sides, cross-entropy of the centre-ness."""
 
     WEIGHTS: ClassVar = {"cells": 1.0, "sides": 1.0, "centerness": 1.0}
     SCORES: ClassVar = "cells"
 
-    def losses(
-        self,
-        outputs: Sequence[Tensor],
-        labels: Sequence[SliceLabels],
-        sizes: Sequence[tuple[int, int]],
-        generator: np.random.Generator,
-    ) -> dict[str, Tensor]:
+    def targets(self, labels: SliceLabels, grid: CellGrid) -> SideTargets:
+        """Return the `side_targets` of one image."""
+        return side_targets(labels, grid)
+
+    def parts(self, outputs: Sequence[Tensor], targets: SideTargets) -> dict[str, Tensor]:
         """Return `cells`, `sides` and `centerness`."""
-        del generator
-        logits, centerness, distances = map(full_precision, outputs)
-        targets = [side_targets(own, grid) for own, grid in zip(labels, grids_of(logits, sizes), strict=True)]
-        roles = torch.stack([target.roles for target in targets]).to(logits.device)
-        positive = roles == POSITIVE
-        wanted = torch.stack([target.distances for target in targets]).to(distances).movedim(1, -1)[positive]
+        logits, centerness, distances = outputs
+        positive, wanted = targets.roles == POSITIVE, _wanted_sides(targets).to(distances)
         found = distances.movedim(1, -1)[positive]
         weight = centerness_of(wanted)
         return {
-            "cells": cell_loss(logits[:, 0], roles),
+            "cells": cell_loss(logits[:, 0], targets.roles),
             "sides": (giou_loss(found, wanted) * weight).sum() / weight.sum().clamp(min=_SMALLEST),
             "centerness": centerness_loss(centerness[:, 0][positive], weight),
         }
 
-    def negatives(self, labels: SliceLabels, grid: CellGrid) -> tuple[Tensor, Tensor]:
-        """Return the roles of the cells of one image; all negatives weigh the same."""
-        roles = side_targets(labels, grid).roles
-        return roles, torch.full(roles.shape, 1 - POSITIVE_WEIGHT)
+    def divisors(self, targets: SideTargets) -> Mapping[str, Tensor]:
+        """Return what each part is divided by: `sides` by the wanted centre-ness of all positive cells."""
+        weight = centerness_of(_wanted_sides(targets)).sum().clamp(min=_SMALLEST)
+        return {**super().divisors(targets), "sides": weight}
 
 
 def side_targets(labels: SliceLabels, grid: CellGrid) -> SideTargets:
@@ -131,6 +122,11 @@ def giou_loss(distances: Tensor, targets: Tensor) -> Tensor:
     hull = _area(torch.maximum(distances, targets)).clamp(min=_SMALLEST)
     united = _area(distances) + _area(targets) - shared
     return 1 - shared / united.clamp(min=_SMALLEST) + (hull - united) / hull
+
+
+def _wanted_sides(targets: SideTargets) -> Tensor:
+    """Return the distances of the positive cells of stacked targets, (n, 4)."""
+    return targets.distances.movedim(1, -1)[targets.roles == POSITIVE]
 
 
 def _area(distances: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ See algorithms 4.3.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ IGNORED_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegionTargets:
-    """Regions of one image that the head learns from.
+    """Regions that the head learns from, of one image or of several in order.
 
     Attributes
     ----------
@@ -79,10 +79,10 @@ def sample_regions(
     rejected_overlap = best_match(boxes, labels.rejected)[1]
     is_hard = is_rejected_place | (rejected_overlap >= REGION_OVERLAP)
     is_ignored = _falls_into(boxes, labels.uncertain, IGNORED_SHARE) & ~is_hard
-    is_ignored |= _falls_into(boxes, labels.unsure, 1.0)
+    is_ignored |= _falls_into(boxes, labels.untaught, 1.0)
     is_background = (overlap < REGION_OVERLAP) & ~is_ignored
 
-    positive = generator.permutation(np.flatnonzero(is_lesion))[: int(sampling.count * sampling.lesion_share)]
+    positive = _some_lesions(is_lesion, sampling, generator)
     hard = generator.permutation(np.flatnonzero(is_background & is_rejected_place))
     easy = generator.permutation(np.flatnonzero(is_background & ~is_rejected_place))
     negative = np.concatenate([hard, easy])[: sampling.count - len(positive)]
@@ -90,6 +90,32 @@ def sample_regions(
     lesions = boxes[chosen].copy()
     lesions[: len(positive)] = labels.lesions[match[positive]]
     return RegionTargets(boxes[chosen], np.arange(len(chosen)) < len(positive), lesions)
+
+
+def certain_regions(
+    proposals: BoxArray, labels: SliceLabels, sampling: RegionSampling, generator: np.random.Generator
+) -> RegionTargets:
+    """Return the regions of one image that an expert of another data set learns from.
+
+    The lesions and the proposals that overlap them, as many as `sample_regions` takes at most, and its
+    `rejected_regions`.
+
+    Parameters
+    ----------
+    proposals
+        (p, 4), image pixels.
+    labels
+        In image pixels, as they are for the expert.
+    """
+    boxes = np.concatenate([proposals, labels.lesions])
+    match, overlap = best_match(boxes, labels.lesions)
+    lesions = _some_lesions(overlap >= REGION_OVERLAP, sampling, generator)
+    rejected = rejected_regions(proposals, labels)
+    return RegionTargets(
+        boxes=np.concatenate([boxes[lesions], rejected]),
+        is_lesion=np.arange(len(lesions) + len(rejected)) < len(lesions),
+        lesions=np.concatenate([labels.lesions[match[lesions]], rejected]),
+    )
 
 
 def rejected_regions(proposals: BoxArray, labels: SliceLabels) -> BoxArray:
@@ -103,31 +129,33 @@ def rejected_regions(proposals: BoxArray, labels: SliceLabels) -> BoxArray:
     proposals
         (p, 4), image pixels.
     labels
-        In image pixels; `rejected` being that of the expert that learns from the regions.
+        In image pixels, as they are for the expert that learns from the regions.
     """
     there = proposals[best_match(proposals, labels.rejected)[1] >= REGION_OVERLAP]
     boxes = np.concatenate([there, labels.rejected])
     is_lesion = best_match(boxes, labels.lesions)[1] >= REGION_OVERLAP
-    return boxes[~is_lesion & ~_falls_into(boxes, labels.unsure, 1.0)]
+    return boxes[~is_lesion & ~_falls_into(boxes, labels.untaught, 1.0)]
 
 
-def head_losses(logits: Tensor, deltas: Tensor, regions: Sequence[RegionTargets]) -> dict[str, Tensor]:
-    """Return `classes` and `boxes`, unweighted.
-
-    Parameters
-    ----------
-    logits, deltas
-        (r, 2) and (r, 4) for the regions of all images, in order.
-    """
-    boxes, lesions = (
-        torch.from_numpy(np.concatenate([getattr(region, name) for region in regions])).to(logits.device, torch.float32)
-        for name in ("boxes", "lesions")
+def together(images: Sequence[RegionTargets]) -> RegionTargets:
+    """Return the regions of several images as one, in order."""
+    return RegionTargets(
+        **{part.name: np.concatenate([getattr(own, part.name) for own in images]) for part in fields(RegionTargets)}
     )
-    is_lesion = torch.from_numpy(np.concatenate([region.is_lesion for region in regions])).to(logits.device)
-    return {
-        "classes": class_loss(full_precision(logits), is_lesion),
-        "boxes": box_loss(full_precision(deltas), encode_boxes(lesions, boxes), is_lesion),
-    }
+
+
+def region_class_loss(logits: Tensor, regions: RegionTargets) -> Tensor:
+    """Return the `class_loss` of regions, (r, 2) logits."""
+    return class_loss(full_precision(logits), torch.from_numpy(regions.is_lesion).to(logits.device))
+
+
+def region_box_loss(deltas: Tensor, regions: RegionTargets) -> Tensor:
+    """Return the `box_loss` of regions, (r, 4) deltas."""
+    boxes, lesions = (
+        torch.from_numpy(part).to(deltas.device, torch.float32) for part in (regions.boxes, regions.lesions)
+    )
+    is_lesion = torch.from_numpy(regions.is_lesion).to(deltas.device)
+    return box_loss(full_precision(deltas), encode_boxes(lesions, boxes), is_lesion)
 
 
 def class_loss(logits: Tensor, is_lesion: Tensor) -> Tensor:
@@ -135,18 +163,6 @@ def class_loss(logits: Tensor, is_lesion: Tensor) -> Tensor:
     if not len(logits):
         return logits.sum()
     return functional.cross_entropy(logits, is_lesion.long())
-
-
-def rejection_class_loss(logits: Tensor, count: int) -> Tensor:
-    """Return the cross-entropy of regions (r, 2) that are background, summed and divided by another number of regions.
-
-    Parameters
-    ----------
-    count
-        Regions of the batch from which another expert learns, so that each of these weighs what one of those does.
-    """
-    background = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
-    return functional.cross_entropy(full_precision(logits), background, reduction="sum") / max(count, 1)
 
 
 def box_loss(deltas: Tensor, targets: Tensor, is_lesion: Tensor) -> Tensor:
@@ -159,6 +175,13 @@ def box_loss(deltas: Tensor, targets: Tensor, is_lesion: Tensor) -> Tensor:
     """
     error = functional.smooth_l1_loss(deltas, targets, reduction="none").sum(dim=1) * is_lesion
     return error.sum() / max(len(deltas), 1)
+
+
+def _some_lesions(
+    is_lesion: NDArray[np.bool_], sampling: RegionSampling, generator: np.random.Generator
+) -> NDArray[np.intp]:
+    """Return the numbers of lesion regions in random order, at most their share of those that are sampled."""
+    return generator.permutation(np.flatnonzero(is_lesion))[: int(sampling.count * sampling.lesion_share)]
 
 
 def _falls_into(boxes: BoxArray, others: BoxArray, share: float) -> NDArray[np.bool_]:

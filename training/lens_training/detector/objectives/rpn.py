@@ -96,18 +96,10 @@ class RpnObjective(ProposalObjective):
         generator: np.random.Generator,
     ) -> dict[str, Tensor]:
         """Return `objectness` and `anchor_boxes`."""
-        logits, deltas = map(full_precision, outputs)
-        anchors = self._all_anchors(logits)
-        sample = sample_anchors(anchors, labels, sizes, generator)
-        image, number, row, column = _places(logits, sample.image, sample.anchor)
-        is_lesion = torch.from_numpy(sample.is_lesion).to(logits.device)
-        wanted = encode_boxes(*(torch.from_numpy(boxes) for boxes in (sample.lesions, anchors[sample.anchor])))
-        return {
-            "objectness": objectness_loss(logits[image, number, row, column], is_lesion),
-            "anchor_boxes": anchor_box_loss(deltas[image, number, :, row, column], wanted.to(deltas), is_lesion),
-        }
+        anchors = self._all_anchors(outputs[0])
+        return self._parts(outputs, anchors, sample_anchors(anchors, labels, sizes, generator))
 
-    def rejection_losses(
+    def certain_losses(
         self,
         outputs: Sequence[Tensor],
         images: Sequence[int],
@@ -115,15 +107,26 @@ class RpnObjective(ProposalObjective):
         sizes: Sequence[tuple[int, int]],
         generator: np.random.Generator,
     ) -> dict[str, Tensor]:
-        """Return `objectness` of anchors of rejected places alone."""
-        logits = full_precision(outputs[0])
-        anchors = self._all_anchors(logits)
-        most = int(ANCHORS_PER_IMAGE * REJECTED_SHARE)
-        targets = [anchor_targets(anchors, labels[image], sizes[image]) for image in images]
-        chosen = [_some(np.flatnonzero(own.is_rejected), most, generator) for own in targets]
-        image = np.repeat(np.arange(len(images)), [len(own) for own in chosen])
-        values = logits[_places(logits, image, np.concatenate(chosen))]
-        return {"objectness": functional.softplus(values).sum() / (ANCHORS_PER_IMAGE * len(labels))}
+        """Return `objectness` of anchors of lesions and rejected places alone, and `anchor_boxes` of the former."""
+        anchors = self._all_anchors(outputs[0])
+        sample = certain_anchors(
+            anchors, [labels[image] for image in images], [sizes[image] for image in images], generator
+        )
+        share = len(sample.anchor) / (ANCHORS_PER_IMAGE * len(labels))
+        names = self.WEIGHTS if sample.is_lesion.any() else ["objectness"]
+        parts = self._parts(outputs, anchors, sample)
+        return {name: share * parts[name] for name in names}
+
+    def _parts(self, outputs: Sequence[Tensor], anchors: BoxArray, sample: AnchorSample) -> dict[str, Tensor]:
+        """Return both losses of sampled anchors."""
+        logits, deltas = map(full_precision, outputs)
+        image, number, row, column = _places(logits, sample.image, sample.anchor)
+        is_lesion = torch.from_numpy(sample.is_lesion).to(logits.device)
+        wanted = encode_boxes(*(torch.from_numpy(boxes) for boxes in (sample.lesions, anchors[sample.anchor])))
+        return {
+            "objectness": objectness_loss(logits[image, number, row, column], is_lesion),
+            "anchor_boxes": anchor_box_loss(deltas[image, number, :, row, column], wanted.to(deltas), is_lesion),
+        }
 
     def _all_anchors(self, logits: Tensor) -> BoxArray:
         """Return the anchors of a map (b, anchors of a cell, h, w) as (n, 4), whose columns are contiguous."""
@@ -149,12 +152,12 @@ def anchor_targets(anchors: BoxArray, labels: SliceLabels, size: tuple[int, int]
     near = np.flatnonzero(visible & _overlap_any(anchors, labels))  # the others are background or cross the border
     own = anchors[near]
     unsure, uncertain, rejected, lesions = (
-        _claims(own, boxes) for boxes in (labels.unsure, labels.uncertain, labels.rejected, labels.lesions)
+        _claims(own, boxes) for boxes in (labels.untaught, labels.uncertain, labels.rejected, labels.lesions)
     )
     roles = np.full(len(own), NEGATIVE, dtype=np.int8)
     roles[uncertain.touches | centred_in(own, labels.uncertain, IGNORED_SHARE)] = IGNORED
     roles[rejected.touches] = NEGATIVE
-    roles[unsure.touches | centred_in(own, labels.unsure, 1.0)] = IGNORED
+    roles[unsure.touches | centred_in(own, labels.untaught, 1.0)] = IGNORED
     roles[lesions.touches] = IGNORED
     roles[lesions.matches] = POSITIVE
 
@@ -179,16 +182,14 @@ def sample_anchors(
     anchors
         (n, 4), image pixels, those of every image.
     """
-    images, chosen, boxes, are_lesions = [], [], [], []
-    for image, (slice_labels, size) in enumerate(zip(labels, sizes, strict=True)):
-        targets = anchor_targets(anchors, slice_labels, size)
-        positive = _some(np.flatnonzero(targets.roles == POSITIVE), int(ANCHORS_PER_IMAGE * LESION_SHARE), generator)
-        negative = _background(targets, ANCHORS_PER_IMAGE - len(positive), generator)
-        images.append(np.full(len(positive) + len(negative), image))
-        chosen += [positive, negative]
-        boxes += [slice_labels.lesions[targets.match[positive]], anchors[negative]]
-        are_lesions += [np.ones(len(positive), dtype=bool), np.zeros(len(negative), dtype=bool)]
-    return AnchorSample(*map(np.concatenate, (images, chosen, boxes, are_lesions)))
+    return _sample(anchors, labels, sizes, generator, _background)
+
+
+def certain_anchors(
+    anchors: BoxArray, labels: Sequence[SliceLabels], sizes: Sequence[tuple[int, int]], generator: np.random.Generator
+) -> AnchorSample:
+    """Choose anchors of each image as `sample_anchors` does, but no background beside rejected places."""
+    return _sample(anchors, labels, sizes, generator, _rejected)
 
 
 def objectness_loss(logits: Tensor, is_lesion: Tensor) -> Tensor:
@@ -224,7 +225,7 @@ def _overlap_any(anchors: BoxArray, labels: SliceLabels) -> NDArray[np.bool_]:
     x1, y1, x2, y2 = anchors.T
     result = np.zeros(len(anchors), dtype=bool)
     for low_x, low_y, high_x, high_y in np.concatenate(
-        [labels.lesions, labels.unsure, labels.uncertain, labels.rejected]
+        [labels.lesions, labels.untaught, labels.uncertain, labels.rejected]
     ):
         result |= (x1 < high_x) & (x2 > low_x) & (y1 < high_y) & (y2 > low_y)
     return result
@@ -252,9 +253,37 @@ def _claims(anchors: BoxArray, boxes: BoxArray) -> _Claims:
     return _Claims(match, matches, matches | (overlap >= BACKGROUND_OVERLAP))
 
 
+_ChooseBackground = Callable[[AnchorTargets, int, np.random.Generator], NDArray[np.intp]]
+"""Returns background anchors of one image, at most as many as it is told."""
+
+
+def _sample(
+    anchors: BoxArray,
+    labels: Sequence[SliceLabels],
+    sizes: Sequence[tuple[int, int]],
+    generator: np.random.Generator,
+    background: _ChooseBackground,
+) -> AnchorSample:
+    images, chosen, boxes, are_lesions = [], [], [], []
+    for image, (slice_labels, size) in enumerate(zip(labels, sizes, strict=True)):
+        targets = anchor_targets(anchors, slice_labels, size)
+        positive = _some(np.flatnonzero(targets.roles == POSITIVE), int(ANCHORS_PER_IMAGE * LESION_SHARE), generator)
+        negative = background(targets, ANCHORS_PER_IMAGE - len(positive), generator)
+        images.append(np.full(len(positive) + len(negative), image))
+        chosen += [positive, negative]
+        boxes += [slice_labels.lesions[targets.match[positive]], anchors[negative]]
+        are_lesions += [np.ones(len(positive), dtype=bool), np.zeros(len(negative), dtype=bool)]
+    return AnchorSample(*map(np.concatenate, (images, chosen, boxes, are_lesions)))
+
+
+def _rejected(targets: AnchorTargets, count: int, generator: np.random.Generator) -> NDArray[np.intp]:
+    """Return anchors of rejected places, at most their share of `count` background anchors."""
+    return _some(np.flatnonzero(targets.is_rejected), int(count * REJECTED_SHARE), generator)
+
+
 def _background(targets: AnchorTargets, count: int, generator: np.random.Generator) -> NDArray[np.intp]:
     """Return up to `count` background anchors; those of rejected places first, but not them alone."""
-    rejected = _some(np.flatnonzero(targets.is_rejected), int(count * REJECTED_SHARE), generator)
+    rejected = _rejected(targets, count, generator)
     others = np.flatnonzero((targets.roles == NEGATIVE) & ~targets.is_rejected)
     return np.concatenate([rejected, _some(others, count - len(rejected), generator)])
 
