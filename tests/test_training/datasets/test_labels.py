@@ -66,3 +66,22 @@ def test_a_rejection_that_names_no_experts_counts_for_every_one(dataset: str):
     assert len(labels.on_slice(5).rejected) == len(labels.rejected_for("liver", 5)) == 1
     assert len(labels.rejected_for("liver", 9)) == 0
     assert len(labels.rejected_places()) == 1
+
+
+def test_a_lesion_without_trusted_edges_has_a_role_of_its_own_and_spoils_no_slice():
+    labels = case_of("universal", lesion_of(BALL, LesionRole.CLASSIFICATION, origin=LesionOrigin.MINED)).labels
+    on_slice = labels.on_slice(5)
+    assert len(on_slice.class_only) == len(on_slice.every_lesion) == 1
+    assert len(on_slice.lesions) == 0
+    assert len(on_slice.transformed(lambda boxes: boxes + 1).class_only) == 1
+    assert labels.lesion_places() == ()
+    assert 5 in labels.lesion_free_slices(12)
+    assert len(case_of("universal", *labels.lesions).truth) == 0
+
+
+def test_proposal_networks_learn_nothing_where_the_edges_of_a_lesion_are_not_trusted():
+    known = key_slice_lesion(Ball(40, 40, 5, 12)), lesion_of(BALL, LesionRole.CLASSIFICATION)
+    labels = case_of("universal", *known).labels.on_slice(5)
+    np.testing.assert_array_equal(labels.for_proposals.unsure, labels.class_only)
+    np.testing.assert_array_equal(labels.for_proposals.lesions, labels.lesions)
+    assert len(labels.for_proposals.class_only) == 0

@@ -5,7 +5,7 @@ Boxes are `(n, 4)` `[x1, y1, x2, y2]`, half-open; in series voxels as they come 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,17 +40,35 @@ class SliceLabels:
         Mined places: their central half is ignored (algorithms 4.1), and regions that overlap them are not sampled.
     rejected
         Certain negatives of the expert that learns here.
+    class_only
+        Lesions whose edges are not trusted: the head learns their class, not their box, and the proposal networks
+        nothing (algorithms 5.5).
     """
 
     lesions: BoxArray = field(default_factory=_no_boxes)
     unsure: BoxArray = field(default_factory=_no_boxes)
     uncertain: BoxArray = field(default_factory=_no_boxes)
     rejected: BoxArray = field(default_factory=_no_boxes)
+    class_only: BoxArray = field(default_factory=_no_boxes)
+
+    @property
+    def every_lesion(self) -> BoxArray:
+        """The lesions whose edges are trusted, then the others."""
+        return np.concatenate([self.lesions, self.class_only])
+
+    @property
+    def for_proposals(self) -> "SliceLabels":
+        """What the proposal networks learn from: nothing at all where the edges are not trusted."""
+        return replace(self, unsure=np.concatenate([self.unsure, self.class_only]), class_only=_no_boxes())
 
     def transformed(self, transform: Callable[[BoxArray], BoxArray]) -> "SliceLabels":
-        """Return the labels with `transform` applied to each of the four box arrays."""
+        """Return the labels with `transform` applied to each of the box arrays."""
         return SliceLabels(
-            transform(self.lesions), transform(self.unsure), transform(self.uncertain), transform(self.rejected)
+            transform(self.lesions),
+            transform(self.unsure),
+            transform(self.uncertain),
+            transform(self.rejected),
+            transform(self.class_only),
         )
 
 
@@ -87,6 +105,9 @@ class LesionLabels:
             unsure=np.concatenate([unsure, np.asarray(beyond_key_slice).reshape(-1, 4)]),
             uncertain=_boxes((lesion for lesion in ignored if lesion.origin is LesionOrigin.MINED), slice_index),
             rejected=self.rejected_for(self.expert, slice_index),
+            class_only=_boxes(
+                (lesion for lesion in self.lesions if lesion.role is LesionRole.CLASSIFICATION), slice_index
+            ),
         )
 
     def rejected_for(self, expert: str, slice_index: int) -> BoxArray:

@@ -80,11 +80,13 @@ class DetectorTraining(JointTraining[Batch]):
         features = self.model.forward_features(batch.images)
         outputs = self.model.proposers[batch.expert](features)
         generator = np.random.default_rng([self._seed, batch.number, _ANCHOR_STREAM])
-        parts = self._objective.losses(outputs, batch.labels, batch.sizes, generator)
+        labels = [own.for_proposals for own in batch.labels]
+        parts = self._objective.losses(outputs, labels, batch.sizes, generator)
         for other, places in batch.rejected_elsewhere.items():
             images = [image for image, boxes in enumerate(places) if len(boxes)]
             outputs = self.model.proposers[other](features[images])
-            added = self._objective.rejection_losses(outputs, images, batch.labels_for(other), batch.sizes, generator)
+            labels = [own.for_proposals for own in batch.labels_for(other)]
+            added = self._objective.rejection_losses(outputs, images, labels, batch.sizes, generator)
             parts |= {name: parts[name] + part for name, part in added.items()}
         return parts if self.model.head is None else parts | self._head_parts(features, batch)
 

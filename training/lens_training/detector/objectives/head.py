@@ -35,11 +35,14 @@ class RegionTargets:
         bool (r,).
     lesions
         float64 (r, 4), the lesion that each region should become; the region itself where it is none.
+    teaches_box
+        bool (r,), which regions have to become their lesion: those of lesions whose edges are trusted.
     """
 
     boxes: BoxArray
     is_lesion: NDArray[np.bool_]
     lesions: BoxArray
+    teaches_box: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,10 @@ def sample_regions(
     proposals
         (p, 4), image pixels.
     """
-    boxes = np.concatenate([proposals, labels.lesions, labels.rejected])
-    is_rejected_place = np.arange(len(boxes)) >= len(proposals) + len(labels.lesions)
-    match, overlap = best_match(boxes, labels.lesions)
+    known = labels.every_lesion
+    boxes = np.concatenate([proposals, known, labels.rejected])
+    is_rejected_place = np.arange(len(boxes)) >= len(proposals) + len(known)
+    match, overlap = best_match(boxes, known)
     is_lesion = (overlap >= REGION_OVERLAP) & ~is_rejected_place
     rejected_overlap = best_match(boxes, labels.rejected)[1]
     is_hard = is_rejected_place | (rejected_overlap >= REGION_OVERLAP)
@@ -88,8 +92,9 @@ def sample_regions(
     negative = np.concatenate([hard, easy])[: sampling.count - len(positive)]
     chosen = np.concatenate([positive, negative]).astype(np.intp)
     lesions = boxes[chosen].copy()
-    lesions[: len(positive)] = labels.lesions[match[positive]]
-    return RegionTargets(boxes[chosen], np.arange(len(chosen)) < len(positive), lesions)
+    lesions[: len(positive)] = known[match[positive]]
+    is_positive = np.arange(len(chosen)) < len(positive)
+    return RegionTargets(boxes[chosen], is_positive, lesions, is_positive & (match[chosen] < len(labels.lesions)))
 
 
 def rejected_regions(proposals: BoxArray, labels: SliceLabels) -> BoxArray:
@@ -107,7 +112,7 @@ def rejected_regions(proposals: BoxArray, labels: SliceLabels) -> BoxArray:
     """
     there = proposals[best_match(proposals, labels.rejected)[1] >= REGION_OVERLAP]
     boxes = np.concatenate([there, labels.rejected])
-    is_lesion = best_match(boxes, labels.lesions)[1] >= REGION_OVERLAP
+    is_lesion = best_match(boxes, labels.every_lesion)[1] >= REGION_OVERLAP
     return boxes[~is_lesion & ~_falls_into(boxes, labels.unsure, 1.0)]
 
 
@@ -123,10 +128,13 @@ def head_losses(logits: Tensor, deltas: Tensor, regions: Sequence[RegionTargets]
         torch.from_numpy(np.concatenate([getattr(region, name) for region in regions])).to(logits.device, torch.float32)
         for name in ("boxes", "lesions")
     )
-    is_lesion = torch.from_numpy(np.concatenate([region.is_lesion for region in regions])).to(logits.device)
+    is_lesion, teaches_box = (
+        torch.from_numpy(np.concatenate([getattr(region, name) for region in regions])).to(logits.device)
+        for name in ("is_lesion", "teaches_box")
+    )
     return {
         "classes": class_loss(full_precision(logits), is_lesion),
-        "boxes": box_loss(full_precision(deltas), encode_boxes(lesions, boxes), is_lesion),
+        "boxes": box_loss(full_precision(deltas), encode_boxes(lesions, boxes), teaches_box),
     }
 
 
@@ -149,15 +157,17 @@ def rejection_class_loss(logits: Tensor, count: int) -> Tensor:
     return functional.cross_entropy(full_precision(logits), background, reduction="sum") / max(count, 1)
 
 
-def box_loss(deltas: Tensor, targets: Tensor, is_lesion: Tensor) -> Tensor:
-    """Return the smooth-L1 error of lesion regions, summed and divided by the number of ALL regions.
+def box_loss(deltas: Tensor, targets: Tensor, teaches_box: Tensor) -> Tensor:
+    """Return the smooth-L1 error of the regions of lesions, summed and divided by the number of ALL regions.
 
     Parameters
     ----------
     deltas, targets
         (r, 4), as the box coder defines them.
+    teaches_box
+        bool (r,), see `RegionTargets`.
     """
-    error = functional.smooth_l1_loss(deltas, targets, reduction="none").sum(dim=1) * is_lesion
+    error = functional.smooth_l1_loss(deltas, targets, reduction="none").sum(dim=1) * teaches_box
     return error.sum() / max(len(deltas), 1)
 
 
