@@ -4,11 +4,13 @@ A model is a folder with the detector's weights and card. A false-positive reduc
 `REDUCTION_NAME`: that is how a recipe leaves them, and how a project keeps them.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lens_engine.checkpoint_card import CARD_NAME, CheckpointCard, NetworkKind, read_card
 from lens_engine.errors import CheckpointError
+from lens_engine.findings import FUSED
 
 REDUCTION_NAME = "false-positive-reduction"
 
@@ -84,6 +86,46 @@ def read_model(folder: Path, reduction: Path | None = None) -> ModelFolder:
             "Go on with the recipe with --resume, or remove that folder to do without",
         )
     return ModelFolder(detector, Checkpoint(inside, read_card(inside)))
+
+
+def renamed(model: ModelFolder, names: Sequence[tuple[str, str]]) -> ModelFolder:
+    """Return a model whose experts are called otherwise; what they find is the same.
+
+    Published models call their experts as the data sets that they learnt from, a project as its own.
+
+    Parameters
+    ----------
+    names
+        The name that an expert has and the one that it gets, for those that change.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such expert, one is named twice, or two would have one name.
+    """
+    card, wanted = model.detector.card, dict(names)
+    known = ", ".join(card.experts)
+    unknown = [old for old in wanted if old not in card.experts]
+    if unknown:
+        raise CheckpointError(
+            f"The model has no expert {', '.join(map(repr, unknown))}", f"It has {known}", "Correct --rename OLD=NEW"
+        )
+    if len(wanted) < len(names):
+        raise CheckpointError(
+            f"An expert is renamed twice: {', '.join('='.join(pair) for pair in names)}",
+            "One new name for each expert",
+            "Leave one out",
+        )
+    experts = tuple(wanted.get(name, name) for name in card.experts)
+    if len(set(experts)) < len(experts) or FUSED in experts or not all(experts):
+        raise CheckpointError(
+            f"The experts {known} would be called {', '.join(map(repr, experts))}",
+            f"Names that differ from each other and from {FUSED!r} are needed",
+            "Choose other names with --rename OLD=NEW",
+        )
+    config = card.config | {"experts": list(experts)}
+    detector = replace(model.detector, card=card.model_copy(update={"experts": experts, "config": config}))
+    return replace(model, detector=detector)
 
 
 def check_parts(model: ModelFolder) -> None:

@@ -37,6 +37,8 @@ class LesionRole(StrEnum):
 
     POSITIVE = "positive"
     """A lesion."""
+    CLASSIFICATION = "classification"
+    """A lesion whose edges are not trusted: it teaches what a lesion looks like, not how large one is."""
     IGNORE = "ignore"
     """May be a lesion: no loss there. Mined places are ignored in their central half, unsure ones as a whole."""
     NEGATIVE = "negative"

@@ -1,6 +1,6 @@
 """The verb that lists, brings in, promotes and rolls back model versions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +29,12 @@ def models(
         Path | None,
         typer.Option(metavar="FOLDER", help="With --add: the false-positive reduction, where it lies elsewhere."),
     ] = None,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OLD=NEW", help="With --add: call the expert OLD as the project's data set NEW; repeatable."
+        ),
+    ] = None,
     promote: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Use this version from now on; an older one rolls back.")
     ] = None,
@@ -39,11 +45,16 @@ def models(
     """List the model versions of the project with their lineage, bring one in, promote one, or roll back."""
     if reduction is not None and add is None:
         raise typer.BadParameter("it is brought in with its detector: --add FOLDER", param_hint="--reduction")
+    if rename and add is None:
+        raise typer.BadParameter(
+            "experts are renamed when their model is brought in: --add FOLDER", param_hint="--rename"
+        )
+    names = [_pair(text) for text in rename or ()]
     if promote is not None and roll_back:
         raise typer.BadParameter("--promote and --roll-back name two versions; give one of them")
     database = open_database(context)
     if add is not None:
-        _bring_in(database, add, reduction)
+        _bring_in(database, add, reduction, names)
     repository = Models(database)
     if promote is not None or roll_back:
         used = repository.roll_back() if promote is None else repository.promote(promote)
@@ -64,11 +75,18 @@ def models(
         console.print(f"[yellow]{escape(str(damage))}[/]")
 
 
-def _bring_in(database: Database, folder: Path, reduction: Path | None) -> None:
+def _pair(text: str) -> tuple[str, str]:
+    old, sign, new = text.partition("=")
+    if not (old and sign and new):
+        raise typer.BadParameter(f"{text!r} is not of the form OLD=NEW", param_hint="--rename")
+    return old, new
+
+
+def _bring_in(database: Database, folder: Path, reduction: Path | None, names: Sequence[tuple[str, str]]) -> None:
     """Make a checkpoint a version of the project, and say what it is and what does not fit."""
     repository = Models(database)
     known = {record.version for record in repository.all()}
-    record = repository.register(folder, reduction=reduction)
+    record = repository.register(folder, reduction=reduction, names=names)
     model = read_model(record.folder)
     words = "is known already as" if record.version in known else "is now"
     console.print(f"{escape(str(folder))} {words} {record.version}: {escape(_description(model))}")
@@ -100,12 +118,13 @@ def _notes(model: ModelFolder, datasets: tuple[DatasetRecord, ...]) -> Iterator[
         yield (
             f"No expert ({', '.join(card.experts)}) is called like a universal data set of the project "
             f"({', '.join(universal) or 'it has none'}): mining would take all that this model finds for lesions of a "
-            "single type. Detection, review and FROC are not affected."
+            "single type. Detection, review and FROC are not affected. To change the names, bring it in again with "
+            "--rename OLD=NEW."
         )
     elif strangers:
         yield (
             f"No data set of the project is called {', '.join(strangers)}: mining takes each of these experts for one "
-            "of a single lesion type."
+            "of a single lesion type. To change the names, bring it in again with --rename OLD=NEW."
         )
     if model.reduction is not None and model.reduction.card.parent not in {None, card.recipe}:
         yield (

@@ -8,7 +8,7 @@ from lens_engine.detector.config import DetectorConfig
 from lens_engine.detector.false_positive_reduction.config import FprConfig
 from lens_engine.detector.input_config import InputConfig
 from lens_engine.errors import CheckpointError
-from lens_engine.model_folder import REDUCTION_NAME, Checkpoint, ModelFolder, check_parts, read_model
+from lens_engine.model_folder import REDUCTION_NAME, Checkpoint, ModelFolder, check_parts, read_model, renamed
 
 DEMO = demo_checkpoint_folder()
 RESEARCH = CheckpointCard(trained_on=TrainedOn.PATIENTS, notice="Research use only.")
@@ -77,3 +77,27 @@ def test_a_model_says_of_both_networks_what_they_have_seen(tmp_path, detector, r
     second = None if reduction is None else Checkpoint(tmp_path, reduction)
     model = ModelFolder(Checkpoint(tmp_path, detector), second)
     assert (model.notice, model.is_demo) == (notice, is_demo)
+
+
+def test_a_renamed_model_differs_in_the_names_of_its_experts_alone(run):
+    model = read_model(run)
+    other = renamed(model, [("universal", "ct"), ("lung", "universal")])
+    assert other.detector.card.experts == ("ct", "universal", "liver", "lymph node")
+    assert DetectorConfig.model_validate(other.detector.card.config).experts == other.detector.card.experts
+    assert other.reduction == model.reduction
+    assert renamed(other, [("universal", "lung"), ("ct", "universal")]) == model
+    check_parts(other)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([("deeplesion", "universal")], "no expert 'deeplesion'.*It has universal, lung"),
+        ([("lung", "a"), ("lung", "b")], "renamed twice: lung=a, lung=b"),
+        ([("lung", "liver")], "'universal', 'liver', 'liver'"),
+        ([("lung", "fused")], "differ from each other and from 'fused'"),
+    ],
+)
+def test_names_that_are_unknown_or_not_distinct_are_refused(names, message):
+    with pytest.raises(CheckpointError, match=message):
+        renamed(read_model(DEMO), names)

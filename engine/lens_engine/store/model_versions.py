@@ -6,7 +6,7 @@ a row; the latest one counts. One process at a time registers: both kinds of dat
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from lens_engine.checkpoint_card import CARD_NAME, WEIGHTS_NAME, demo_checkpoint_folder
 from lens_engine.errors import CheckpointError, StoreError
 from lens_engine.io.atomic_files import flush_folder, name_folder, unnamed_folder
-from lens_engine.model_folder import REDUCTION_NAME, Checkpoint, ModelFolder, check_parts, read_model
+from lens_engine.model_folder import REDUCTION_NAME, Checkpoint, ModelFolder, check_parts, read_model, renamed
 from lens_engine.store.database import Database
 from lens_engine.store.schema import EvaluationRow, ModelRow, PromotionRow, SnapshotRow
 
@@ -84,6 +84,7 @@ class Models:
         parent: str | None = None,
         snapshot_id: str | None = None,
         reduction: Path | None = None,
+        names: Sequence[tuple[str, str]] = (),
     ) -> ModelRecord:
         """Copy a model into the project as its next version; the same model again gives the version it has.
 
@@ -94,16 +95,20 @@ class Models:
             version that has them is found whatever its lineage is.
         reduction
             Folder of a false-positive reduction to take instead of the one in `folder_with_card`, if any.
+        names
+            Experts that are called otherwise in the project, see `lens_engine.model_folder.renamed`.
 
         Raises
         ------
         CheckpointError
-            If a folder holds no checkpoint, its weights do not fit the card, or the networks do not fit each other.
+            If a folder holds no checkpoint, its weights do not fit the card, the networks do not fit each other, or an
+            expert cannot be renamed.
         StoreError
             If the copy cannot be written, or the parent or the snapshot is unknown; the project is as it was.
         """
         model = read_model(folder_with_card, reduction)
         check_parts(model)
+        model = renamed(model, names)
         digests = _digests(model)
         models_folder = self.database.project.models_folder
         try:
@@ -361,5 +366,5 @@ def _copied(model: ModelFolder, models_folder: Path) -> Iterator[Path]:
 
 def _copy_files(checkpoint: Checkpoint, target: Path) -> None:
     target.mkdir(exist_ok=True)
-    for name in (WEIGHTS_NAME, CARD_NAME):
-        shutil.copyfile(checkpoint.folder / name, target / name)
+    shutil.copyfile(checkpoint.folder / WEIGHTS_NAME, target / WEIGHTS_NAME)
+    (target / CARD_NAME).write_text(checkpoint.card.model_dump_json(indent=1) + "\n", encoding="utf-8")

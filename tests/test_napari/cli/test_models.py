@@ -11,6 +11,7 @@ from support.reduction_network import write_reduction
 from support.waiting import wait_until
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, demo_checkpoint_folder, read_card
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.findings import Scope
 from lens_engine.model_folder import REDUCTION_NAME
 from lens_engine.project import Project
@@ -142,3 +143,37 @@ def test_one_that_is_killed_in_the_middle_leaves_no_version(project: Path, run: 
     assert not (project / "models" / "v2").exists()
     assert lens(project, "models", "--add", run).returncode == 0
     assert versions(project) == ["v1", "v2"]
+
+
+def test_experts_get_the_names_of_the_data_sets_of_the_project(project: Path, run: Path) -> None:
+    names = ("--rename", "universal=ct", "--rename", "lymph node=node")
+    added = lens(project, "models", "--add", run, *names)
+    assert added.returncode == 0, added.stderr
+    kept = read_card(project / "models" / "v2")
+    assert kept.experts == ("ct", "lung", "liver", "node")
+    assert load_checkpoint(project / "models" / "v2")[0].config.experts == kept.experts
+    assert (project / "models" / "v2" / REDUCTION_NAME / "card.json").exists()
+    assert read_card(run).experts == ("universal", "lung", "liver", "lymph node")
+    assert "is known already as v2" in lens(project, "models", "--add", run, *names).stdout
+    assert "is now v3" in lens(project, "models", "--add", run).stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--rename", "deeplesion=universal"), 1, "has no expert 'deeplesion'"),
+        (("--rename", "lung=liver"), 1, "differ from each other"),
+        (("--rename", "lung"), 2, "OLD=NEW"),
+    ],
+)
+def test_a_name_that_cannot_be_given_brings_nothing_in(
+    project: Path, run: Path, options: tuple[str, ...], code: int, words: str
+) -> None:
+    refused = lens(project, "models", "--add", run, *options)
+    assert refused.returncode == code
+    assert words in " ".join(refused.stderr.split())
+    assert versions(project) == ["v1"]
+
+
+def test_experts_are_renamed_only_where_their_model_is_brought_in(project: Path) -> None:
+    assert lens(project, "models", "--rename", "lung=liver").returncode == 2

@@ -86,3 +86,22 @@ def test_a_decided_lesion_is_one_for_the_experts_that_it_names_and_ignored_by_al
     assert len(labels.on_slice(5).foreign) == 1
     assert len(labels.lesion_places()) == 1
     assert 5 not in labels.lesion_free_slices(12)
+
+
+def test_a_lesion_without_trusted_edges_has_a_role_of_its_own_and_spoils_no_slice():
+    labels = case_of("universal", lesion_of(BALL, LesionRole.CLASSIFICATION, origin=LesionOrigin.MINED)).labels
+    on_slice = labels.on_slice(5)
+    assert len(on_slice.class_only) == len(on_slice.every_lesion) == 1
+    assert len(on_slice.lesions) == 0
+    assert len(on_slice.transformed(lambda boxes: boxes + 1).class_only) == 1
+    assert labels.lesion_places() == ()
+    assert 5 in labels.lesion_free_slices(12)
+    assert len(case_of("universal", *labels.lesions).truth) == 0
+
+
+def test_proposal_networks_learn_nothing_where_the_edges_of_a_lesion_are_not_trusted():
+    known = key_slice_lesion(Ball(40, 40, 5, 12)), lesion_of(BALL, LesionRole.CLASSIFICATION)
+    labels = case_of("universal", *known).labels.on_slice(5)
+    np.testing.assert_array_equal(labels.for_proposals.unsure, labels.class_only)
+    np.testing.assert_array_equal(labels.for_proposals.lesions, labels.lesions)
+    assert len(labels.for_proposals.class_only) == 0

@@ -210,3 +210,27 @@ def test_the_same_generator_draws_the_same_look():
     assert one != drawn(AugmentationRecipe(crop_side=48), volume, 5, seed=4)
     assert torch.equal(*(torch.from_numpy(image_of(volume, look)) for look in (one, other)))
     assert one.grid.count == make_grid(volume.geometry, planes_of(volume).body, TINY, Augmentation()).count
+
+
+def test_a_mirrored_sample_shows_the_mirrored_scan_and_its_boxes():
+    volume = volume_with(BALL)
+    variation = drawn(STILL, volume, BALL.z)
+    image = torch.from_numpy(image_of(volume, variation))
+    for axis in range(3):
+        flips = (axis == 0, axis == 1, axis == 2)
+        mirrored = replace(variation, flips=flips)
+        turned = planes_of(Volume(np.flip(volume.voxels, axis), volume.geometry))
+        depth = volume.voxels.shape[0] - 1 - BALL.z if axis == 0 else BALL.z
+        expected = turned.image(variation.grid, depth, TINY)
+        torch.testing.assert_close(mirrored.mirrored(image), expected)
+        (x1, y1, x2, y2) = mirrored.to_image(np.array([BALL_BOX]))[0]
+        inside = mirrored.mirrored(image)[4, int(y1) + 3 : int(y2) - 3, int(x1) + 3 : int(x2) - 3]
+        assert inside.min() > image[4].median() + 5
+
+
+def test_samples_are_mirrored_along_every_axis_in_half_of_all_draws_where_a_recipe_says_so():
+    volume = volume_with(BALL)
+    recipe = STILL.model_copy(update={"flips": True})
+    flips = np.array([drawn(recipe, volume, BALL.z, seed).flips for seed in range(60)])
+    assert ((flips.mean(axis=0) > 0.3) & (flips.mean(axis=0) < 0.7)).all()
+    assert drawn(STILL, volume, BALL.z).flips == (False, False, False)

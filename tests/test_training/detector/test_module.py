@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -24,6 +25,7 @@ from lens_engine.detector.config import AnchorConfig, ProposalKind
 from lens_engine.detector.inference.reference import detect_on_slice
 from lens_engine.errors import ConfigError
 from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
+from lens_training.datasets.labels import SliceLabels
 from lens_training.detector.batches import Batch, BatchMaker
 from lens_training.detector.module import DetectorTraining
 from lens_training.detector.sampling import BatchPlan
@@ -390,3 +392,21 @@ def test_a_tiny_network_finds_the_lesions_of_four_slices_that_it_learns_by_heart
         found = detect_on_slice(training.model, image, size)
         best = found.experts[batch.expert].boxes[:1].double().numpy()
         assert overlaps(best, labels.lesions).max() >= 0.5
+
+
+@every_assembly
+def test_a_lesion_without_trusted_edges_teaches_the_class_in_the_head_and_nothing_else(kind: ProposalKind, stages: int):
+    (batch,) = batches(dataset="universal")
+    places = [labels.lesions for labels in batch.labels]
+    parts = {
+        role: training_of(model_of(kind, stages)).loss_parts(
+            replace(batch, labels=tuple(SliceLabels(**{role: boxes}) for boxes in places))
+        )
+        for role in ("class_only", "unsure")
+    }
+    of_head = {"classes", "boxes"}
+    for name in parts["unsure"].keys() - of_head:
+        assert parts["class_only"][name] == parts["unsure"][name], name
+    if stages == 2:
+        assert parts["class_only"]["boxes"] == 0
+        assert parts["class_only"]["classes"] != parts["unsure"]["classes"]

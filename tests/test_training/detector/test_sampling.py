@@ -1,5 +1,5 @@
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given, settings
@@ -224,3 +224,11 @@ def test_one_slice_is_drawn_of_a_lesion_that_was_followed_through_several():
     ]
     assert all(len(drawn) == 1 for drawn in positives)
     assert {drawn[0] for drawn in positives} == set(range(1, 10)), "some slice of the lesion is never drawn"
+
+
+def test_of_slices_without_a_label_only_those_are_drawn_that_were_mined():
+    marked = case_of("universal", key_slice_lesion(Ball(20, 20, 1, 4)), volume=VOLUME)
+    mined = replace(marked, unlabelled_slices=(1, 5, 9))
+    plan = BatchPlan(set_of(mined, uses_unlabelled=True), SamplingRecipe(batch_size=1, negatives_per_positive=9), 0)
+    free = {choice.slice_index for (choice,) in epoch_of(plan) if choice.kind is SampleKind.FREE}
+    assert free == {5, 9}

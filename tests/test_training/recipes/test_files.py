@@ -22,8 +22,21 @@ from lens_training.recipes.listing import recipe_table, recipe_text
 ROWS = ("L2-a", "L2-b", "L2-c", "L3-1", "L3-2", "L3-3", "L3-4", "L3-5")
 AVERAGES_WITH_MINING = {
     **{"L2-d": 45.7, "L2-e": 46.8, "L2-f": 47.3, "L2-g": 47.6, "L2-h": 50.4},
-    **{"L4-0": 36.8, "L4-1": 37.7, "L4-2": 40.7, "L4-3": 44.6, "L4-4": 46.8, "L4-W": 38.0},
+    **{"L4-0": 36.8, "L4-1": 37.7, "L4-2": 40.7, "L4-3": 44.6, "L4-4": 46.8, "L4-W": 38.0, "L4-D": 43.7},
 }
+OTHER_AVERAGES = {
+    **{"L2-base": 33.9, "L2-h-alone": 32.0, "L4-2r": None, "L5-5": 47.6, "L5-6": 44.9},
+    **{"M1-1": 34.1, "M1-2": 39.6, "M1-3": 39.6, "M1-4": 41.8, "M4-5": 40.7},
+}
+FURTHER = {"delta", "sigma", "lens-fpr"}
+TABLES = {
+    "L2": "LENS Table II",
+    "L4": "LENS Table IV",
+    "L5": "LENS Table V",
+    "M1": "MELD Table 1",
+    "M4": "MELD Table 4",
+}
+"""What the names of rows begin with."""
 
 
 @pytest.mark.parametrize("scale", Scale)
@@ -46,12 +59,34 @@ def test_a_row_about_mining_has_its_recipe_and_its_published_average(name: str, 
     assert not recipe.row.with_mining
 
 
-@pytest.mark.parametrize("name", [name for name in AVERAGES_WITH_MINING if name.startswith("L4")])
+@pytest.mark.parametrize(("name", "average"), OTHER_AVERAGES.items())
+def test_every_other_row_has_the_average_of_its_table(name: str, average: float | None):
+    row = load_recipe(name).row
+    assert row is not None
+    assert (row.table, row.average, row.with_mining) == (TABLES[name[:2]], average, False)
+
+
+def test_the_baseline_is_one_expert_that_proposes_with_anchors():
+    recipe = load_recipe("L2-base")
+    assert recipe.datasets == ("deeplesion",)
+    assert recipe.detector.proposal == "rpn"
+    assert recipe.mining is None
+
+
+def test_the_two_recipes_that_differ_in_the_treatment_of_uncertain_places_share_all_else():
+    proposed, as_lesions = load_recipe("L5-5"), load_recipe("L5-6")
+    assert as_lesions.mining is not None
+    assert as_lesions.mining.settings == {"uncertain_as_lesions": True}
+    same = {"name": "x", "title": "", "row": None, "mining": None}
+    assert proposed.model_copy(update=same) == as_lesions.model_copy(update=same)
+
+
+@pytest.mark.parametrize("name", [name for name in (*AVERAGES_WITH_MINING, "L4-2r") if name.startswith("L4")])
 def test_the_rows_of_table_4_learn_from_deeplesion_alone(name: str):
     assert load_recipe(name).datasets == ("deeplesion",)
 
 
-@pytest.mark.parametrize("name", [*ROWS, *AVERAGES_WITH_MINING])
+@pytest.mark.parametrize("name", [*ROWS, *AVERAGES_WITH_MINING, "L2-base", "M1-1", "M1-2", "M1-3", "M1-4"])
 def test_the_published_average_of_a_row_is_the_mean_of_its_sensitivities(name: str):
     row = load_recipe(name).row
     assert row is not None
@@ -67,7 +102,7 @@ def test_a_row_shows_only_its_difference():
 
 
 def test_the_recipes_of_published_systems_are_the_rows_and_what_goes_beyond_them():
-    assert set(system_recipe_names()) == {*ROWS, *AVERAGES_WITH_MINING, "lens-fpr"}
+    assert set(system_recipe_names()) == {*ROWS, *AVERAGES_WITH_MINING, *OTHER_AVERAGES, *FURTHER}
 
 
 def test_what_systems_share_is_no_recipe_of_its_own():

@@ -44,11 +44,25 @@ def test_only_the_last_row_of_table_4_trains_on_unlabelled_slices(name: str, is_
     assert mining.uses_unlabelled == is_used
 
 
+@pytest.mark.parametrize("name", ["L4-D", "M1-2", "M1-3", "M1-4", "M4-5"])
+def test_strategies_that_mine_every_scan_train_on_slices_without_annotations(name: str):
+    mining = load_recipe(name).mining
+    assert mining is not None
+    assert mining.uses_unlabelled
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("mining: {strategy: meld}", "classification only"),
-        ("mining: {strategy: distillation}", "augmented copies"),
+        ("mining: {strategy: distillation}", "copies is 0"),
+        ("mining: {strategy: distillation, copies: 2}", "at least 3 copies"),
+        ("mining: {rounds: 3}", "rounds"),
+        ("sweep: {setting: distance_limit, values: [0.1, 0.1]}", "each of them is needed once"),
+        ("sweep: {setting: distance, values: [0.1, 0.2]}", "distance of the mining strategy lens"),
+        ("sweep: {setting: rules.linking_iou, values: [0.1, 2]}", "linking_iou is 2"),
+        ("sweep: {setting: distance_limit, values: [0.1, 0.2]}\nmining: null", "there is no mining"),
+        ("sweep: {setting: distance_limit, values: [0, 1]}\nmining: {rounds: 2}", "mining.rounds is 2"),
+        ("evaluation: {output: fpr-alone}", "no false_positive_reduction"),
         ("mining: {settings: {distance: 1}}", "distance of the mining strategy lens"),
         ("mining: {settings: {distance_limit: 3}}", "distance_limit is 3"),
         ("mining: {settings: {rules: {linking_iou: 2}}}", "linking_iou is 2"),
@@ -77,3 +91,24 @@ def test_what_is_mined_decides_through_the_labels_alone():
     assert load_recipe("L4-1").model_copy(update={"name": "x"}).deciding_fields == (
         load_recipe("L4-3").model_copy(update={"name": "x"}).deciding_fields
     )
+
+
+def test_a_sweep_changes_one_setting_and_shares_all_that_comes_before(tmp_path: Path):
+    text = "mining: {settings: {up_to: cross-dataset}}\nsweep: {setting: rules.uncertain_min_score, values: [0.2, 1]}"
+    recipe = load_recipe(recipe_file(tmp_path, text))
+    low, high = recipe.points.values()
+    assert list(recipe.points) == ["rules.uncertain_min_score-0.2", "rules.uncertain_min_score-1"]
+    assert low.mining is not None
+    assert low.mining.settings == {"up_to": "cross-dataset", "rules": {"uncertain_min_score": 0.2}}
+    assert low.sweep is None
+    assert low.first_round == high.first_round == recipe.first_round
+
+
+def test_a_recipe_without_a_sweep_has_no_points():
+    assert load_recipe("L2-g").points == {}
+
+
+def test_meld_calibrates_its_limit_where_it_matches():
+    assert MiningRecipe(strategy=MiningStrategy.MELD).calibrates_limit
+    assert not MiningRecipe(strategy=MiningStrategy.MELD, settings={"with_matching": False}).matches
+    assert not MiningRecipe(strategy=MiningStrategy.MELD, settings={"distance_limit": 0.2}).calibrates_limit

@@ -2,14 +2,19 @@
 
 import io
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from support import killed_recipe
 from support.training_runs import StoppingStream
 from support.training_scenes import Ball, case_of, key_slice_lesion, lesion_of, set_of
 
 from lens_engine.checkpoint_card import TrainedOn, read_card
 from lens_engine.errors import ConfigError
+from lens_engine.jobs.environment import process_environment
 from lens_engine.snapshot import LesionOrigin
 from lens_training.errors import TrainingStoppedError
 from lens_training.recipes.files import load_recipe
@@ -123,3 +128,100 @@ def test_a_recipe_of_fewer_data_sets_than_its_first_detector_learns_from_and_is_
     assert [group.name for group in own.groups] == ["all"]
     assert own.digest != data.digest
     assert data.only(["universal", "lung"]) is data
+
+
+KILLED_AT = ("train 4", "detect 1", "mine 0", "train 4", "evaluate 1")
+"""Of the first training, the detection, the mining, the second training, and the measuring."""
+
+
+def in_process(recipe: Path, folder: Path, place: str = "") -> list[dict[str, object]]:
+    """Run a recipe in a process of its own, to the end or to where it kills itself; return all reports so far."""
+    program = Path(killed_recipe.__file__)
+    command = [sys.executable, str(program), str(recipe), str(folder), *place.split()]
+    ended = subprocess.run(command, env={**process_environment(), "OMP_NUM_THREADS": "1"}, check=False)
+    assert ended.returncode == (-signal.SIGKILL if place else 0)
+    return [json.loads(line) for line in (folder / "reported.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_recipe_that_is_killed_in_every_stage_ends_as_if_it_had_not_been_and_repeats_nothing(tmp_path: Path):
+    recipe = run_of(tmp_path, EVERYTHING_MATCHES).folder.parent / "quick.yaml"
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    for place in KILLED_AT:
+        in_process(recipe, killed, place)
+    messages, undisturbed = in_process(recipe, killed), in_process(recipe, whole)
+    assert steps_of(undisturbed) == [*range(1, 7)] * 2
+    assert steps_of(messages) == [1, 2, 3, 4, 3, 4, 5, 6] * 2  # from the last checkpoint, two steps before
+    done = [message["done"] for message in messages if message["stage"] == "detect"]
+    assert done == [0, 1, 1, 2]
+    assert [message["done"] for message in messages if message["stage"] == "mine"] == [0, 0, 1]
+    for name in ("weights.safetensors", "first-round/weights.safetensors", "first-round/labels.jsonl"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+    one, other = (json.loads((folder / "results.json").read_text()) for folder in (killed, whole))
+    for name in ("groups", "mining", "made from"):
+        assert one[name] == other[name]
+    again = in_process(recipe, killed)[len(messages) :]
+    assert not {"train", "detect", "mine", "evaluate"} & {str(message["stage"]) for message in again}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mining", "strategy"),
+    [
+        ("mining: {strategy: wang, settings: {min_score: 0.05}}", "wang"),
+        ("mining: {strategy: meld, settings: {distance_limit: 2}}", "meld"),
+        ("mining: {strategy: distillation, copies: 2, settings: {copies: 2, min_score: 0.01}}", "distillation"),
+    ],
+)
+def test_a_recipe_of_every_strategy_goes_from_data_to_numbers(tmp_path: Path, mining: str, strategy: str):
+    run = run_of(tmp_path, mining + "\n")
+    messages = go(run)
+    assert steps_of(messages) == [*range(1, 7)] * 2
+    told = json.loads((run.folder / "results.json").read_text())["mining"]
+    assert told["strategy"] == strategy
+    assert len(told["counts"]) > 1
+    mined = load_mined(run.folder / "first-round" / "labels.jsonl")
+    assert LesionOrigin.MINED in {lesion.origin for part in mined.labels for lesion in part.lesions}
+    assert read_card(run.folder / "first-round").weights_digest != read_card(run.folder).weights_digest
+
+
+@pytest.mark.slow
+def test_a_second_round_mines_with_a_detector_that_learnt_from_the_first(tmp_path: Path):
+    run = run_of(tmp_path, "mining: {strategy: lens, rounds: 2, settings: {distance_limit: 2}}\n")
+    messages = go(run)
+    assert steps_of(messages) == [*range(1, 7)] * 3
+    digests = [read_card(run.folder / name).weights_digest for name in ("first-round", "second-round", "")]
+    assert len(set(digests)) == 3
+    first, second = (load_mined(run.folder / name / "labels.jsonl") for name in ("first-round", "second-round"))
+    annotated = [
+        [lesion.slices for part in mined.labels for lesion in part.lesions if lesion.origin is LesionOrigin.ANNOTATION]
+        for mined in (first, second)
+    ]
+    assert annotated[0] == annotated[1]
+    assert first.digest != second.digest
+    told = json.loads((run.folder / "results.json").read_text())["told"]["mined"]
+    assert len(told) == 2
+    assert "mining, second-round" in (run.folder / "results.txt").read_text()
+    again = go(run, resume=True)
+    assert not {"train", "detect", "mine", "evaluate"} & {str(message["stage"]) for message in again}
+
+
+@pytest.mark.slow
+def test_the_points_of_a_sweep_share_the_first_round_and_stand_in_one_table(tmp_path: Path):
+    sweep = "sweep: {setting: distance_limit, values: [0, 2]}\n"
+    run = run_of(tmp_path, f"mining: {{strategy: lens}}\n{sweep}")
+    stopped = go(run, StoppingStream(0, "evaluate"))
+    assert steps_of(stopped) == [*range(1, 7)] * 2
+    rest = go(run, resume=True)
+    assert steps_of(rest) == [*range(1, 7)]
+    assert not [message for message in rest if message["stage"] == "detect"]
+    points = [run.folder / name for name in ("distance_limit-0", "distance_limit-2")]
+    low, high = (json.loads((point / "results.json").read_text())["mining"]["counts"] for point in points)
+    assert high[-1]["lesions"] > low[-1]["lesions"]
+    assert not (points[0] / "first-round" / "card.json").exists()
+    table = (run.folder / "results.txt").read_text()
+    assert all(point.name in table for point in points)
+    told = json.loads((run.folder / "results.json").read_text())
+    assert [point["value"] for point in told["points"]] == [0, 2]
+    assert len({read_card(folder).weights_digest for folder in (run.folder / "first-round", *points)}) == 3

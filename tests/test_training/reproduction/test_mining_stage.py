@@ -19,10 +19,12 @@ from lens_engine.volume import Volume
 from lens_training.datasets.case import Case
 from lens_training.errors import TrainingError
 from lens_training.recipes.mining import MiningRecipe
+from lens_training.recipes.recipe import AugmentationRecipe
 from lens_training.reproduction.case_annotations import annotations_of
 from lens_training.reproduction.case_detections import CaseDetections, CaseDetector, DetectionFiles
 from lens_training.reproduction.mined_labels import MinedCases, is_mined, load_mined
 from lens_training.reproduction.mining_stage import mine_cases
+from lens_training.reproduction.scan_copies import CopyPlan
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
 
@@ -168,13 +170,15 @@ def test_a_label_file_that_ends_early_is_refused_with_what_to_do(tmp_path: Path)
 def test_detections_are_read_to_the_bit_and_those_of_another_detector_count_as_missing(tmp_path: Path):
     ball = Ball(30, 34, 6, 14)
     case = replace(case_of("universal", key_slice_lesion(ball)), name="scan")
-    found = CaseDetector(tiny_model().eval(), EXACT).look_at(case)
+    found = CaseDetector(tiny_model().eval(), EXACT, CopyPlan(2, AugmentationRecipe(), 0)).look_at(case)
     files = DetectionFiles(tmp_path, "one")
     assert not files.has(case)
     files.write(case, found)
     read = files.read(case)
-    for name in ("experts", "expert_index", "grid_index", "boxes", "scores", "embeddings", "slice_spacing_mm"):
-        np.testing.assert_array_equal(getattr(read.proposals, name), getattr(found.proposals, name))
+    assert len(read.augmented) == 2
+    for own, other in zip((read.proposals, *read.augmented), (found.proposals, *found.augmented), strict=True):
+        for name in ("experts", "expert_index", "grid_index", "boxes", "scores", "embeddings", "slice_spacing_mm"):
+            np.testing.assert_array_equal(getattr(own, name), getattr(other, name))
     assert np.linalg.norm(read.annotation_embeddings, axis=1) == pytest.approx([1.0])
     assert files.has(case)
     assert not DetectionFiles(tmp_path, "two").has(case)
@@ -194,3 +198,39 @@ def test_tight_annotations_are_mined_with_the_margin_that_the_detector_learnt():
     (note,) = annotations_of(case_of("universal", tight))
     assert note.box[:2] == (tight.box[0] - 5, tight.box[1] - 5)
     assert note.recognised_by.slice_index == ball.z
+
+
+def test_meld_teaches_matches_by_class_alone_and_shows_the_slices_that_it_mined(tmp_path: Path):
+    """On a 2 mm grid every fifth millimetre is slice 0, 3, 5, 8, 10, ...; slice 21 is not looked at."""
+    cases = scan("a", marked(10, 10)), scan("b")
+    alike = Seen(60, range(20, 22), {"universal": 0.7}, look=2)
+    sure = Seen(120, range(40, 42), {"lung": 0.8}, look=90)
+    files = stored(tmp_path, cases, [[], [alike, sure]])
+    recipe = MiningRecipe(strategy=MiningStrategy.MELD, settings={"distance_limit": 0.15})
+    result = mined(files, cases, recipe)
+    assert taught(result, cases) == [
+        [("positive", "annotation", [10])],
+        [("classification", "mined", [20]), ("ignore", "mined", [40])],
+    ]
+    first, second = result.taught(cases)
+    assert first.unlabelled_slices is not None
+    assert second.unlabelled_slices is not None
+    assert set(second.unlabelled_slices) - set(first.unlabelled_slices) == {10}
+    assert {20, 40} <= set(second.unlabelled_slices)
+    assert 21 not in second.unlabelled_slices
+    assert result.report.distance_limit == 0.15
+    alone = mined(files, cases, MiningRecipe(strategy=MiningStrategy.MELD, settings={"with_negative_regions": False}))
+    assert [case.unlabelled_slices for case in alone.taught(cases)] == [(), (20,)]
+
+
+def test_distillation_teaches_what_the_copies_agree_on(tmp_path: Path):
+    cases = (scan("a", marked(10, 10)),)
+    agreed = proposals([Seen(60, range(20, 22), {"universal": 0.9}, look=0)])
+    files = DetectionFiles(tmp_path / "detections", "same")
+    looks = np.zeros((1, 2), dtype=np.float32)
+    files.write(cases[0], CaseDetections(proposals([]), looks, (agreed, agreed, agreed)))
+    result = mined(files, cases, MiningRecipe(strategy=MiningStrategy.DISTILLATION, copies=3))
+    assert taught(result, cases) == [
+        [("positive", "annotation", [10]), ("positive", "mined", [20]), ("positive", "mined", [21])]
+    ]
+    assert result.labels[0].unlabelled == tuple(index for index in range(60) if index not in (10, 20, 21))

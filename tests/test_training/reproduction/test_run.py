@@ -1,11 +1,14 @@
 """Recipes run from data to numbers: every one builds and learns, and one of each kind goes the whole way."""
 
 import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support.command_line import lens
 from support.published_data import (
     BRIGHT,
     FEET_FIRST,
@@ -21,13 +24,20 @@ from support.published_data import (
     write_table,
 )
 from support.training_scenes import Ball, case_of, key_slice_lesion, lesion_of, set_of, volume_with
+from support.waiting import wait_for_end
 from typer.testing import CliRunner, Result
 
 from lens_engine.checkpoint_card import TrainedOn, read_card
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.false_positive_reduction.checkpoint import load_network
-from lens_engine.findings import Split
+from lens_engine.findings import FUSED, Split
+from lens_engine.jobs.inputs import DetectInputs
+from lens_engine.jobs.queue import DbosJobQueue
+from lens_engine.jobs.status import JobState
+from lens_engine.store.catalog import Catalog
+from lens_engine.store.database import Database
+from lens_engine.store.detections import Detections
 from lens_training.cli.app import app
 from lens_training.datasets.published.catalogue import LAYOUTS
 from lens_training.datasets.published.reading import DatasetName, ReadingOptions
@@ -131,12 +141,22 @@ def test_a_recipe_on_phantoms_leaves_a_measured_checkpoint_tables_and_pictures(t
     assert len(list((out / "overlays").glob("*.png"))) == 1
 
 
-@pytest.mark.slow
-def test_false_positive_reduction_is_trained_on_the_detectors_findings_and_measured_beside_it(tmp_path: Path):
-    path, out = quick(tmp_path, "lens-fpr"), tmp_path / "out"
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """Return the recipe file of both networks, what it left in `out` beside it, and what was printed."""
+    folder = tmp_path_factory.mktemp("judged")
+    path = quick(folder, "lens-fpr")
     more = "datasets: [deeplesion]\nfalse_positive_reduction: {size: narrow, epochs: 1, batch_size: 4}\n"
     path.write_text(path.read_text().replace("1.0e-3", "2.0e-3") + more)
-    result = lens_training("recipe", "run", path, "--out", out, "--steps", "300")
+    return path, lens_training("recipe", "run", path, "--out", folder / "out", "--steps", "300")
+
+
+@pytest.mark.slow
+def test_false_positive_reduction_is_trained_on_the_detectors_findings_and_measured_beside_it(
+    judged: tuple[Path, Result],
+):
+    path, result = judged
+    out = path.parent / "out"
     assert result.exit_code == 0, result.output
     results = json.loads((out / "results.json").read_text())["groups"]["phantoms"]["outputs"]
     assert {"fused", "fused + FPR", "FPR alone"} <= {item["output"] for item in results}
@@ -144,7 +164,34 @@ def test_false_positive_reduction_is_trained_on_the_detectors_findings_and_measu
     network, card = load_network(out / "false-positive-reduction")
     assert card.parent == "quick"
     assert not network.training
-    again = lens_training("recipe", "run", path, "--out", out, "--steps", "1", "--seed", "1")
+
+
+@pytest.mark.slow
+def test_what_a_recipe_trained_detects_in_a_project_under_the_names_of_its_data_sets(
+    judged: tuple[Path, Result],
+    database: Database,
+    jobs: DbosJobQueue,
+    start_worker: Callable[..., subprocess.Popen[bytes]],
+):
+    out = judged[0].parent / "out"
+    added = lens("-p", database.project.folder, "models", "--add", out, "--rename", "universal=ct", "--promote", "v2")
+    assert added.returncode == 0, added.stderr
+    assert "with false-positive reduction trained on phantoms" in " ".join(added.stdout.split())
+    series = Catalog(database).all_series()[0]
+    start_worker()
+    job = jobs.submit(DetectInputs(series_ids=(series.id,), model_version="v2"))
+    status = wait_for_end(jobs, job)
+    assert status.state is JobState.DONE, status.error
+    findings = Detections(database).read(series.id, "v2").findings
+    assert {finding.expert for finding in findings} == {"ct", FUSED}
+    assert all(finding.detector_score is not None for finding in findings if finding.expert == FUSED)
+    assert "loading the false-positive reduction of v2" in jobs.log_file(job).read_text()
+
+
+@pytest.mark.slow
+def test_another_seed_trains_another_false_positive_reduction(judged: tuple[Path, Result]):
+    path = judged[0]
+    again = lens_training("recipe", "run", path, "--out", path.parent / "out", "--steps", "1", "--seed", "1")
     assert "belongs to another run" not in again.stderr
 
 

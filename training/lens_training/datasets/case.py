@@ -58,6 +58,8 @@ class Case:
         In-plane margin that tight boxes get (algorithms 1.9).
     scan
         Equal for the sub-volumes of one scan; None where the case is the whole of it.
+    unlabelled_slices
+        Those without a lesion of trusted edges that may be shown, ascending; None where all of them may.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Case:
     facts: tuple[LesionFacts, ...] = ()
     tight_margin_voxels: float = TIGHT_BOX_MARGIN_VOXELS
     scan: str | None = None
+    unlabelled_slices: tuple[int, ...] | None = None
 
     @property
     def labels(self) -> LesionLabels:

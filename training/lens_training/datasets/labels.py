@@ -5,7 +5,7 @@ Boxes are `(n, 4)` `[x1, y1, x2, y2]`, half-open; in series voxels as they come 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,9 @@ class SliceLabels:
         Mined places: their central half is ignored (algorithms 4.1), and regions that overlap them are not sampled.
     rejected
         Certain negatives of the expert that learns here.
+    class_only
+        Lesions whose edges are not trusted: the head learns their class, not their box, and the proposal networks
+        nothing (algorithms 5.5).
     """
 
     lesions: BoxArray = field(default_factory=_no_boxes)
@@ -49,6 +52,17 @@ class SliceLabels:
     unsure: BoxArray = field(default_factory=_no_boxes)
     uncertain: BoxArray = field(default_factory=_no_boxes)
     rejected: BoxArray = field(default_factory=_no_boxes)
+    class_only: BoxArray = field(default_factory=_no_boxes)
+
+    @property
+    def every_lesion(self) -> BoxArray:
+        """The lesions whose edges are trusted, then the others."""
+        return np.concatenate([self.lesions, self.class_only])
+
+    @property
+    def for_proposals(self) -> "SliceLabels":
+        """What the proposal networks learn from: nothing at all where the edges are not trusted."""
+        return replace(self, unsure=np.concatenate([self.unsure, self.class_only]), class_only=_no_boxes())
 
     @property
     def untaught(self) -> BoxArray:
@@ -101,13 +115,15 @@ class LesionLabels:
         unsure = _boxes((lesion for lesion in ignored if lesion.origin is not LesionOrigin.MINED), slice_index)
         beyond_key_slice = [self._padded(lesion)[0] for lesion in positives if self._reaches(lesion, slice_index)]
         own = [lesion for lesion in positives if lesion.is_for(expert, self.expert)]
-        others = [lesion for lesion in positives if not lesion.is_for(expert, self.expert)]
+        class_only = [lesion for lesion in self.lesions if lesion.role is LesionRole.CLASSIFICATION]
+        others = [lesion for lesion in (*positives, *class_only) if not lesion.is_for(expert, self.expert)]
         return SliceLabels(
             lesions=np.concatenate([_no_boxes(), *(self._padded(lesion, slice_index) for lesion in own)]),
             foreign=np.concatenate([_no_boxes(), *(self._padded(lesion, slice_index) for lesion in others)]),
             unsure=np.concatenate([unsure, np.asarray(beyond_key_slice).reshape(-1, 4)]),
             uncertain=_boxes((lesion for lesion in ignored if lesion.origin is LesionOrigin.MINED), slice_index),
             rejected=_boxes(self._negatives_of(expert), slice_index),
+            class_only=_boxes((lesion for lesion in class_only if lesion.is_for(expert, self.expert)), slice_index),
         )
 
     def certain_negatives(self) -> tuple[Lesion, ...]:

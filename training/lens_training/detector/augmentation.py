@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lens_engine.detector.input_config import InputConfig
 from lens_engine.detector.preprocess import Augmentation, NetworkGrid, make_grid
@@ -26,10 +27,27 @@ class Variation:
         Maps boxes of the series to the pixels of the sample.
     grid_index
         Number of the central one of its nine slices on the grid.
+    flips
+        Whether the sample is mirrored along z, y and x.
     """
 
     grid: NetworkGrid
     grid_index: int
+    flips: tuple[bool, bool, bool] = (False, False, False)
+
+    def mirrored(self, image: Tensor) -> Tensor:
+        """Return an image (9, h, w) of the grid as the sample shows it."""
+        return image.flip([axis for axis, is_flipped in enumerate(self.flips) if is_flipped])
+
+    def to_image(self, boxes: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Map boxes (n, 4) from voxel edges of the series to pixels of the sample."""
+        mapped = self.grid.to_network(boxes)
+        height, width = self.grid.size
+        if self.flips[1]:
+            mapped[:, [1, 3]] = height - mapped[:, [3, 1]]
+        if self.flips[2]:
+            mapped[:, [0, 2]] = width - mapped[:, [2, 0]]
+        return mapped
 
 
 def draw_variation(
@@ -56,7 +74,11 @@ def draw_variation(
         focus = None if choice.focus is None else grid.to_network(np.asarray([choice.focus]))[0]
         top, left = _window_corner(recipe, recipe.crop_side, grid.size, focus, generator)
         grid = grid.window(top, left, recipe.crop_side, recipe.crop_side)
-    return Variation(grid, grid.nearest_grid_index(depth_mm / spacing_mm))
+    grid_index = grid.nearest_grid_index(depth_mm / spacing_mm)
+    if not recipe.flips:
+        return Variation(grid, grid_index)
+    z, y, x = (generator.random(3) < 0.5).tolist()
+    return Variation(grid, grid_index, (z, y, x))
 
 
 def offset_mm_of(grid_index: int, inference: NetworkGrid) -> float:

@@ -103,12 +103,12 @@ class BatchMaker:
         """Return one image and its labels; boxes whose centre lies outside the image are dropped."""
         planes = self.cache.planes(choice.case)
         variation = draw_variation(self.augmentation, planes, self.config, choice, generator)
-        image = planes.image(variation.grid, variation.grid_index, self.config)
+        image = variation.mirrored(planes.image(variation.grid, variation.grid_index, self.config))
         labels = self.training_set.cases[choice.case].labels
         height, width = variation.grid.size
 
         def to_image(boxes: np.ndarray) -> np.ndarray:
-            mapped = variation.grid.to_network(boxes)
+            mapped = variation.to_image(boxes)
             centre = (mapped[:, :2] + mapped[:, 2:]) / 2
             inside = ((centre > 0) & (centre < (width, height))).all(axis=1)
             return np.clip(mapped[inside], 0, (width, height, width, height))

@@ -81,9 +81,11 @@ class DetectorTraining(JointTraining[Batch]):
         features = self.model.forward_features(batch.images)
         outputs = self.model.proposers[batch.expert](features)
         generator = np.random.default_rng([self._seed, batch.number, _ANCHOR_STREAM])
-        parts = self._objective.losses(outputs, batch.labels, batch.sizes, generator)
-        for other, labels in batch.labels_elsewhere.items():
-            images = [image for image, own in enumerate(labels) if own.is_certain_somewhere]
+        own = [labels.for_proposals for labels in batch.labels]
+        parts = self._objective.losses(outputs, own, batch.sizes, generator)
+        for other, known in batch.labels_elsewhere.items():
+            labels = [image.for_proposals for image in known]
+            images = [number for number, image in enumerate(labels) if image.is_certain_somewhere]
             outputs = self.model.proposers[other](features[images])
             added = self._objective.certain_losses(outputs, images, labels, batch.sizes, generator)
             parts |= {name: parts[name] + part for name, part in added.items()}

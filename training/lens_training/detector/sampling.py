@@ -135,6 +135,8 @@ def _pool(training_set: TrainingSet, dataset: str) -> _Pool:
         rejected += [(number, places) for places in labels.rejected_places()]
         if has_true_negatives:
             slices = labels.lesion_free_slices(case.geometry.shape[0])
+            if case.unlabelled_slices is not None:
+                slices = np.intersect1d(slices, np.asarray(case.unlabelled_slices, dtype=np.intp))
             free.append(np.stack([np.full_like(slices, number), slices], axis=1))
     return _Pool(dataset, tuple(lesions), tuple(rejected), np.concatenate(free))
 

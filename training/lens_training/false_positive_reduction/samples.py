@@ -82,7 +82,7 @@ def meaning_of(parts: Iterable[tuple[SliceBox, SliceLabels]]) -> Meaning:
     lesion = unsure = rejected = uncertain = 0.0
     for part, labels in parts:
         box = np.asarray([part.box])
-        lesion = max(lesion, _best(box, labels.lesions))
+        lesion = max(lesion, _best(box, labels.every_lesion))
         # Nothing at all is learnt inside an unsure place, however small the finding.
         unsure = max(unsure, _best(box, labels.untaught), float(_is_inside(box, labels.untaught)))
         rejected = max(rejected, _best(box, labels.rejected))

@@ -7,14 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lens_engine.errors import ConfigError
 from lens_engine.mining.strategies.choice import MiningStrategy, StrategySettings, strategy_settings
+from lens_engine.mining.strategies.distillation import DistillationSettings
 from lens_engine.mining.strategies.lens import LensSettings, LensStep
+from lens_engine.mining.strategies.meld import MeldSettings
 from lens_training.datasets.published.reading import DatasetName
 
-NOT_BUILT = {
-    MiningStrategy.MELD: "labels that teach classification only, which no training knows yet",
-    MiningStrategy.DISTILLATION: "detections in augmented copies of the scans, which nothing makes yet",
-}
-"""Strategies that a recipe cannot name, and what is missing."""
+ROUND_NAMES = ("first-round", "second-round")
+"""Folders of the rounds, in their order; more than two are of no use (algorithms 5.4)."""
 
 
 class MiningRecipe(BaseModel):
@@ -24,21 +23,25 @@ class MiningRecipe(BaseModel):
 
     strategy: MiningStrategy
     settings: Mapping[str, Any] = {}
-    """Values other than the published ones, by name. An intra-patient `distance_limit` that is not given is calibrated
-    for the embedding of the first detector (algorithms 5.2)."""
+    """Values other than the published ones, by name. A `distance_limit` that is not given is calibrated for the
+    embedding of the detector that mines (algorithms 5.2)."""
     datasets: tuple[DatasetName, ...] | None = Field(default=None, min_length=1)
-    """Data sets that the first detector learns from; None takes those of the recipe."""
+    """Data sets that the detectors which mine learn from; None takes those of the recipe."""
+    rounds: int = Field(default=1, ge=1, le=len(ROUND_NAMES))
+    """How often a detector is trained and mines. Each round mines anew from the annotations, with the boxes of a
+    detector that was trained from the start weights on what the round before has mined."""
+    copies: int = Field(default=0, ge=0)
+    """Changed copies of each training scan that are detected in as well; they vary like the recipe's samples."""
 
     @model_validator(mode="after")
     def _can_be_done(self) -> "MiningRecipe":
-        if self.strategy in NOT_BUILT:
-            built = ", ".join(name for name in MiningStrategy if name not in NOT_BUILT)
+        settings = self.complete_settings
+        if isinstance(settings, DistillationSettings) and self.copies < max(settings.copies, 1):
             raise ConfigError(
-                f"The mining strategy {self.strategy} needs {NOT_BUILT[self.strategy]}",
-                f"A recipe can mine with {built}",
-                "Choose another strategy",
+                f"mining.copies is {self.copies}",
+                f"The mining strategy {self.strategy} needs at least {max(settings.copies, 1)} copies of each scan",
+                f"Write copies: {max(settings.copies, 1)}, or choose another strategy",
             )
-        strategy_settings(self.strategy, self.settings)
         return self
 
     @property
@@ -47,15 +50,22 @@ class MiningRecipe(BaseModel):
         return strategy_settings(self.strategy, self.settings)
 
     @property
+    def matches(self) -> bool:
+        """Whether embeddings are compared with a distance limit."""
+        settings = self.complete_settings
+        if isinstance(settings, LensSettings):
+            return settings.up_to is not LensStep.CROSS_SLICE
+        return isinstance(settings, MeldSettings) and settings.with_matching
+
+    @property
     def calibrates_limit(self) -> bool:
         """Whether matches are wanted and nobody said how near they have to be."""
-        settings = self.complete_settings
-        if not isinstance(settings, LensSettings) or "distance_limit" in self.settings:
-            return False
-        return settings.up_to is not LensStep.CROSS_SLICE
+        return self.matches and "distance_limit" not in self.settings
 
     @property
     def uses_unlabelled(self) -> bool:
-        """Whether slices without a label are trained on as background: only where the strategy has mined them."""
+        """Whether slices without an annotation are trained on as well: only where the strategy has mined them."""
         settings = self.complete_settings
-        return isinstance(settings, LensSettings) and settings.up_to is LensStep.UNLABELLED
+        if isinstance(settings, LensSettings):
+            return settings.up_to is LensStep.UNLABELLED
+        return isinstance(settings, MeldSettings | DistillationSettings)

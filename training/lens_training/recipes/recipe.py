@@ -16,6 +16,7 @@ from lens_training.datasets.published.reading import DatasetName, ReadingOptions
 from lens_training.recipes.false_positive_reduction import FprRecipe
 from lens_training.recipes.mining import MiningRecipe
 from lens_training.recipes.retraining import RetrainingRecipe
+from lens_training.recipes.sweep import SweepRecipe
 from lens_training.running.schedule import ScheduleRecipe, TrainingPrecision
 
 MOST_SHIFT_VOXELS = 16
@@ -62,6 +63,8 @@ class EvaluatedOutput(StrEnum):
     FUSED = "fused"
     UNIVERSAL = "universal"
     """The universal expert alone."""
+    FPR_ALONE = "fpr-alone"
+    """The fused findings with the score of false-positive reduction instead of their own."""
 
 
 class PublishedRow(BaseModel):
@@ -109,7 +112,7 @@ class SamplingRecipe(BaseModel):
 
 
 class AugmentationRecipe(BaseModel):
-    """What varies between two looks at one slice (algorithms 2, steps 3, 5 and 6); no flips."""
+    """What varies between two looks at one slice (algorithms 2, steps 3, 5 and 6)."""
 
     model_config = _FROZEN
 
@@ -117,6 +120,8 @@ class AugmentationRecipe(BaseModel):
     shift: int = Field(default=8, ge=0, le=MOST_SHIFT_VOXELS)
     """Voxels by which the upper and the left edge of a whole slice's crop move; of a window, network pixels by which it
     may leave the image."""
+    flips: bool = False
+    """Mirror at random along every axis; of all published systems data distillation alone does (algorithms 2, 5.7)."""
     crop_side: int | None = Field(default=None, ge=32)
     """Side of a square window of network pixels around the sampled lesion; None shows the whole slice."""
     free_window_share: float = Field(default=0.0, ge=0, le=1)
@@ -185,6 +190,8 @@ class Recipe(BaseModel):
     evaluation: EvaluationRecipe = EvaluationRecipe()
     mining: MiningRecipe | None = None
     """Mine the training scans with a first detector, and train from the start weights on what was mined, too."""
+    sweep: SweepRecipe | None = None
+    """Mine, train and measure at several values of one threshold; what comes before is done once for all of them."""
     false_positive_reduction: FprRecipe | None = None
     """Train a second network on the detector's own findings, and average the scores (algorithms 4.6)."""
     retraining: RetrainingRecipe = RetrainingRecipe()
@@ -222,12 +229,42 @@ class Recipe(BaseModel):
             raise ValueError(f"mining.datasets lack {', '.join(unknown)}; the first detector learns from all of them")
         return self
 
+    @model_validator(mode="after")
+    def _sweeps_what_it_mines(self) -> "Recipe":
+        if self.sweep is None:
+            return self
+        if self.mining is None:
+            raise ValueError("sweep varies a setting of mining, and there is no mining")
+        if self.mining.rounds > 1:
+            raise ValueError(f"sweep shares one first round, and mining.rounds is {self.mining.rounds}")
+        for value in self.sweep.values:
+            self.sweep.mining_at(self.mining, value)
+        return self
+
+    @model_validator(mode="after")
+    def _trains_what_it_compares(self) -> "Recipe":
+        if self.evaluation.output is EvaluatedOutput.FPR_ALONE and self.false_positive_reduction is None:
+            raise ValueError("evaluation.output is fpr-alone, and there is no false_positive_reduction")
+        return self
+
     @property
     def first_round(self) -> "Recipe":
-        """What trains the detector that mines: the recipe up to its detector, without mining."""
+        """What trains the detectors that mine: the recipe up to its detector, without mining."""
         datasets = self.datasets if self.mining is None else self.mining.datasets or self.datasets
-        left_out = {"mining": None, "false_positive_reduction": None, "evaluation": EvaluationRecipe()}
+        left_out = {"mining": None, "sweep": None, "false_positive_reduction": None, "evaluation": EvaluationRecipe()}
         return self.model_copy(update=left_out | {"datasets": datasets})
+
+    @property
+    def points(self) -> Mapping[str, "Recipe"]:
+        """The recipe at each value of its sweep, by the name of the point; none where it does not sweep."""
+        if self.sweep is None or self.mining is None:
+            return {}
+        return {
+            self.sweep.point_name(value): self.model_copy(
+                update={"sweep": None, "mining": self.sweep.mining_at(self.mining, value)}
+            )
+            for value in self.sweep.values
+        }
 
     @property
     def deciding_fields(self) -> str:
@@ -243,6 +280,7 @@ class Recipe(BaseModel):
             "reading",
             "mining",
             "retraining",
+            "sweep",
         )
         return self.model_dump_json(exclude=dict.fromkeys(indifferent, True) | {"sampling": {"cache_gib": True}})
 

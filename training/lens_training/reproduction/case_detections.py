@@ -16,6 +16,7 @@ from lens_engine.proposals import Proposals
 from lens_training.datasets.case import Case
 from lens_training.errors import TrainingError
 from lens_training.reproduction.case_annotations import annotations_of
+from lens_training.reproduction.scan_copies import CopyPlan, ScanCopy, detect_in_copy
 
 _COLUMNS = ("expert_index", "grid_index", "boxes", "scores", "embeddings")
 
@@ -28,27 +29,43 @@ class CaseDetections:
     ----------
     annotation_embeddings
         float32 (n, d) of unit length, one for each of the n annotations of `annotations_of` in their order.
+    augmented
+        The fused boxes in changed copies of the scan, without embeddings; empty where none was looked at.
     """
 
     proposals: Proposals
     annotation_embeddings: NDArray[np.float32]
+    augmented: tuple[Proposals, ...] = ()
 
 
 class CaseDetector:
-    """A detector in evaluation mode that looks at training cases."""
+    """A detector that looks at training cases.
 
-    def __init__(self, model: LensDetector, settings: InferenceSettings) -> None:
+    Parameters
+    ----------
+    model
+        In evaluation mode.
+    copies
+        The changed copies of each case that it looks at as well; None looks at none.
+    """
+
+    def __init__(self, model: LensDetector, settings: InferenceSettings, copies: CopyPlan | None = None) -> None:
         self._model = model
         self._detector = InferenceDetector(model, settings)
+        self._copies = copies
 
     def look_at(self, case: Case) -> CaseDetections:
-        """Detect in a case and embed its annotations."""
+        """Detect in a case and its copies, and embed its annotations."""
         volume = case.load()
         places = [note.recognised_by for note in annotations_of(case)]
         return CaseDetections(
             detect_with(self._detector, volume).proposals,
             embed_boxes(self._model, volume, [(item.slice_index, item.box) for item in places]),
+            tuple(detect_in_copy(self._detector, volume, copy) for copy in self._copies_of(case)),
         )
+
+    def _copies_of(self, case: Case) -> tuple[ScanCopy, ...]:
+        return () if self._copies is None else self._copies.copies(case.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +100,16 @@ class DetectionFiles:
         TrainingError
             If the disk refuses.
         """
-        proposals, path = found.proposals, self._path(case)
-        columns = {name: getattr(proposals, name) for name in _COLUMNS}
+        path, every = self._path(case), (found.proposals, *found.augmented)
+        columns = {_column(number, name): getattr(part, name) for number, part in enumerate(every) for name in _COLUMNS}
         try:
             with replacement_of(path) as temporary, temporary.open("wb") as file:
                 np.savez_compressed(
                     file,
                     fingerprint=np.asarray(self.fingerprint),
-                    experts=np.asarray(proposals.experts),
-                    spacings_mm=np.asarray([proposals.grid_spacing_mm, proposals.slice_spacing_mm]),
+                    experts=np.asarray(found.proposals.experts),
+                    spacings_mm=np.asarray([found.proposals.grid_spacing_mm, found.proposals.slice_spacing_mm]),
+                    copies=np.asarray(len(found.augmented)),
                     annotation_embeddings=found.annotation_embeddings,
                     **columns,
                 )
@@ -114,10 +132,12 @@ class DetectionFiles:
         try:
             with path.open("rb") as file, np.load(file) as stored:
                 grid_mm, slice_mm = stored["spacings_mm"].tolist()
-                proposals = Proposals(
-                    tuple(stored["experts"].tolist()), grid_mm, slice_mm, *(stored[name] for name in _COLUMNS)
+                experts = tuple(stored["experts"].tolist())
+                own, *augmented = (
+                    Proposals(experts, grid_mm, slice_mm, *(stored[_column(number, name)] for name in _COLUMNS))
+                    for number in range(1 + int(stored["copies"]))
                 )
-                return CaseDetections(proposals, stored["annotation_embeddings"])
+                return CaseDetections(own, stored["annotation_embeddings"], tuple(augmented))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise TrainingError(
                 f"{path} cannot be read ({error})", "The file as this run wrote it", "Start again with --resume"
@@ -125,3 +145,8 @@ class DetectionFiles:
 
     def _path(self, case: Case) -> Path:
         return self.folder / f"{case.name}.npz"
+
+
+def _column(number: int, name: str) -> str:
+    """Return what a column of the scan (0) or of one of its copies is called in a file."""
+    return f"copy {number} {name}" if number else name

@@ -33,6 +33,9 @@ class RecipeRun:
         File with those of ResNet-18 for false-positive reduction, or `RANDOM`.
     inference
         How the detector computes when it mines and when it is measured.
+    rounds_folder
+        Where the first detector and what it found lie already, for all points of a sweep; None has them made in
+        `folder`.
     """
 
     recipe: Recipe
@@ -43,6 +46,7 @@ class RecipeRun:
     fpr_weights: str | None = None
     inference: InferenceSettings = EXACT
     world: World = ALONE
+    rounds_folder: Path | None = None
 
     @property
     def stored_dtype(self) -> torch.dtype:

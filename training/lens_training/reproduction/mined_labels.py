@@ -13,7 +13,7 @@ from lens_engine.io.atomic_files import write_text_atomically
 from lens_engine.mining.reports.counts import LabelCounts
 from lens_engine.mining.reports.tables import counts_table
 from lens_engine.mining.strategies.choice import MiningStrategy
-from lens_engine.mining.strategies.labels import LabelRule, MinedLabel, MinedLabels
+from lens_engine.mining.strategies.labels import LabelRule, MinedLabel, MinedLabels, Teaching
 from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
 from lens_training.datasets.case import Case
 from lens_training.errors import TrainingError
@@ -74,6 +74,8 @@ class CaseLabels(BaseModel):
     ----------
     reasons
         One for each of `lesions`.
+    unlabelled
+        See `Case.unlabelled_slices`.
     """
 
     model_config = _FROZEN
@@ -81,6 +83,7 @@ class CaseLabels(BaseModel):
     case: str
     lesions: tuple[Lesion, ...]
     reasons: tuple[LabelReason, ...]
+    unlabelled: tuple[int, ...]
 
 
 class _Header(BaseModel):
@@ -108,10 +111,8 @@ class MinedCases:
 
         Facts about lesions, which only measuring asks for, are left out of the others.
         """
-        lesions = {labels.case: labels.lesions for labels in self.labels}
-        return tuple(
-            replace(case, lesions=lesions[case.name], facts=()) if case.name in lesions else case for case in cases
-        )
+        known = {labels.case: labels for labels in self.labels}
+        return tuple(_taught(case, known[case.name]) if case.name in known else case for case in cases)
 
     def save(self, path: Path, made_from: str) -> None:
         """Write all of it under the fingerprint of what it was made from, completely or not at all."""
@@ -174,7 +175,9 @@ def labels_of(case: Case, mined: MinedLabels, owner_of_id: Mapping[int, tuple[st
             (own,) = label.annotation_ids
             lesions.append(annotated[owner_of_id[own][1]].model_copy(update={"group": group}))
         else:
-            lesions.append(_mined(case, label, LesionRole.POSITIVE, group))
+            trusted = label.teaches is Teaching.POSITIVE
+            role = LesionRole.POSITIVE if trusted else LesionRole.CLASSIFICATION
+            lesions.append(_mined(case, label, role, group if trusted else None))
     lesions += [_mined(case, label, LesionRole.IGNORE, None) for label in mined.ignored]
     kept = [lesion for lesion in case.lesions if lesion.role is not LesionRole.POSITIVE]
     reasons = [
@@ -186,7 +189,18 @@ def labels_of(case: Case, mined: MinedLabels, owner_of_id: Mapping[int, tuple[st
         for label in (*mined.positives, *mined.ignored)
     ]
     reasons += [LabelReason(rule=LabelRule.ANNOTATION)] * len(kept)
-    return CaseLabels(case=case.name, lesions=(*lesions, *kept), reasons=tuple(reasons))
+    return CaseLabels(case=case.name, lesions=(*lesions, *kept), reasons=tuple(reasons), unlabelled=_unlabelled(mined))
+
+
+def _taught(case: Case, labels: CaseLabels) -> Case:
+    return replace(case, lesions=labels.lesions, facts=(), unlabelled_slices=labels.unlabelled)
+
+
+def _unlabelled(mined: MinedLabels) -> tuple[int, ...]:
+    """Return the negative slices, and those on which nothing but lesions without trusted edges was mined."""
+    trusted = [label for label in mined.positives if label.teaches is Teaching.POSITIVE]
+    without_edges = mined.positive_slices - {section.slice_index for label in trusted for section in label.slices}
+    return tuple(sorted(without_edges | {item.slice_index for item in mined.negatives}))
 
 
 def _mined(case: Case, label: MinedLabel, role: LesionRole, group: str | None) -> Lesion:

@@ -1,13 +1,15 @@
 """The mining stage of a recipe: train a first detector, detect in its universal training scans, mine, and label anew.
 
-Everything is kept below `first-round`: the detector's checkpoint, one file of detections for each scan, and the labels.
-What is there already is not done again. Only universal cases are mined, patient by patient. Patients of two data sets
-are never known to be the same person, so that single-type cases have no annotation to lend and are not looked at.
+Everything is kept below `first-round`: the detector's checkpoint, one file of detections for each scan, and the labels;
+a second round leaves the same below `second-round`. What is there already is not done again. Only universal cases are
+mined, patient by patient. Patients of two data sets are never known to be the same person, so that single-type cases
+have no annotation to lend and are not looked at.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 
 from lens_engine.checkpoint_card import read_card
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
@@ -18,8 +20,9 @@ from lens_engine.mining.reports.counts import LabelCounts, count_all, count_rule
 from lens_engine.mining.strategies.choice import StrategySettings, mine_labels
 from lens_engine.mining.strategies.labels import MinedLabels
 from lens_engine.mining.strategies.lens import LensSettings, LensStep
+from lens_engine.mining.strategies.meld import MeldSettings
 from lens_training.datasets.case import Case, TrainingSet
-from lens_training.recipes.mining import MiningRecipe
+from lens_training.recipes.mining import ROUND_NAMES, MiningRecipe
 from lens_training.reproduction.case_annotations import annotations_of
 from lens_training.reproduction.case_detections import CaseDetector, DetectionFiles
 from lens_training.reproduction.data import RecipeData
@@ -32,21 +35,22 @@ from lens_training.reproduction.mined_labels import (
     labels_of,
     load_mined,
 )
+from lens_training.reproduction.scan_copies import CopyPlan
 from lens_training.running.fingerprint import fingerprint
 from lens_training.running.progress import ProgressLog, Stage
 from lens_training.running.stopping import StopSignal
 
-FIRST_ROUND_FOLDER = "first-round"
 DETECTIONS_FOLDER = "detections"
 LABELS_FILE = "labels.jsonl"
+_MATCHING = LensSettings | MeldSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MinedData:
-    """What the recipe's own training learns from, and what mining said about it."""
+    """What the recipe's own training learns from, and what mining said about it in each round."""
 
     data: RecipeData
-    report: MiningReport
+    reports: tuple[MiningReport, ...]
 
 
 def mine_before_training(
@@ -68,21 +72,22 @@ def mine_before_training(
     TrainingError, CheckpointError, ProjectError
         If a file cannot be written or read, or for the reasons of the training.
     """
-    first = replace(run, recipe=run.recipe.first_round, folder=run.folder / FIRST_ROUND_FOLDER)
-    first.folder.mkdir(exist_ok=True)
-    train_detector(first, data, log, stop, resume=resume)
-    cases = tuple(case for case in data.training_set.cases if data.training_set.scopes[case.dataset] is Scope.UNIVERSAL)
-    made_by = fingerprint(read_card(first.folder).weights_digest, data.digest, run.inference.precision)
-    files = DetectionFiles(first.folder / DETECTIONS_FOLDER, made_by)
-    _detect(first, cases, files, log, stop, resume=resume)
-    labels_file = first.folder / LABELS_FILE
-    made_from = fingerprint(made_by, mining.model_dump(mode="json"))
-    if resume and is_mined(labels_file, made_from):
-        mined = load_mined(labels_file)
-    else:
-        mined = mine_cases(cases, files, mining, log, stop)
-        mined.save(labels_file, made_from)
-    return MinedData(_taught(run, mining, data, mined), mined.report)
+    rounds = _Rounds(run, mining, _mined_cases(data), log, stop, resume)
+    learnt, reports = data, []
+    for name in ROUND_NAMES[: mining.rounds]:
+        mined = rounds.labels(name, rounds.detections(name, learnt))
+        learnt = _taught(mining, data, mined)
+        reports.append(mined.report)
+    known = zip(run.recipe.first_round.datasets, data.experts, strict=True)
+    own = learnt.only([expert for name, expert in known if name in run.recipe.datasets])
+    return MinedData(own, tuple(reports))
+
+
+def make_first_round(
+    run: RecipeRun, mining: MiningRecipe, data: RecipeData, log: ProgressLog, stop: StopSignal, *, resume: bool
+) -> None:
+    """Train the first detector and detect with it, for all points of a sweep; see `mine_before_training`."""
+    _Rounds(run, mining, _mined_cases(data), log, stop, resume).detections(ROUND_NAMES[0], data)
 
 
 def mine_cases(
@@ -109,26 +114,67 @@ def mine_cases(
         labels += [labels_of(cases[n], part, source.owner_of_id) for n, part in zip(patient, found, strict=True)]
         mined += found
     log.report(Stage.MINE, len(patients), len(patients))
-    matches = isinstance(settings, LensSettings) and settings.up_to is not LensStep.CROSS_SLICE
-    limit = settings.distance_limit if isinstance(settings, LensSettings) and matches else None
+    limit = settings.distance_limit if mining.matches and isinstance(settings, _MATCHING) else None
     report = MiningReport(
         strategy=mining.strategy, distance_limit=limit, limit_note=note, counts=_counts(mined, settings)
     )
     return MinedCases(report, tuple(labels))
 
 
-def _detect(
-    first: RecipeRun, cases: Sequence[Case], files: DetectionFiles, log: ProgressLog, stop: StopSignal, *, resume: bool
-) -> None:
-    """Detect in every case that is not done."""
-    missing = [case for case in cases if not (resume and files.has(case))]
-    model, _ = load_checkpoint(first.folder, compute_device())
-    detector = CaseDetector(model, first.inference)
-    for done, case in enumerate(missing, len(cases) - len(missing)):
-        stop.check()
-        log.report(Stage.DETECT, done, len(cases))
-        files.write(case, detector.look_at(case))
-    log.report(Stage.DETECT, len(cases), len(cases))
+def _mined_cases(data: RecipeData) -> tuple[Case, ...]:
+    scopes = data.training_set.scopes
+    return tuple(case for case in data.training_set.cases if scopes[case.dataset] is Scope.UNIVERSAL)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rounds:
+    """What every round does, with the cases that are mined."""
+
+    run: RecipeRun
+    mining: MiningRecipe
+    cases: Sequence[Case]
+    log: ProgressLog
+    stop: StopSignal
+    resume: bool
+
+    def detections(self, name: str, data: RecipeData) -> DetectionFiles:
+        """Train the detector of a round and detect in every case, unless all points of a sweep share both."""
+        folder = (self.run.rounds_folder or self.run.folder) / name
+        if self.run.rounds_folder is None:
+            folder.mkdir(exist_ok=True)
+            trained = replace(self.run, recipe=self.run.recipe.first_round, folder=folder)
+            train_detector(trained, data, self.log, self.stop, resume=self.resume)
+        plan = CopyPlan(self.mining.copies, self.run.recipe.augmentation, self.run.seed)
+        digest = read_card(folder).weights_digest
+        made_by = fingerprint(digest, data.digest, self.run.inference.precision, plan.digest)
+        files = DetectionFiles(folder / DETECTIONS_FOLDER, made_by)
+        if self.run.rounds_folder is None:
+            self._detect(folder, files, plan)
+        return files
+
+    def _detect(self, folder: Path, files: DetectionFiles, plan: CopyPlan) -> None:
+        """Detect in every case that is not done."""
+        missing = [case for case in self.cases if not (self.resume and files.has(case))]
+        if not missing:
+            return
+        model, _ = load_checkpoint(folder, compute_device())
+        detector = CaseDetector(model, self.run.inference, plan)
+        for done, case in enumerate(missing, len(self.cases) - len(missing)):
+            self.stop.check()
+            self.log.report(Stage.DETECT, done, len(self.cases))
+            files.write(case, detector.look_at(case))
+        self.log.report(Stage.DETECT, len(self.cases), len(self.cases))
+
+    def labels(self, name: str, files: DetectionFiles) -> MinedCases:
+        """Mine with the detections of a round, unless it is done."""
+        path = self.run.folder / name / LABELS_FILE
+        made_from = fingerprint(files.fingerprint, self.mining.model_dump(mode="json"))
+        if self.resume and is_mined(path, made_from):
+            return load_mined(path)
+        mined = mine_cases(self.cases, files, self.mining, self.log, self.stop)
+        path.parent.mkdir(exist_ok=True)  # of a point of a sweep
+        mined.save(path, made_from)
+        return mined
 
 
 class _Inputs:
@@ -166,17 +212,19 @@ class _Inputs:
                 proposals=found.proposals,
                 annotations=annotations_of(case, self._first_id[number], tuple(found.annotation_embeddings)),
                 universal_experts=(case.dataset,),
+                augmented=found.augmented,
             )
 
 
 def _calibrated(mining: MiningRecipe, source: _Inputs) -> tuple[StrategySettings, str]:
     """Return the settings with the limit that is used, and a note about where it comes from."""
     settings = mining.complete_settings
-    if not isinstance(settings, LensSettings) or not mining.calibrates_limit:
+    if not isinstance(settings, _MATCHING) or not mining.calibrates_limit:
         return settings, ""
-    patients = islice(source.patients, settings.rules.calibration_patients)
+    rules = settings.rules
+    patients = islice(source.patients, rules.calibration_patients)
     series = (part for patient in patients for part in source.of(patient))
-    limit = calibrate_distance_limit(series, settings.rules)
+    limit = calibrate_distance_limit(series, rules)
     return replace(settings, distance_limit=limit.value), limit.note
 
 
@@ -187,11 +235,9 @@ def _counts(mined: Sequence[MinedLabels], settings: StrategySettings) -> tuple[L
     return (*count_rules(mined), count_all("all", mined))
 
 
-def _taught(run: RecipeRun, mining: MiningRecipe, data: RecipeData, mined: MinedCases) -> RecipeData:
-    """Return the data sets that the recipe's own training learns from, with the labels that were mined."""
-    known = zip(run.recipe.first_round.datasets, data.experts, strict=True)
-    chosen = data.only([expert for name, expert in known if name in run.recipe.datasets])
-    old = chosen.training_set
+def _taught(mining: MiningRecipe, data: RecipeData, mined: MinedCases) -> RecipeData:
+    """Return the data with the labels that were mined."""
+    old = data.training_set
     taught = TrainingSet(mined.taught(old.cases), old.scopes, uses_unlabelled=mining.uses_unlabelled)
-    digest = fingerprint(chosen.digest, mined.digest, mining.uses_unlabelled)
-    return replace(chosen, training_set=taught, digest=digest)
+    digest = fingerprint(data.digest, mined.digest, mining.uses_unlabelled)
+    return replace(data, training_set=taught, digest=digest)

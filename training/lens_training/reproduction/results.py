@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from lens_engine.boxes import Overlap
 from lens_engine.checkpoint_card import TrainedOn
@@ -24,8 +25,10 @@ from lens_engine.evaluation.sweeps import at_rates
 from lens_engine.findings import FUSED, Finding
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_training.datasets.published.luna16 import Mark
+from lens_training.recipes.mining import ROUND_NAMES
 from lens_training.recipes.recipe import EvaluatedOutput, PublishedRow, Recipe
 from lens_training.reproduction.data import MeasuredGroup, RecipeData
+from lens_training.reproduction.detector_stage import RecipeRun
 from lens_training.reproduction.measuring import FPR_ALONE, WITH_FPR, Measurer, key_sections, truth_of
 from lens_training.reproduction.mined_labels import MiningReport
 
@@ -43,9 +46,8 @@ TOLD_RULES = (Overlap.IOBB, Overlap.IOU)
 """Matching rules that the card of a checkpoint tells."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecipeResults:
-    """Everything that was measured.
+class RecipeResults(BaseModel):
+    """What is told of everything that was measured.
 
     Attributes
     ----------
@@ -53,10 +55,19 @@ class RecipeResults:
         For the card of the checkpoint.
     text
         A short table for people; the long ones are in `TABLES_FILE`.
+    average
+        Average sensitivity of the output that is compared with the published row, by the published rule; None where
+        nothing was measured in 3D.
+    mined
+        What each round of mining gave.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     metrics: Mapping[str, float]
     text: str
+    average: float | None = None
+    mined: tuple[MiningReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,40 +80,62 @@ class _GroupResult:
     report: EvaluationReport | None = None
 
 
+def measured_results(folder: Path, made_from: str) -> RecipeResults | None:
+    """Return what `measure_recipe` found if it ended there and measured the same; None otherwise."""
+    try:
+        stored = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
+        if stored["made from"] != made_from:
+            return None
+        return RecipeResults.model_validate(stored["told"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # measured anew, as if it were missing
+
+
 def measure_recipe(
-    recipe: Recipe, data: RecipeData, measurer: Measurer, folder: Path, mined: MiningReport | None = None
+    run: RecipeRun, data: RecipeData, measurer: Measurer, made_from: str, mined: tuple[MiningReport, ...] = ()
 ) -> RecipeResults:
-    """Measure a model on all groups of a recipe's data, and write numbers, tables and pictures to `folder`.
+    """Measure a model on all groups of a recipe's data, and write numbers, tables and pictures to the run's folder.
 
     Parameters
     ----------
+    made_from
+        Fingerprint of what is measured, on what.
     mined
-        What was mined before the training, told with the results; None without mining.
+        What each round mined before the training, told with the results.
 
     Raises
     ------
     TrainingStoppedError
         If the process was asked to end.
     """
+    recipe, folder = run.recipe, run.folder
     measured = [_measured(group, measurer, folder if group is data.groups[0] else None) for group in data.groups]
     output = _compared_output(recipe, data, measurer)
+    tables = [f"# {result.group.name}\n\n{result.text}" for result in measured]
+    tables += [f"# mining, {name}\n\n{report.text}\n" for name, report in zip(ROUND_NAMES, mined, strict=False)]
+    write_text_atomically(folder / TABLES_FILE, "\n\n".join(tables))
+    first = measured[0].report
+    text = measured[0].text if first is None else _comparison(recipe.row, first, output, data)
+    told = [report.text for report in mined]
+    lines = [text, *told, *_left_out(data.left_out), f"Everything measured is in {folder}."]
+    results = RecipeResults(
+        metrics={} if first is None else _metrics(first),
+        text="\n".join(lines),
+        average=None if first is None else first.output(output).rules[0].average.value,
+        mined=mined,
+    )
     values = {
+        "made from": made_from,
         "recipe": recipe.name,
         "output": output,
         "published": None if recipe.row is None else recipe.row.model_dump(mode="json"),
         "left out": data.left_out,
-        "mining": None if mined is None else mined.model_dump(mode="json"),
+        "mining": mined[-1].model_dump(mode="json") if mined else None,
         "groups": {result.group.name: result.values for result in measured},
+        "told": results.model_dump(mode="json"),
     }
-    write_text_atomically(folder / RESULTS_FILE, json.dumps(values, indent=1) + "\n")
-    tables = [f"# {result.group.name}\n\n{result.text}" for result in measured]
-    tables += [] if mined is None else [f"# mining\n\n{mined.text}\n"]
-    write_text_atomically(folder / TABLES_FILE, "\n\n".join(tables))
-    first = measured[0].report
-    text = measured[0].text if first is None else _comparison(recipe.row, first, output, data)
-    told = [] if mined is None else [mined.text]
-    lines = [text, *told, *_left_out(data.left_out), f"Everything measured is in {folder}."]
-    return RecipeResults({} if first is None else _metrics(first), "\n".join(lines))
+    write_text_atomically(folder / RESULTS_FILE, json.dumps(values, indent=1) + "\n")  # last: it says that all is done
+    return results
 
 
 def _left_out(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
@@ -116,8 +149,13 @@ def _left_out(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 def _compared_output(recipe: Recipe, data: RecipeData, measurer: Measurer) -> str:
     """Return whose findings stand beside the published row; without a universal data set that of the first group."""
-    fused_or_own = data.groups[0].expert or FUSED
-    return measurer.model.config.experts[0] if recipe.evaluation.output is EvaluatedOutput.UNIVERSAL else fused_or_own
+    match recipe.evaluation.output:
+        case EvaluatedOutput.UNIVERSAL:
+            return measurer.model.config.experts[0]
+        case EvaluatedOutput.FPR_ALONE:
+            return FPR_ALONE
+        case EvaluatedOutput.FUSED:
+            return data.groups[0].expert or FUSED
 
 
 def _measured(group: MeasuredGroup, measurer: Measurer, pictures: Path | None) -> _GroupResult:
@@ -213,7 +251,7 @@ def _comparison(row: PublishedRow | None, report: EvaluationReport, output: str,
         shares = None if row.sensitivity is None else [value / 100 for value in row.sensitivity]
         name = row.table + (", with mining" if row.with_mining else "")
         lines.append(_line(name, shares, None if row.average is None else row.average / 100))
-    judged_again = [item for item in report.outputs if item.output in {WITH_FPR, FPR_ALONE}]
+    judged_again = [item for item in report.outputs if item.output in {WITH_FPR, FPR_ALONE} - {output}]
     shown = [(report.output(output), rule) for rule in report.output(output).rules]
     shown += [(item, item.rules[0]) for item in judged_again]
     lines += [_line(f"{item.output}, {rule.name}", rule.sensitivities, rule.average.value) for item, rule in shown]

@@ -2,9 +2,11 @@
 
 One folder comes out: `recipe.yaml`, weights and card, `log.jsonl`, `last.ckpt` to go on from, `results.json` and
 `froc.png`; with mining a folder `first-round` with what the labels were mined from; with false-positive reduction a
-folder of that name with a second checkpoint.
+folder of that name with a second checkpoint. A sweep leaves one such folder for each point, beside the
+`first-round` that all of them share.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from lens_engine.checkpoint_card import read_card
@@ -20,11 +22,14 @@ from lens_training.false_positive_reduction.collecting import detector_findings
 from lens_training.false_positive_reduction.fit import FprRun, fit_network, new_network
 from lens_training.recipes.listing import recipe_text
 from lens_training.recipes.recipe import InitialWeights
+from lens_training.recipes.sweep import SweepRecipe
 from lens_training.reproduction.data import RecipeData, recipe_data
 from lens_training.reproduction.detector_stage import RecipeRun, compute_device, train_detector
 from lens_training.reproduction.measuring import Measurer
-from lens_training.reproduction.mining_stage import mine_before_training
-from lens_training.reproduction.results import RecipeResults, measure_recipe
+from lens_training.reproduction.mined_labels import MiningReport
+from lens_training.reproduction.mining_stage import make_first_round, mine_before_training
+from lens_training.reproduction.results import RecipeResults, measure_recipe, measured_results
+from lens_training.reproduction.sweep_results import write_sweep
 from lens_training.running.fingerprint import fingerprint
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
@@ -52,22 +57,57 @@ def run_recipe(run: RecipeRun, log: ProgressLog, stop: StopSignal, *, resume: bo
     """
     _check_weights(run)
     _check_processes(run)
-    mining, mined = run.recipe.mining, None
     data = recipe_data(run.recipe.first_round, run.source, log, stop)
     if run.world.is_first:
         write_text_atomically(run.folder / RECIPE_FILE, recipe_text(run.recipe))
+    if run.recipe.sweep is None:
+        return _run_with(run, data, log, stop, resume=resume)
+    return _sweep(run, run.recipe.sweep, data, log, stop, resume=resume)
+
+
+def _sweep(
+    run: RecipeRun, sweep: SweepRecipe, data: RecipeData, log: ProgressLog, stop: StopSignal, *, resume: bool
+) -> RecipeResults:
+    """Run every point of a sweep in a folder of its own, with the first round that all of them share."""
+    measured: dict[str, RecipeResults] = {}
+    if run.recipe.mining is not None:  # always so: there is nothing else to sweep over
+        make_first_round(run, run.recipe.mining, data, log, stop, resume=resume)
+    for name, recipe in run.recipe.points.items():
+        point = replace(run, recipe=recipe, folder=run.folder / name, rounds_folder=run.folder)
+        point.folder.mkdir(exist_ok=True)
+        results = _run_with(point, data, log, stop, resume=resume)
+        if results is not None:  # always so: mining is done by one process
+            measured[name] = results
+    return write_sweep(run.folder, sweep, measured)
+
+
+def _run_with(
+    run: RecipeRun, data: RecipeData, log: ProgressLog, stop: StopSignal, *, resume: bool
+) -> RecipeResults | None:
+    """Mine, train and measure on data that are read."""
+    mining, mined = run.recipe.mining, tuple[MiningReport, ...]()
     if mining is not None:
-        mined = mine_before_training(run, mining, data, log, stop, resume=resume)
-        data = mined.data
+        found = mine_before_training(run, mining, data, log, stop, resume=resume)
+        data, mined = found.data, found.reports
     steps = train_detector(run, data, log, stop, resume=resume)
     if steps is None:
         return None
     model, card = load_checkpoint(run.folder, compute_device())  # measured as stored, so that the card tells the truth
     network = _train_network(run, model, data, log, stop, resume=resume)
-    measurer = Measurer(model, log, stop, network, run.inference)
-    results = measure_recipe(run.recipe, data, measurer, run.folder, None if mined is None else mined.report)
+    made_from = _measured_from(run, data)
+    results = measured_results(run.folder, made_from) if resume else None
+    if results is None:
+        measurer = Measurer(model, log, stop, network, run.inference)
+        results = measure_recipe(run, data, measurer, made_from, mined)
     save_checkpoint(model, card.model_copy(update={"metrics": results.metrics}), run.folder, dtype=run.stored_dtype)
     return results
+
+
+def _measured_from(run: RecipeRun, data: RecipeData) -> str:
+    folders = [run.folder] if run.recipe.false_positive_reduction is None else [run.folder, run.folder / REDUCTION_NAME]
+    groups = [(group.name, len(group.cases)) for group in data.groups]
+    options = run.recipe.evaluation.model_dump(mode="json"), run.inference.precision
+    return fingerprint(*(read_card(folder).weights_digest for folder in folders), data.digest, groups, *options)
 
 
 def _check_weights(run: RecipeRun) -> None:

@@ -11,7 +11,7 @@ from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.config import PostConfig
 from lens_engine.detector.inference.fusion import ABSENT, RankedBoxes
 from lens_engine.detector.inference.whole_volume import EXACT, ChunkDetections, InferenceDetector, InferenceSettings
-from lens_engine.detector.preprocess import Crop, NetworkGrid, find_body, prepare
+from lens_engine.detector.preprocess import Augmentation, Crop, NetworkGrid, find_body, prepare
 from lens_engine.findings import FUSED
 from lens_engine.progress import ProgressCallback
 from lens_engine.proposals import Proposals, SeriesDetections
@@ -50,12 +50,20 @@ def detect_with(
     volume: Volume,
     on_progress: ProgressCallback | None = None,
     post: PostConfig | None = None,
+    augmentation: Augmentation | None = None,
 ) -> SeriesDetections:
-    """Find lesions in a series, see `detect`."""
+    """Find lesions in a series, see `detect`.
+
+    Parameters
+    ----------
+    augmentation
+        Where the network's pixels and slices lie instead of where they always do; None for everything but a look at a
+        changed copy.
+    """
     body = find_body(volume.voxels)
     if body is None:
         logger.warning("no body is seen in the series: nothing in it is as dense as tissue. Whole slices are searched")
-    prepared = prepare(volume, detector.config, body=body or Crop.of(volume.voxels))
+    prepared = prepare(volume, detector.config, augmentation, body or Crop.of(volume.voxels))
     grid = prepared.grid
     columns = _Columns(detector.config.experts, detector.embedding_width, grid)
     with closing(prepared.network_slices(detector.device)) as slices:

@@ -69,6 +69,16 @@ class MeldSettings:
         shares = ("matched_min_score", "suspicious_min_score", "overlap_ratio", "suspicious_nms_iou")
         require_ranges(self, dict.fromkeys(shares, 1.0) | {"distance_limit": 2.0, "sampling_mm": None})
 
+    @property
+    def rules(self) -> MiningSettings:
+        """The settings of those rules that it shares with LENS."""
+        return MiningSettings(
+            tracklet_min_score=self.matched_min_score,
+            uncertain_min_score=self.suspicious_min_score,
+            overlap_ratio=self.overlap_ratio,
+            uncertain_nms_iou=self.suspicious_nms_iou,
+        )
+
 
 def mine_meld(inputs: Sequence[SeriesMiningInput], settings: MeldSettings) -> tuple[MinedLabels, ...]:
     """Return the labels of each universal series; its boxes are matched with all annotations of the patient."""
@@ -140,18 +150,13 @@ def _suspicious(
     series: SeriesMiningInput, positives: Sequence[MinedLabel], slices: Sequence[int], settings: MeldSettings
 ) -> list[MinedLabel]:
     grid_of_slice = SeriesSlices.of(series).grid_of_slice
-    rules = MiningSettings(
-        uncertain_min_score=settings.suspicious_min_score,
-        overlap_ratio=settings.overlap_ratio,
-        uncertain_nms_iou=settings.suspicious_nms_iou,
-    )
     sections = [(grid_of_slice[item.slice_index], item.box) for label in positives for item in label.slices]
     places = Marks(
         owner=np.arange(len(sections)),
         grid_index=np.asarray([grid_index for grid_index, _ in sections], dtype=np.intp),
         boxes=np.asarray([box for _, box in sections], dtype=np.float64).reshape(-1, 4),
     )
-    boxes = uncertain_boxes(series, [places], rules)
+    boxes = uncertain_boxes(series, [places], settings.rules)
     rows_of_slice = rows_by_slice(boxes.grid_index)
     teaches = Teaching.POSITIVE if settings.suspicious_as_lesions else Teaching.IGNORED
     numbers = further_lesions(positives)

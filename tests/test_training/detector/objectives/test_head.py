@@ -9,6 +9,7 @@ from lens_training.detector.objectives.head import (
     box_loss,
     certain_regions,
     class_loss,
+    region_box_loss,
     rejected_regions,
     sample_regions,
 )
@@ -113,3 +114,22 @@ def test_the_losses_of_the_head_have_the_right_gradient():
     is_lesion = torch.arange(6) < 2
     assert torch.autograd.gradcheck(lambda values: class_loss(values, is_lesion), logits)
     assert torch.autograd.gradcheck(lambda values: box_loss(values, torch.zeros_like(values), is_lesion), deltas)
+
+
+def test_a_lesion_without_trusted_edges_is_positive_and_teaches_no_box():
+    proposals = boxes((11, 11, 31, 31), (51, 51, 71, 71))
+    labels = SliceLabels(lesions=boxes((50, 50, 70, 70)), class_only=PLACE)
+    regions = sample_regions(proposals, labels, RegionSampling(count=16, lesion_share=1.0), random())
+    assert regions.is_lesion.sum() == 4
+    on_place = regions.boxes[:, 0] < 40
+    np.testing.assert_array_equal(regions.teaches_box, regions.is_lesion & ~on_place)
+    deltas = torch.ones(len(regions.boxes), 4, requires_grad=True)
+    region_box_loss(deltas, regions).backward()
+    assert deltas.grad is not None
+    assert (deltas.grad[torch.from_numpy(on_place)] == 0).all()
+    assert (deltas.grad[torch.from_numpy(regions.teaches_box)] != 0).any(dim=1).all()
+
+
+def test_a_rejected_place_is_not_sampled_on_a_lesion_without_trusted_edges():
+    labels = SliceLabels(rejected=boxes((11, 11, 30, 30)), class_only=PLACE)
+    assert len(rejected_regions(boxes(), labels)) == 0

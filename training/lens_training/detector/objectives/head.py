@@ -35,11 +35,14 @@ class RegionTargets:
         bool (r,).
     lesions
         float64 (r, 4), the lesion that each region should become; the region itself where it is none.
+    teaches_box
+        bool (r,), which regions have to become their lesion: those of lesions whose edges are trusted.
     """
 
     boxes: BoxArray
     is_lesion: NDArray[np.bool_]
     lesions: BoxArray
+    teaches_box: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,10 @@ def sample_regions(
     proposals
         (p, 4), image pixels.
     """
-    boxes = np.concatenate([proposals, labels.lesions, labels.rejected])
-    is_rejected_place = np.arange(len(boxes)) >= len(proposals) + len(labels.lesions)
-    match, overlap = best_match(boxes, labels.lesions)
+    known = labels.every_lesion
+    boxes = np.concatenate([proposals, known, labels.rejected])
+    is_rejected_place = np.arange(len(boxes)) >= len(proposals) + len(known)
+    match, overlap = best_match(boxes, known)
     is_lesion = (overlap >= REGION_OVERLAP) & ~is_rejected_place
     rejected_overlap = best_match(boxes, labels.rejected)[1]
     is_hard = is_rejected_place | (rejected_overlap >= REGION_OVERLAP)
@@ -88,8 +92,9 @@ def sample_regions(
     negative = np.concatenate([hard, easy])[: sampling.count - len(positive)]
     chosen = np.concatenate([positive, negative]).astype(np.intp)
     lesions = boxes[chosen].copy()
-    lesions[: len(positive)] = labels.lesions[match[positive]]
-    return RegionTargets(boxes[chosen], np.arange(len(chosen)) < len(positive), lesions)
+    lesions[: len(positive)] = known[match[positive]]
+    is_positive = np.arange(len(chosen)) < len(positive)
+    return RegionTargets(boxes[chosen], is_positive, lesions, is_positive & (match[chosen] < len(labels.lesions)))
 
 
 def certain_regions(
@@ -111,9 +116,11 @@ def certain_regions(
     match, overlap = best_match(boxes, labels.lesions)
     lesions = _some_lesions(overlap >= REGION_OVERLAP, sampling, generator)
     rejected = rejected_regions(proposals, labels)
+    is_lesion = np.arange(len(lesions) + len(rejected)) < len(lesions)
     return RegionTargets(
         boxes=np.concatenate([boxes[lesions], rejected]),
-        is_lesion=np.arange(len(lesions) + len(rejected)) < len(lesions),
+        is_lesion=is_lesion,
+        teaches_box=is_lesion,
         lesions=np.concatenate([labels.lesions[match[lesions]], rejected]),
     )
 
@@ -133,7 +140,7 @@ def rejected_regions(proposals: BoxArray, labels: SliceLabels) -> BoxArray:
     """
     there = proposals[best_match(proposals, labels.rejected)[1] >= REGION_OVERLAP]
     boxes = np.concatenate([there, labels.rejected])
-    is_lesion = best_match(boxes, labels.lesions)[1] >= REGION_OVERLAP
+    is_lesion = best_match(boxes, labels.every_lesion)[1] >= REGION_OVERLAP
     return boxes[~is_lesion & ~_falls_into(boxes, labels.untaught, 1.0)]
 
 
@@ -154,8 +161,8 @@ def region_box_loss(deltas: Tensor, regions: RegionTargets) -> Tensor:
     boxes, lesions = (
         torch.from_numpy(part).to(deltas.device, torch.float32) for part in (regions.boxes, regions.lesions)
     )
-    is_lesion = torch.from_numpy(regions.is_lesion).to(deltas.device)
-    return box_loss(full_precision(deltas), encode_boxes(lesions, boxes), is_lesion)
+    teaches_box = torch.from_numpy(regions.teaches_box).to(deltas.device)
+    return box_loss(full_precision(deltas), encode_boxes(lesions, boxes), teaches_box)
 
 
 def class_loss(logits: Tensor, is_lesion: Tensor) -> Tensor:
@@ -165,15 +172,17 @@ def class_loss(logits: Tensor, is_lesion: Tensor) -> Tensor:
     return functional.cross_entropy(logits, is_lesion.long())
 
 
-def box_loss(deltas: Tensor, targets: Tensor, is_lesion: Tensor) -> Tensor:
-    """Return the smooth-L1 error of lesion regions, summed and divided by the number of ALL regions.
+def box_loss(deltas: Tensor, targets: Tensor, teaches_box: Tensor) -> Tensor:
+    """Return the smooth-L1 error of the regions of lesions, summed and divided by the number of ALL regions.
 
     Parameters
     ----------
     deltas, targets
         (r, 4), as the box coder defines them.
+    teaches_box
+        bool (r,), see `RegionTargets`.
     """
-    error = functional.smooth_l1_loss(deltas, targets, reduction="none").sum(dim=1) * is_lesion
+    error = functional.smooth_l1_loss(deltas, targets, reduction="none").sum(dim=1) * teaches_box
     return error.sum() / max(len(deltas), 1)
 
 
