@@ -7,6 +7,7 @@ import sys
 import torch
 
 from lens_engine.jobs.environment import MALLOC_SETTINGS, THREAD_SETTINGS, process_environment
+from lens_engine.phantom.patient import GENERATOR_VERSION
 
 SETTINGS = (*MALLOC_SETTINGS, *THREAD_SETTINGS, "OMP_NUM_THREADS")
 """Environment variables that decide about speed and have to be set before a process starts."""
@@ -29,6 +30,7 @@ def conditions() -> dict[str, str | int | float]:
         "matrix units": torch.backends.cpu.get_cpu_capability() + (" AMX" if _has_amx() else ""),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        "phantom generator": GENERATOR_VERSION,
         "load": round(os.getloadavg()[0], 2),
         **{name: os.environ.get(name, "") for name in SETTINGS},
     }

@@ -29,7 +29,7 @@ from lens_engine.evaluation.froc import match, prediction_rows
 from lens_engine.findings import FUSED, Finding
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.series import read_volume, scan
-from lens_engine.phantom.patient import TEST_SEEDS, UNIVERSAL, make_patient
+from lens_engine.phantom.patient import GENERATOR_VERSION, TEST_SEEDS, UNIVERSAL, make_patient
 from lens_engine.proposals import Proposals
 from lens_engine.stacking import stack
 from lens_engine.volume import Volume
@@ -79,8 +79,9 @@ def main() -> None:
     sensitivities = [match(own, truths, Overlap.IOBB).curve().average_sensitivity for own in found]
     lesions = sum(len(truth) for truth in truths.values())
     print(
-        f"average sensitivity on phantoms, {lesions} lesions (3D IoBB 0.3): {sensitivities[0]:.3f} with one crop per"
-        f" volume, {sensitivities[1]:.3f} with one per slice, {sensitivities[2]:.3f} with the moved one"
+        f"average sensitivity on phantoms of generator {GENERATOR_VERSION}, {lesions} lesions (3D IoBB 0.3): "
+        f"{sensitivities[0]:.3f} with one crop per volume, {sensitivities[1]:.3f} with one per slice, "
+        f"{sensitivities[2]:.3f} with the moved one"
     )
     for name, volume in _real_scans():
         _show(name, _three_ways(model, volume))

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from lens_engine.jobs.results import EvaluateResult
+from lens_engine.phantom.patient import GENERATOR_VERSION
 
 
 @dataclass
@@ -19,6 +20,7 @@ class DemoReport:
     """
 
     notice: str
+    generator_version: int = GENERATOR_VERSION
     series: dict[str, int] = field(default_factory=dict)
     lesions: int = 0
     labelled_lesions: int = 0
@@ -50,7 +52,8 @@ class DemoReport:
         parts = [
             "# LENS-napari demo\n",
             f"> {self.notice}\n",
-            "All patients are synthetic phantoms; the test patients were seen by no training and no tuning. "
+            f"All patients are synthetic phantoms (generator version {self.generator_version}); the test patients were "
+            "seen by no training and no tuning. "
             "The reader was simulated: it knows the truth and pressed the keys in the real window.\n",
             "## Scans\n\n" + _table(("data set and split", "series"), self.series),
             f"{self.lesions} lesions, {self.labelled_lesions} of them labelled in the annotations.\n",

@@ -1,5 +1,6 @@
 """The parts of the demo that need no window."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from lens_engine.errors import ProjectError
 from lens_engine.evaluation.report import MeasuredValue
 from lens_engine.findings import Split
 from lens_engine.jobs.results import EvaluateResult
+from lens_engine.phantom.patient import GENERATOR_VERSION
 from lens_napari.demo.demo_project import build_demo_project
 from lens_napari.demo.report import DemoReport
 
@@ -17,6 +19,12 @@ def test_demo_leaves_a_folder_of_somebody_else_alone(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="neither empty nor an earlier demo"):
         build_demo_project(tmp_path, 1, lambda _: None)
     assert (tmp_path / "thesis.txt").read_text() == "important"
+
+
+def test_report_names_the_generator_of_its_patients(tmp_path: Path) -> None:
+    page = DemoReport("Demo model.").save(tmp_path)
+    assert f"generator version {GENERATOR_VERSION}" in page.read_text()
+    assert json.loads((tmp_path / "report.json").read_text())["generator_version"] == GENERATOR_VERSION
 
 
 def test_report_shows_every_arm_with_its_interval() -> None:
