@@ -15,12 +15,11 @@ from lens_engine.errors import StoreError
 from lens_engine.findings import Scope
 from lens_engine.io.atomic_files import replacement_of
 from lens_engine.jobs.results import LabelCount, MineResult
-from lens_engine.mining.calibration import CalibratedLimit, calibrate_distance_limit
-from lens_engine.mining.candidates import mine
+from lens_engine.mining.calibration import calibrate_distance_limit
+from lens_engine.mining.candidates import mine_with_labels
 from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
 from lens_engine.mining.reports.counts import LabelCounts, count_steps, sum_counts
 from lens_engine.mining.settings import MiningSettings
-from lens_engine.mining.strategies.lens import LensSettings, mine_lens
 from lens_engine.store.annotations import AnnotationRole, Annotations
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
@@ -28,8 +27,8 @@ from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
 from lens_engine.store.labels.completeness import accepted_lesions
-from lens_engine.tasks.mining_files import MinedPatient, MiningFiles
-from lens_engine.worker.messages import FindDistanceLimit, MinePatients, StoreCandidates
+from lens_engine.tasks.mining_files import CalibratedRules, MinedPatient, MiningFiles
+from lens_engine.worker.messages import CalibrateRules, MinePatients, StoreCandidates
 
 logger = logging.getLogger("lens_engine.tasks.mining")
 
@@ -120,11 +119,11 @@ def lesions_of_series(database: Database, series_id: int, vectors: SeriesEmbeddi
     )
 
 
-def find_distance_limit(
-    database: Database, embeddings: Embeddings, files: MiningFiles, task: FindDistanceLimit, report: Report
+def calibrate_rules(
+    database: Database, embeddings: Embeddings, files: MiningFiles, task: CalibrateRules, report: Report
 ) -> dict[str, object]:
-    """Compare as many patients as the settings want, and keep the limit; one that is kept already stays."""
-    skipped = files.has_limit()
+    """Compare as many patients as the settings want, and keep the rules; those that are kept already stay."""
+    skipped = files.has_rules()
     if not skipped:
         settings = MiningSettings()
         groups = islice(_by_patient(database, task.series_ids).values(), settings.calibration_patients)
@@ -132,8 +131,8 @@ def find_distance_limit(
         source = MiningInputs(database, embeddings, task.model_version)
         limit = calibrate_distance_limit(source.of(_reported(records, report)), settings)
         logger.info("%s", limit.note)
-        files.write_limit(limit)
-    return {"distance_limit": files.read_limit().value, "skipped": skipped}
+        files.write_rules(CalibratedRules(settings, limit))
+    return {"distance_limit": files.read_rules().limit.value, "skipped": skipped}
 
 
 def mine_patients(
@@ -144,9 +143,9 @@ def mine_patients(
     skipped = files.has_batch(task.batch)
     if not skipped:
         started = time.monotonic()
-        source, limit = MiningInputs(database, embeddings, task.model_version), files.read_limit()
+        source, rules = MiningInputs(database, embeddings, task.model_version), files.read_rules()
         groups = _reported(list(patients.values()), report)
-        files.write_batch(task.batch, (_mine_patient(tuple(source.of(group)), limit) for group in groups))
+        files.write_batch(task.batch, (_mine_patient(tuple(source.of(group)), rules) for group in groups))
         seconds = time.monotonic() - started
         logger.info("mined batch %d: %d patients in %.1f s", task.batch, len(patients), seconds)
     return {"patients": len(patients), "skipped": skipped}
@@ -154,7 +153,7 @@ def mine_patients(
 
 def store_candidates(database: Database, files: MiningFiles, task: StoreCandidates, report: Report) -> MineResult:
     """Store the candidates of all batches as one run, and say what was found."""
-    limit, total = files.read_limit(), _Total()
+    limit, total = files.read_rules().limit, _Total()
     batches = list(range(task.batches))
     patients = (patient for batch in _reported(batches, report) for patient in files.read_batch(batch))
     found = (pair for patient in patients for pair in zip(patient.candidates, patient.priorities, strict=True))
@@ -204,10 +203,8 @@ class _Total:
         return tuple(notes)
 
 
-def _mine_patient(inputs: Sequence[SeriesMiningInput], limit: CalibratedLimit) -> MinedPatient:
-    settings = MiningSettings()
-    mined = mine(inputs, settings, limit)
-    labels = mine_lens(inputs, LensSettings(rules=settings, distance_limit=limit.value))
+def _mine_patient(inputs: Sequence[SeriesMiningInput], rules: CalibratedRules) -> MinedPatient:
+    mined, labels = mine_with_labels(inputs, rules.settings, rules.limit)
     return MinedPatient(mined.candidates, mined.priorities, count_steps(labels), _has_partners(inputs))
 
 

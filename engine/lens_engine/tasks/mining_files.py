@@ -1,4 +1,4 @@
-"""What the steps of a mining leave to the next ones: the distance limit, and what was mined in each batch of patients.
+"""What the steps of a mining leave to the next ones: the calibrated rules, and what was mined in batches of patients.
 
 The file of a batch has a first line with its format, then one line of JSON for each patient. Every file is written
 under a temporary name and renamed at its end: one that is there is whole.
@@ -10,13 +10,22 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from lens_engine.errors import StoreError
+from lens_engine.errors import ConfigError, StoreError
 from lens_engine.findings import Candidate
 from lens_engine.io.atomic_files import remove_parts, replace_bytes, replacement_of
 from lens_engine.mining.calibration import CalibratedLimit
 from lens_engine.mining.reports.counts import LabelCounts
+from lens_engine.mining.settings import MiningSettings
 
 FORMAT = "lens mined patients 1"
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedRules:
+    """The thresholds that all patients are mined with."""
+
+    settings: MiningSettings
+    limit: CalibratedLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +48,7 @@ class MinedPatient:
     has_partners: bool
 
 
-_LIMIT = TypeAdapter(CalibratedLimit)
+_RULES = TypeAdapter(CalibratedRules)
 _PATIENT = TypeAdapter(MinedPatient)
 
 
@@ -48,25 +57,25 @@ class MiningFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._limit = folder / "distance limit.json"
+        self._rules = folder / "rules.json"
 
-    def has_limit(self) -> bool:
-        """Return whether the distance limit is found."""
-        return self._limit.exists()
+    def has_rules(self) -> bool:
+        """Return whether the rules are calibrated."""
+        return self._rules.exists()
 
-    def write_limit(self, limit: CalibratedLimit) -> None:
-        """Keep the distance limit. Raises `StoreError` if the disk refuses."""
+    def write_rules(self, rules: CalibratedRules) -> None:
+        """Keep the rules. Raises `StoreError` if the disk refuses."""
         try:
-            replace_bytes(self._limit, _LIMIT.dump_json(limit))
+            replace_bytes(self._rules, _RULES.dump_json(rules))
         except OSError as error:
-            raise _refused("The distance limit", error) from error
+            raise _refused("The thresholds of the mining", error) from error
 
-    def read_limit(self) -> CalibratedLimit:
-        """Return the distance limit. Raises `StoreError` if it is missing or damaged."""
+    def read_rules(self) -> CalibratedRules:
+        """Return the rules. Raises `StoreError` if they are missing, damaged or of another version."""
         try:
-            return _LIMIT.validate_json(self._limit.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise _lost("The distance limit") from error
+            return _RULES.validate_json(self._rules.read_bytes())
+        except (OSError, ValidationError, ConfigError) as error:
+            raise _lost("The thresholds of the mining") from error
 
     def has_batch(self, batch: int) -> bool:
         """Return whether every patient of a batch is mined."""
