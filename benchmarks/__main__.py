@@ -27,7 +27,7 @@ _COMPARISONS: Mapping[str, Callable[[bool], list[Comparison]]] = {
 _GROWTHS: Mapping[str, Callable[[bool], list[Growth]]] = {
     "detection": lambda full: detection.growth(full=full),
     "memory": lambda full: memory.growth(),
-    "mining": lambda full: mining.growth(),
+    "mining": lambda full: mining.growth(full=full),
 }
 
 

@@ -41,10 +41,10 @@ def main() -> None:
     voxels = np.load(sys.argv[1])
     volume = Volume(voxels, VolumeGeometry(voxels.shape, SPACING_MM))
     found = len(detect(model, volume).proposals.scores) if sys.argv[2] == "detect" else 0
-    print(_peak_of_this_process(), found)
+    print(peak_of_this_process(), found)
 
 
-def _peak_of_this_process() -> int:
+def peak_of_this_process() -> int:
     """Return the largest memory in bytes; Linux counts into `ru_maxrss` what the parent had when it started us."""
     status = Path("/proc/self/status")
     if status.exists():

@@ -1,17 +1,39 @@
-"""Mining: how the time per slice grows with the number of slices."""
+"""Mining: how its time grows with the slices of a series, and its time and memory with the patients of a project.
 
+The figures of a project are those of a fresh process (`python -m benchmarks.mining FOLDER`), which does
+what the steps of a mining job do behind the embeddings, and prints its seconds on the wall and of all cores, and its
+peak in bytes. Seconds of all cores are compared: other programs matter less to them.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
+from benchmarks.conditions import ensure_environment
+from benchmarks.detected_patients import VERSION, make_project
 from benchmarks.measure import Growth, compare
+from benchmarks.memory import peak_of_this_process
 from lens_engine.findings import FUSED, SliceBox
 from lens_engine.mining.calibration import CalibratedLimit
 from lens_engine.mining.candidates import mine
 from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.mining.tracklets import build_tracklets
+from lens_engine.project import Project
 from lens_engine.proposals import Proposals
+from lens_engine.store.catalog import Catalog
+from lens_engine.store.database import Database
+from lens_engine.tasks.mining import Embeddings, calibrate_rules, mine_patients, store_candidates
+from lens_engine.tasks.mining_files import MiningFiles
+from lens_engine.worker.messages import CalibrateRules, MinePatients, StoreCandidates
+from lens_engine.worker.steps import batches_of_patients
 
 SHORT, LONG = 100, 1000
 EXPERTS = ("universal", "lung", "liver", FUSED)
@@ -20,8 +42,80 @@ BOXES = 12
 LESION_SLICES = 6
 
 
-def growth() -> list[Growth]:
-    """Return the rows of linking alone and of all rules."""
+FEW, MANY, ALL = 10, 200, 4427
+"""Patients of a project; the last are those of DeepLesion."""
+
+
+def growth(full: bool) -> list[Growth]:
+    """Return the rows of one series, linking alone and all rules, and those of a project; `full` is all patients."""
+    return [*_growth_of_a_series(), *_growth_of_a_project(MANY), *(_growth_of_a_project(ALL) if full else [])]
+
+
+def main() -> None:
+    """Mine a project and print what it cost."""
+    ensure_environment()
+    folder = Path(sys.argv[1])
+    database = Database.open(Project.open(folder))
+    wall, cores = time.perf_counter(), time.process_time()
+    candidates = _mine(database, folder / "job")
+    print(time.perf_counter() - wall, time.process_time() - cores, peak_of_this_process(), candidates)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """What mining a project took."""
+
+    boxes: int
+    wall_seconds: float
+    core_seconds: float
+    peak_bytes: int
+
+
+def _growth_of_a_project(patients: int) -> list[Growth]:
+    few, many = _cost(FEW), _cost(patients)
+    print(
+        f"{patients} patients, {many.boxes} fused boxes: {many.wall_seconds:.0f} s, {many.core_seconds:.0f} s of all "
+        f"cores, {many.peak_bytes / 2**30:.2f} GiB",
+        flush=True,
+    )
+    words, more = f"{FEW} patients", f"{patients} patients"
+    times = few.core_seconds / FEW * 1e3, many.core_seconds / patients * 1e3
+    return [
+        Growth("time per patient, mining a project", words, times[0], more, times[1], "ms", 1.3),
+        Growth("peak memory, mining a project", words, few.peak_bytes / 1e6, more, many.peak_bytes / 1e6, "MB", 2.0),
+    ]
+
+
+def _cost(patients: int) -> _Cost:
+    with tempfile.TemporaryDirectory() as folder:
+        boxes = make_project(Path(folder), patients)
+        command = [sys.executable, "-m", "benchmarks.mining", folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    wall, cores, peak, _ = done.stdout.split()
+    return _Cost(boxes, float(wall), float(cores), int(peak))
+
+
+def _mine(database: Database, job: Path) -> int:
+    """Do what the job does behind its embedding steps, and return how many candidates there are."""
+    embeddings, files = Embeddings(job / "embeddings"), MiningFiles(job / "mined")
+    records = Catalog(database).all_series()
+    limit = CalibrateRules(series_ids=tuple(record.id for record in records), model_version=VERSION)
+    calibrate_rules(database, embeddings, files, limit, _ignore)
+    batches = batches_of_patients(records)
+    for number, ids in enumerate(batches):
+        patients = MinePatients(batch=number, series_ids=tuple(ids), model_version=VERSION)
+        mine_patients(database, embeddings, files, patients, _ignore)
+    store = StoreCandidates(
+        batches=len(batches), series=len(records), model_version=VERSION, begun_at=datetime.now(UTC)
+    )
+    return store_candidates(database, files, store, _ignore).candidates
+
+
+def _ignore(done: int, total: int) -> None:
+    """Tell nobody how far it is."""
+
+
+def _growth_of_a_series() -> list[Growth]:
     settings, limit = MiningSettings(), CalibratedLimit(0.15, 0, False, "")
     series = {slices: _series(slices) for slices in (SHORT, LONG)}
     return [
@@ -62,3 +156,7 @@ def _mark(number: int, slice_index: int, box: np.ndarray) -> AnnotationOnSeries:
     x1, y1, x2, y2 = (float(value) for value in box)
     whole = (x1, y1, float(slice_index), x2, y2, float(slice_index + 1))
     return AnnotationOnSeries(number, whole, (SliceBox(slice_index, (x1, y1, x2, y2)),), slice_index)
+
+
+if __name__ == "__main__":
+    main()

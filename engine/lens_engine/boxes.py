@@ -58,8 +58,10 @@ def as_boxes(values: object, dimensions: int) -> NDArray[np.float64]:
 def sizes(boxes: FloatArray) -> NDArray[np.float64]:
     """Return the area or volume of every box, (n,)."""
     dimensions = boxes.shape[1] // 2
-    extent = boxes[:, dimensions:].astype(np.float64) - boxes[:, :dimensions]
-    measures: NDArray[np.float64] = np.prod(np.maximum(extent, 0), axis=1)
+    extent = np.maximum(boxes[:, dimensions:].astype(np.float64) - boxes[:, :dimensions], 0)
+    measures: NDArray[np.float64] = extent[:, 0] * extent[:, 1]  # faster than a product along an axis of two or three
+    for axis in range(2, dimensions):
+        measures = measures * extent[:, axis]
     return measures
 
 

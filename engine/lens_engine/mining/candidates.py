@@ -16,6 +16,8 @@ from lens_engine.mining.rules.cross_slice import adds_slices, keep_annotated_sli
 from lens_engine.mining.rules.evidence import Evidence, gather_evidence, known_lesions
 from lens_engine.mining.rules.intra_patient import KnownLesions
 from lens_engine.mining.settings import MiningSettings
+from lens_engine.mining.strategies.labels import MinedLabels
+from lens_engine.mining.strategies.lens import LensSettings, labels_of_evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +48,32 @@ def mine(
         All series of a patient at once, because lesions are matched between them. Several patients may come together;
         they are never compared.
     """
+    return mine_with_labels(inputs, settings, distance_limit)[0]
+
+
+def mine_with_labels(
+    inputs: Sequence[SeriesMiningInput], settings: MiningSettings, distance_limit: CalibratedLimit
+) -> tuple[MinedCandidates, tuple[MinedLabels, ...]]:
+    """Return what `mine` returns, and what each universal series teaches while nobody decides, as `mine_lens` does."""
     candidates: list[Candidate] = []
     priorities: list[float] = []
+    labels: list[MinedLabels] = []
     known = known_lesions(inputs)
     for series in inputs:
         if series.scope is not Scope.UNIVERSAL:
             continue
-        mined = _mine_series(series, known[series.patient_id], settings, distance_limit.value)
+        mined, taught = _mine_series(series, known[series.patient_id], settings, distance_limit.value)
+        labels.append(taught)
         ranked = sorted(((priority(c, series.universal_experts), c) for c in mined), key=lambda pair: -pair[0])
         priorities += [value for value, _ in ranked]
         candidates += [candidate for _, candidate in ranked]
-    return MinedCandidates(tuple(candidates), tuple(priorities))
+    return MinedCandidates(tuple(candidates), tuple(priorities)), tuple(labels)
 
 
 def _mine_series(
     series: SeriesMiningInput, known: KnownLesions, settings: MiningSettings, distance_limit: float
-) -> list[Candidate]:
+) -> tuple[list[Candidate], MinedLabels]:
+    """Return the candidates of one series, and what it teaches."""
     evidence = gather_evidence(series, known, settings, distance_limit)
     places = PlaceScores.of(series, settings)
     uncertain = uncertain_findings(series, evidence.known_places, settings)
@@ -70,7 +82,8 @@ def _mine_series(
         + _match_candidates(series, evidence, places, distance_limit)
         + _uncertain_candidates(series, [places.complete(finding) for finding in uncertain], settings)
     )
-    return [_completed(candidate, places) for candidate in merge_candidates(found, settings)]
+    labels = labels_of_evidence(series, evidence, uncertain, LensSettings(settings, distance_limit))
+    return [_completed(candidate, places) for candidate in merge_candidates(found, settings)], labels
 
 
 def _continuation_candidates(series: SeriesMiningInput, evidence: Evidence) -> list[Candidate]:

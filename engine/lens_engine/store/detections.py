@@ -275,4 +275,8 @@ def _findings(header: dict[str, Any]) -> tuple[Finding, ...]:
 
 
 def _damaged(path: Path) -> StoreError:
-    return StoreError(f"The detections {path.name} are missing or damaged", "A Parquet file", "Run detect again")
+    return StoreError(
+        f"The detections {path.parent.name}/{path.name} are missing or damaged",
+        "A Parquet file as 'lens detect' writes it",
+        f"Detect again with: lens detect --model {path.parent.name}",
+    )

@@ -16,11 +16,10 @@ from lens_engine.findings import Scope
 from lens_engine.io.atomic_files import replacement_of
 from lens_engine.jobs.results import LabelCount, MineResult
 from lens_engine.mining.calibration import calibrate_distance_limit
-from lens_engine.mining.candidates import mine
+from lens_engine.mining.candidates import mine_with_labels
 from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
 from lens_engine.mining.reports.counts import LabelCounts, count_steps, sum_counts
 from lens_engine.mining.settings import MiningSettings
-from lens_engine.mining.strategies.lens import LensSettings, mine_lens
 from lens_engine.mining.threshold_calibration import calibrate_thresholds
 from lens_engine.store.annotations import AnnotationRole, Annotations
 from lens_engine.store.candidates import Candidates
@@ -29,8 +28,8 @@ from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
 from lens_engine.store.labels.completeness import accepted_lesions
-from lens_engine.tasks.mining_files import Calibration, MinedPatient, MiningFiles
-from lens_engine.worker.messages import FindDistanceLimit, MinePatients, StoreCandidates
+from lens_engine.tasks.mining_files import CalibratedRules, MinedPatient, MiningFiles
+from lens_engine.worker.messages import CalibrateRules, MinePatients, StoreCandidates
 
 logger = logging.getLogger("lens_engine.tasks.mining")
 
@@ -121,14 +120,14 @@ def lesions_of_series(database: Database, series_id: int, vectors: SeriesEmbeddi
     )
 
 
-def find_distance_limit(
-    database: Database, embeddings: Embeddings, files: MiningFiles, task: FindDistanceLimit, report: Report
+def calibrate_rules(
+    database: Database, embeddings: Embeddings, files: MiningFiles, task: CalibrateRules, report: Report
 ) -> dict[str, object]:
     """Find the distance limit and the experts' thresholds, and keep them; those that are kept already stay.
 
     As many patients as the settings want are compared.
     """
-    skipped = files.has_calibration()
+    skipped = files.has_rules()
     if not skipped:
         settings = MiningSettings()
         patients = _by_patient(database, task.series_ids).values()
@@ -137,8 +136,9 @@ def find_distance_limit(
         limit = calibrate_distance_limit(source.of(_reported(records, report)), settings)
         thresholds = calibrate_thresholds(source.of_single_types(patients), settings)
         logger.info("%s %s", limit.note, thresholds.note)
-        files.write_calibration(Calibration(limit, thresholds))
-    return {"distance_limit": files.read_calibration().limit.value, "skipped": skipped}
+        calibrated = replace(settings, uncertain_min_scores=thresholds.values)
+        files.write_rules(CalibratedRules(calibrated, limit, thresholds.note))
+    return {"distance_limit": files.read_rules().limit.value, "skipped": skipped}
 
 
 def mine_patients(
@@ -149,9 +149,9 @@ def mine_patients(
     skipped = files.has_batch(task.batch)
     if not skipped:
         started = time.monotonic()
-        source, found = MiningInputs(database, embeddings, task.model_version), files.read_calibration()
+        source, rules = MiningInputs(database, embeddings, task.model_version), files.read_rules()
         groups = _reported(list(patients.values()), report)
-        files.write_batch(task.batch, (_mine_patient(tuple(source.of(group)), found) for group in groups))
+        files.write_batch(task.batch, (_mine_patient(tuple(source.of(group)), rules) for group in groups))
         seconds = time.monotonic() - started
         logger.info("mined batch %d: %d patients in %.1f s", task.batch, len(patients), seconds)
     return {"patients": len(patients), "skipped": skipped}
@@ -159,7 +159,7 @@ def mine_patients(
 
 def store_candidates(database: Database, files: MiningFiles, task: StoreCandidates, report: Report) -> MineResult:
     """Store the candidates of all batches as one run, and say what was found."""
-    calibration, total = files.read_calibration(), _Total()
+    rules, total = files.read_rules(), _Total()
     batches = list(range(task.batches))
     patients = (patient for batch in _reported(batches, report) for patient in files.read_batch(batch))
     found = (pair for patient in patients for pair in zip(patient.candidates, patient.priorities, strict=True))
@@ -176,11 +176,11 @@ def store_candidates(database: Database, files: MiningFiles, task: StoreCandidat
         patients=total.patients,
         candidates=total.candidates,
         by_reason={rule.value: count for rule, count in store.counts_by_reason().items()},
-        distance_limit=calibration.limit.value,
-        limit_note=calibration.limit.note,
+        distance_limit=rules.limit.value,
+        limit_note=rules.limit.note,
+        threshold_note=rules.threshold_note,
         label_counts=tuple(LabelCount(**asdict(row)) for row in total.counts),
         notes=total.notes(),
-        threshold_note=calibration.thresholds.note,
     )
 
 
@@ -210,10 +210,8 @@ class _Total:
         return tuple(notes)
 
 
-def _mine_patient(inputs: Sequence[SeriesMiningInput], calibration: Calibration) -> MinedPatient:
-    settings = replace(MiningSettings(), uncertain_min_scores=calibration.thresholds.values)
-    mined = mine(inputs, settings, calibration.limit)
-    labels = mine_lens(inputs, LensSettings(rules=settings, distance_limit=calibration.limit.value))
+def _mine_patient(inputs: Sequence[SeriesMiningInput], rules: CalibratedRules) -> MinedPatient:
+    mined, labels = mine_with_labels(inputs, rules.settings, rules.limit)
     return MinedPatient(mined.candidates, mined.priorities, count_steps(labels), _has_partners(inputs))
 
 

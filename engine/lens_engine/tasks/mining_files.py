@@ -1,4 +1,4 @@
-"""What the steps of a mining leave to the next ones: the calibration, and what was mined in each batch of patients.
+"""What the steps of a mining leave to the next ones: the calibrated rules, and what was mined in batches of patients.
 
 The file of a batch has a first line with its format, then one line of JSON for each patient. Every file is written
 under a temporary name and renamed at its end: one that is there is whole.
@@ -10,14 +10,29 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from lens_engine.errors import StoreError
+from lens_engine.errors import ConfigError, StoreError
 from lens_engine.findings import Candidate
 from lens_engine.io.atomic_files import remove_parts, replace_bytes, replacement_of
 from lens_engine.mining.calibration import CalibratedLimit
 from lens_engine.mining.reports.counts import LabelCounts
-from lens_engine.mining.threshold_calibration import CalibratedThresholds
+from lens_engine.mining.settings import MiningSettings
 
 FORMAT = "lens mined patients 1"
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedRules:
+    """The thresholds that all patients are mined with.
+
+    Attributes
+    ----------
+    threshold_note
+        Where the thresholds of the single-type experts in `settings` come from, for people.
+    """
+
+    settings: MiningSettings
+    limit: CalibratedLimit
+    threshold_note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +55,7 @@ class MinedPatient:
     has_partners: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """What is found before the first patient is mined."""
-
-    limit: CalibratedLimit
-    thresholds: CalibratedThresholds
-
-
-_CALIBRATION = TypeAdapter(Calibration)
+_RULES = TypeAdapter(CalibratedRules)
 _PATIENT = TypeAdapter(MinedPatient)
 
 
@@ -57,25 +64,25 @@ class MiningFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._calibration = folder / "calibration.json"
+        self._rules = folder / "rules.json"
 
-    def has_calibration(self) -> bool:
-        """Return whether distance limit and thresholds are found."""
-        return self._calibration.exists()
+    def has_rules(self) -> bool:
+        """Return whether the rules are calibrated."""
+        return self._rules.exists()
 
-    def write_calibration(self, calibration: Calibration) -> None:
-        """Keep distance limit and thresholds. Raises `StoreError` if the disk refuses."""
+    def write_rules(self, rules: CalibratedRules) -> None:
+        """Keep the rules. Raises `StoreError` if the disk refuses."""
         try:
-            replace_bytes(self._calibration, _CALIBRATION.dump_json(calibration))
+            replace_bytes(self._rules, _RULES.dump_json(rules))
         except OSError as error:
-            raise _refused("The calibration", error) from error
+            raise _refused("The thresholds of the mining", error) from error
 
-    def read_calibration(self) -> Calibration:
-        """Return distance limit and thresholds. Raises `StoreError` if it is missing or damaged."""
+    def read_rules(self) -> CalibratedRules:
+        """Return the rules. Raises `StoreError` if they are missing, damaged or of another version."""
         try:
-            return _CALIBRATION.validate_json(self._calibration.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise _lost("The calibration") from error
+            return _RULES.validate_json(self._rules.read_bytes())
+        except (OSError, ValidationError, ConfigError) as error:
+            raise _lost("The thresholds of the mining") from error
 
     def has_batch(self, batch: int) -> bool:
         """Return whether every patient of a batch is mined."""

@@ -17,7 +17,7 @@ from lens_engine.detector.false_positive_reduction.rescoring import reduce_in_se
 from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import InferenceDetector
 from lens_engine.detector.network.embedding import embed_boxes
-from lens_engine.errors import GeometryError, SeriesError
+from lens_engine.errors import GeometryError, SeriesError, StoreError
 from lens_engine.io.series import read_volume
 from lens_engine.jobs.names import MINED_FOLDER
 from lens_engine.jobs.results import ExportResult
@@ -32,7 +32,7 @@ from lens_engine.tasks.evaluation import evaluate_models
 from lens_engine.tasks.mining import (
     Embeddings,
     SeriesEmbeddings,
-    find_distance_limit,
+    calibrate_rules,
     lesions_of_series,
     mine_patients,
     store_candidates,
@@ -40,11 +40,11 @@ from lens_engine.tasks.mining import (
 from lens_engine.tasks.mining_files import MiningFiles
 from lens_engine.volume import Volume
 from lens_engine.worker.messages import (
+    CalibrateRules,
     DetectSeries,
     EmbedAnnotations,
     EvaluateModels,
     ExportAnnotations,
-    FindDistanceLimit,
     MinePatients,
     StoreCandidates,
     Task,
@@ -80,8 +80,8 @@ class Workbench:
                 return self._detect(task, report)
             case EmbedAnnotations():
                 return self._embed(task)
-            case FindDistanceLimit():
-                return find_distance_limit(self._database, self._embeddings, self._mining, task, report)
+            case CalibrateRules():
+                return calibrate_rules(self._database, self._embeddings, self._mining, task, report)
             case MinePatients():
                 return mine_patients(self._database, self._embeddings, self._mining, task, report)
             case StoreCandidates():
@@ -94,9 +94,10 @@ class Workbench:
     def _detect(self, task: DetectSeries, report: Report) -> dict[str, object]:
         series = Catalog(self._database).series(task.series_id)
         detections = Detections(self._database)
-        if detections.exists(series.id, task.model_version):
+        known = self._detected(series, task.model_version)
+        if known is not None:
             logger.info("series %s: has detections of %s already, left alone", series.name, task.model_version)
-            return _detect_result(detections.read(series.id, task.model_version), skipped=True)
+            return _detect_result(known, skipped=True)
         started = time.monotonic()
         detector = self._prepared(task.model_version)
         network = self._reduction_of(task.model_version)
@@ -116,6 +117,17 @@ class Workbench:
         seconds = time.monotonic() - started
         logger.info("series %s: detected with %s in %.1f s", series.name, task.model_version, seconds)
         return result
+
+    def _detected(self, series: SeriesRecord, version: str) -> SeriesDetections | None:
+        """Return what is stored about a series; what cannot be read any more has to be detected anew."""
+        detections = Detections(self._database)
+        if not detections.exists(series.id, version):
+            return None
+        try:
+            return detections.read(series.id, version)
+        except StoreError as error:
+            logger.warning("series %s: detecting anew: %s", series.name, error)
+            return None
 
     def _embed(self, task: EmbedAnnotations) -> dict[str, object]:
         series = Catalog(self._database).series(task.series_id)

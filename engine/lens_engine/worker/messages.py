@@ -33,10 +33,10 @@ class EmbedAnnotations(_Message):
     model_version: str
 
 
-class FindDistanceLimit(_Message):
-    """Compare patients with each other, and keep in a file of the job how near the embeddings of one lesion are."""
+class CalibrateRules(_Message):
+    """Compare patients with each other, and keep the thresholds that follow in a file of the job."""
 
-    task: Literal["find distance limit"] = "find distance limit"
+    task: Literal["calibrate"] = "calibrate"
     series_ids: tuple[int, ...]
     model_version: str
 
@@ -86,7 +86,7 @@ class Cancel(_Message):
 Task = (
     DetectSeries
     | EmbedAnnotations
-    | FindDistanceLimit
+    | CalibrateRules
     | MinePatients
     | StoreCandidates
     | EvaluateModels

@@ -24,11 +24,11 @@ from lens_engine.store.detections import Detections
 from lens_engine.store.labels.completeness import measurable_elsewhere, measured_series, why_left_out
 from lens_engine.worker.job import Job, JsonObject, Meter
 from lens_engine.worker.messages import (
+    CalibrateRules,
     DetectSeries,
     EmbedAnnotations,
     EvaluateModels,
     ExportAnnotations,
-    FindDistanceLimit,
     MinePatients,
     StoreCandidates,
 )
@@ -83,14 +83,14 @@ def mine(job: Job, inputs: MineInputs) -> JsonObject:
     if not series_ids:
         raise _nothing_to_mine(version, has_series=bool(_minable_series(job)))
     records = _series(job, series_ids)
-    batches = _batches_of_patients(records)
+    batches = batches_of_patients(records)
     meter = Meter(len(records) + len(batches) + 2)
     for series in records:
         task = EmbedAnnotations(series_id=series.id, model_version=version)
         job.task_step(f"Comparing the annotations of {series.name}", task, meter)
     begun = job.step("Beginning", lambda: {"batches": batches, "begun_at": datetime.now(UTC).isoformat()})
-    limit = FindDistanceLimit(series_ids=tuple(series_ids), model_version=version)
-    job.task_step("Finding the distance limit", limit, meter)
+    rules = CalibrateRules(series_ids=tuple(series_ids), model_version=version)
+    job.task_step("Comparing the patients", rules, meter)
     for number, ids in enumerate(begun["batches"]):
         patients = MinePatients(batch=number, series_ids=tuple(ids), model_version=version)
         job.task_step(f"Mining batch {number + 1} of {len(begun['batches'])}", patients, meter)
@@ -140,7 +140,7 @@ def _series(job: Job, series_ids: Sequence[int]) -> list[SeriesRecord]:
     return list(Catalog(job.database).some_series(series_ids))
 
 
-def _batches_of_patients(records: Sequence[SeriesRecord]) -> list[list[int]]:
+def batches_of_patients(records: Sequence[SeriesRecord]) -> list[list[int]]:
     """Return the series of some patients at a time, all those of a patient together."""
     by_patient: dict[int, list[int]] = {}
     for record in records:

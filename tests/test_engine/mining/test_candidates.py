@@ -11,9 +11,11 @@ from support.mining_cases import EXPERTS, Seen, annotation, series
 
 from lens_engine.findings import FUSED, Candidate, CandidateKind, Rule, Scope, SliceBox
 from lens_engine.mining.calibration import CalibratedLimit
-from lens_engine.mining.candidates import MinedCandidates, mine
+from lens_engine.mining.candidates import MinedCandidates, mine, mine_with_labels
 from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
 from lens_engine.mining.settings import MiningSettings
+from lens_engine.mining.strategies.labels import LabelRule
+from lens_engine.mining.strategies.lens import LensSettings, mine_lens
 from lens_engine.proposals import Proposals
 
 LIMIT = CalibratedLimit(0.15, 1000, True, "")
@@ -249,3 +251,24 @@ def test_candidates_are_valid_distinct_and_ranked(first: list[Seen], notes: list
         is_uncertain = {reason.rule for reason in candidate.reasons} == {Rule.CROSS_DATASET}
         assert (candidate.kind is CandidateKind.UNCERTAIN) == is_uncertain
     assert mined(*inputs) == result
+
+
+def test_what_is_taught_is_what_the_strategy_of_lens_says() -> None:
+    lesions = [
+        Seen(0, range(4, 9), {"universal": 0.9}, look=10),
+        Seen(40, range(4, 9), {"lung": 0.8}, look=90),
+        Seen(80, range(20, 24), {"universal": 0.6}, look=50),
+    ]
+    first = series(lesions, (annotation(7, 0, 6, look=10), annotation(8, 80, 21, look=50)))
+    second = series([replace(lesion, grid=range(30, 33)) for lesion in lesions], number=2)
+    complete = series([], (annotation(9, 0, 6, look=10),), number=3, scope=Scope.SINGLE_TYPE)
+    inputs = (first, second, complete)
+    found, labels = mine_with_labels(inputs, MiningSettings(), LIMIT)
+    assert found == mined(*inputs)
+    assert labels == mine_lens(inputs, LensSettings(distance_limit=LIMIT.value))
+    assert {label.rule for found in labels for label in found.positives} == {
+        LabelRule.ANNOTATION,
+        LabelRule.CROSS_SLICE,
+        LabelRule.INTRA_PATIENT,
+    }
+    assert all(found.ignored for found in labels)

@@ -9,7 +9,7 @@ import pytest
 from support.mining_project import SLICES, add_patients, annotate, embed_annotations
 from support.worker_project import LESION
 
-from lens_engine.errors import StoreError
+from lens_engine.errors import BoxError, StoreError
 from lens_engine.findings import Candidate, Decision, Rule, Verdict, slices_of_box
 from lens_engine.jobs.results import MineResult
 from lens_engine.mining.calibration import calibrate_distance_limit
@@ -23,7 +23,7 @@ from lens_engine.store.decisions import Decisions
 from lens_engine.tasks.mining import Embeddings, MiningInputs, lesions_of_series
 from lens_engine.tasks.service import TaskCancelledError
 from lens_engine.tasks.workbench import Workbench
-from lens_engine.worker.messages import EmbedAnnotations, FindDistanceLimit, MinePatients, StoreCandidates
+from lens_engine.worker.messages import CalibrateRules, EmbedAnnotations, MinePatients, StoreCandidates
 
 BEGUN_AT = datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC)
 
@@ -103,7 +103,7 @@ def mine_in(database: Database, tmp_path: Path, patients: list[SeriesRecord]) ->
         bench = Workbench(database.project, tmp_path / folder)
         ids = [record.id for record in patients]
         batches = [ids[start : start + 2 * size] for start in range(0, len(ids), 2 * size)]
-        bench.run(FindDistanceLimit(series_ids=tuple(ids), model_version="v1"), ignore)
+        bench.run(CalibrateRules(series_ids=tuple(ids), model_version="v1"), ignore)
         for number, batch in enumerate(batches):
             bench.run(MinePatients(batch=number, series_ids=tuple(batch), model_version="v1"), ignore)
         store = StoreCandidates(batches=len(batches), series=len(ids), model_version="v1", begun_at=begun_at)
@@ -181,7 +181,7 @@ def test_a_cancelled_batch_leaves_nothing(
 
     with pytest.raises(TaskCancelledError):
         bench.run(task, cancel)
-    assert {path.name for path in (tmp_path / "job" / "mined").iterdir()} == {"0.jsonl", "calibration.json"}
+    assert {path.name for path in (tmp_path / "job" / "mined").iterdir()} == {"0.jsonl", "rules.json"}
 
 
 def test_one_study_and_no_annotation_are_said_and_found_empty(database: Database, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_one_study_and_no_annotation_are_said_and_found_empty(database: Database
     embed_annotations(database, records, tmp_path)
     bench = Workbench(database.project, tmp_path)
     ids = tuple(record.id for record in records)
-    bench.run(FindDistanceLimit(series_ids=ids, model_version="v1"), ignore)
+    bench.run(CalibrateRules(series_ids=ids, model_version="v1"), ignore)
     bench.run(MinePatients(batch=0, series_ids=ids, model_version="v1"), ignore)
     task = StoreCandidates(batches=1, series=2, model_version="v1", begun_at=BEGUN_AT)
     result = MineResult.model_validate(bench.run(task, ignore))
@@ -198,3 +198,19 @@ def test_one_study_and_no_annotation_are_said_and_found_empty(database: Database
         "No lesion of the mined series is annotated",
         "No patient has a known lesion and another series",
     ]
+
+
+def test_embeddings_of_another_network_are_named_and_candidates_stay(
+    database: Database, tmp_path: Path, patients: list[SeriesRecord], mine_in: Callable[..., MineResult]
+) -> None:
+    mine_in(2, "earlier job", BEGUN_AT - timedelta(hours=1))
+    before = stored(database)
+    embed_annotations(database, patients, tmp_path / "job")
+    (note,) = Annotations(database).of_series(patients[0].id)
+    other = np.full((1, 3), 3**-0.5, dtype=np.float32)
+    Embeddings(tmp_path / "job" / "embeddings").write(patients[0].id, [note.id], other)
+    task = CalibrateRules(series_ids=tuple(record.id for record in patients), model_version="v1")
+    with pytest.raises(BoxError, match="Embeddings of length 2 and 3") as caught:
+        Workbench(database.project, tmp_path / "job").run(task, ignore)
+    assert "same model version" in caught.value.expected
+    assert stored(database) == before

@@ -15,9 +15,9 @@ from lens_engine.store.catalog import Catalog, NewSeries
 from lens_engine.store.database import Database
 from lens_engine.tasks.workbench import Workbench
 from lens_engine.worker.messages import (
+    CalibrateRules,
     DetectSeries,
     EmbedAnnotations,
-    FindDistanceLimit,
     MinePatients,
     StoreCandidates,
 )
@@ -47,7 +47,7 @@ def test_single_type_experts_are_asked_at_thresholds_found_in_their_own_labelled
     for series_id in ids:
         for task in (DetectSeries, EmbedAnnotations):
             bench.run(task(series_id=series_id, model_version="v1"), lambda *_: None)
-    bench.run(FindDistanceLimit(series_ids=tuple(ids), model_version="v1"), lambda *_: None)
+    bench.run(CalibrateRules(series_ids=tuple(ids), model_version="v1"), lambda *_: None)
     bench.run(MinePatients(batch=0, series_ids=tuple(ids), model_version="v1"), lambda *_: None)
     store = StoreCandidates(batches=1, series=len(ids), model_version="v1", begun_at=datetime.now(UTC))
     mined = MineResult.model_validate(bench.run(store, lambda *_: None))

@@ -19,7 +19,7 @@ from lens_engine.store.catalog import Catalog
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.model_versions import Models
 from lens_engine.tasks.workbench import Workbench
-from lens_engine.worker.messages import FindDistanceLimit, MinePatients, StoreCandidates
+from lens_engine.worker.messages import CalibrateRules, MinePatients, StoreCandidates
 from lens_engine.worker.steps import PATIENTS_OF_A_STEP
 
 pytestmark = pytest.mark.slow
@@ -136,7 +136,7 @@ def test_a_training_goes_on_from_its_last_checkpoint_after_its_worker_was_killed
 @pytest.fixture
 def mine_job(database, jobs):
     """Ask for a mining of many patients whose lesions are embedded already; no worker is there yet."""
-    records = add_patients(database, BATCHES * PATIENTS_OF_A_STEP, lesions=20)
+    records = add_patients(database, BATCHES * PATIENTS_OF_A_STEP, lesions=8)
     annotate(database, records)
     job_id = jobs.submit(MineInputs(model_version="v1"))
     embed_annotations(database, records, database.project.jobs_folder / job_id)
@@ -158,7 +158,7 @@ def uninterrupted(database, records, folder):
     embed_annotations(database, records, folder)
     bench, ids = Workbench(database.project, folder), tuple(record.id for record in records)
     for task in (
-        FindDistanceLimit(series_ids=ids, model_version="v1"),
+        CalibrateRules(series_ids=ids, model_version="v1"),
         MinePatients(batch=0, series_ids=ids, model_version="v1"),
     ):
         bench.run(task, lambda done, total: None)
@@ -178,7 +178,7 @@ def test_a_mining_goes_on_behind_its_last_batch_and_nobody_sees_a_part_of_it(
     assert mined_batches(jobs, job_id) in (["0"], ["0", "1"])
     assert [candidate.candidate for candidate in Candidates(database).queue()] == before
     start_worker("worker-b")
-    status = wait_for_end(jobs, job_id)
+    status = wait_for_end(jobs, job_id, 200)
     assert (status.state, status.worker, status.done) == (JobState.DONE, "worker-b", status.total)
     assert mined_batches(jobs, job_id) == ["0", "1", "2"]
     found = list(Candidates(database).latest().values())
@@ -197,6 +197,6 @@ def test_a_cancelled_mining_stores_nothing_and_a_resumed_one_repeats_no_batch(da
     child.wait(10)
     assert Candidates(database).latest() == {}
     assert jobs.resume(job_id) == job_id
-    assert wait_for_end(jobs, job_id).state is JobState.DONE
+    assert wait_for_end(jobs, job_id, 200).state is JobState.DONE
     assert mined_batches(jobs, job_id) == ["0", "1", "2"]
     assert len(Candidates(database).latest()) > 0

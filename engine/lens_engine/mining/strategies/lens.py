@@ -72,11 +72,19 @@ def mine_lens(inputs: Sequence[SeriesMiningInput], settings: LensSettings) -> tu
 def _labels(series: SeriesMiningInput, known: KnownLesions, settings: LensSettings) -> MinedLabels:
     limit = settings.distance_limit if settings.up_to.rank >= LensStep.INTRA_PATIENT.rank else 0.0
     evidence = gather_evidence(series, known, settings.rules, limit)
+    found: list[Finding] = []
+    if settings.up_to.rank >= LensStep.CROSS_DATASET.rank:
+        found = uncertain_findings(series, evidence.known_places, settings.rules)
+    return labels_of_evidence(series, evidence, found, settings)
+
+
+def labels_of_evidence(
+    series: SeriesMiningInput, evidence: Evidence, found: Sequence[Finding], settings: LensSettings
+) -> MinedLabels:
+    """Return the labels of one series from what the rules say about it and what is uncertain besides."""
     positives = _continued(series, evidence)
     positives += _matches(series, evidence, positives)
-    uncertain: list[MinedLabel] = []
-    if settings.up_to.rank >= LensStep.CROSS_DATASET.rank:
-        uncertain = _uncertain(uncertain_findings(series, evidence.known_places, settings.rules), positives, settings)
+    uncertain = _uncertain(found, positives, settings)
     if settings.uncertain_as_lesions:
         positives, uncertain = positives + uncertain, []
     labels = MinedLabels(series.series_id, tuple(positives), tuple(uncertain))

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from support.mining_cases import Seen, annotation, series
 
-from lens_engine.mining.inputs import AnnotationOnSeries
+from lens_engine.boxes import non_maximum_suppression
+from lens_engine.findings import FUSED
+from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
 from lens_engine.mining.places import lies_at, marks_for_avoiding
 from lens_engine.mining.rules.cross_dataset import single_type_experts, uncertain_boxes, uncertain_findings
 from lens_engine.mining.settings import MiningSettings
+from lens_engine.proposals import Proposals
 
 SETTINGS = MiningSettings()
 
@@ -73,3 +76,23 @@ def test_of_overlapping_uncertain_boxes_the_best_remains() -> None:
 def test_no_boxes_and_no_marks_are_nothing() -> None:
     assert count() == 0
     assert lies_at(np.zeros((0, 4)), np.zeros(0, dtype=int), marks_for_avoiding([], 2, 2), 0.5).tolist() == []
+
+
+def test_all_slices_at_once_keep_what_each_slice_keeps_by_itself() -> None:
+    chance = np.random.default_rng(5)
+    corners, count = chance.uniform(0, 30, (400, 2)), 400
+    boxes = Proposals(
+        ("universal", "lung", FUSED),
+        2.0,
+        2.0,
+        np.ones(count, dtype=np.int16),
+        np.sort(chance.integers(0, 12, count)).astype(np.int32),
+        np.concatenate([corners, corners + chance.uniform(5, 15, (count, 2))], axis=1).astype(np.float32),
+        chance.integers(11, 20, count).astype(np.float32) / 20,
+        np.zeros((0, 2), dtype=np.float32),
+    )
+    found = uncertain_boxes(SeriesMiningInput(1, 1, 1, 12, boxes), (), MiningSettings())
+    by_slice = [np.flatnonzero(boxes.grid_index == index) for index in range(12)]
+    kept = [rows[non_maximum_suppression(boxes.boxes[rows], boxes.scores[rows], 0.5)] for rows in by_slice]
+    assert 12 < len(found.scores) < count
+    np.testing.assert_array_equal(found.boxes, boxes.boxes[np.concatenate(kept)])
