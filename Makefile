@@ -35,7 +35,8 @@ pictures:
 test: $(STAMP)
 	$(SCREEN) $(BIN)/python -m pytest $(TESTS)
 
-# Every recipe from data to FROC at the tiny scale, about four minutes each; leaves runs/NAME for each.
+# Every recipe from data to FROC at the tiny scale, about four minutes for each training (a sweep has seven); leaves
+# runs/NAME for each.
 nightly: $(STAMP)
 	for recipe in $$($(BIN)/lens recipe list --names); do $(BIN)/lens recipe run $$recipe || exit 1; done
 
