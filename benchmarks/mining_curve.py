@@ -59,7 +59,7 @@ SEEDS = {"test": TEST_SEEDS, "val": VAL_SEEDS[100:]}
 """Where patients come from; choices are made on `val`, in other patients than those the demo model was measured on."""
 SHARES = (0.1, 0.3, 0.5)
 SHUFFLES = 100
-OURS, PURE, BY_SCORE, AT_RANDOM = "as asked", "by priority alone", "by score", "at random"
+AS_ASKED, PURE, BY_SCORE, AT_RANDOM = "as asked", "by priority alone", "by score", "at random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +229,7 @@ def _orders(ward: Ward, mined: Mined) -> dict[str, list[ReviewCurve]]:
     series_ids = [candidate.series_id for candidate in mined.candidates]
     scores = np.asarray([candidate.finding.score for candidate in mined.candidates])
     rows: Mapping[str, list[Sequence[int]]] = {
-        OURS: [order_of_asking(series_ids, mined.priorities, [True] * count)],
+        AS_ASKED: [order_of_asking(series_ids, mined.priorities, [True] * count)],
         PURE: [np.argsort(-np.asarray(mined.priorities), kind="stable").tolist()],
         BY_SCORE: [np.argsort(-scores, kind="stable").tolist()],
         AT_RANDOM: [generator.permutation(count).tolist() for _ in range(SHUFFLES)],
@@ -242,7 +242,7 @@ def _orders(ward: Ward, mined: Mined) -> dict[str, list[ReviewCurve]]:
 
 def _show_orders(orders: Mapping[str, Sequence[ReviewCurve]]) -> dict[str, object]:
     """Print and return which share of the lesions that the queue finds each order finds early."""
-    first = orders[OURS][0]
+    first = orders[AS_ASKED][0]
     print(f"{first.found()[-1]} unmarked lesions are found by {len(first.new_lesions)} questions; found within")
     numbers: dict[str, object] = {"questions": len(first.new_lesions), "lesions": int(first.found()[-1])}
     for name, curves in orders.items():
@@ -251,9 +251,9 @@ def _show_orders(orders: Mapping[str, Sequence[ReviewCurve]]) -> dict[str, objec
         print(f"  {name:18} " + "   ".join(cells))
         numbers[name] = {str(share): _as_values(interval) for share, interval in shares.items()}
     for other in (BY_SCORE, AT_RANDOM):
-        more = share_found_difference(orders[other], orders[OURS], 0.3, np.random.default_rng(0))
-        print(f"  within 30% {OURS} more than {other}: {more.value:+.1%} ({more.low:+.1%} to {more.high:+.1%})")
-        numbers[f"{OURS} minus {other}"] = _as_values(more)
+        more = share_found_difference(orders[other], orders[AS_ASKED], 0.3, np.random.default_rng(0))
+        print(f"  within 30% {AS_ASKED} more than {other}: {more.value:+.1%} ({more.low:+.1%} to {more.high:+.1%})")
+        numbers[f"{AS_ASKED} minus {other}"] = _as_values(more)
     return numbers
 
 
