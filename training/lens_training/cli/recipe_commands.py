@@ -11,7 +11,7 @@ from lens_engine.detector.inference.whole_volume import InferencePrecision, Infe
 from lens_engine.errors import LensError
 from lens_training.cli.context import process_of_run
 from lens_training.cli.experiment import run_experiment
-from lens_training.loop.design import LOOP
+from lens_training.loop.design import LOOP, LOOP_FILE, load_design
 from lens_training.recipes.files import Scale, default_scale, find_recipe, load_recipe, system_recipe_names
 from lens_training.recipes.listing import recipe_table, recipe_text
 from lens_training.reproduction.data import PHANTOM
@@ -38,12 +38,17 @@ def list_command(
     if names:
         typer.echo("\n".join(system_recipe_names()))
         return
-    Console(width=None if sys.stdout.isatty() else 140).print(recipe_table())
+    table = recipe_table()
+    table.add_row(LOOP, load_design().title, "", "", "")
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
 @recipe_app.command("show")
 def show_command(name: NameArgument, scale: ScaleOption = None) -> None:
     """Print a recipe with everything that it inherits."""
+    if name == LOOP:
+        typer.echo(LOOP_FILE.read_text(encoding="utf-8"), nl=False)
+        return
     try:
         text = recipe_text(load_recipe(name, scale or Scale.PUBLISHED), find_recipe(name).chain)
     except LensError as error:
