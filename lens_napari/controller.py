@@ -68,6 +68,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._ahead = Lane("ahead")
         self.session = self._new_session(())
         self._series: dict[int, SeriesRecord] = {}
+        self._lesion_types: tuple[str, ...] = ()
         self._model_version: str | None = None
         self._table: BoxTable | None = None
         self._arrived_at: int | None = None
@@ -136,6 +137,18 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._send(self.session.decide(verdict))
             self.show_current()
 
+    def give_type(self, lesion_type: str) -> None:
+        """Accept the lesion on screen as one of a type and move on; nothing happens while a lesion is still loading."""
+        if self.is_ready:
+            self.lesion_panel.show_message("")
+            self._send(self.session.accept_as(lesion_type))
+            self.show_current()
+
+    def give_numbered_type(self, number: int) -> None:
+        """Accept the lesion on screen as one of a type by its number; nothing happens where there is no such type."""
+        if number < len(self._lesion_types):
+            self.give_type(self._lesion_types[number])
+
     def give_reason(self, reason: ReasonCode) -> None:
         """Add the reason to the rejection that was just made."""
         self._send(self.session.add_reason(reason))
@@ -202,6 +215,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.view.forget(DEMO_REMINDER if project.is_demo else "")
         self._model_version = project.model_version
         self._series = {record.id: record for record in project.series}
+        self._lesion_types = project.lesion_types
+        self.lesion_panel.show_types(project.lesion_types)
         self.session = self._new_session(project.queue)
         self._known_rows = {}
         self._table = None
@@ -324,6 +339,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         worklist.reload_requested.connect(self.reload)
         worklist.legend.changed.connect(self._on_shown)
         lesion.verdict_given.connect(self.give_verdict)
+        lesion.type_given.connect(self.give_type)
         lesion.reason_given.connect(self.give_reason)
         lesion.undo_requested.connect(self.undo)
         lesion.next_requested.connect(self.go_next)

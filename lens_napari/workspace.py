@@ -58,6 +58,7 @@ def _actions(review: ReviewController, keys: KeySettings) -> dict[str, Action]:
         keys.accept: partial(review.give_verdict, Verdict.ACCEPTED),
         keys.reject: partial(review.give_verdict, Verdict.REJECTED),
         keys.unsure: partial(review.give_verdict, Verdict.UNSURE),
+        **{key: partial(review.give_numbered_type, number) for number, key in enumerate(keys.lesion_types)},
         keys.next_lesion: review.go_next,
         keys.previous_lesion: review.go_previous,
         keys.go_to: review.go_to,

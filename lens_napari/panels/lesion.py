@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QImage, QPainter, QPen, QPixmap
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from lens_engine.findings import ReasonCode, Verdict
 from lens_napari.panels.parts import Panel, ScoreBar, button, heading, label, line
@@ -16,6 +16,9 @@ from lens_napari.review.thumbnails import THUMBNAIL_SIDE, Thumbnail
 from lens_napari.review.wording import HIDDEN_SCORE
 from lens_napari.viewer.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, MUTED, UNDECIDED
 
+TYPES_IN_A_ROW = 2
+LETTERS_OF_TYPE = 16
+"""Letters of a type that fit on its button beside the key; the tooltip has all of them."""
 SAVE_TEXT = {
     SaveState.UNTOUCHED: "",
     SaveState.PENDING: "○ being saved",
@@ -36,6 +39,8 @@ class LesionPanel(Panel):
 
     verdict_given = Signal(object)
     """Carries the `Verdict`."""
+    type_given = Signal(str)
+    """Carries the type of a lesion, which the lesion on screen is."""
     reason_given = Signal(object)
     """Carries the `ReasonCode`."""
     undo_requested = Signal()
@@ -48,6 +53,7 @@ class LesionPanel(Panel):
     def __init__(self, keys: KeySettings, *, scores_hidden: bool) -> None:
         super().__init__("lens-lesion")
         self.setMinimumWidth(330)
+        self._type_keys = keys.lesion_types
         self.lesion_box = QWidget()
         self.summary_box = QWidget()
         self.summary_box.hide()
@@ -65,6 +71,20 @@ class LesionPanel(Panel):
         self.message_label.setText(text)
         self.message_label.setVisible(bool(text))
 
+    def show_types(self, lesion_types: Sequence[str]) -> None:
+        """Offer a button for each type of lesion that the project knows, those with a key first."""
+        for one in self.type_buttons:
+            one.deleteLater()
+        self.type_buttons.clear()
+        self.types_box.setVisible(bool(lesion_types))
+        for number, lesion_type in enumerate(lesion_types):
+            key = f" [{self._type_keys[number]}]" if number < len(self._type_keys) else ""
+            name = _shortened(lesion_type, LETTERS_OF_TYPE)
+            one = button(f"{name}{key}", f"This is a lesion, of the type {lesion_type}")
+            one.clicked.connect(lambda _, said=lesion_type: self.type_given.emit(said))
+            self._types.addWidget(one, *divmod(number, TYPES_IN_A_ROW))
+            self.type_buttons.append(one)
+
     def show_card(self, card: LesionCard) -> None:
         """Show one lesion."""
         self.summary_box.hide()
@@ -75,7 +95,7 @@ class LesionPanel(Panel):
         self.size_label.setText(f"{card.size}   ·   {card.where}")
         self._show_experts(card.experts, show_scores=card.show_scores)
         self._show_state(card)
-        for one in (self.accept_button, self.reject_button, self.unsure_button):
+        for one in (self.accept_button, self.reject_button, self.unsure_button, *self.type_buttons):
             one.setEnabled(card.presence is Presence.ON_SCREEN)
 
     def show_thumbnails(self, then: Thumbnail | None, now: Thumbnail | None) -> None:
@@ -123,6 +143,7 @@ class LesionPanel(Panel):
         column.addWidget(self._make_pictures())
         column.addWidget(line())
         column.addLayout(self._make_verdict_buttons(keys))
+        column.addWidget(self._make_types_box())
         column.addLayout(self._make_reason_buttons(keys))
         column.addLayout(self._make_move_buttons(keys))
         self.state_label = label(style="font-size: 11pt;")
@@ -158,6 +179,17 @@ class LesionPanel(Panel):
             one.clicked.connect(lambda _, said=verdict: self.verdict_given.emit(said))
             row.addWidget(one)
         return row
+
+    def _make_types_box(self) -> QWidget:
+        self.types_box = QWidget()
+        column = QVBoxLayout(self.types_box)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(label("lesion, and of which type:", style=f"color: {MUTED};"))
+        self._types = QGridLayout()
+        column.addLayout(self._types)
+        self.type_buttons: list[QPushButton] = []
+        self.types_box.hide()
+        return self.types_box
 
     def _make_reason_buttons(self, keys: KeySettings) -> QGridLayout:
         grid = QGridLayout()
@@ -223,7 +255,12 @@ class LesionPanel(Panel):
             self.state_label.setText(SAVE_TEXT[card.save_state])
         else:
             origin = "decided before" if card.is_inherited else "decided"
-            self.state_label.setText(f"{origin}: {VERDICT_TEXT[card.verdict]}   {SAVE_TEXT[card.save_state]}")
+            said = ", ".join(filter(None, [VERDICT_TEXT[card.verdict], card.lesion_type]))
+            self.state_label.setText(f"{origin}: {said}   {SAVE_TEXT[card.save_state]}")
+
+
+def _shortened(name: str, letters: int) -> str:
+    return name if len(name) <= letters else f"{name[: letters - 1].rstrip()}…"
 
 
 def _picture(thumbnail: Thumbnail, colour: str) -> QPixmap:

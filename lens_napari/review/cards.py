@@ -46,6 +46,7 @@ class LesionCard:
     where: str
     experts: tuple[ExpertScore, ...]
     verdict: Verdict | None
+    lesion_type: str | None
     is_inherited: bool
     save_state: SaveState
     presence: Presence
@@ -120,6 +121,7 @@ def lesion_card(
         where=f"patient {record.patient_code}, slice {section.slice_index + 1}" if record and section else UNKNOWN,
         experts=tuple(ExpertScore(expert, colour, scores.get(expert)) for expert, colour in colours.items()),
         verdict=entry.verdict,
+        lesion_type=entry.decision.lesion_type if entry.decision else None,
         is_inherited=entry.record.inherited and entry.decision is _stored(entry),
         save_state=entry.save_state,
         presence=presence,

@@ -43,6 +43,8 @@ class ReviewedProject:
         The lesions of the latest mining, decided ones included: of the patients that are learnt from, or of all.
     series
         Every series with images.
+    lesion_types
+        What a reader can say that a lesion is of.
     model_version
         The one in use; None in a project without any.
     is_demo
@@ -51,6 +53,7 @@ class ReviewedProject:
 
     queue: tuple[CandidateRecord, ...]
     series: tuple[SeriesRecord, ...]
+    lesion_types: tuple[str, ...]
     model_version: str | None
     is_demo: bool
 
@@ -148,6 +151,7 @@ class ProjectStore:
         return ReviewedProject(
             queue=self._candidates.queue(split=split, include_decided=True),
             series=self.viewable_series(),
+            lesion_types=self.catalog.lesion_types(),
             model_version=promoted.version if promoted else None,
             is_demo=promoted is not None and promoted.is_demo,
         )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from lens_engine.errors import LensError
-from lens_engine.findings import Decision, ReasonCode, Rule, Verdict
+from lens_engine.findings import POSITIVE_VERDICTS, Decision, ReasonCode, Rule, Verdict
 from lens_engine.store.candidates import CandidateRecord
 from lens_napari.review.box_table import BoxState
 
@@ -224,12 +224,20 @@ class ReviewSession:
         """
         if self._position is None:
             return None
-        position = self._position
-        decision = self._decision(position, verdict, reason)
-        write = self._apply(position, decision, before=self._entries[position].decision)
-        self._last_rejected = position if verdict is Verdict.REJECTED else None
-        self._position = self._next_open(position)
-        return write
+        return self._say(self._position, self._decision(self._position, verdict, reason))
+
+    def accept_as(self, lesion_type: str) -> Write | None:
+        """Say that the lesion on screen is one of a type, and move on to the next open one.
+
+        What is a lesion already keeps the box that was decided. Returns None when nothing is asked.
+        """
+        if self._position is None:
+            return None
+        known = self._entries[self._position].decision
+        said = replace(self._decision(self._position, Verdict.ACCEPTED, None), lesion_type=lesion_type)
+        if known is not None and known.verdict in POSITIVE_VERDICTS:
+            said = replace(said, verdict=known.verdict, box=known.box, slices=known.slices)
+        return self._say(self._position, said)
 
     def add_reason(self, reason: ReasonCode) -> Write | None:
         """Give the rejection that was just made its reason, without moving; None after any other verdict."""
@@ -273,6 +281,12 @@ class ReviewSession:
         self._last_rejected = None
         self._position = step.position
 
+    def _say(self, position: int, decision: Decision) -> Write:
+        write = self._apply(position, decision, before=self._entries[position].decision)
+        self._last_rejected = position if decision.verdict is Verdict.REJECTED else None
+        self._position = self._next_open(position)
+        return write
+
     def _decision(self, position: int, verdict: Verdict, reason: ReasonCode | None) -> Decision:
         record = self._entries[position].record
         return Decision(
@@ -303,6 +317,7 @@ class ReviewSession:
                 box=wanted.box,
                 slices=wanted.slices,
                 scores_hidden=wanted.scores_hidden,
+                lesion_type=wanted.lesion_type,
             )
         self._last_rejected = None
         self._position = position

@@ -27,6 +27,11 @@ class KeySettings(BaseModel):
     undo: str = "Control-Z"
     redo: str = "Control-Shift-Z"
     complete: str = "Shift-C"
+    lesion_type_1: str = "F5"
+    lesion_type_2: str = "F6"
+    lesion_type_3: str = "F7"
+    lesion_type_4: str = "F8"
+    lesion_type_5: str = "F9"
     reason_vessel: str = "V"
     reason_normal_node: str = "O"
     reason_duplicate: str = "C"
@@ -36,6 +41,11 @@ class KeySettings(BaseModel):
     window_liver: str = "F3"
     window_bone: str = "F4"
     window_automatic: str = "W"
+
+    @property
+    def lesion_types(self) -> tuple[str, ...]:
+        """Keys of the project's lesion types in their order; further types have a button alone."""
+        return self.lesion_type_1, self.lesion_type_2, self.lesion_type_3, self.lesion_type_4, self.lesion_type_5
 
 
 class ViewerSettings(BaseModel):

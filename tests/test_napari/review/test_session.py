@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -5,8 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lens_engine.errors import LensError
-from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, ReasonCode, Rule, SliceBox, Verdict
+from lens_engine.findings import (
+    Candidate,
+    CandidateKind,
+    Decision,
+    Finding,
+    Reason,
+    ReasonCode,
+    Rule,
+    SliceBox,
+    Verdict,
+)
 from lens_engine.store.candidates import CandidateRecord
+from lens_engine.store.decisions import DecisionRecord
 from lens_napari.review.box_table import BoxState
 from lens_napari.review.session import ReviewSession, SaveState, Write
 
@@ -81,6 +93,58 @@ def test_undo_withdraws_and_returns_and_redo_says_it_again() -> None:
     assert session.position == 0
     assert session.entries[0].state is BoxState.PLAIN
     assert said(session.redo()) == (1, Verdict.REJECTED)
+
+
+def test_a_type_is_said_with_the_acceptance_and_advances() -> None:
+    session = session_of(2)
+    write = session.accept_as("lung nodule")
+    assert said(write) == (1, Verdict.ACCEPTED)
+    assert write is not None
+    assert write.decision.lesion_type == "lung nodule"
+    assert session.position == 1
+    assert session.add_reason(ReasonCode.VESSEL) is None
+    session.decide(Verdict.ACCEPTED)
+    assert session.entries[1].decision is not None
+    assert session.entries[1].decision.lesion_type is None
+    assert session.accept_as("liver tumour") is None
+
+
+def test_a_plain_verdict_takes_the_type_back_and_undo_gives_it_again() -> None:
+    session = session_of(1)
+    session.accept_as("lung nodule")
+    session.go_to(1)
+    session.decide(Verdict.ACCEPTED)
+    assert type_of_first(session) is None
+    write = session.undo()
+    assert write is not None
+    assert write.decision.lesion_type == type_of_first(session) == "lung nodule"
+    assert said(session.undo()) == (1, Verdict.WITHDRAWN)
+    session.redo()
+    assert type_of_first(session) == "lung nodule"
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ACCEPTED, Verdict.ADJUSTED, Verdict.ADDED])
+def test_a_type_leaves_the_box_that_was_decided_as_it_is(verdict: Verdict) -> None:
+    section = SliceBox(5, (2.0, 2.0, 8.0, 8.0))
+    known = Decision(1, 1, verdict, (2.0, 2.0, 5.0, 8.0, 8.0, 6.0), (section,), "another reader", NOON)
+    session = ReviewSession([replace(record(1), decision=DecisionRecord(7, known))], "reader", clock=lambda: NOON)
+    session.go_to(1)
+    session.accept_as("lung nodule")
+    assert session.entries[0].decision == replace(known, reader="reader", lesion_type="lung nodule")
+
+
+@pytest.mark.parametrize("verdict", [Verdict.REJECTED, Verdict.UNSURE])
+def test_a_type_makes_a_lesion_of_what_was_none(verdict: Verdict) -> None:
+    session = session_of(1)
+    session.decide(verdict)
+    session.go_to(1)
+    session.accept_as("lung nodule")
+    assert session.entries[0].verdict is Verdict.ACCEPTED
+
+
+def type_of_first(session: ReviewSession) -> str | None:
+    decision = session.entries[0].decision
+    return None if decision is None else decision.lesion_type
 
 
 def test_a_reason_follows_a_rejection_without_moving_and_one_undo_takes_back_both() -> None:
