@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.errors import StoreError
-from lens_engine.findings import Candidate, Scope
+from lens_engine.findings import Candidate, Rule, Scope
 from lens_engine.io.atomic_files import replacement_of
 from lens_engine.jobs.results import MineResult
 from lens_engine.mining.calibration import calibrate_distance_limit
@@ -24,6 +24,7 @@ from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
 from lens_engine.store.labels.completeness import accepted_lesions
+from lens_engine.tasks.lesion_embedding import BoxEmbeddings
 from lens_engine.worker.messages import MineSeries
 
 logger = logging.getLogger("lens_engine.tasks.mining")
@@ -104,21 +105,61 @@ class SeriesLesions:
     decided: tuple[AnnotationOnSeries, ...]
 
 
-def lesions_of_series(database: Database, series_id: int, vectors: SeriesEmbeddings) -> SeriesLesions:
-    """Return what is known of one series now; what came after the embeddings has none, and is no partner."""
+def lesions_of_series(
+    database: Database, series_id: int, vectors: SeriesEmbeddings, partners: Mapping[int | None, int] | None = None
+) -> SeriesLesions:
+    """Return what is known of one series now; what came after the embeddings has none, and is no partner.
+
+    Parameters
+    ----------
+    partners
+        The annotation that a decided lesion is the same as, by the candidate of the decision; see `known_partners`.
+    """
+    partners = partners or {}
     labels = Annotations(database).of_series(series_id, AnnotationRole.LABEL)
     decided = accepted_lesions(Decisions(database).current(series_id))
     return SeriesLesions(
-        tuple(AnnotationOnSeries(a.id, a.box, a.slices, a.key_slice, vectors.annotations.get(a.id)) for a in labels),
-        tuple(AnnotationOnSeries(d.id, d.box, d.decision.slices, None, vectors.decided.get(d.id)) for d in decided),
+        tuple(
+            AnnotationOnSeries(a.id, a.box, a.slices, a.key_slice, vectors.annotations.get(a.id), _lesion_of(a.id))
+            for a in labels
+        ),
+        tuple(
+            AnnotationOnSeries(
+                d.id,
+                d.box,
+                d.decision.slices,
+                None,
+                vectors.decided.get(d.id),
+                _lesion_of(partners.get(d.candidate_id)),
+            )
+            for d in decided
+        ),
     )
 
 
+def known_partners(database: Database) -> dict[int | None, int]:
+    """Return the annotation that each decided candidate was matched with: the nearest one, by the candidate's id."""
+    return {
+        candidate: reason.annotation_id
+        for candidate, reasons in Candidates(database).reasons_of_decided().items()
+        for reason in reasons
+        if reason.rule is Rule.INTRA_PATIENT and reason.annotation_id is not None
+    }
+
+
+def _lesion_of(annotation_id: int | None) -> str | None:
+    return None if annotation_id is None else f"annotation {annotation_id}"
+
+
 def mine_series(
-    database: Database, embeddings: Embeddings, task: MineSeries, report: Callable[[int, int], None]
+    database: Database,
+    embeddings: Embeddings,
+    boxes: BoxEmbeddings,
+    task: MineSeries,
+    report: Callable[[int, int], None],
 ) -> MineResult:
     """Find the distance limit over all patients, mine each of them, and store the candidates as one run."""
-    source = _Inputs(database, embeddings, task.model_version)
+    source = _Inputs(database, embeddings, boxes, task.model_version)
     by_patient: dict[int, list[SeriesRecord]] = defaultdict(list)
     for series_id in task.series_ids:
         record = Catalog(database).series(series_id)
@@ -150,7 +191,9 @@ def mine_series(
 class _Inputs:
     """Reads the mining inputs of series, one at a time: a project's proposals do not fit into memory together."""
 
-    def __init__(self, database: Database, embeddings: Embeddings, model_version: str) -> None:
+    def __init__(self, database: Database, embeddings: Embeddings, boxes: BoxEmbeddings, model_version: str) -> None:
+        self._boxes = boxes
+        self._partners = known_partners(database)
         self._detections = Detections(database)
         self._database = database
         self._embeddings = embeddings
@@ -162,13 +205,13 @@ class _Inputs:
         universal = tuple(name for name, scope in self._scopes.items() if scope is Scope.UNIVERSAL)
         for record in records:
             found = self._detections.read(record.id, self._model_version)
-            known = lesions_of_series(self._database, record.id, self._embeddings.read(record.id))
+            known = lesions_of_series(self._database, record.id, self._embeddings.read(record.id), self._partners)
             yield SeriesMiningInput(
                 series_id=record.id,
                 patient_id=record.patient_id,
                 study_id=record.study_id,
                 slices=_slices(record),
-                proposals=found.proposals,
+                proposals=self._boxes.embedded(record.id, found.proposals),
                 findings=found.findings,
                 annotations=known.annotations,
                 decided=known.decided,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lens_engine.boxes import Overlap, overlaps
 from lens_engine.findings import Box2D, Box3D, Candidate, Finding, Rule, SliceBox, slices_of_box
@@ -127,15 +128,21 @@ def measure_rules(outcomes: Sequence[SeriesOutcome]) -> tuple[RuleAccuracy, ...]
     )
 
 
-def _lesions(outcome: SeriesOutcome, name: str) -> Accuracy:
-    found, truth = outcome.found.get(name, ()), outcome.truth
-    is_marked = np.asarray([_is_marked(lesion, outcome.annotations) for lesion in truth], dtype=np.bool_)
-    is_wanted = is_marked if name in CONTINUATIONS else ~is_marked
+def lies_at_lesion(found: Sequence[Located], truth: Sequence[Located]) -> NDArray[np.bool_]:
+    """Tell which of the found lesions lie at which of the true ones, (found, truth)."""
     is_same = np.zeros((len(found), len(truth)), dtype=np.bool_)
     true_boxes = np.asarray([lesion.box for lesion in truth], dtype=np.float64).reshape(-1, 6)
     for row, place in enumerate(found):
         box = np.asarray([place.box], dtype=np.float64)
         is_same[row] = (overlaps(box, true_boxes)[0] >= SAME_LESION_IOU) | holds_centre(box, true_boxes)
+    return is_same
+
+
+def _lesions(outcome: SeriesOutcome, name: str) -> Accuracy:
+    found, truth = outcome.found.get(name, ()), outcome.truth
+    is_marked = np.asarray([_is_marked(lesion, outcome.annotations) for lesion in truth], dtype=np.bool_)
+    is_wanted = is_marked if name in CONTINUATIONS else ~is_marked
+    is_same = lies_at_lesion(found, truth)
     return Accuracy(
         len(found), int(is_same.any(axis=1).sum()), int(is_wanted.sum()), int((is_same.any(axis=0) & is_wanted).sum())
     )
