@@ -13,6 +13,7 @@ from lens_engine.findings import Scope
 from lens_engine.model_folder import ModelFolder, read_model
 from lens_engine.store.catalog import Catalog, DatasetRecord
 from lens_engine.store.database import Database
+from lens_engine.store.lesion_embedding import bring_in_embedding
 from lens_engine.store.model_versions import Models
 from lens_napari.cli.context import console, open_database
 
@@ -29,6 +30,10 @@ def models(
         Path | None,
         typer.Option(metavar="FOLDER", help="With --add: the false-positive reduction, where it lies elsewhere."),
     ] = None,
+    embedding: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Mine with this lesion embedding from now on; see 'lens recipe embed'."),
+    ] = None,
     promote: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Use this version from now on; an older one rolls back.")
     ] = None,
@@ -44,6 +49,8 @@ def models(
     database = open_database(context)
     if add is not None:
         _bring_in(database, add, reduction)
+    if embedding is not None:
+        _mine_with(database, embedding)
     repository = Models(database)
     if promote is not None or roll_back:
         used = repository.roll_back() if promote is None else repository.promote(promote)
@@ -62,6 +69,13 @@ def models(
     console.print(table)
     for damage in repository.damaged():
         console.print(f"[yellow]{escape(str(damage))}[/]")
+
+
+def _mine_with(database: Database, folder: Path) -> None:
+    card = bring_in_embedding(database.project, folder)
+    console.print(f"Mining embeds lesions with {escape(str(folder))} from now on, trained on {escape(_origin(card))}.")
+    if card.notice:
+        console.print(f"[yellow]{escape(card.notice)}[/]")
 
 
 def _bring_in(database: Database, folder: Path, reduction: Path | None) -> None:

@@ -13,7 +13,9 @@ from lens_engine.checkpoint_card import (
 )
 from lens_engine.errors import CheckpointError, StoreError
 from lens_engine.io.atomic_files import flush_folder, name_folder, unnamed_folder
+from lens_engine.model_folder import Checkpoint
 from lens_engine.project import Project
+from lens_engine.store.model_versions import weights_digest
 
 
 def embedding_folder(project: Project) -> Path:
@@ -28,7 +30,7 @@ def bring_in_embedding(project: Project, folder: Path) -> CheckpointCard:
     Raises
     ------
     CheckpointError
-        If the folder holds no embedding.
+        If the folder holds no embedding, or its weights do not fit the card.
     StoreError
         If the copy cannot be written; the project is as it was.
     """
@@ -39,6 +41,7 @@ def bring_in_embedding(project: Project, folder: Path) -> CheckpointCard:
             f"A {NetworkKind.LESION_EMBEDDING} network is needed here",
             "Train one with: lens recipe embed NAME",
         )
+    weights_digest(Checkpoint(folder, card))
     own = project.embedding_folder
     try:
         with unnamed_folder(own.parent) as copied:

@@ -58,10 +58,10 @@ class Workbench:
 
     def __init__(self, project: Project, folder: Path) -> None:
         self._database = Database.open(project)
-        self._embeddings = Embeddings(folder / "embeddings")
+        self._embeddings_folder = folder / "embeddings"
+        self._embeddings = Embeddings(self._embeddings_folder)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._embedder = LesionEmbedder(project, self._device)
-        self._boxes = BoxEmbeddings(folder / "embeddings", self._embedder.card.weights_digest)
         self._model: tuple[str, LensDetector] | None = None
         self._detector: tuple[str, InferenceDetector] | None = None
         self._reduction: tuple[str, FprNetwork] | None = None
@@ -74,7 +74,7 @@ class Workbench:
             case EmbedAnnotations():
                 return self._embed(task)
             case MineSeries():
-                mined = mine_series(self._database, self._embeddings, self._boxes, task, report)
+                mined = mine_series(self._database, self._embeddings, self._boxes(), task, report)
                 return mined.model_dump(mode="json")
             case EvaluateModels():
                 return evaluate_models(self._database, task, report).model_dump(mode="json")
@@ -112,7 +112,8 @@ class Workbench:
         known = lesions_of_series(self._database, series.id, SeriesEmbeddings({}, {}))
         lesions = (*known.annotations, *known.decided)
         counts = {"annotations": len(known.annotations), "decided": len(known.decided)}
-        if self._embeddings.exists(series.id) and self._boxes.exists(series.id):
+        boxes = self._boxes()
+        if self._embeddings.exists(series.id) and boxes.exists(series.id):
             return {**counts, "skipped": True}
         places: list[tuple[float, Box2D]] = [
             (lesion.recognised_by.slice_index, lesion.recognised_by.box) for lesion in lesions
@@ -129,8 +130,11 @@ class Workbench:
             logger.info("series %s: embedded %d known lesions and %d boxes", series.name, len(lesions), len(rows))
         ids, decision_ids = ([lesion.id for lesion in part] for part in (known.annotations, known.decided))
         self._embeddings.write(series.id, ids, vectors[: len(lesions)], decision_ids)
-        self._boxes.write(series.id, rows, vectors[len(lesions) :])
+        boxes.write(series.id, rows, vectors[len(lesions) :])
         return {**counts, "skipped": not places}
+
+    def _boxes(self) -> BoxEmbeddings:
+        return BoxEmbeddings(self._embeddings_folder, self._embedder.card.weights_digest)
 
     def _export(self, task: ExportAnnotations) -> dict[str, object]:
         written = export_test_set(
