@@ -26,9 +26,9 @@ def patients(count: int, lesions: int = 4, spread: float = 360) -> list[SeriesMi
     return result
 
 
-def test_the_limit_lets_at_most_one_per_cent_of_wrong_comparisons_through() -> None:
+def test_the_limit_lets_at_most_the_set_share_of_wrong_comparisons_through() -> None:
     inputs = patients(20)
-    limit = calibrate_distance_limit(inputs)
+    limit = calibrate_distance_limit(inputs, MiningSettings(max_cross_patient_share=0.01))
     assert (limit.is_calibrated, limit.pairs) == (True, 20 * 2 * 19)
     wrong = 0
     for one in inputs:

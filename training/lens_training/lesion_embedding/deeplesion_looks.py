@@ -67,7 +67,7 @@ def presumed_lesions(rows: Sequence[DeepLesionRow]) -> dict[DeepLesionRow, str]:
     ]
     first, second = np.asarray(pairs, dtype=np.intp).reshape(-1, 2).T
     graph = coo_array((np.ones(len(first)), (first, second)), shape=(len(rows), len(rows)))
-    names = connected_components(graph, directed=False)[1] if rows else []
+    names = connected_components(graph, directed=False)[1].tolist()
     return {row: f"lesion {name}" for row, name in zip(rows, names, strict=True)}
 
 

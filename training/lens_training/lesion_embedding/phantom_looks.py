@@ -65,7 +65,7 @@ class _Place:
 
 
 def _looks_of(patient: PhantomPatient, series: PhantomSeries, scan: Scan, places: Sequence[_Place]) -> ScanLooks:
-    seen = [
+    seen: list[tuple[str, tuple[int, ...], int, Box2D]] = [
         (f"{patient.seed} {lesion.key}", (TYPES.index(lesion.lesion_type),), section.slice_index, _padded(section.box))
         for lesion in series.lesions
         for section in _middle(lesion)
