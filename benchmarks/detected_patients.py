@@ -22,9 +22,12 @@ from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Anno
 from lens_engine.store.catalog import Catalog, NewSeries
 from lens_engine.store.database import Database
 from lens_engine.store.detections import Detections
+from lens_engine.tasks.lesion_embedding import BoxEmbeddings
 from lens_engine.tasks.mining import Embeddings
 
 VERSION = "v1"
+NETWORK = "drawn by chance"
+"""Stands for the digest of an embedding network."""
 EXPERTS = ("universal", "lung", "liver", "lymph node", FUSED)
 SLICES, WIDTH = 60, 256
 DISTINCT = 200
@@ -40,12 +43,15 @@ def make_project(folder: Path, patients: int) -> int:
     distinct = [tuple(_studies(number)) for number in range(min(patients, DISTINCT))]
     studies = [(patient, study) for patient in range(patients) for study in range(len(distinct[patient % DISTINCT]))]
     added = catalog.add_many([_new(patient, study) for patient, study in studies], "universal", Split.TRAIN)
+    embedded = BoxEmbeddings(folder / "job" / "embeddings", NETWORK)
     marks, looks, boxes = [], {}, 0
     for (patient, study), (record, _) in zip(studies, added, strict=True):
         found, mark, looks[record.id] = distinct[patient % DISTINCT][study]
         detections.write(record.id, VERSION, found)
         marks.append(replace(mark, series_id=record.id))
-        boxes += len(found.proposals.embeddings)
+        vectors = found.proposals.embeddings
+        embedded.write(record.id, np.arange(len(vectors)), vectors)
+        boxes += len(vectors)
     annotations.add(marks)
     embeddings = Embeddings(folder / "job" / "embeddings")
     for note in annotations.all():

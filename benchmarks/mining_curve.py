@@ -200,9 +200,9 @@ def _show_uncertain(ward: Ward, mined: Mined) -> dict[str, object]:
     for series in ward.universal:
         wanted = [lesion for lesion in series.truth if not lesion.is_labelled and lesion.lesion_type in DATASETS[1:]]
         uncertain = [c for c in _of_series(mined.candidates, series) if c.kind is CandidateKind.UNCERTAIN]
-        at_wanted = [lies_at_lesions(candidate.finding, wanted) for candidate in uncertain]
+        at_wanted = [lies_at_lesions([candidate.finding], wanted)[0] for candidate in uncertain]
         found = np.any(at_wanted, axis=0).sum() if uncertain else 0
-        false = sum(not lies_at_lesions(candidate.finding, series.truth).any() for candidate in uncertain)
+        false = sum(not lies_at_lesions([candidate.finding], series.truth).any() for candidate in uncertain)
         counts[:, names.index(series.patient)] += (found, len(wanted), false, 1)
     weights = patient_resamples(names, np.random.default_rng(0))
     recall, false_per_series = (_ratio(counts[top], counts[bottom], weights) for top, bottom in ((0, 1), (2, 3)))

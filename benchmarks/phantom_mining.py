@@ -6,12 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from lens_engine.boxes import pad_in_plane
+from lens_engine.checkpoint_card import shipped_embedding_folder
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import InferenceDetector
-from lens_engine.detector.network.embedding import embed_boxes
-from lens_engine.findings import Box3D, Scope, SliceBox, box_from_slices
+from lens_engine.findings import Box2D, Box3D, Scope, SliceBox, box_from_slices
+from lens_engine.lesion_embedding.checkpoint import load_embedding
+from lens_engine.lesion_embedding.embedding import embed_lesions
 from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
+from lens_engine.mining.looks import compared_rows, places_of, with_embeddings
+from lens_engine.mining.settings import MiningSettings
 from lens_engine.phantom.patient import UNIVERSAL, PhantomLesion, PhantomSeries, PhantomSettings, make_patient
 from lens_engine.phantom.write_tables import BOX_MARGIN_PIXELS, series_name
 
@@ -65,7 +69,7 @@ class PhantomWard:
     """
 
     def __init__(self, model: LensDetector, settings: PhantomSettings) -> None:
-        self._model = model
+        self._embedding = load_embedding(shipped_embedding_folder())[0]
         self._detector = InferenceDetector(model)
         self._settings = settings
         self._series = self._annotations = 0
@@ -82,7 +86,10 @@ class PhantomWard:
         drawn = [_key_slice_mark(lesion) if dataset == UNIVERSAL else _whole_extent(lesion) for lesion in marks]
         notes = [self._annotation(lesion, sections) for lesion, sections in zip(marks, drawn, strict=True)]
         places = [note.recognised_by for note in notes]
-        looks = embed_boxes(self._model, series.volume, [(place.slice_index, place.box) for place in places])
+        rows = compared_rows(found.proposals, notes, MiningSettings())
+        of_notes: list[tuple[float, Box2D]] = [(place.slice_index, place.box) for place in places]
+        vectors = embed_lesions(self._embedding, series.volume, [*of_notes, *places_of(found.proposals, rows)])
+        looks, embedded = vectors[: len(notes)], vectors[len(notes) :]
         self._series += 1
         return MinedPhantom(
             name=f"{dataset} {series_name(seed, series.study_number, series.series_number)}",
@@ -92,7 +99,7 @@ class PhantomWard:
                 patient_id=seed,
                 study_id=self._series,
                 slices=series.volume.geometry.shape[0],
-                proposals=found.proposals,
+                proposals=with_embeddings(found.proposals, rows, embedded),
                 findings=found.findings,
                 annotations=tuple(
                     AnnotationOnSeries(note.id, note.box, note.slices, note.key_slice, look)

@@ -34,6 +34,7 @@ class NetworkKind(StrEnum):
 
     DETECTOR = "detector"
     FALSE_POSITIVE_REDUCTION = "false-positive reduction"
+    LESION_EMBEDDING = "lesion embedding"
 
 
 class CheckpointCard(BaseModel):
@@ -119,3 +120,8 @@ def read_card(folder: Path) -> CheckpointCard:
 def demo_checkpoint_folder() -> Path:
     """Return the folder of the demo model that ships with the package."""
     return Path(__file__).parent / "detector" / "checkpoints" / "demo_model"
+
+
+def shipped_embedding_folder() -> Path:
+    """Return the folder of the lesion embedding that ships with the package."""
+    return Path(__file__).parent / "lesion_embedding" / "phantom_model"

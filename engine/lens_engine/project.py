@@ -4,6 +4,7 @@ lens.yaml                                  settings
 store/lens.sqlite  store/jobs.sqlite       catalog and decisions; the job engine
 detections/<model>/<series_id>.parquet
 models/<version>/{weights.safetensors, card.json}
+lesion-embedding/{weights.safetensors, card.json}
 snapshots/<id>.json
 jobs/<job_id>/
 exports/
@@ -192,6 +193,11 @@ class Project:
     def models_folder(self) -> Path:
         """Folder of the checkpoints, one folder per version."""
         return self.folder / "models"
+
+    @property
+    def embedding_folder(self) -> Path:
+        """Folder of the lesion embedding that was brought in; absent where the one that ships is used."""
+        return self.folder / "lesion-embedding"
 
     @property
     def snapshots_folder(self) -> Path:

@@ -14,7 +14,7 @@ from lens_engine.jobs.launcher import worker_alive
 from lens_engine.jobs.queue import open_queue
 from lens_engine.project import Project
 from lens_engine.store.database import Database
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 from lens_napari.cli.context import console
 from lens_napari.cli.display import GRAPHICS_PROBE, NO_DISPLAY, has_display, last_line, run_probe
 

@@ -25,7 +25,7 @@ from lens_engine.store.database import Database
 from lens_engine.store.exchange.exporting import export_test_set
 from lens_engine.store.labels.completeness import why_left_out
 from lens_engine.store.labels.snapshots import Snapshots
-from lens_engine.store.model_versions import ModelRecord, Models
+from lens_engine.store.models.model_versions import ModelRecord, Models
 from lens_napari.cli.context import console, open_project, progress_bar
 from lens_napari.cli.handover import become
 

@@ -13,7 +13,8 @@ from lens_engine.findings import Scope
 from lens_engine.model_folder import ModelFolder, read_model
 from lens_engine.store.catalog import Catalog, DatasetRecord
 from lens_engine.store.database import Database
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.lesion_embedding import bring_in_embedding
+from lens_engine.store.models.model_versions import Models
 from lens_napari.cli.context import console, open_database
 
 
@@ -35,6 +36,10 @@ def models(
             metavar="OLD=NEW", help="With --add: call the expert OLD as the project's data set NEW; repeatable."
         ),
     ] = None,
+    embedding: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Mine with this lesion embedding from now on; see 'lens recipe embed'."),
+    ] = None,
     promote: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Use this version from now on; an older one rolls back.")
     ] = None,
@@ -55,6 +60,8 @@ def models(
     database = open_database(context)
     if add is not None:
         _bring_in(database, add, reduction, names)
+    if embedding is not None:
+        _mine_with(database, embedding)
     repository = Models(database)
     if promote is not None or roll_back:
         used = repository.roll_back() if promote is None else repository.promote(promote)
@@ -80,6 +87,13 @@ def _pair(text: str) -> tuple[str, str]:
     if not (old and sign and new):
         raise typer.BadParameter(f"{text!r} is not of the form OLD=NEW", param_hint="--rename")
     return old, new
+
+
+def _mine_with(database: Database, folder: Path) -> None:
+    card = bring_in_embedding(database.project, folder)
+    console.print(f"Mining embeds lesions with {escape(str(folder))} from now on, trained on {escape(_origin(card))}.")
+    if card.notice:
+        console.print(f"[yellow]{escape(card.notice)}[/]")
 
 
 def _bring_in(database: Database, folder: Path, reduction: Path | None, names: Sequence[tuple[str, str]]) -> None:

@@ -21,7 +21,7 @@ from lens_engine.snapshot import LabelSet
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.exchange.exporting import export_test_set
 from lens_engine.store.labels.snapshots import Snapshots
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 from lens_napari.application import review
 from lens_napari.demo.demo_project import DemoProject, build_demo_project
 from lens_napari.demo.report import DemoReport

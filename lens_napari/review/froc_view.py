@@ -13,7 +13,7 @@ from lens_engine.evaluation.froc import FrocCurve, rule_name
 from lens_engine.evaluation.froc_figure import figure
 from lens_engine.evaluation.report import CurvePoints, MeasuredValue
 from lens_engine.findings import FUSED
-from lens_engine.store.model_versions import ModelRecord
+from lens_engine.store.models.model_versions import ModelRecord
 
 SHOWN_RULE = Overlap.IOBB
 """The official rule; IoU is told in words beside it."""

@@ -21,7 +21,7 @@ from lens_engine.store.detections import Detections
 from lens_engine.store.labels import completeness
 from lens_engine.store.labels.completeness import measurable_elsewhere, measured_series, why_left_out
 from lens_engine.store.labels.snapshots import Snapshots
-from lens_engine.store.model_versions import ModelRecord, Models
+from lens_engine.store.models.model_versions import ModelRecord, Models
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Window, preset_for
 from lens_napari.review.learning import LearningPlan

@@ -21,6 +21,7 @@ FORBIDDEN_IN_THE_VIEWER = (
     "lightning",
     "safetensors",
     "lens_engine.detector",
+    "lens_engine.lesion_embedding",
     "lens_engine.mining",
     "lens_engine.worker",
     "lens_engine.tasks",

@@ -21,7 +21,7 @@ from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 
 ARCHIVE = Path(__file__).parents[1] / "support" / "projects" / "before-the-move.tar.xz"
 CANDIDATES = 14

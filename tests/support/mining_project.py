@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lens_engine.checkpoint_card import read_card
 from lens_engine.findings import Scope, SliceBox, Split
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.proposals import SeriesDetections
@@ -13,6 +14,8 @@ from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Anno
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.detections import Detections
+from lens_engine.store.models.lesion_embedding import embedding_folder
+from lens_engine.tasks.lesion_embedding import BoxEmbeddings
 from lens_engine.tasks.mining import Embeddings
 from support.mining_cases import EXPERTS, Seen, look_alike, proposals
 from support.store_samples import new_series
@@ -57,11 +60,20 @@ def annotate(database: Database, records: Sequence[SeriesRecord]) -> None:
 def embed_annotations(database: Database, records: Sequence[SeriesRecord], job_folder: Path) -> None:
     """Leave in the folder of a job what its embedding steps would: lesions of one patient look alike."""
     embeddings = Embeddings(job_folder / "embeddings")
+    boxes = embedded_boxes(database, job_folder)
     patients = list(dict.fromkeys(record.patient_id for record in records))
     for record in records:
         ids = [note.id for note in Annotations(database).of_series(record.id, AnnotationRole.LABEL)]
         looks = [look_alike(_degrees(patients.index(record.patient_id))) for _ in ids]
         embeddings.write(record.id, ids, np.asarray(looks, dtype=np.float32).reshape(-1, 2))
+        seen = Detections(database).read(record.id, "v1").proposals.embeddings
+        boxes.write(record.id, np.arange(len(seen)), seen)
+
+
+def embedded_boxes(database: Database, job_folder: Path) -> BoxEmbeddings:
+    """Return the file of the boxes that the network of the project embeds in a job."""
+    network = read_card(embedding_folder(database.project)).weights_digest
+    return BoxEmbeddings(job_folder / "embeddings", network)
 
 
 def _detections(chance: np.random.Generator, patient: int, lesions: int) -> SeriesDetections:

@@ -32,7 +32,7 @@ from lens_engine.store.catalog import Catalog, NewSeries, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.detections import Detections
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 
 EXPERTS = ("universal", "lung", "liver", "lymph node")
 SMALL = PhantomSettings(size=96, slice_spacing_mm=8.0, coverage_mm=240.0)

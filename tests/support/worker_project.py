@@ -22,7 +22,7 @@ from lens_engine.project import Project
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
 from lens_engine.store.catalog import Catalog, NewSeries
 from lens_engine.store.database import Database
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 
 EXPERTS = ("universal", "lung")
 SHAPE = (60, 64, 64)

@@ -18,7 +18,7 @@ from lens_engine.jobs.status import JobState
 from lens_engine.project import Project
 from lens_engine.store.database import Database
 from lens_engine.store.labels.completeness import mark_complete
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 from lens_napari.jobs_controller import JobsController
 from lens_napari.panels.jobs import JobRow
 from lens_napari.review.froc_view import froc_view

@@ -3,22 +3,23 @@
 The published 0.15 belongs to the published embedding. For any other, the limit is set where a comparison with a wrong
 patient hardly ever succeeds: an annotation of one patient against all tracklets of one other patient is such a
 comparison, and its result is the smallest distance it finds. What the limit is worth is told from comparisons that are
-right by construction: an annotation against the boxes that continue it on the neighbouring grid slices. A lesion looks
-more alike there than in a follow-up study, whose partner nobody knows yet: the recall is the most to hope for.
+right: annotations of one lesion in two series, where somebody said so, and annotations against the boxes that continue
+them on the neighbouring grid slices. A lesion looks more alike there than in another study: that recall is the most to
+hope for, and where partners are known theirs comes first.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.mining.inputs import SeriesMiningInput, require_one_length
-from lens_engine.mining.rules.cross_slice import continue_annotations
+from lens_engine.mining.rules.cross_slice import boxes_beside, continue_annotations
 from lens_engine.mining.rules.intra_patient import embedding_distances
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.mining.tracklets import Tracklets, build_tracklets
-from lens_engine.stacking import nearest_grid_index
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class CalibratedLimit:
     note
         For the log and the reader: where the limit comes from and what it is worth.
     same_lesion_pairs
-        Comparisons of an annotation with its own lesion on a neighbouring grid slice.
+        Comparisons of annotations of one lesion in two series; where no lesion is known in two, comparisons of an
+        annotation with its own lesion on a neighbouring grid slice.
     recall
         Share of those that lie below the limit; None without any.
     precision
@@ -71,7 +73,8 @@ def calibrate_distance_limit(
     settings = settings or MiningSettings()
     seen = _embeddings_of_patients(inputs, settings)
     wrong = _nearest_in_wrong_patients(seen)
-    right = np.concatenate([np.zeros(0), *(part.to_own_lesion for parts in seen.values() for part in parts)])
+    beside = np.concatenate([np.zeros(0), *(part.to_own_lesion for parts in seen.values() for part in parts)])
+    twins = _distances_of_twins(seen)
     if len(wrong) < max(settings.min_calibration_pairs, 1):
         value, is_calibrated = settings.published_distance_limit, False
         origin = (
@@ -83,16 +86,34 @@ def calibrate_distance_limit(
         value, is_calibrated = float(np.sort(wrong)[min(allowed, len(wrong) - 1)]), True
         share = float((wrong < value).mean())
         origin = f"Distance limit {value:.3f}: {share:.1%} of {len(wrong)} comparisons between patients lie below it"
-    recall, precision = _worth(right, wrong, value)
-    note = f"{origin}. {_worth_in_words(len(right), recall, precision)}."
-    return CalibratedLimit(value, len(wrong), is_calibrated, note, len(right), recall, precision)
+    on_slices = _worth(beside, wrong, value)
+    in_series = _worth(twins, wrong, value)
+    note = f"{origin}. {_in_words(in_series, on_slices)}."
+    told = in_series if in_series.pairs else on_slices
+    return CalibratedLimit(value, len(wrong), is_calibrated, note, told.pairs, told.recall, told.precision)
+
+
+@dataclass(frozen=True, slots=True)
+class _Worth:
+    """What a limit is worth, told from pairs of one lesion."""
+
+    pairs: int
+    recall: float | None
+    precision: float | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Looks:
-    """The embeddings of one series, and the distances of its annotations to their lesions on neighbouring slices."""
+    """The embeddings of one series, and the distances of its annotations to their lesions on neighbouring slices.
+
+    Attributes
+    ----------
+    of_lesions
+        The embeddings of annotations and decisions of which it is known what lesion they show, with that.
+    """
 
     annotations: tuple[NDArray[np.float64], ...]
+    of_lesions: tuple[tuple[str, NDArray[np.float64]], ...]
     tracklets: NDArray[np.float64]
     to_own_lesion: NDArray[np.float64]
 
@@ -106,6 +127,11 @@ def _embeddings_of_patients(inputs: Iterable[SeriesMiningInput], settings: Minin
         embedded = tracklets.embeddings
         looks = _Looks(
             tuple(note.embedding.astype(np.float64) for note in series.annotations if note.embedding is not None),
+            tuple(
+                (note.lesion, note.embedding.astype(np.float64))
+                for note in (*series.annotations, *series.decided)
+                if note.embedding is not None and note.lesion is not None
+            ),
             embedded[embedded.any(axis=1)],
             _distances_to_own_lesion(series, tracklets, settings),
         )
@@ -117,17 +143,12 @@ def _distances_to_own_lesion(
     series: SeriesMiningInput, tracklets: Tracklets, settings: MiningSettings
 ) -> NDArray[np.float64]:
     """Return the distance of each continued annotation to its tracklet above and below the annotated grid slice."""
-    members = tracklets.members
-    continued = continue_annotations(tracklets, series.annotations, settings).tracklet
+    embeddings = tracklets.members.embeddings.astype(np.float64)
+    continued = continue_annotations(tracklets, series.annotations, settings)
     distances = [np.zeros(0)]
-    for note, tracklet in zip(series.annotations, continued.tolist(), strict=True):
-        if tracklet < 0 or note.embedding is None or note.key_slice is None:
-            continue
-        key = nearest_grid_index(note.key_slice, members.grid_spacing_mm, members.slice_spacing_mm)
-        chain = tracklets.chains[tracklet]
-        beside = chain[np.abs(members.grid_index[chain] - key) == 1]
-        own = note.embedding[None].astype(np.float64)
-        distances.append(embedding_distances(own, members.embeddings[beside].astype(np.float64))[0])
+    for note, beside in zip(series.annotations, boxes_beside(tracklets, series.annotations, continued), strict=True):
+        if note.embedding is not None:
+            distances.append(embedding_distances(note.embedding[None].astype(np.float64), embeddings[beside])[0])
     measured = np.concatenate(distances)
     return measured[np.isfinite(measured)]
 
@@ -149,21 +170,41 @@ def _nearest_in_wrong_patients(patients: Mapping[int, Sequence[_Looks]]) -> NDAr
     return distances[np.isfinite(distances)]
 
 
-def _worth(right: NDArray[np.float64], wrong: NDArray[np.float64], limit: float) -> tuple[float | None, float | None]:
-    """Return recall and precision of a limit."""
+def _distances_of_twins(patients: Mapping[int, Sequence[_Looks]]) -> NDArray[np.float64]:
+    """Return the distances of what is known to show one lesion in two series of a patient."""
+    distances = [np.zeros(0)]
+    for parts in patients.values():
+        for one, other in combinations(parts, 2):
+            for lesion, own in one.of_lesions:
+                theirs = [look for same, look in other.of_lesions if same == lesion]
+                if theirs:
+                    distances.append(embedding_distances(own[None], np.asarray(theirs))[0])
+    return np.concatenate(distances)
+
+
+def _worth(right: NDArray[np.float64], wrong: NDArray[np.float64], limit: float) -> _Worth:
+    """Return what a limit is worth by the distances of right and of wrong pairs."""
     if len(right) == 0:
-        return None, None
+        return _Worth(0, None, None)
     recall = float((right < limit).mean())
     if len(wrong) == 0:
-        return recall, None
+        return _Worth(len(right), recall, None)
     below = recall + float((wrong < limit).mean())
-    return recall, recall / below if below > 0 else None
+    return _Worth(len(right), recall, recall / below if below > 0 else None)
 
 
-def _worth_in_words(pairs: int, recall: float | None, precision: float | None) -> str:
-    if recall is None:
+def _in_words(in_series: _Worth, on_slices: _Worth) -> str:
+    parts = [
+        f"recall {worth.recall:.1%} of {worth.pairs} pairs of one lesion {where}, {_precision_in_words(worth)}"
+        for worth, where in ((in_series, "in two scans"), (on_slices, "on neighbouring slices"))
+        if worth.recall is not None
+    ]
+    if not parts:
         return "Its recall is unknown, for no annotation is continued on a neighbouring slice"
-    words = f"It has recall {recall:.1%} of {pairs} pairs of one lesion on neighbouring slices"
-    if precision is None:
-        return f"{words}, precision unknown"
-    return f"{words}, precision {precision:.1%} among as many right as wrong comparisons"
+    return f"It has {'; '.join(parts)}"
+
+
+def _precision_in_words(worth: _Worth) -> str:
+    if worth.precision is None:
+        return "precision unknown"
+    return f"precision {worth.precision:.1%} among as many right as wrong comparisons"

@@ -33,6 +33,8 @@ class AnnotationOnSeries:
     embedding
         (d,) of unit length, of the annotated box on its key slice (or middle slice); None if it was not computed, then
         the annotation is no partner for matching.
+    lesion
+        Equal for annotations of the patient that are known to show one lesion, in any series; None where nobody said.
     """
 
     id: int
@@ -40,6 +42,7 @@ class AnnotationOnSeries:
     slices: tuple[SliceBox, ...]
     key_slice: int | None = None
     embedding: NDArray[float32] | None = None
+    lesion: str | None = None
 
     def cross_sections(self) -> tuple[SliceBox, ...]:
         """Return the annotated cross-sections, or that of `box` on every slice it covers."""

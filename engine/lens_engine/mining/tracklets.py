@@ -40,10 +40,14 @@ class Tracklets:
     chains: tuple[NDArray[np.intp], ...]
 
     @property
+    def centres(self) -> NDArray[np.intp]:
+        """The row of each tracklet's box on its centre slice, which resembles a key slice most, (tracklets,)."""
+        return np.asarray([chain[(len(chain) - 1) // 2] for chain in self.chains], dtype=np.intp)
+
+    @property
     def embeddings(self) -> NDArray[np.float64]:
-        """The embedding of each tracklet's centre slice, (tracklets, d); that slice resembles a key slice most."""
-        centres = np.asarray([chain[(len(chain) - 1) // 2] for chain in self.chains], dtype=np.intp)
-        return self.members.embeddings[centres].astype(np.float64)
+        """The embedding of each tracklet's centre slice, (tracklets, d)."""
+        return self.members.embeddings[self.centres].astype(np.float64)
 
     def findings(self, tracklets: NDArray[np.intp], everyone: Proposals, series_slices: int) -> list[Finding]:
         """Return the findings of some tracklets, with the scores that the experts of `everyone` give there."""

@@ -7,7 +7,7 @@ from lens_engine.project import Project
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.exchange.importing import UNIVERSAL_DATASET
-from lens_engine.store.model_versions import ModelRecord, register_demo_model
+from lens_engine.store.models.model_versions import ModelRecord, register_demo_model
 
 
 def create_project(folder: Path, name: str | None = None) -> tuple[Database, ModelRecord]:

@@ -31,7 +31,7 @@ from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
 from lens_engine.store.labels.completeness import true_boxes
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 from lens_engine.worker.messages import EvaluateModels
 
 RULES = (Overlap.IOBB, Overlap.IOU)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.errors import StoreError
-from lens_engine.findings import Scope
+from lens_engine.findings import Rule, Scope
 from lens_engine.io.atomic_files import replacement_of
 from lens_engine.jobs.results import LabelCount, MineResult
 from lens_engine.mining.calibration import calibrate_distance_limit
@@ -28,6 +28,7 @@ from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
 from lens_engine.store.labels.completeness import accepted_lesions
+from lens_engine.tasks.lesion_embedding import BoxEmbeddings
 from lens_engine.tasks.mining_files import CalibratedRules, MinedPatient, MiningFiles
 from lens_engine.worker.messages import CalibrateRules, MinePatients, StoreCandidates
 
@@ -110,18 +111,105 @@ class SeriesLesions:
     decided: tuple[AnnotationOnSeries, ...]
 
 
-def lesions_of_series(database: Database, series_id: int, vectors: SeriesEmbeddings) -> SeriesLesions:
-    """Return what is known of one series now; what came after the embeddings has none, and is no partner."""
+def lesions_of_series(
+    database: Database, series_id: int, vectors: SeriesEmbeddings, partners: Mapping[int | None, int] | None = None
+) -> SeriesLesions:
+    """Return what is known of one series now; what came after the embeddings has none, and is no partner.
+
+    Parameters
+    ----------
+    partners
+        The annotation that a decided lesion is the same as, by the candidate of the decision; see `known_partners`.
+    """
+    partners = partners or {}
     labels = Annotations(database).of_series(series_id, AnnotationRole.LABEL)
     decided = accepted_lesions(Decisions(database).current(series_id))
     return SeriesLesions(
-        tuple(AnnotationOnSeries(a.id, a.box, a.slices, a.key_slice, vectors.annotations.get(a.id)) for a in labels),
-        tuple(AnnotationOnSeries(d.id, d.box, d.decision.slices, None, vectors.decided.get(d.id)) for d in decided),
+        tuple(
+            AnnotationOnSeries(a.id, a.box, a.slices, a.key_slice, vectors.annotations.get(a.id), _lesion_of(a.id))
+            for a in labels
+        ),
+        tuple(
+            AnnotationOnSeries(
+                d.id,
+                d.box,
+                d.decision.slices,
+                None,
+                vectors.decided.get(d.id),
+                _lesion_of(partners.get(d.candidate_id)),
+            )
+            for d in decided
+        ),
     )
 
 
+def known_partners(database: Database) -> dict[int | None, int]:
+    """Return the annotation that each decided candidate was matched with: the nearest one, by the candidate's id."""
+    return {
+        candidate: reason.annotation_id
+        for candidate, reasons in Candidates(database).reasons_of_decided().items()
+        for reason in reasons
+        if reason.rule is Rule.INTRA_PATIENT and reason.annotation_id is not None
+    }
+
+
+def _lesion_of(annotation_id: int | None) -> str | None:
+    return None if annotation_id is None else f"annotation {annotation_id}"
+
+
+class MiningInputs:
+    """Reads the mining inputs of series, one at a time: a project's proposals do not fit into memory together."""
+
+    def __init__(self, database: Database, embeddings: Embeddings, boxes: BoxEmbeddings, model_version: str) -> None:
+        self._boxes = boxes
+        self._partners = known_partners(database)
+        self._detections = Detections(database)
+        self._database = database
+        self._embeddings = embeddings
+        self._model_version = model_version
+        self._scopes = {dataset.name: dataset.scope for dataset in Catalog(database).datasets()}
+
+    def by_patient(self, series_ids: Sequence[int]) -> dict[int, list[SeriesRecord]]:
+        """Return series by patient, both in the order given."""
+        by_patient: dict[int, list[SeriesRecord]] = {}
+        for record in Catalog(self._database).some_series(series_ids):
+            by_patient.setdefault(record.patient_id, []).append(record)
+        return by_patient
+
+    def of(self, records: Iterable[SeriesRecord]) -> Iterator[SeriesMiningInput]:
+        """Yield the input of each series."""
+        universal = tuple(name for name, scope in self._scopes.items() if scope is Scope.UNIVERSAL)
+        for record in records:
+            found = self._detections.read(record.id, self._model_version)
+            known = lesions_of_series(self._database, record.id, self._embeddings.read(record.id), self._partners)
+            yield SeriesMiningInput(
+                series_id=record.id,
+                patient_id=record.patient_id,
+                study_id=record.study_id,
+                slices=_slices(record),
+                proposals=self._boxes.embedded(record.id, found.proposals),
+                findings=found.findings,
+                annotations=known.annotations,
+                decided=known.decided,
+                scope=self._scopes[record.dataset],
+                dataset=record.dataset,
+                universal_experts=universal,
+            )
+
+    def of_single_types(self, patients: Iterable[Sequence[SeriesRecord]]) -> Iterator[SeriesMiningInput]:
+        """Yield the input of each series of a single-type data set."""
+        records = (record for group in patients for record in group)
+        yield from self.of(record for record in records if self._scopes[record.dataset] is Scope.SINGLE_TYPE)
+
+
+def _slices(record: SeriesRecord) -> int:
+    if record.geometry is None:
+        raise StoreError(f"The series {record.name} has no geometry", "Mining needs its images", "Add its scan")
+    return record.geometry.shape[0]
+
+
 def calibrate_rules(
-    database: Database, embeddings: Embeddings, files: MiningFiles, task: CalibrateRules, report: Report
+    source: MiningInputs, files: MiningFiles, task: CalibrateRules, report: Report
 ) -> dict[str, object]:
     """Find the distance limit and the experts' thresholds, and keep them; those that are kept already stay.
 
@@ -130,9 +218,8 @@ def calibrate_rules(
     skipped = files.has_rules()
     if not skipped:
         settings = MiningSettings()
-        patients = _by_patient(database, task.series_ids).values()
+        patients = source.by_patient(task.series_ids).values()
         records = [series for group in islice(patients, settings.calibration_patients) for series in group]
-        source = MiningInputs(database, embeddings, task.model_version)
         limit = calibrate_distance_limit(source.of(_reported(records, report)), settings)
         thresholds = calibrate_thresholds(source.of_single_types(patients), settings)
         logger.info("%s %s", limit.note, thresholds.note)
@@ -141,15 +228,13 @@ def calibrate_rules(
     return {"distance_limit": files.read_rules().limit.value, "skipped": skipped}
 
 
-def mine_patients(
-    database: Database, embeddings: Embeddings, files: MiningFiles, task: MinePatients, report: Report
-) -> dict[str, object]:
+def mine_patients(source: MiningInputs, files: MiningFiles, task: MinePatients, report: Report) -> dict[str, object]:
     """Mine one patient after the other into the file of the batch; a batch that is mined is left alone."""
-    patients = _by_patient(database, task.series_ids)
+    patients = source.by_patient(task.series_ids)
     skipped = files.has_batch(task.batch)
     if not skipped:
         started = time.monotonic()
-        source, rules = MiningInputs(database, embeddings, task.model_version), files.read_rules()
+        rules = files.read_rules()
         groups = _reported(list(patients.values()), report)
         files.write_batch(task.batch, (_mine_patient(tuple(source.of(group)), rules) for group in groups))
         seconds = time.monotonic() - started
@@ -221,58 +306,8 @@ def _has_partners(inputs: Sequence[SeriesMiningInput]) -> bool:
     return any(mined - {series_id} for series_id in known)
 
 
-def _by_patient(database: Database, series_ids: Sequence[int]) -> dict[int, list[SeriesRecord]]:
-    """Return series by patient, both in the order given."""
-    by_patient: dict[int, list[SeriesRecord]] = {}
-    for record in Catalog(database).some_series(series_ids):
-        by_patient.setdefault(record.patient_id, []).append(record)
-    return by_patient
-
-
 def _reported(things: Sequence[Thing], report: Report) -> Iterator[Thing]:
     """Yield things, and tell before each how many are done; a cancel ends there."""
     for done, thing in enumerate(things):
         report(done, len(things))
         yield thing
-
-
-class MiningInputs:
-    """Reads the mining inputs of series, one at a time: a project's proposals do not fit into memory together."""
-
-    def __init__(self, database: Database, embeddings: Embeddings, model_version: str) -> None:
-        self._detections = Detections(database)
-        self._database = database
-        self._embeddings = embeddings
-        self._model_version = model_version
-        self._scopes = {dataset.name: dataset.scope for dataset in Catalog(database).datasets()}
-
-    def of(self, records: Iterable[SeriesRecord]) -> Iterator[SeriesMiningInput]:
-        """Yield the input of each series."""
-        universal = tuple(name for name, scope in self._scopes.items() if scope is Scope.UNIVERSAL)
-        for record in records:
-            found = self._detections.read(record.id, self._model_version)
-            known = lesions_of_series(self._database, record.id, self._embeddings.read(record.id))
-            yield SeriesMiningInput(
-                series_id=record.id,
-                patient_id=record.patient_id,
-                study_id=record.study_id,
-                slices=_slices(record),
-                proposals=found.proposals,
-                findings=found.findings,
-                annotations=known.annotations,
-                decided=known.decided,
-                scope=self._scopes[record.dataset],
-                dataset=record.dataset,
-                universal_experts=universal,
-            )
-
-    def of_single_types(self, patients: Iterable[Sequence[SeriesRecord]]) -> Iterator[SeriesMiningInput]:
-        """Yield the input of each series of a single-type data set."""
-        records = (record for group in patients for record in group)
-        yield from self.of(record for record in records if self._scopes[record.dataset] is Scope.SINGLE_TYPE)
-
-
-def _slices(record: SeriesRecord) -> int:
-    if record.geometry is None:
-        raise StoreError(f"The series {record.name} has no geometry", "Mining needs its images", "Add its scan")
-    return record.geometry.shape[0]

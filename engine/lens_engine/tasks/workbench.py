@@ -16,21 +16,25 @@ from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.false_positive_reduction.rescoring import reduce_in_series
 from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import InferenceDetector
-from lens_engine.detector.network.embedding import embed_boxes
 from lens_engine.errors import GeometryError, SeriesError, StoreError
+from lens_engine.findings import Box2D
 from lens_engine.io.series import read_volume
 from lens_engine.jobs.names import MINED_FOLDER
 from lens_engine.jobs.results import ExportResult
+from lens_engine.mining.looks import compared_rows, places_of
+from lens_engine.mining.settings import MiningSettings
 from lens_engine.project import Project
 from lens_engine.proposals import SeriesDetections
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.detections import Detections
 from lens_engine.store.exchange.exporting import export_test_set
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 from lens_engine.tasks.evaluation import evaluate_models
+from lens_engine.tasks.lesion_embedding import BoxEmbeddings, LesionEmbedder
 from lens_engine.tasks.mining import (
     Embeddings,
+    MiningInputs,
     SeriesEmbeddings,
     calibrate_rules,
     lesions_of_series,
@@ -66,9 +70,11 @@ class Workbench:
 
     def __init__(self, project: Project, folder: Path) -> None:
         self._database = Database.open(project)
-        self._embeddings = Embeddings(folder / "embeddings")
+        self._embeddings_folder = folder / "embeddings"
+        self._embeddings = Embeddings(self._embeddings_folder)
         self._mining = MiningFiles(folder / MINED_FOLDER)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._embedder = LesionEmbedder(project, self._device)
         self._model: tuple[str, LensDetector] | None = None
         self._detector: tuple[str, InferenceDetector] | None = None
         self._reduction: tuple[str, FprNetwork] | None = None
@@ -81,9 +87,9 @@ class Workbench:
             case EmbedAnnotations():
                 return self._embed(task)
             case CalibrateRules():
-                return calibrate_rules(self._database, self._embeddings, self._mining, task, report)
+                return calibrate_rules(self._inputs(task.model_version), self._mining, task, report)
             case MinePatients():
-                return mine_patients(self._database, self._embeddings, self._mining, task, report)
+                return mine_patients(self._inputs(task.model_version), self._mining, task, report)
             case StoreCandidates():
                 return store_candidates(self._database, self._mining, task, report).model_dump(mode="json")
             case EvaluateModels():
@@ -134,16 +140,32 @@ class Workbench:
         known = lesions_of_series(self._database, series.id, SeriesEmbeddings({}, {}))
         lesions = (*known.annotations, *known.decided)
         counts = {"annotations": len(known.annotations), "decided": len(known.decided)}
-        if self._embeddings.exists(series.id):
+        boxes = self._boxes()
+        if self._embeddings.exists(series.id) and boxes.exists(series.id):
             return {**counts, "skipped": True}
+        places: list[tuple[float, Box2D]] = [
+            (lesion.recognised_by.slice_index, lesion.recognised_by.box) for lesion in lesions
+        ]
+        rows = np.zeros(0, dtype=np.intp)
+        detections = Detections(self._database)
+        if detections.exists(series.id, task.model_version):
+            proposals = detections.read(series.id, task.model_version).proposals
+            rows = compared_rows(proposals, known.annotations, MiningSettings())
+            places += places_of(proposals, rows)
         vectors = np.zeros((0, 0), dtype=np.float32)
-        if lesions:
-            places = [(lesion.recognised_by.slice_index, lesion.recognised_by.box) for lesion in lesions]
-            vectors = embed_boxes(self._load(task.model_version), _volume(series), places)
-            logger.info("series %s: embedded %d known lesions", series.name, len(lesions))
+        if places:
+            vectors = self._embedder.embed(_volume(series), places)
+            logger.info("series %s: embedded %d known lesions and %d boxes", series.name, len(lesions), len(rows))
         ids, decision_ids = ([lesion.id for lesion in part] for part in (known.annotations, known.decided))
-        self._embeddings.write(series.id, ids, vectors, decision_ids)
-        return {**counts, "skipped": not lesions}
+        self._embeddings.write(series.id, ids, vectors[: len(lesions)], decision_ids)
+        boxes.write(series.id, rows, vectors[len(lesions) :])
+        return {**counts, "skipped": not places}
+
+    def _inputs(self, version: str) -> MiningInputs:
+        return MiningInputs(self._database, self._embeddings, self._boxes(), version)
+
+    def _boxes(self) -> BoxEmbeddings:
+        return BoxEmbeddings(self._embeddings_folder, self._embedder.card.weights_digest)
 
     def _export(self, task: ExportAnnotations) -> dict[str, object]:
         written = export_test_set(

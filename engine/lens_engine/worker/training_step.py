@@ -8,7 +8,7 @@ from lens_engine.errors import JobError
 from lens_engine.jobs.inputs import TrainInputs
 from lens_engine.jobs.names import LAST_CHECKPOINT, LOG_FILE, TRAINING_ERROR_FILE, TRAINING_FOLDER, TRAINING_STAGES
 from lens_engine.store.labels.snapshots import Snapshots
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 from lens_engine.worker.child_process import POLL_SECONDS, JobStoppedError
 from lens_engine.worker.job import Job, JsonObject, Meter
 from lens_engine.worker.process import SupervisedProcess, unexpected_end

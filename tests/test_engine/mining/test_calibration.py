@@ -26,9 +26,9 @@ def patients(count: int, lesions: int = 4, spread: float = 360) -> list[SeriesMi
     return result
 
 
-def test_the_limit_lets_at_most_one_per_cent_of_wrong_comparisons_through() -> None:
+def test_the_limit_lets_at_most_the_set_share_of_wrong_comparisons_through() -> None:
     inputs = patients(20)
-    limit = calibrate_distance_limit(inputs)
+    limit = calibrate_distance_limit(inputs, MiningSettings(max_cross_patient_share=0.01))
     assert (limit.is_calibrated, limit.pairs) == (True, 20 * 2 * 19)
     wrong = 0
     for one in inputs:
@@ -133,3 +133,39 @@ def test_patients_with_embeddings_of_two_models_are_refused() -> None:
     longer = replace(other.proposals, embeddings=np.ones((3, 5), dtype=np.float32))
     with pytest.raises(BoxError, match="length 2 and 5"):
         calibrate_distance_limit([one, replace(other, proposals=longer, annotations=())])
+
+
+def with_twins(apart: float) -> list[SeriesMiningInput]:
+    """Return patients 20 degrees apart whose one lesion is annotated in two series, turned by `apart` degrees."""
+    inputs = []
+    for number in range(12):
+        for study in range(2):
+            look = 20.0 * number + study * apart
+            mark = replace(annotation(2 * number + study, 0, 4, look=look), lesion=f"lesion of {number}")
+            boxes = [Seen(0, range(4, 5), {"universal": 0.5}, look=look)]
+            inputs.append(series(boxes, (mark,), number=2 * number + study, patient=number))
+    return inputs
+
+
+def test_where_one_lesion_is_known_in_two_series_recall_and_precision_are_told_from_it() -> None:
+    near, far = (calibrate_distance_limit(with_twins(apart)) for apart in (5, 17))
+    assert (near.same_lesion_pairs, near.recall) == (12, 1)
+    assert near.precision is not None
+    assert near.precision > 0.98
+    assert (far.same_lesion_pairs, far.recall) == (12, 0)
+    assert "recall 100.0% of 12 pairs of one lesion in two scans, precision 9" in near.note
+    assert "recall 0.0% of 12 pairs of one lesion in two scans" in far.note
+
+
+def test_lesions_of_two_patients_or_of_one_series_are_no_pair_whatever_they_are_called() -> None:
+    inputs = [
+        series([], tuple(replace(annotation(2 * n + i, 0, 1, look=i), lesion="same") for i in range(2)), n, patient=n)
+        for n in range(3)
+    ]
+    assert calibrate_distance_limit(inputs).same_lesion_pairs == 0
+
+
+def test_what_a_reader_decided_is_a_pair_with_the_annotation_it_was_matched_with() -> None:
+    one, other = with_twins(5)[:2]
+    moved = replace(other, annotations=(), decided=other.annotations)
+    assert calibrate_distance_limit([one, moved]).same_lesion_pairs == 1

@@ -15,7 +15,7 @@ from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
 from lens_engine.store.labels.snapshots import Snapshots
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
 
@@ -31,7 +31,7 @@ from lens_engine.store.candidates import Candidates
 from lens_engine.store.database import Database
 from lens_engine.snapshot import LabelSet
 from lens_engine.store.detections import Detections
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.tasks.mining import Embeddings
 

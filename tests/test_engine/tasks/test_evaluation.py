@@ -10,7 +10,7 @@ from lens_engine.proposals import Proposals, SeriesDetections
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 from lens_engine.tasks.evaluation import evaluate_models
 from lens_engine.worker.messages import EvaluateModels
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.mining_project import SLICES, add_patients, annotate, embed_annotations
+from support.mining_project import SLICES, add_patients, annotate, embed_annotations, embedded_boxes
 from support.worker_project import LESION
 
 from lens_engine.errors import BoxError, StoreError
@@ -122,7 +122,9 @@ def test_batches_give_what_all_patients_give_at_once(
     in_batches = mine_in(1)
     found = list(Candidates(database).latest().values())
     at_once = mine_in(4, "other job", BEGUN_AT + timedelta(hours=1))
-    inputs = list(MiningInputs(database, Embeddings(tmp_path / "job" / "embeddings"), "v1").of(patients))
+    job = tmp_path / "job"
+    source = MiningInputs(database, Embeddings(job / "embeddings"), embedded_boxes(database, job), "v1")
+    inputs = list(source.of(patients))
     limit = calibrate_distance_limit(inputs)
     assert (
         found == list(Candidates(database).latest().values()) == list(mine(inputs, MiningSettings(), limit).candidates)

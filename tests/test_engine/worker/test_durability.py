@@ -17,7 +17,7 @@ from lens_engine.snapshot import LabelSet
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.labels.snapshots import Snapshots
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 from lens_engine.tasks.workbench import Workbench
 from lens_engine.worker.messages import CalibrateRules, MinePatients, StoreCandidates
 from lens_engine.worker.steps import PATIENTS_OF_A_STEP

@@ -14,7 +14,7 @@ from lens_engine.snapshot import LabelSet
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.detections import Detections
 from lens_engine.store.labels.snapshots import Snapshots
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.detections import Detections
 from lens_engine.store.labels.snapshots import Snapshots
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 
 ENDS_FOR_LACK_OF_SPACE = """
 import json, sys

@@ -17,7 +17,7 @@ from lens_engine.model_folder import REDUCTION_NAME
 from lens_engine.project import Project
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
-from lens_engine.store.model_versions import Models, register_demo_model
+from lens_engine.store.models.model_versions import Models, register_demo_model
 from lens_engine.store.new_project import create_project
 
 LENS = [sys.executable, "-c", "from lens_napari.cli import main; main()"]

@@ -9,7 +9,7 @@ from support.command_line import lens
 from lens_engine.checkpoint_card import demo_checkpoint_folder
 from lens_engine.project import Project
 from lens_engine.store.database import Database
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 from lens_engine.store.new_project import create_project
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from lens_engine.detector.inference.whole_volume import InferencePrecision, InferenceSettings
 from lens_engine.errors import LensError
 from lens_training.cli.context import process_of_run
+from lens_training.cli.embedding_command import embed_command
 from lens_training.cli.experiment import run_experiment
 from lens_training.loop.design import LOOP, LOOP_FILE, load_design
 from lens_training.recipes.files import Scale, default_scale, find_recipe, load_recipe, system_recipe_names
@@ -22,6 +23,7 @@ from lens_training.running.schedule import TrainingPrecision
 RUNS_FOLDER = Path("runs")
 
 recipe_app = typer.Typer(no_args_is_help=True, help="List, show and run the recipes, one for each published row.")
+recipe_app.command("embed")(embed_command)
 
 NameArgument = Annotated[str, typer.Argument(help="Name of a recipe (see 'recipe list'), or a YAML file.")]
 ScaleOption = Annotated[

@@ -13,7 +13,7 @@ from lens_engine.snapshot import LabelSet
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.detections import Detections
 from lens_engine.store.labels.snapshots import Snapshots
-from lens_engine.store.model_versions import Models
+from lens_engine.store.models.model_versions import Models
 from lens_training.loop.cohorts import ensure_cohort, training_cohort, truth_of
 from lens_training.loop.design import Arm, LoopDesign
 from lens_training.loop.projects import LoopProject, open_or_make

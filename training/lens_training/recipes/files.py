@@ -21,6 +21,8 @@ RECIPES_FOLDER = Path(__file__).parent
 SCALES_FOLDER = RECIPES_FOLDER / "scales"
 SYSTEMS_FOLDER = RECIPES_FOLDER / "systems"
 """What the rows of one system share; not recipes of their own."""
+_OTHER_FOLDERS = {SCALES_FOLDER, RECIPES_FOLDER / "embeddings"}
+"""What is laid over recipes, and the recipes of lesion embeddings (`recipes.lesion_embedding`)."""
 _INHERITS = "inherits"
 _SUFFIXES = {".yaml", ".yml"}
 
@@ -78,7 +80,7 @@ def load_recipe(name_or_path: str, scale: Scale = Scale.PUBLISHED) -> Recipe:
     found = find_recipe(name_or_path)
     values = dict(found.values)
     if scale is not Scale.PUBLISHED:
-        values = merged(values, _fitting(_read(SCALES_FOLDER / f"{scale}.yaml"), values))
+        values = merged(values, _fitting(read_fields(SCALES_FOLDER / f"{scale}.yaml"), values))
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
@@ -110,7 +112,7 @@ def find_recipe(name_or_path: str) -> RecipeFile:
                 "A recipe inherits from another one",
                 "Correct the line inherits",
             )
-        values = _read(path)
+        values = read_fields(path)
         chain.append(path.stem)
         parent = values.pop(_INHERITS, None)
         layers.append(values)
@@ -130,31 +132,14 @@ def merged(values: Mapping[str, Any], difference: Mapping[str, Any]) -> dict[str
     return result
 
 
-def _fitting(scale: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a scale says about the sections that a recipe has; it adds none."""
-    return {key: part for key, part in scale.items() if not isinstance(part, Mapping) or values.get(key) is not None}
+def read_fields(path: Path) -> dict[str, Any]:
+    """Return the fields of one file, as they stand there.
 
-
-def _files() -> dict[str, Path]:
-    paths = (path for path in RECIPES_FOLDER.rglob("*.yaml") if path.parent != SCALES_FOLDER)
-    return {path.stem: path for path in paths}
-
-
-def _path_of(name_or_path: str) -> Path:
-    path = Path(name_or_path)
-    if path.suffix in _SUFFIXES:
-        return path
-    files = _files()
-    if name_or_path not in files:
-        raise ConfigError(
-            f"There is no recipe {name_or_path!r}",
-            f"One of {', '.join(recipe_names())}, or a YAML file",
-            "Correct the name",
-        )
-    return files[name_or_path]
-
-
-def _read(path: Path) -> dict[str, Any]:
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is no YAML with fields.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -170,3 +155,27 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path.name} holds {type(values).__name__} instead of fields", "A recipe has fields", "Correct the file"
         )
     return values
+
+
+def _fitting(scale: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a scale says about the sections that a recipe has; it adds none."""
+    return {key: part for key, part in scale.items() if not isinstance(part, Mapping) or values.get(key) is not None}
+
+
+def _files() -> dict[str, Path]:
+    paths = (path for path in RECIPES_FOLDER.rglob("*.yaml") if path.parent not in _OTHER_FOLDERS)
+    return {path.stem: path for path in paths}
+
+
+def _path_of(name_or_path: str) -> Path:
+    path = Path(name_or_path)
+    if path.suffix in _SUFFIXES:
+        return path
+    files = _files()
+    if name_or_path not in files:
+        raise ConfigError(
+            f"There is no recipe {name_or_path!r}",
+            f"One of {', '.join(recipe_names())}, or a YAML file",
+            "Correct the name",
+        )
+    return files[name_or_path]

@@ -48,6 +48,8 @@ class DeepLesionRow:
         `(x1, y1, x2, y2)`, voxel edges from 0 (converted); 5 pixels wider than the measurement on every side.
     diameters_px
         The long and the short diameter in pixels.
+    location
+        Place in the body along x, y and z, each in about [0, 1]; may be NaN.
     first_slice, last_slice
         Slice numbers of the context around the lesion, inclusive.
     spacing_mm
@@ -64,6 +66,7 @@ class DeepLesionRow:
     key_slice: int
     box: Box2D
     diameters_px: tuple[float, float]
+    location: tuple[float, float, float]
     lesion_type: str | None
     is_noisy: bool
     first_slice: int
@@ -164,6 +167,7 @@ class _Columns:
     boxes: NDArray[np.float64]
     marks: NDArray[np.float64]
     diameters_px: NDArray[np.float64]
+    locations: NDArray[np.float64]
     kinds: NDArray[np.int64]
     noise: NDArray[np.int64]
     contexts: NDArray[np.int64]
@@ -184,6 +188,7 @@ class _Columns:
             boxes=_edges(reader.number_lists("Bounding_boxes", 4)),
             marks=_edges(reader.number_lists("Measurement_coordinates", 8)),
             diameters_px=reader.number_lists("Lesion_diameters_Pixel_", 2),
+            locations=reader.number_lists("Normalized_lesion_location", 3),
             kinds=reader.whole_numbers("Coarse_lesion_type"),
             noise=reader.whole_numbers("Possibly_noisy"),
             contexts=reader.whole_number_lists("Slice_range", 2),
@@ -241,6 +246,7 @@ class _Columns:
             self.key_slices[kept].tolist(),
             zip(*self.boxes[kept].T.tolist(), strict=True),
             zip(*self.diameters_px[kept].T.tolist(), strict=True),
+            zip(*self.locations[kept].T.tolist(), strict=True),
             map(_TYPES.__getitem__, self.kinds[kept].tolist()),
             (self.noise[kept] > 0).tolist(),
             *self.contexts[kept].T.tolist(),

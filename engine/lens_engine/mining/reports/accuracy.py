@@ -128,11 +128,14 @@ def measure_rules(outcomes: Sequence[SeriesOutcome]) -> tuple[RuleAccuracy, ...]
     )
 
 
-def lies_at_lesions(place: Located, truth: Sequence[Located]) -> NDArray[np.bool_]:
-    """Return which true lesions a place is right about, (n,)."""
-    box = np.asarray([place.box], dtype=np.float64)
+def lies_at_lesions(found: Sequence[Located], truth: Sequence[Located]) -> NDArray[np.bool_]:
+    """Return which of the found places are right about which of the true lesions, (found, truth)."""
+    is_same = np.zeros((len(found), len(truth)), dtype=np.bool_)
     true_boxes = np.asarray([lesion.box for lesion in truth], dtype=np.float64).reshape(-1, 6)
-    return np.asarray((overlaps(box, true_boxes)[0] >= SAME_LESION_IOU) | holds_centre(box, true_boxes))
+    for row, place in enumerate(found):
+        box = np.asarray([place.box], dtype=np.float64)
+        is_same[row] = (overlaps(box, true_boxes)[0] >= SAME_LESION_IOU) | holds_centre(box, true_boxes)
+    return is_same
 
 
 def is_marked(lesion: Located, annotations: Sequence[Located]) -> bool:
@@ -148,9 +151,7 @@ def _lesions(outcome: SeriesOutcome, name: str) -> Accuracy:
     found, truth = outcome.found.get(name, ()), outcome.truth
     has_mark = np.asarray([is_marked(lesion, outcome.annotations) for lesion in truth], dtype=np.bool_)
     is_wanted = has_mark if name in CONTINUATIONS else ~has_mark
-    is_same = np.zeros((len(found), len(truth)), dtype=np.bool_)
-    for row, place in enumerate(found):
-        is_same[row] = lies_at_lesions(place, truth)
+    is_same = lies_at_lesions(found, truth)
     return Accuracy(
         len(found), int(is_same.any(axis=1).sum()), int(is_wanted.sum()), int((is_same.any(axis=0) & is_wanted).sum())
     )

@@ -66,7 +66,7 @@ def review_curve(questions: Sequence[Question], truth: Mapping[str, SeriesTruth]
     is_found = {name: np.zeros(len(lesions), dtype=np.bool_) for name, lesions in unmarked.items()}
     new_lesions = np.zeros(len(questions), dtype=np.intp)
     for number, question in enumerate(questions):
-        is_there = lies_at_lesions(question.place, unmarked[question.series])
+        is_there = lies_at_lesions([question.place], unmarked[question.series])[0]
         new_lesions[number] = (is_there & ~is_found[question.series]).sum()
         is_found[question.series] |= is_there
     return ReviewCurve(new_lesions, tuple(question.patient for question in questions))

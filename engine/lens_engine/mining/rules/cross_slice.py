@@ -13,6 +13,7 @@ from lens_engine.mining.places import marks_for_measuring
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.mining.slices import NO_ROWS, rows_by_slice
 from lens_engine.mining.tracklets import Tracklets
+from lens_engine.stacking import nearest_grid_index
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +55,22 @@ def continue_annotations(
         if ious[top] > max(settings.key_slice_iou, best_iou[annotation]):
             best[annotation], best_iou[annotation] = owner[rows[top]], ious[top]
     return Continuations(best, best_iou)
+
+
+def boxes_beside(
+    tracklets: Tracklets, annotations: Sequence[AnnotationOnSeries], continuations: Continuations
+) -> list[NDArray[np.intp]]:
+    """Return for each annotation the rows of its tracklet on the grid slices above and below its key slice."""
+    members = tracklets.members
+    found: list[NDArray[np.intp]] = []
+    for note, tracklet in zip(annotations, continuations.tracklet.tolist(), strict=True):
+        if tracklet < 0 or note.key_slice is None:
+            found.append(NO_ROWS)
+            continue
+        key = nearest_grid_index(note.key_slice, members.grid_spacing_mm, members.slice_spacing_mm)
+        chain = tracklets.chains[tracklet]
+        found.append(chain[np.abs(members.grid_index[chain] - key) == 1])
+    return found
 
 
 def keep_annotated_slices(finding: Finding, annotations: Sequence[AnnotationOnSeries]) -> Finding:

@@ -9,7 +9,7 @@ from lens_engine.checkpoint_card import DEMO_NOTICE, CheckpointCard, NetworkKind
 from lens_engine.errors import CheckpointError, StoreError
 from lens_engine.model_folder import REDUCTION_NAME
 from lens_engine.store.database import Database
-from lens_engine.store.model_versions import Models, register_demo_model
+from lens_engine.store.models.model_versions import Models, register_demo_model
 
 
 def checkpoint(

@@ -330,10 +330,17 @@ def _holds(folder: Path, model: ModelFolder, digests: tuple[str, ...]) -> bool:
 
 def _digests(model: ModelFolder) -> tuple[str, ...]:
     """Return the digests of the weights of all networks, which must be what their cards say."""
-    return tuple(_digest(checkpoint) for checkpoint in model.checkpoints)
+    return tuple(weights_digest(checkpoint) for checkpoint in model.checkpoints)
 
 
-def _digest(checkpoint: Checkpoint) -> str:
+def weights_digest(checkpoint: Checkpoint) -> str:
+    """Return the digest of the weights of a network.
+
+    Raises
+    ------
+    CheckpointError
+        If they cannot be read, or are not those of the card.
+    """
     folder, card = checkpoint.folder, checkpoint.card
     try:
         with (folder / WEIGHTS_NAME).open("rb") as file:
