@@ -144,7 +144,7 @@ def mine_job(database, jobs):
 
 
 def mined_batches(jobs, job_id):
-    return re.findall(r"mined batch (\d+): 20 patients", jobs.log_file(job_id).read_text())
+    return re.findall(r"mined batch (\d+): 10 patients", jobs.log_file(job_id).read_text())
 
 
 def wait_for_first_batch(jobs, job_id, records):
