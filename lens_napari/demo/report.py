@@ -89,7 +89,23 @@ class DemoReport:
             "Average sensitivity (%) of the fused findings at 1/8 to 8 false positives per volume, with 95 % intervals "
             f"from a bootstrap over the {result.patients} test patients ({result.series} series, {result.lesions} "
             f"lesions). Each arm started from the same checkpoint and took {self.training_steps} steps. Changes are "
-            "against the first row, paired over patients.\n\n" + "\n".join(rows) + "\n"
+            "against the first row, paired over patients.\n\n" + "\n".join(rows) + f"\n\n{self._verdict(result)}\n"
+        )
+
+    def _verdict(self, result: EvaluateResult) -> str:
+        """Say whether this small run shows that the last arm, the one with decisions, is better than the first model."""
+        version = list(self.arms)[-1]
+        gain = result.difference.get(version, {}).get("IoBB")
+        if gain is None or gain.low is None or gain.high is None:
+            return "Whether decisions made the model better cannot be told here."
+        told = f"{version} against {next(iter(self.arms))}, IoBB: {gain.in_percent} points"
+        if gain.low > 0:
+            return f"Better with decisions: {told}; the whole interval lies above zero."
+        if gain.high < 0:
+            return f"Worse with decisions: {told}; the whole interval lies below zero."
+        return (
+            f"No change can be claimed from so few patients: {told}; the interval holds zero. docs/the-loop.md has the "
+            "same experiment with enough of them."
         )
 
 

@@ -44,3 +44,20 @@ def test_report_shows_every_arm_with_its_interval() -> None:
     text = report.as_text()
     assert "| v2 | decisions | 50.0 (40.0 to 60.0) | 50.0 (40.0 to 60.0) | 10.0 (-2.0 to 20.0) |" in text
     assert text.count("40.0 (30.0 to 50.0)") == 2
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [(0.01, 0.2, "Better with decisions"), (-0.2, -0.01, "Worse with decisions"), (-0.02, 0.2, "No change can be")],
+)
+def test_report_claims_no_more_than_its_interval_does(low: float, high: float, told: str) -> None:
+    average = MeasuredValue(value=0.4, low=0.3, high=0.5, level=0.95)
+    change = MeasuredValue(value=(low + high) / 2, low=low, high=high, level=0.95)
+    report = DemoReport("Demo model.", arms={"v1": "before", "v2": "decisions"}, training_steps=100)
+    report.evaluation = EvaluateResult(
+        measurable=True,
+        split=Split.TEST,
+        average_sensitivity={name: {"IoBB": average, "IoU": average} for name in ("v1", "v2")},
+        difference={"v2": {"IoBB": change, "IoU": change}},
+    )
+    assert told in report.as_text()
