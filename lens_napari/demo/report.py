@@ -93,7 +93,7 @@ class DemoReport:
         )
 
     def _verdict(self, result: EvaluateResult) -> str:
-        """Say whether this small run shows that the last arm, the one with decisions, is better than the first model."""
+        """Say whether this small run shows that the last arm, with decisions, is better than the first model."""
         version = list(self.arms)[-1]
         gain = result.difference.get(version, {}).get("IoBB")
         if gain is None or gain.low is None or gain.high is None:
