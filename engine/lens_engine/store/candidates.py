@@ -139,9 +139,14 @@ class Candidates:
             version = session.get_one(MiningRunRow, row.mining_run_id).model_version
             return _record(row, version, decisions_of(session, [row.series_id])[row.series_id])
 
-    def reasons_of_decided(self) -> dict[int, tuple[Reason, ...]]:
-        """Return why each candidate was asked about that a decision names, whichever run it is of."""
+    def reasons_of_decided(self, series_id: int | None = None) -> dict[int, tuple[Reason, ...]]:
+        """Return why each candidate was asked about that a decision names, whichever run it is of.
+
+        Those of one series, or of all.
+        """
         decided = select(DecisionRow.candidate_id).where(DecisionRow.candidate_id.is_not(None))
+        if series_id is not None:
+            decided = decided.where(DecisionRow.series_id == series_id)
         with self.database.reading() as session:
             rows = session.execute(select(CandidateRow.id, CandidateRow.reasons).where(CandidateRow.id.in_(decided)))
             return {row.id: _reasons(row.reasons) for row in rows}

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -111,17 +111,9 @@ class SeriesLesions:
     decided: tuple[AnnotationOnSeries, ...]
 
 
-def lesions_of_series(
-    database: Database, series_id: int, vectors: SeriesEmbeddings, partners: Mapping[int | None, int] | None = None
-) -> SeriesLesions:
-    """Return what is known of one series now; what came after the embeddings has none, and is no partner.
-
-    Parameters
-    ----------
-    partners
-        The annotation that a decided lesion is the same as, by the candidate of the decision; see `known_partners`.
-    """
-    partners = partners or {}
+def lesions_of_series(database: Database, series_id: int, vectors: SeriesEmbeddings) -> SeriesLesions:
+    """Return what is known of one series now; what came after the embeddings has none, and is no partner."""
+    partners = _known_partners(database, series_id)
     labels = Annotations(database).of_series(series_id, AnnotationRole.LABEL)
     decided = accepted_lesions(Decisions(database).current(series_id))
     return SeriesLesions(
@@ -143,11 +135,11 @@ def lesions_of_series(
     )
 
 
-def known_partners(database: Database) -> dict[int | None, int]:
-    """Return the annotation that each decided candidate was matched with: the nearest one, by the candidate's id."""
+def _known_partners(database: Database, series_id: int) -> dict[int | None, int]:
+    """Return the annotation that each decided candidate of a series was matched with, by the candidate's id."""
     return {
         candidate: reason.annotation_id
-        for candidate, reasons in Candidates(database).reasons_of_decided().items()
+        for candidate, reasons in Candidates(database).reasons_of_decided(series_id).items()
         for reason in reasons
         if reason.rule is Rule.INTRA_PATIENT and reason.annotation_id is not None
     }
@@ -162,7 +154,6 @@ class MiningInputs:
 
     def __init__(self, database: Database, embeddings: Embeddings, boxes: BoxEmbeddings, model_version: str) -> None:
         self._boxes = boxes
-        self._partners = known_partners(database)
         self._detections = Detections(database)
         self._database = database
         self._embeddings = embeddings
@@ -181,7 +172,7 @@ class MiningInputs:
         universal = tuple(name for name, scope in self._scopes.items() if scope is Scope.UNIVERSAL)
         for record in records:
             found = self._detections.read(record.id, self._model_version)
-            known = lesions_of_series(self._database, record.id, self._embeddings.read(record.id), self._partners)
+            known = lesions_of_series(self._database, record.id, self._embeddings.read(record.id))
             yield SeriesMiningInput(
                 series_id=record.id,
                 patient_id=record.patient_id,
