@@ -112,6 +112,17 @@ def test_a_published_network_is_never_taught_by_the_recipe_of_a_narrow_one():
     assert found.augmentation.crop_side is None
 
 
+def test_only_what_knows_more_than_the_project_is_averaged_with_its_parent():
+    def share(**origin: str) -> float:
+        card = CheckpointCard(trained_on=TrainedOn.PHANTOMS, recipe="phantom-demo", **origin)
+        return retraining_recipe(card, narrow_lens(EXPERTS)).retraining.parent_share
+
+    known = load_recipe("phantom-demo").retraining.parent_share
+    assert known > 0
+    assert share() == share(parent="v1", snapshot="abc") == known
+    assert share(snapshot="abc") == 0
+
+
 def test_averaging_with_the_parent_goes_its_share_of_the_way_back():
     model, parent = tiny_model(), tiny_model().state_dict()
     with torch.no_grad():

@@ -89,14 +89,16 @@ def retraining_recipe(card: CheckpointCard, config: DetectorConfig) -> Recipe:
     """Return how a checkpoint learns on: by the recipe that trained it, or by the one that trains networks of its size.
 
     The second is for checkpoints whose recipe has another size (the small scale of a published row), or is not known
-    here.
+    here. What began at random on the labels of a project, which only grow, has learnt nothing that it will not be shown
+    again: it is not averaged with its parent.
     """
     size = DetectorSize.PUBLISHED if config.max_side == published_lens(("any",)).max_side else DetectorSize.NARROW
-    if card.recipe in recipe_names():
-        recipe = load_recipe(card.recipe)
-        if recipe.detector.size is size:
-            return recipe.for_retraining
-    return load_recipe(RECIPE_OF_SIZE[size]).for_retraining
+    recipe = load_recipe(card.recipe) if card.recipe in recipe_names() else None
+    if recipe is None or recipe.detector.size is not size:
+        recipe = load_recipe(RECIPE_OF_SIZE[size])
+    if card.snapshot is not None and card.parent is None:
+        recipe = recipe.model_copy(update={"retraining": recipe.retraining.model_copy(update={"parent_share": 0.0})})
+    return recipe.for_retraining
 
 
 def average_with(model: LensDetector, before: Mapping[str, torch.Tensor], share: float) -> None:
