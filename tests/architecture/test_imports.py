@@ -81,8 +81,8 @@ def test_no_part_of_the_viewer_loads_torch_or_what_needs_it() -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_everything_but_detector_and_tasks_runs_without_torch() -> None:
-    needs_torch = ("lens_engine.detector", "lens_engine.tasks")
+def test_everything_but_networks_and_tasks_runs_without_torch() -> None:
+    needs_torch = ("lens_engine.detector", "lens_engine.lesion_embedding", "lens_engine.tasks")
     modules = [name for name in modules_of("lens_engine") if not name.startswith(needs_torch)]
     result = run_python(IMPORT_ALL, "torch", ",".join(modules))
     assert result.returncode == 0, result.stderr

@@ -17,7 +17,7 @@ from lens_engine.mining.calibration import CalibratedLimit
 from lens_engine.mining.reports.counts import LabelCounts
 from lens_engine.mining.settings import MiningSettings
 
-FORMAT = "lens mined patients 1"
+FORMAT = "mined patients 1"
 
 
 @dataclass(frozen=True, slots=True)

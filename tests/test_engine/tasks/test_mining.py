@@ -156,7 +156,7 @@ def test_a_batch_that_is_mined_is_left_alone_and_a_run_is_stored_once(
     assert len(times) == 3
 
 
-@pytest.mark.parametrize("damage", [b"", b"lens mined patients 9\n", b"\xff\xfe", b"lens mined patients 1\n{}\n"])
+@pytest.mark.parametrize("damage", [b"", b"mined patients 9\n", b"\xff\xfe", b"mined patients 1\n{}\n"])
 def test_a_batch_that_is_damaged_or_of_another_version_is_named_and_candidates_stay(
     database: Database, tmp_path: Path, mine_in: Callable[..., MineResult], damage: bytes
 ) -> None:
