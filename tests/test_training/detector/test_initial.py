@@ -96,7 +96,7 @@ def test_retraining_changes_length_and_rate_only():
     found = own.for_retraining
     assert found.epochs == own.retraining.epochs
     assert found.schedule.learning_rate == own.schedule.learning_rate * own.retraining.rate
-    changed = {"steps", "epochs", "schedule"}
+    changed = {"steps", "epochs", "checkpoint_every", "schedule"}
     assert found.model_dump(exclude=changed) == own.model_dump(exclude=changed)
 
 

@@ -296,7 +296,8 @@ class Recipe(BaseModel):
                 "drop_factor": new.drop_factor,
             }
         )
-        return self.model_copy(update={"steps": new.steps, "epochs": new.epochs, "schedule": schedule})
+        length = {"steps": new.steps, "epochs": new.epochs, "checkpoint_every": new.checkpoint_every}
+        return self.model_copy(update=length | {"schedule": schedule})
 
     def steps_in(self, batches_per_epoch: int, processes: int = 1) -> int:
         """Return how many steps the run has, when every process takes a batch of its own in each step."""

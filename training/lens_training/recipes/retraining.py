@@ -24,6 +24,9 @@ class RetrainingRecipe(BaseModel):
     """Weight of the parent's numbers in the average of both that becomes the new version; what was learnt before is
     forgotten less."""
 
+    checkpoint_every: int = Field(default=50, ge=1)
+    """Steps between two files from which a killed run goes on; a reader waits for this run."""
+
     @model_validator(mode="after")
     def _has_one_length(self) -> "RetrainingRecipe":
         if (self.steps is None) == (self.epochs is None):
