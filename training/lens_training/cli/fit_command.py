@@ -105,7 +105,7 @@ def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
             model = new_model(labels.experts, chosen.detector, seed, weights or RANDOM)
             start = _Start(labels, chosen, seed, None, None if weights in {None, RANDOM} else trunk_digest(model))
         run = Run(training_set(labels, _roots(root or [])), chosen, seed, start.fingerprint, out, process.world)
-        before = {name: value.clone() for name, value in model.state_dict().items()}
+        before = {name: value.clone() for name, value in model.state_dict().items()} if parent_share else {}
         trained_steps = fit(model, run, process.log, process.stop, resume=resume)
         average_with(model, before, parent_share)
         if process.world.is_first:

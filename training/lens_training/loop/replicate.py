@@ -9,10 +9,9 @@ from lens_engine.jobs.inputs import DetectInputs, MineInputs, TrainInputs
 from lens_engine.jobs.results import MineResult, TrainResult
 from lens_engine.phantom.patient import UNIVERSAL
 from lens_engine.phantom.simulated_reader import SimulatedReader
-from lens_engine.snapshot import LabelSet
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.detections import Detections
-from lens_engine.store.labels.snapshots import Snapshots
+from lens_engine.store.labels.snapshots import SnapshotRecord, Snapshots
 from lens_engine.store.models.model_versions import Models
 from lens_training.loop.cohorts import ensure_cohort, training_cohort, truth_of
 from lens_training.loop.design import Arm, LoopDesign
@@ -81,27 +80,29 @@ class Replicate:
 
     def run(self) -> ReplicateOutcome:
         """Do all steps and return what came out."""
-        project, labels = self._project, {}
-        first = Models(project.database).promoted().version
-        snapshot = Snapshots(project.database).freeze(LabelSet.ORIGINAL)
-        labels[Arm.ORIGINAL.value] = snapshot.counts
-        base = self._trained(project, BASE, self._inputs(snapshot.id, first, self._design.base_steps, True))
-        versions = {BASE: base}
-        versions[Arm.COMPLETE.value], labels[Arm.COMPLETE.value] = self._complete(base)
-        versions[Arm.ORIGINAL.value] = self._arm(Arm.ORIGINAL, snapshot.id, base)
+        first = Models(self._project.database).promoted().version
+        original = self._freeze(Arm.ORIGINAL)
+        base = self._trained(self._project, BASE, self._inputs(original.id, first, self._design.base_steps, True))
+        complete, drawn = self._complete(base)
+        versions = {BASE: base, Arm.COMPLETE.value: complete}
+        labels = {Arm.ORIGINAL.value: original.counts, Arm.COMPLETE.value: drawn}
+        versions[Arm.ORIGINAL.value] = self._arm(Arm.ORIGINAL, original.id, base)
         candidates = self._mine(base)
-        snapshot = Snapshots(project.database).freeze(LabelSet.MINED)
-        labels[Arm.MINED.value] = snapshot.counts
-        versions[Arm.MINED.value] = self._arm(Arm.MINED, snapshot.id, base)
+        mined = self._freeze(Arm.MINED)
+        labels[Arm.MINED.value] = mined.counts
+        versions[Arm.MINED.value] = self._arm(Arm.MINED, mined.id, base)
         reader = SimulatedReader(
             {name: true.boxes for name, true in self._truth.items()}, self._design.error_rate, self._number
         )
-        answers = project.decide_all(reader)
-        snapshot = Snapshots(project.database).freeze(LabelSet.CURATED)
-        labels[Arm.DECIDED.value] = snapshot.counts
-        versions[Arm.DECIDED.value] = self._arm(Arm.DECIDED, snapshot.id, base)
+        answers = self._project.decide_all(reader)
+        decided = self._freeze(Arm.DECIDED)
+        labels[Arm.DECIDED.value] = decided.counts
+        versions[Arm.DECIDED.value] = self._arm(Arm.DECIDED, decided.id, base)
         findings = {name: self._findings(name, version) for name, version in versions.items()}
         return ReplicateOutcome(versions, labels, findings, candidates, answers)
+
+    def _freeze(self, arm: Arm) -> SnapshotRecord:
+        return Snapshots(self._project.database).freeze(arm.labels)
 
     def _inputs(self, snapshot: str, parent: str, steps: int, from_scratch: bool = False) -> TrainInputs:
         return TrainInputs(
@@ -116,7 +117,7 @@ class Replicate:
         complete = open_or_make(self._folders.complete, self._folders.cohort, None, with_annotations=False)
         own_base = Models(complete.database).register(Models(self._project.database).get(base).folder).version
         complete.draw_all({name: true.drawn for name, true in self._truth.items()})
-        snapshot = Snapshots(complete.database).freeze(LabelSet.CURATED)
+        snapshot = Snapshots(complete.database).freeze(Arm.COMPLETE.labels)
         inputs = self._inputs(snapshot.id, own_base, self._design.arm_steps)
         version = self._trained(complete, Arm.COMPLETE.value, inputs)
         folder = Models(complete.database).get(version).folder

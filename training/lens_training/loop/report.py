@@ -1,7 +1,6 @@
 """What the experiment found, as values, as a page of text and as a figure."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -154,9 +153,7 @@ def _draw(axis: Axes, item: OutputResult) -> None:
         axis.plot([place, place], [low, high], color=colour, linewidth=3, solid_capstyle="butt")
         axis.plot([place], [100 * (average.value or 0.0)], "o", color=colour, markersize=9)
     runs = np.array([item.by_replicate[name] for name in DETECTORS]) * 100
-    for run in runs.T:
-        for (first, before), (second, after) in pairwise(zip(places, run, strict=True)):
-            axis.plot([first, second], [before, after], color="0.8", linewidth=0.8, zorder=0)
+    axis.plot(places, runs, color="0.8", linewidth=0.8, zorder=0)
     axis.set_xticks(places, [name.replace(" and ", "\nand ") for name in DETECTORS], fontsize=8, rotation=20)
     axis.set_title(item.output, fontsize=10)
     axis.grid(axis="y", color="0.9")
