@@ -46,7 +46,7 @@ WORDS = {
 """What a reader calls labels of each origin and role, in the order in which they are told."""
 
 Rows = Select[Any]
-"""A query for rows, most of them (id, series_id, role). Select's type parameters differ between SQLAlchemy 2.0 and 2.1."""
+"""A query for rows, mostly (id, series_id, role). Select's type parameters differ between SQLAlchemy 2.0 and 2.1."""
 Ids = Select[Any]
 """A query for one id in each row."""
 
