@@ -34,11 +34,13 @@ from lens_napari.review.wording import (
     LAST_OF_LIST,
     LOADING_AGAIN,
     NO_REJECTION,
+    NO_SUCH_TYPE,
     NOTHING_ASKED,
     NOTHING_TO_REDO,
     NOTHING_TO_UNDO,
     STILL_LOADING,
     STILL_READING,
+    WAS_LOADING,
     brought_back,
     reason_noted,
     scans_refused,
@@ -100,6 +102,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._is_closed = False
         self._was_opened = False
         self._is_returning = False
+        self._was_too_early = False
         self._coming = QTimer(self)
         self._coming.setSingleShot(True)
         self._coming.setInterval(REACTION_MS)
@@ -166,9 +169,11 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._say_of_shown(partial(self.session.accept_as, lesion_type))
 
     def give_numbered_type(self, number: int) -> None:
-        """Accept the lesion on screen as one of a type by its number; nothing happens where there is no such type."""
+        """Accept the lesion on screen as one of a type by its number, where there is such a type."""
         if number < len(self._lesion_types):
             self.give_type(self._lesion_types[number])
+        else:
+            self._tell(NO_SUCH_TYPE)
 
     def give_reason(self, reason: ReasonCode) -> None:
         """Add the reason to the rejection that was just made."""
@@ -187,18 +192,15 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def go_next(self) -> None:
         """Show the next lesion without a verdict."""
-        self._tell("" if self.session.go_next() else LAST_OF_LIST)
-        self._reveal()
+        self._move("" if self.session.go_next() else LAST_OF_LIST)
 
     def go_previous(self) -> None:
         """Show the previous lesion."""
-        self._tell("" if self.session.go_previous() else FIRST_OF_LIST)
-        self._reveal()
+        self._move("" if self.session.go_previous() else FIRST_OF_LIST)
 
     def go_to(self) -> None:
-        """Bring the lesion asked about to the middle of the picture again."""
-        self._tell("")
-        self._reveal()
+        """Bring the lesion asked about into the picture again."""
+        self._move("")
 
     def reload(self) -> None:
         """Read the queue again, for example after mining."""
@@ -234,6 +236,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Let a verdict act where the reader sees the lesion; where not, bring it on screen and tell him."""
         obstacle = self._obstacle()
         self._tell(obstacle or "")
+        self._was_too_early = obstacle in (STILL_LOADING, GOING_BACK, LOADING_AGAIN)
         if obstacle is None:
             self.lesion_panel.show_message("")
             self._send(say())
@@ -258,6 +261,13 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def _return_with(self, write: Write | None, nothing: str) -> None:
         self._tell(nothing if write is None else "")
         self._send(write)
+        self._reveal()
+
+    def _move(self, notice: str) -> None:
+        """Go where the reader wants to; what was said about the lesion that he leaves is no longer said."""
+        self.lesion_panel.show_message("")
+        self._was_too_early = False
+        self._tell(notice)
         self._reveal()
 
     def _reveal(self) -> None:
@@ -318,6 +328,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if current is not None and current.candidate.series_id == loaded.record.id and not self._is_elsewhere:
             self._arrive(current)
             self._coming.start()
+            self._tell(WAS_LOADING if self._was_too_early else "")
         else:
             self.view.go_to_middle(self._drawing(self._table, loaded.record))
         self._refresh()

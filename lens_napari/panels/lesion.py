@@ -25,7 +25,7 @@ SAVE_TEXT = {
     SaveState.PENDING: "○ being saved",
     SaveState.SAVED: "● saved",
     SaveState.FAILED: "✕ not saved: please decide again",
-    SaveState.SETTLED: "● said by another reader",
+    SaveState.SETTLED: "",
 }
 
 

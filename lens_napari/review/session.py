@@ -311,6 +311,7 @@ class ReviewSession:
         """Note that a write was refused because of what another reader said: that holds, and the reader is back."""
         step = self._pending.pop(ticket)
         self._take_back(step, counting, SaveState.SETTLED)
+        self._decided_now.discard(step.position)
 
     def _take_back(self, step: _Step, holds: Decision | None, save_state: SaveState) -> None:
         for ticket, other in self._pending.items():

@@ -1,6 +1,7 @@
 """No verdict is lost, misapplied or silently ignored: real keys and buttons, in a window where much has gone wrong."""
 
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from lens_napari.review.wording import (
     NO_REJECTION,
     NOTHING_TO_UNDO,
     STILL_LOADING,
+    WAS_LOADING,
     brought_back,
 )
 
@@ -142,12 +144,11 @@ def test_a_button_brings_a_lesion_back_too(review: ReviewController, press: Pres
 
 def test_going_to_a_lesion_always_shows_it(review: ReviewController, press: Press) -> None:
     asked(review)
-    for disturb, _ in DISTURBANCES:
-        for key in (Qt.Key.Key_G, Qt.Key.Key_J, Qt.Key.Key_K):
-            disturb(review, press)
-            press(key)
-            asked(review)
-            assert is_seen(review), (disturb.__name__, key)
+    for (disturb, _), key in zip(DISTURBANCES, cycle((Qt.Key.Key_G, Qt.Key.Key_J, Qt.Key.Key_K)), strict=False):
+        disturb(review, press)
+        press(key)
+        asked(review)
+        assert is_seen(review), (disturb.__name__, key)
 
 
 def test_taking_back_shows_the_lesion(review: ReviewController, press: Press) -> None:
@@ -184,6 +185,7 @@ def test_keys_while_a_scan_loads_are_answered_and_the_loading_goes_on(review: Re
     assert review.view._images.waiting == loading
     assert notice(review) == STILL_LOADING
     assert asked(review) == entry.record.id
+    assert notice(review) == WAS_LOADING
     assert review.session.pending == 0
     press(Qt.Key.Key_U)
     assert notice(review) == ""
@@ -267,7 +269,7 @@ def test_a_verdict_while_the_list_is_read_again_is_in_the_new_list(review: Revie
 
 def test_a_scan_that_is_put_into_the_window_is_taken_out_again(review: ReviewController, press: Press) -> None:
     first = asked(review)
-    ours = list(review.viewer.layers)
+    ours, slice_index = list(review.viewer.layers), review.viewer.dims.current_step[0]
     review.viewer.add_image(np.zeros((30, 200, 200), np.int16), name="another patient")
     review.viewer.add_shapes(np.zeros((1, 4, 3)), name="lesions of another patient", ndim=3)
     press(Qt.Key.Key_Y)  # before napari is back: the lesion cannot be seen
@@ -278,7 +280,7 @@ def test_a_scan_that_is_put_into_the_window_is_taken_out_again(review: ReviewCon
     assert "lens add PATH" in message
     assert asked(review) == first
     assert is_seen(review)
-    assert review.viewer.dims.ndim == 3
+    assert (review.viewer.dims.ndim, review.viewer.dims.current_step[0]) == (3, slice_index)
 
 
 def test_what_a_reader_draws_himself_stays(review: ReviewController, press: Press) -> None:
@@ -329,6 +331,7 @@ def test_what_another_reader_has_settled_is_shown_and_not_overwritten(
     assert wait_saved(review, PATIENCE_SECONDS)
     assert asked(review) == first
     assert "Reader B has meanwhile said “not a lesion”" in review.lesion_panel.message_label.text()
+    assert review.session.tally().decided_now == 0
     assert "by Reader B: not a lesion" in review.lesion_panel.state_label.text()
     assert [record.verdict for record in decisions_on_disk(project_folder)] == [Verdict.REJECTED]
     press(Qt.Key.Key_Y)

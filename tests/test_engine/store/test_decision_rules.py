@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lens_engine.boxes import sizes
 from lens_engine.findings import Box3D, ReasonCode, Verdict
-from lens_engine.store.decision_rules import best_match, covers, ends, inherits, is_same_place, standing_ids
+from lens_engine.store.decision_rules import best_match, covers, ends, inherits, is_part, is_same_place, standing_ids
 
 SMALL: Box3D = (0.0, 0.0, 0.0, 4.0, 4.0, 4.0)
 GROWN: Box3D = (0.0, 0.0, 0.0, 5.0, 5.0, 5.0)
@@ -195,3 +195,15 @@ def test_of_candidates_of_one_run_each_keeps_its_own_last_word(
         for number, (candidate, verdict, box, reason) in enumerate(said, 1)
     ]
     assert standing_ids(rows) == {row.id for row in {row.candidate_id: row for row in rows}.values()}
+
+
+@given(found=st.lists(boxes(), min_size=1, max_size=5), verdicts=st.lists(st.sampled_from(Verdict), min_size=5))
+def test_of_accepted_boxes_that_are_parts_of_each_other_one_is_left(
+    found: list[Box3D], verdicts: list[Verdict]
+) -> None:
+    rows = [Row(number, verdict=ACCEPTED, box=box) for number, box in enumerate(found, 1)]
+    assert any(not any(is_part(part, whole) for whole in rows) for part in rows)
+    others = [Row(number, verdict=verdict, box=rows[0].box) for number, verdict in enumerate(verdicts, 10)]
+    said_by_hand = {Verdict.ADDED, Verdict.ADJUSTED}
+    assert all(is_part(rows[0], other) is (other.verdict in said_by_hand) for other in others)
+    assert not any(is_part(other, rows[0]) for other in others if other.verdict is not ACCEPTED)

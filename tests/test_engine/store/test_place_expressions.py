@@ -1,6 +1,7 @@
 """The SQL of the rules about places says what the rules say."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, String, create_engine, literal, select
 
 from lens_engine.findings import Box3D, ReasonCode, Verdict
 from lens_engine.store import decision_rules
-from lens_engine.store.place_expressions import covers, ends, inherits, is_same_place
+from lens_engine.store.place_expressions import covers, ends, inherits, is_part, is_same_place
 
 NAMES = ("x1", "y1", "z1", "x2", "y2", "z2")
 
@@ -36,9 +37,23 @@ def connection() -> Iterator[Connection]:
 REASONS = st.sampled_from([None, ReasonCode.VESSEL, ReasonCode.DUPLICATE])
 
 
-def row(box: Box3D, verdict: Verdict = Verdict.ACCEPTED, reason: ReasonCode | None = None) -> Any:
+@dataclass(frozen=True)
+class Said:
+    """A decision as the rules see it."""
+
+    id: int
+    box: Box3D
+    verdict: Verdict
+    previous_id: int | None = None
+    candidate_id: int | None = None
+    mining_run: int | None = None
+    reason_code: ReasonCode | None = None
+
+
+def row(box: Box3D, verdict: Verdict = Verdict.ACCEPTED, reason: ReasonCode | None = None, number: int = 1) -> Any:
     columns = {name: literal(edge) for name, edge in zip(NAMES, box, strict=True)}
-    return SimpleNamespace(**columns, verdict=literal(verdict.value), reason_code=literal(reason, String))
+    said = {"id": literal(number), "verdict": literal(verdict.value), "reason_code": literal(reason, String)}
+    return SimpleNamespace(**columns, **said)
 
 
 @given(one=boxes(), other=boxes())
@@ -85,6 +100,18 @@ def test_a_decision_ends_another_where_the_rule_says_so(
     for box in (later, around):
         expected = decision_rules.ends(box, verdict, earlier, reason)
         assert bool(connection.scalar(select(ends(row(box, verdict, reason), row(earlier))))) is expected
+
+
+@given(boxes=st.tuples(boxes(), boxes()), verdicts=st.tuples(st.sampled_from(Verdict), st.sampled_from(Verdict)))
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_an_accepted_box_is_part_of_another_where_the_rule_says_so(
+    connection: Connection, boxes: tuple[Box3D, Box3D], verdicts: tuple[Verdict, Verdict]
+) -> None:
+    for pair in (boxes, (boxes[0], boxes[0])):
+        one, other = (Said(number, pair[number], verdicts[number]) for number in (0, 1))
+        for part, whole in ((one, other), (other, one)):
+            in_sql = is_part(*(row(said.box, said.verdict, number=said.id) for said in (part, whole)))
+            assert bool(connection.scalar(select(in_sql))) is decision_rules.is_part(part, whole)
 
 
 @pytest.mark.parametrize("high", [3.0, 3.333, 3.334, 10 / 3])
