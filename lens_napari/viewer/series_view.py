@@ -186,7 +186,7 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         window = self._choice.on_arrival(preset_for(self._loaded.volume.voxels, box))
         if window is not None:
             self.layers.set_window(window)
-        self._viewer.dims.set_current_step(0, section.slice_index)
+        self._go_to_slice(section.slice_index, self._loaded)
         bring_in(self._viewer, section, self._loaded.volume.geometry)
         self._redraw()
 
@@ -194,7 +194,7 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Bring the middle slice on screen, and these boxes with it."""
         if self._loaded is not None:
             self._drawing = drawing
-            self._viewer.dims.set_current_step(0, self._loaded.volume.voxels.shape[0] // 2)
+            self._go_to_slice(self._loaded.volume.voxels.shape[0] // 2, self._loaded)
             self._redraw()
 
     def set_window(self, window: Window) -> None:
@@ -241,6 +241,10 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         if generation == self._generation:
             self._wanted = None
             self.failed.emit(error)
+
+    def _go_to_slice(self, slice_index: int, loaded: LoadedSeries) -> None:
+        # In mm: napari's steps are those of the finest layer, which may be one that the reader drew.
+        self._viewer.dims.set_point(0, slice_index * loaded.volume.geometry.spacing_mm[0])
 
     def _on_slice(self, _event: object) -> None:
         self._redraw()

@@ -198,9 +198,7 @@ def test_of_candidates_of_one_run_each_keeps_its_own_last_word(
 
 
 @given(found=st.lists(boxes(), min_size=1, max_size=5), verdicts=st.lists(st.sampled_from(Verdict), min_size=5))
-def test_of_accepted_boxes_that_are_parts_of_each_other_one_is_left(
-    found: list[Box3D], verdicts: list[Verdict]
-) -> None:
+def test_of_accepted_boxes_in_each_other_one_is_left(found: list[Box3D], verdicts: list[Verdict]) -> None:
     rows = [Row(number, verdict=ACCEPTED, box=box) for number, box in enumerate(found, 1)]
     assert any(not any(is_part(part, whole) for whole in rows) for part in rows)
     others = [Row(number, verdict=verdict, box=rows[0].box) for number, verdict in enumerate(verdicts, 10)]
