@@ -59,9 +59,9 @@ class LesionPanel(Panel):
         self.notice_label = label(style=f"color: {NOTICE_COLOUR}; font-weight: bold;")
         self.notice_label.hide()
         self.column.addWidget(self.message_label)
-        self.column.addWidget(self.notice_label)
         self.column.addWidget(self.lesion_box)
         self.column.addWidget(self.summary_box)
+        self.column.addWidget(self.notice_label)  # below the buttons, which it must not move under the mouse
         self.column.addStretch(1)
         self._fill_lesion_box(keys, scores_hidden=scores_hidden)
         self._fill_summary_box()
@@ -176,6 +176,9 @@ class LesionPanel(Panel):
             picture.setFixedSize(THUMBNAIL_SIDE, THUMBNAIL_SIDE)
             grid.addWidget(caption, 0, column)
             grid.addWidget(picture, 1, column)
+        kept = self.pictures.sizePolicy()
+        kept.setRetainSizeWhenHidden(True)  # with or without a partner, the buttons below stay in place
+        self.pictures.setSizePolicy(kept)
         self.pictures.hide()
         return self.pictures
 

@@ -142,6 +142,18 @@ def test_a_button_brings_a_lesion_back_too(review: ReviewController, press: Pres
     assert entry.verdict is Verdict.REJECTED
 
 
+def test_the_verdict_buttons_stay_where_they_are_from_lesion_to_lesion(review: ReviewController) -> None:
+    panel, places = review.lesion_panel, set()
+    panel.resize(360, 900)
+    for notice_text in ("", "Nothing was said."):
+        for shown in (False, True):
+            panel.show_notice(notice_text)
+            panel.pictures.setVisible(shown)
+            QTest.qWait(50)
+            places.add(panel.reject_button.mapTo(panel, panel.reject_button.rect().topLeft()).y())
+    assert len(places) == 1
+
+
 def test_going_to_a_lesion_always_shows_it(review: ReviewController, press: Press) -> None:
     asked(review)
     for (disturb, _), key in zip(DISTURBANCES, cycle((Qt.Key.Key_G, Qt.Key.Key_J, Qt.Key.Key_K)), strict=False):
