@@ -16,7 +16,7 @@ from lens_napari.demo.waiting import wait_ready, wait_saved
 from lens_napari.review.box_table import CANDIDATES
 
 PRESSES = 600
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 NONE = Qt.KeyboardModifier.NoModifier
 VERDICTS = {

@@ -28,7 +28,7 @@ from lens_napari.review.wording import (
     brought_back,
 )
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 CONTROL = Qt.KeyboardModifier.ControlModifier
 Press = Callable[..., None]
 Disturb = Callable[[ReviewController, Press], None]
