@@ -4,32 +4,55 @@ The GUI thread only draws. Decisions are committed in order in a lane of their o
 another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
 from lens_engine.findings import ReasonCode, Rule, Split, Verdict
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
-from lens_engine.store.decisions import DecisionRecord
+from lens_engine.store.decisions import DecisionRecord, SettledError
 from lens_napari.completeness_controller import CompletenessController
 from lens_napari.jobs_controller import JobsController
 from lens_napari.panels.lesion import LesionPanel
 from lens_napari.panels.worklist import WorklistPanel
-from lens_napari.review.box_table import BoxTable, Shown
+from lens_napari.review.box_table import CANDIDATES, BoxTable, Shown
 from lens_napari.review.cards import KnownRows, Presence, box_table, lesion_card, worklist_rows
 from lens_napari.review.project_store import LoadedSeries, ProjectStore, ReviewedProject, ThenAndNow, message_of
 from lens_napari.review.session import ReviewSession, Write
 from lens_napari.review.settings import ViewerSettings, save_settings
 from lens_napari.review.thumbnails import middle_section
-from lens_napari.review.wording import DEMO_REMINDER, what_next
+from lens_napari.review.wording import (
+    DEMO_REMINDER,
+    FIRST_OF_LIST,
+    GOING_BACK,
+    JUST_ARRIVED,
+    LAST_OF_LIST,
+    LOADING_AGAIN,
+    NO_REJECTION,
+    NO_SUCH_TYPE,
+    NOTHING_ASKED,
+    NOTHING_TO_REDO,
+    NOTHING_TO_UNDO,
+    STILL_LOADING,
+    STILL_READING,
+    WAS_LOADING,
+    brought_back,
+    reason_noted,
+    scans_refused,
+    settled_by_another,
+    what_next,
+)
 from lens_napari.viewer.background import Lane
 from lens_napari.viewer.palette import expert_colours
 from lens_napari.viewer.series_view import Drawing, SeriesView
+
+REACTION_MS = 250
+"""A key that is pressed sooner after a lesion came on screen by itself was meant for what was there before."""
 
 
 class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
@@ -78,6 +101,12 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._known_rows: KnownRows = {}
         self._is_closed = False
         self._was_opened = False
+        self._is_returning = False
+        self._was_too_early = False
+        self._coming = QTimer(self)
+        self._coming.setSingleShot(True)
+        self._coming.setInterval(REACTION_MS)
+        self._coming.timeout.connect(self._refresh)
 
         self.view = SeriesView(viewer, self._colours, store.load, self._ahead)
         legend_colours = {group: self.view.layers.colour_of(group) for group in self.view.layers.groups}
@@ -97,7 +126,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     @property
     def is_ready(self) -> bool:
         """Whether the lesion asked about is on screen; only then a verdict key acts."""
-        return self.current is not None and self._arrived_at == self.current.id
+        return self.current is not None and self._arrived_at == self.current.id and not self._coming.isActive()
 
     @property
     def is_open(self) -> bool:
@@ -123,6 +152,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Write everything that waits and end all threads."""
         if not self._is_closed:
             self._is_closed = True
+            self._coming.stop()
             self.jobs.close()
             self.view.close()
             self._ahead.close(finish=False)
@@ -131,53 +161,46 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self.closed.emit()
 
     def give_verdict(self, verdict: Verdict) -> None:
-        """Decide about the lesion on screen and move on; nothing happens while a lesion is still loading."""
-        if self.is_ready:
-            self.lesion_panel.show_message("")
-            self._send(self.session.decide(verdict))
-            self.show_current()
+        """Decide about the lesion on screen and move on; one that cannot be seen is brought back instead."""
+        self._say_of_shown(partial(self.session.decide, verdict))
 
     def give_type(self, lesion_type: str) -> None:
-        """Accept the lesion on screen as one of a type and move on; nothing happens while a lesion is still loading."""
-        if self.is_ready:
-            self.lesion_panel.show_message("")
-            self._send(self.session.accept_as(lesion_type))
-            self.show_current()
+        """Accept the lesion on screen as one of a type and move on; one that cannot be seen is brought back instead."""
+        self._say_of_shown(partial(self.session.accept_as, lesion_type))
 
     def give_numbered_type(self, number: int) -> None:
-        """Accept the lesion on screen as one of a type by its number; nothing happens where there is no such type."""
+        """Accept the lesion on screen as one of a type by its number, where there is such a type."""
         if number < len(self._lesion_types):
             self.give_type(self._lesion_types[number])
+        else:
+            self._tell(NO_SUCH_TYPE)
 
     def give_reason(self, reason: ReasonCode) -> None:
         """Add the reason to the rejection that was just made."""
-        self._send(self.session.add_reason(reason))
+        write = self.session.add_reason(reason)
+        self._tell(NO_REJECTION if write is None else reason_noted(reason))
+        self._send(write)
         self._refresh()
 
     def undo(self) -> None:
         """Take back the last verdict and return to its lesion."""
-        self._send(self.session.undo())
-        self.show_current()
+        self._return_with(self.session.undo(), NOTHING_TO_UNDO)
 
     def redo(self) -> None:
         """Say again what was taken back."""
-        self._send(self.session.redo())
-        self.show_current()
+        self._return_with(self.session.redo(), NOTHING_TO_REDO)
 
     def go_next(self) -> None:
         """Show the next lesion without a verdict."""
-        self.session.go_next()
-        self.show_current()
+        self._move("" if self.session.go_next() else LAST_OF_LIST)
 
     def go_previous(self) -> None:
         """Show the previous lesion."""
-        self.session.go_previous()
-        self.show_current()
+        self._move("" if self.session.go_previous() else FIRST_OF_LIST)
 
     def go_to(self) -> None:
-        """Bring the lesion asked about to the middle of the picture again."""
-        self._arrived_at = None
-        self.show_current()
+        """Bring the lesion asked about into the picture again."""
+        self._move("")
 
     def reload(self) -> None:
         """Read the queue again, for example after mining."""
@@ -185,8 +208,10 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def show_series(self, series_id: int) -> None:
         """Look at any series, outside the review; J, K or G come back."""
+        self._tell("")
         self._arrived_at = None
         self._is_elsewhere = True
+        self._is_returning = False
         self._load(series_id)
         self._refresh()
 
@@ -205,6 +230,55 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._load(current.candidate.series_id)
         self._refresh()
 
+    # -- saying -------------------------------------------------------------------------------------------------------
+
+    def _say_of_shown(self, say: Callable[[], Write | None]) -> None:
+        """Let a verdict act where the reader sees the lesion; where not, bring it on screen and tell him."""
+        obstacle = self._obstacle()
+        self._tell(obstacle or "")
+        self._was_too_early = obstacle in (STILL_LOADING, GOING_BACK, LOADING_AGAIN)
+        if obstacle is None:
+            self.lesion_panel.show_message("")
+            self._send(say())
+            self.show_current()
+        elif not self._coming.isActive():
+            self._reveal()
+
+    def _obstacle(self) -> str | None:
+        """Return why no verdict can be given now, in words; None where the reader sees what he decides about."""
+        current = self.current
+        if current is None:
+            return NOTHING_ASKED if self._was_opened else STILL_READING
+        if self._arrived_at == current.id:
+            if self._coming.isActive():
+                return JUST_ARRIVED
+            unseen = self.view.why_unseen(current.candidate.finding.slices)
+            return None if unseen is None else brought_back(unseen)
+        if self._is_elsewhere:
+            return GOING_BACK
+        return STILL_LOADING if self.view.is_loading else LOADING_AGAIN
+
+    def _return_with(self, write: Write | None, nothing: str) -> None:
+        self._tell(nothing if write is None else "")
+        self._send(write)
+        self._reveal()
+
+    def _move(self, notice: str) -> None:
+        """Go where the reader wants to; what was said about the lesion that he leaves is no longer said."""
+        self.lesion_panel.show_message("")
+        self._was_too_early = False
+        self._tell(notice)
+        self._reveal()
+
+    def _reveal(self) -> None:
+        """Show the lesion asked about, wherever the picture has gone meanwhile."""
+        self._is_returning = self._is_elsewhere
+        self._arrived_at = None
+        self.show_current()
+
+    def _tell(self, notice: str) -> None:
+        self.lesion_panel.show_notice(notice)
+
     def automatic_window(self) -> None:
         """Let the region on screen choose the window again."""
         self.view.automatic_window(self.current.candidate.finding.box if self.current and self.is_ready else None)
@@ -212,12 +286,16 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def _on_project(self, project: ReviewedProject) -> None:
+        if self.session.pending:  # said after the list was asked for, so that the list knows nothing of it
+            self.reload()
+            return
         self.view.forget(DEMO_REMINDER if project.is_demo else "")
         self._model_version = project.model_version
         self._series = {record.id: record for record in project.series}
         self._lesion_types = project.lesion_types
         self.lesion_panel.show_types(project.lesion_types)
         self.session = self._new_session(project.queue)
+        self.session.only(self.worklist.rule)
         self._known_rows = {}
         self._table = None
         self._arrived_at = None
@@ -249,6 +327,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         current = self.current
         if current is not None and current.candidate.series_id == loaded.record.id and not self._is_elsewhere:
             self._arrive(current)
+            self._coming.start()
+            self._tell(WAS_LOADING if self._was_too_early else "")
         else:
             self.view.go_to_middle(self._drawing(self._table, loaded.record))
         self._refresh()
@@ -261,8 +341,11 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if shown is None or self._table is None:
             return
         finding = asked.candidate.finding
+        self.worklist.legend.boxes[CANDIDATES].setChecked(True)
         self.view.go_to(middle_section(finding.slices), finding.box, self._drawing(self._table, shown))
         self._arrived_at = asked.id
+        self._is_returning = False
+        self._coming.stop()
         self._partner = None
         self.lesion_panel.show_thumbnails(None, None)
         self._ahead.submit(partial(self._partner_of, asked), self._on_partner, self._on_error)
@@ -288,7 +371,9 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def _presence(self) -> Presence:
         if self.is_ready:
             return Presence.ON_SCREEN
-        return Presence.ELSEWHERE if self._is_elsewhere else Presence.LOADING
+        if self._is_elsewhere:
+            return Presence.ELSEWHERE
+        return Presence.RETURNING if self._is_returning else Presence.LOADING
 
     def _refresh(self) -> None:
         """Show in the panels what the session says."""
@@ -300,10 +385,12 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._partner.partner if self._partner and current and self._partner.candidate_id == current.id else None
         )
         card = lesion_card(self.session, record, self._colours, partner, presence=self._presence)
+        tally, filtered = self.session.tally(), self.session.filtered
         if card is not None:
             self.lesion_panel.show_card(card)
+        elif filtered is not None and (filtered.total == 0 or tally.open > 0):
+            self.lesion_panel.show_filtered(filtered, tally)
         else:
-            tally = self.session.tally()
             self.lesion_panel.show_summary(tally, what_next(tally.total), can_retrain=tally.total > 0)
         self._draw()
 
@@ -312,7 +399,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def _send(self, write: Write | None) -> None:
         if write is not None:
             self._commits.submit(
-                partial(self._store.commit, write.decision),
+                partial(self._store.commit, write.decision, write.seen),
                 partial(self._on_saved, self.session, write.ticket),
                 partial(self._on_not_saved, self.session, write.ticket),
             )
@@ -324,9 +411,19 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self.jobs.refresh_plan()
 
     def _on_not_saved(self, session: ReviewSession, ticket: int, error: Exception) -> None:
-        session.mark_failed(ticket)
-        self.lesion_panel.show_message(f"Your verdict was not saved. {message_of(error)}")
-        self.show_current()
+        if isinstance(error, SettledError):
+            session.mark_settled(ticket, error.counting.decision)
+            self.lesion_panel.show_message(settled_by_another(error.counting.decision))
+        else:
+            session.mark_failed(ticket)
+            self.lesion_panel.show_message(f"Your verdict was not saved. {message_of(error)}")
+        self._tell("")
+        self._reveal()
+        self._coming.start()
+
+    def _on_refused_scans(self, names: str) -> None:
+        self.lesion_panel.show_message(scans_refused(names))
+        self._refresh()
 
     # -- wiring -------------------------------------------------------------------------------------------------------
 
@@ -347,10 +444,12 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         lesion.go_to_requested.connect(self.go_to)
         lesion.scores_hidden_changed.connect(self._hide_scores)
         lesion.retrain_requested.connect(self.jobs.show_retrain)
+        lesion.all_requested.connect(worklist.take_filter_off)
         self.completeness.changed.connect(lambda _: self.jobs.refresh_plan())
         self.jobs.candidates_changed.connect(self._on_candidates_changed)
         self.view.arrived.connect(self._on_series)
         self.view.failed.connect(self._on_error)
+        self.view.foreign.refused.connect(self._on_refused_scans)
         worklist.destroyed.connect(lambda _: self.close())
         QApplication.instance().aboutToQuit.connect(self.close)
 
@@ -370,7 +469,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _choose_lesion(self, candidate_id: int) -> None:
         self.session.go_to(candidate_id)
-        self.show_current()
+        self.go_to()
 
     def _ask_about_validation(self, wanted: bool) -> None:
         split = None if wanted else Split.TRAIN
@@ -380,7 +479,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _choose_rule(self, rule: Rule | None) -> None:
         self.session.only(rule)
-        self.show_current()
+        self.go_to()
 
     def _on_candidates_changed(self) -> None:
         if self.session.tally().open == 0 and self.session.pending == 0:

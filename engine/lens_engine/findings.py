@@ -191,6 +191,16 @@ class Decision:
     previous_id: int | None = None
     lesion_type: str | None = None
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether it says only that another box shows the same lesion: nothing about the place, nor about that box."""
+        return is_copy(self.verdict, self.reason_code)
+
+
+def is_copy(verdict: Verdict, reason: ReasonCode | None) -> bool:
+    """Return whether a verdict with its reason was said of the second box of a lesion, and not of the lesion."""
+    return verdict is Verdict.REJECTED and reason is ReasonCode.DUPLICATE
+
 
 def box_from_slices(slices: Sequence[SliceBox]) -> Box3D:
     """Return the hull of cross-sections, half-open in every axis."""

@@ -10,12 +10,13 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QPushBut
 from lens_engine.findings import ReasonCode, Verdict
 from lens_napari.panels.parts import Panel, ScoreBar, button, heading, label, line
 from lens_napari.review.cards import ExpertScore, LesionCard, Presence
-from lens_napari.review.session import SaveState, Tally
+from lens_napari.review.session import Filtered, SaveState, Tally
 from lens_napari.review.settings import KeySettings
 from lens_napari.review.thumbnails import THUMBNAIL_SIDE, Thumbnail
-from lens_napari.review.wording import HIDDEN_SCORE
+from lens_napari.review.wording import HIDDEN_SCORE, VERDICT_TEXT, nothing_matches, others_open
 from lens_napari.viewer.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, MUTED, UNDECIDED
 
+NOTICE_COLOUR = "#E6C15A"
 TYPES_IN_A_ROW = 2
 LETTERS_OF_TYPE = 16
 """Letters of a type that fit on its button beside the key; the tooltip has all of them."""
@@ -24,13 +25,7 @@ SAVE_TEXT = {
     SaveState.PENDING: "○ being saved",
     SaveState.SAVED: "● saved",
     SaveState.FAILED: "✕ not saved: please decide again",
-}
-VERDICT_TEXT = {
-    Verdict.ACCEPTED: "lesion",
-    Verdict.ADJUSTED: "lesion (adjusted)",
-    Verdict.ADDED: "lesion (added)",
-    Verdict.REJECTED: "not a lesion",
-    Verdict.UNSURE: "unsure",
+    SaveState.SETTLED: "",
 }
 
 
@@ -49,6 +44,8 @@ class LesionPanel(Panel):
     go_to_requested = Signal()
     scores_hidden_changed = Signal(bool)
     retrain_requested = Signal()
+    all_requested = Signal()
+    """The filter is to be taken off."""
 
     def __init__(self, keys: KeySettings, *, scores_hidden: bool) -> None:
         super().__init__("lens-lesion")
@@ -59,9 +56,12 @@ class LesionPanel(Panel):
         self.summary_box.hide()
         self.message_label = label(style=f"color: {BAD}; font-weight: bold;")
         self.message_label.hide()
+        self.notice_label = label(style=f"color: {NOTICE_COLOUR}; font-weight: bold;")
+        self.notice_label.hide()
         self.column.addWidget(self.message_label)
         self.column.addWidget(self.lesion_box)
         self.column.addWidget(self.summary_box)
+        self.column.addWidget(self.notice_label)  # below the buttons, which it must not move under the mouse
         self.column.addStretch(1)
         self._fill_lesion_box(keys, scores_hidden=scores_hidden)
         self._fill_summary_box()
@@ -70,6 +70,11 @@ class LesionPanel(Panel):
         """Show an error on top of the panel until the next one or an empty text."""
         self.message_label.setText(text)
         self.message_label.setVisible(bool(text))
+
+    def show_notice(self, text: str) -> None:
+        """Say what became of the last key or button, where it is not plain to see; an empty text hides it."""
+        self.notice_label.setText(text)
+        self.notice_label.setVisible(bool(text))
 
     def show_types(self, lesion_types: Sequence[str]) -> None:
         """Offer a button for each type of lesion that the project knows, those with a key first."""
@@ -121,6 +126,15 @@ class LesionPanel(Panel):
         )
         self.what_next_label.setText(what_next)
         self.go_retrain_button.setVisible(can_retrain)
+        self.all_button.hide()
+
+    def show_filtered(self, filtered: Filtered, tally: Tally) -> None:
+        """Show that the filter leaves nothing to ask, instead of a lesion, and how to take it off."""
+        self.show_summary(tally, others_open(tally.open), can_retrain=False)
+        heading_text, sentence = nothing_matches(filtered.rule, filtered.total)
+        self.summary_heading.setText(heading_text)
+        self.summary_label.setText(sentence)
+        self.all_button.show()
 
     def _fill_lesion_box(self, keys: KeySettings, *, scores_hidden: bool) -> None:
         column = QVBoxLayout(self.lesion_box)
@@ -162,6 +176,9 @@ class LesionPanel(Panel):
             picture.setFixedSize(THUMBNAIL_SIDE, THUMBNAIL_SIDE)
             grid.addWidget(caption, 0, column)
             grid.addWidget(picture, 1, column)
+        kept = self.pictures.sizePolicy()
+        kept.setRetainSizeWhenHidden(True)  # with or without a partner, the buttons below stay in place
+        self.pictures.setSizePolicy(kept)
         self.pictures.hide()
         return self.pictures
 
@@ -227,11 +244,14 @@ class LesionPanel(Panel):
         self.go_retrain_button.clicked.connect(lambda _: self.retrain_requested.emit())
         self.summary_undo_button = button("Undo the last verdict")
         self.summary_undo_button.clicked.connect(lambda _: self.undo_requested.emit())
+        self.all_button = button("Show lesions of any reason", "Take the filter off")
+        self.all_button.clicked.connect(lambda _: self.all_requested.emit())
         self.summary_heading = heading("Review done")
         for widget in (
             self.summary_heading,
             self.summary_label,
             self.what_next_label,
+            self.all_button,
             self.go_retrain_button,
             self.summary_undo_button,
         ):
@@ -251,11 +271,15 @@ class LesionPanel(Panel):
             self.state_label.setText("loading the scan …")
         elif card.presence is Presence.ELSEWHERE:
             self.state_label.setText("another series is on screen: press “Go to”")
+        elif card.presence is Presence.RETURNING:
+            self.state_label.setText("another series is still on screen: loading the scan of the lesion …")
         elif card.verdict is None:
             self.state_label.setText(SAVE_TEXT[card.save_state])
         else:
             origin = "decided before" if card.is_inherited else "decided"
             said = ", ".join(filter(None, [VERDICT_TEXT[card.verdict], card.lesion_type]))
+            if card.save_state in (SaveState.UNTOUCHED, SaveState.SETTLED):
+                origin = f"{origin} by {card.reader}"
             self.state_label.setText(f"{origin}: {said}   {SAVE_TEXT[card.save_state]}")
 
 

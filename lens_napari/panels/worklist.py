@@ -114,6 +114,17 @@ class WorklistPanel(Panel):
         self.table.clicked.connect(lambda index: self.lesion_chosen.emit(self.model.rows[index.row()].candidate_id))
         self.reload_button.clicked.connect(lambda _: self.reload_requested.emit())
 
+    @property
+    def rule(self) -> Rule | None:
+        """The reason that the list is narrowed to; None for any."""
+        chosen: Rule | None = self.rule_box.currentData()
+        return chosen
+
+    def take_filter_off(self) -> None:
+        """List the lesions of any reason, as if the reader had chosen that."""
+        self.rule_box.setCurrentIndex(self.rule_box.findData(None))
+        self.rule_chosen.emit(None)
+
     def show_rows(self, rows: Sequence[WorklistRow], current: int | None, tally: Tally) -> None:
         """Show the queue with the lesion asked about marked."""
         self._all_rows, self._current = tuple(rows), current
@@ -131,7 +142,7 @@ class WorklistPanel(Panel):
 
     def _fill(self) -> None:
         with_decided = self.show_box.currentData() == Listed.ALL
-        rule = self.rule_box.currentData()
+        rule = self.rule
         rows = [
             row
             for row in self._all_rows

@@ -24,6 +24,8 @@ class Presence(StrEnum):
     LOADING = "loading"
     ELSEWHERE = "elsewhere"
     """The reader looks at another series."""
+    RETURNING = "returning"
+    """He does, and its own series is being loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class LesionCard:
     save_state: SaveState
     presence: Presence
     show_scores: bool
+    reader: str
+    """Who decided; empty while the lesion is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,7 @@ def lesion_card(
         save_state=entry.save_state,
         presence=presence,
         show_scores=show,
+        reader=entry.decision.reader if entry.decision else "",
     )
 
 

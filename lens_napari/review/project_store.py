@@ -209,9 +209,15 @@ class ProjectStore:
             now=crop(now_volume, now_section, side_mm, window, _scan_in_words(now_record)),
         )
 
-    def commit(self, decision: Decision) -> DecisionRecord:
-        """Write a decision behind the one it replaces; it is on disk when this returns."""
-        return self._decisions.add(decision)
+    def commit(self, decision: Decision, seen: Decision | None) -> DecisionRecord:
+        """Write a decision behind the one it replaces; it is on disk when this returns.
+
+        Raises
+        ------
+        SettledError
+            If another reader has said something that this one has not seen.
+        """
+        return self._decisions.add_seen(decision, seen)
 
     def mark_complete(self, series_id: int) -> MarkedSeries:
         """Say that every lesion of a series is annotated in 3D; it is on disk when this returns.

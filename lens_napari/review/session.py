@@ -31,6 +31,8 @@ class SaveState(StrEnum):
     """Said, not yet on disk."""
     SAVED = "saved"
     FAILED = "failed"
+    SETTLED = "settled"
+    """Not saved: another reader had settled the lesion meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A decision to commit; `ticket` names it in the answer."""
+    """A decision to commit.
+
+    Attributes
+    ----------
+    ticket
+        Names it in the answer.
+    seen
+        What held for the lesion until then, as far as this reader knows.
+    """
 
     ticket: int
     decision: Decision
+    seen: Decision | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,15 @@ class _Step:
     position: int
     before: Decision | None
     after: Decision | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """What a filter leaves of the queue."""
+
+    rule: Rule
+    total: int
+    open: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +168,14 @@ class ReviewSession:
         return None if self._position is None else self._entries[self._position]
 
     @property
+    def filtered(self) -> Filtered | None:
+        """What the filter leaves; None without one."""
+        if self._rule is None:
+            return None
+        matching = [self._entries[i] for i in range(len(self._entries)) if self._matches(i)]
+        return Filtered(self._rule, len(matching), sum(entry.decision is None for entry in matching))
+
+    @property
     def pending(self) -> int:
         """Verdicts that are not on disk yet."""
         return len(self._pending)
@@ -188,6 +216,7 @@ class ReviewSession:
     def only(self, rule: Rule | None) -> None:
         """Walk only over lesions that this rule asks about; None walks over all."""
         self._rule = rule
+        self._last_rejected = None
         if self._position is None or not self._matches(self._position):
             self._position = self._next_open(-1)
 
@@ -206,6 +235,7 @@ class ReviewSession:
                 "Reload the list",
             )
         self._position = self._position_of[candidate_id]
+        self._last_rejected = None
 
     def go_next(self) -> bool:
         """Move to the next lesion of the queue; return whether there was one."""
@@ -240,7 +270,10 @@ class ReviewSession:
         return self._say(self._position, said)
 
     def add_reason(self, reason: ReasonCode) -> Write | None:
-        """Give the rejection that was just made its reason, without moving; None after any other verdict."""
+        """Give the rejection that was just made its reason, without moving; None after any other verdict.
+
+        None, too, after the reader has moved on by himself: which lesion he means is no longer certain.
+        """
         if self._last_rejected is None or self._entries[self._last_rejected].verdict is not Verdict.REJECTED:
             return None
         position = self._last_rejected
@@ -272,10 +305,20 @@ class ReviewSession:
     def mark_failed(self, ticket: int) -> None:
         """Note that a write was refused: what held before holds again, and the reader is back at that lesion."""
         step = self._pending.pop(ticket)
+        self._take_back(step, step.before, SaveState.FAILED)
+
+    def mark_settled(self, ticket: int, counting: Decision) -> None:
+        """Note that a write was refused because of what another reader said: that holds, and the reader is back."""
+        step = self._pending.pop(ticket)
+        self._take_back(step, counting, SaveState.SETTLED)
+        self._decided_now.discard(step.position)
+
+    def _take_back(self, step: _Step, holds: Decision | None, save_state: SaveState) -> None:
+        for ticket, other in self._pending.items():
+            if other.position == step.position and other.before is step.after:
+                self._pending[ticket] = replace(other, before=holds)  # else it would fall back to what was refused
         if not self._is_pending(step.position):
-            self._entries[step.position] = replace(
-                self._entries[step.position], decision=step.before, save_state=SaveState.FAILED
-            )
+            self._entries[step.position] = replace(self._entries[step.position], decision=holds, save_state=save_state)
         self._undo = [other for other in self._undo if other.position != step.position]
         self._redo = [other for other in self._redo if other.position != step.position]
         self._last_rejected = None
@@ -309,6 +352,8 @@ class ReviewSession:
     def _replay(self, position: int, wanted: Decision | None) -> Write:
         before = self._entries[position].decision
         decision = self._decision(position, Verdict.WITHDRAWN, None)
+        if wanted is not None and self._is_inherited(position, wanted):
+            return self._return_to(position, _Step(position, before, wanted), decision)
         if wanted is not None:
             decision = replace(
                 decision,
@@ -319,12 +364,20 @@ class ReviewSession:
                 scores_hidden=wanted.scores_hidden,
                 lesion_type=wanted.lesion_type,
             )
+        return self._return_to(position, _Step(position, before, wanted and decision), decision)
+
+    def _return_to(self, position: int, step: _Step, decision: Decision) -> Write:
         self._last_rejected = None
         self._position = position
-        return self._write(_Step(position, before, wanted and decision), decision)
+        return self._write(step, decision)
+
+    def _is_inherited(self, position: int, decision: Decision) -> bool:
+        """Return whether a decision was made about another box at the place: it counts again with nothing said here."""
+        record = self._entries[position].record
+        return record.inherited and record.decision is not None and decision is record.decision.decision
 
     def _write(self, step: _Step, decision: Decision) -> Write:
-        write = Write(self._next_ticket, decision)
+        write = Write(self._next_ticket, decision, seen=self._entries[step.position].decision)
         self._next_ticket += 1
         self._pending[write.ticket] = step
         self._decided_now.add(step.position)
@@ -338,6 +391,7 @@ class ReviewSession:
 
     def _move(self, positions: range) -> bool:
         found = next((i for i in positions if self._matches(i)), None)
+        self._last_rejected = None
         if found is not None:
             self._position = found
         return found is not None

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lens_engine.findings import Candidate, CandidateKind, Reason, Rule
+from lens_engine.findings import Candidate, CandidateKind, Decision, Reason, ReasonCode, Rule, Verdict
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.jobs.results import ExportResult
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.labels.completeness import why_left_out
 from lens_napari.review.box_table import BoxState
+from lens_napari.review.sight import Unseen
 
 SYMBOLS = {Rule.INTRA_PATIENT: "⇄", Rule.CROSS_DATASET: "?", Rule.CROSS_SLICE: "↕"}
 MEANINGS = {
@@ -22,6 +23,33 @@ DEMO_REMINDER = "Demo model, not trained on patients."
 DEMO_ADVICE = "Demo model, not trained on patients: its boxes mean nothing on real scans."
 HIDDEN_SCORE = "•••"
 MARK_OF_STATE = {BoxState.ACCEPTED: "✓", BoxState.REJECTED: "✕", BoxState.UNSURE: "?"}
+VERDICT_TEXT = {
+    Verdict.ACCEPTED: "lesion",
+    Verdict.ADJUSTED: "lesion (adjusted)",
+    Verdict.ADDED: "lesion (added)",
+    Verdict.REJECTED: "not a lesion",
+    Verdict.UNSURE: "unsure",
+    Verdict.WITHDRAWN: "open again",
+}
+REASON_TEXT = {
+    ReasonCode.VESSEL: "vessel",
+    ReasonCode.NORMAL_NODE: "node",
+    ReasonCode.DUPLICATE: "copy",
+    ReasonCode.BENIGN: "benign",
+}
+NOTHING_SAID = "Nothing was said."
+STILL_READING = f"The list of lesions is still being read. {NOTHING_SAID}"
+STILL_LOADING = f"Still loading the scan. {NOTHING_SAID} Press again when you see the lesion."
+WAS_LOADING = f"The scan was still loading when you pressed. {NOTHING_SAID} Press again to decide."
+JUST_ARRIVED = f"The lesion came on screen this moment. {NOTHING_SAID} Press again when you have seen it."
+GOING_BACK = f"Another series was on screen. {NOTHING_SAID} Going back to the lesion: press again when you see it."
+LOADING_AGAIN = f"The scan is not on screen and is being loaded again. {NOTHING_SAID}"
+NOTHING_ASKED = f"No lesion is asked about. {NOTHING_SAID}"
+NO_REJECTION = "A reason goes with the rejection just before it, and there is none. Nothing was changed."
+NO_SUCH_TYPE = f"The project knows no lesion type with this key. {NOTHING_SAID}"
+NOTHING_TO_UNDO = "There is nothing to take back."
+NOTHING_TO_REDO = "There is nothing to say again."
+LAST_OF_LIST, FIRST_OF_LIST = "This is the last lesion of the list.", "This is the first lesion of the list."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +93,47 @@ def size_mm(candidate: Candidate, geometry: VolumeGeometry) -> str:
     x1, y1, z1, x2, y2, z2 = candidate.finding.box
     sz, sy, sx = geometry.spacing_mm
     return f"{(x2 - x1) * sx:.0f} × {(y2 - y1) * sy:.0f} × {(z2 - z1) * sz:.0f} mm"
+
+
+def brought_back(unseen: Unseen) -> str:
+    """Return what is said when a verdict was meant for a lesion that could not be seen, and that was brought back."""
+    return f"Brought the lesion back: {unseen.value}. {NOTHING_SAID} Press again to decide."
+
+
+def reason_noted(reason: ReasonCode) -> str:
+    """Return what is said when a rejection got its reason; the next lesion is on screen already."""
+    return f"Noted for the lesion just rejected: {REASON_TEXT[reason]}."
+
+
+def settled_by_another(counting: Decision) -> str:
+    """Return what is said to a reader whose verdict met one of another reader that he had not seen."""
+    return (
+        f"{counting.reader} has meanwhile said “{VERDICT_TEXT[counting.verdict]}” here, and that stands. Your verdict "
+        f"was not saved: press again if you say otherwise."
+    )
+
+
+def scans_refused(names: str) -> str:
+    """Return what is said of pictures that were put into the window of a review."""
+    return (
+        f"Taken out again: {names}. A picture here would lie over the patient on screen. Add scans to the project with "
+        "“Add scans…” or with: lens add PATH"
+    )
+
+
+def nothing_matches(rule: Rule, total: int) -> tuple[str, str]:
+    """Return a heading and a sentence for a filter that leaves nothing to ask, of `total` lesions that it matches."""
+    name = f"“{SYMBOLS[rule]}  {rule}”"
+    if total == 0:
+        return "The filter matches nothing", f"No lesion of this list is asked about because of {name}."
+    return "The filter is done", f"Every lesion asked about because of {name} is decided ({total})."
+
+
+def others_open(count: int) -> str:
+    """Return how many lesions wait that a filter leaves out."""
+    if count == 0:
+        return "No other lesion waits."
+    return "1 other lesion waits." if count == 1 else f"{count} other lesions wait."
 
 
 def series_line(record: SeriesRecord) -> str:

@@ -3,7 +3,7 @@
 It knows nothing of a review. Answers that come too late are dropped by their generation number.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,17 +12,18 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from lens_engine.findings import Box3D, SliceBox
 from lens_engine.window_presets import Preset, Window, preset_for
-from lens_napari.review.box_table import BoxState, BoxTable, Shown, resolve
+from lens_napari.review.box_table import CANDIDATES, BoxState, BoxTable, Shown, resolve
 from lens_napari.review.project_store import LoadedSeries
+from lens_napari.review.sight import Unseen, why_unseen
 from lens_napari.review.window_choice import WindowChoice
 from lens_napari.review.wording import NOT_FOR_DIAGNOSIS
 from lens_napari.viewer.background import Lane
 from lens_napari.viewer.display import MouseTools, PictureTexts, hu_at
+from lens_napari.viewer.foreign_layers import ForeignLayers
 from lens_napari.viewer.layers import SeriesLayers, slice_on_screen
+from lens_napari.viewer.sight import bring_in, picture_of, uncover
 
 REDRAW_DELAY_MS = 40
-FIELD_OF_VIEW_MM = 260.0
-"""Least part of the slice that stays visible around a lesion on arrival, so that the reader knows where it is."""
 
 Load = Callable[[int, str | None], LoadedSeries]
 """Reads a series by its id, with the findings of a model version; it may take long."""
@@ -79,12 +80,14 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._drawing: Drawing | None = None
         self._everything_hidden = False
         self._generation = 0
+        self._wanted: tuple[int, str | None] | None = None
         self._read_ahead: int | None = None
         self._choice = WindowChoice()
         self._notice = ""
         self._hu: int | None = None
         self._is_closed = False
         self.layers = SeriesLayers(viewer, colours, self.new_layer.emit)
+        self.foreign = ForeignLayers(viewer, self.layers)
         self.texts = PictureTexts(viewer)
         self._mouse = MouseTools(viewer, lambda: self.window, self.set_window, self._show_hu)
         self._redraw_later = QTimer(self)
@@ -113,7 +116,13 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         return Window.from_limits(low, high)
 
     def load(self, series_id: int, model_version: str | None) -> None:
-        """Show another series as soon as it is read; what was asked for before is no longer wanted."""
+        """Show another series as soon as it is read; what was asked for before is no longer wanted.
+
+        A series that is being read already goes on.
+        """
+        if self._wanted == (series_id, model_version):
+            return
+        self._wanted = series_id, model_version
         self._generation += 1
         self._images.submit(
             partial(self._load_wanted, self._generation, series_id, model_version),
@@ -123,11 +132,13 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def stay(self) -> None:
         """Keep the series on screen: whatever is being read is no longer wanted."""
+        self._wanted = None
         self._generation += 1
 
     def forget(self, notice: str) -> None:
         """Draw no more on the series on screen; `notice` is written below the ones that follow."""
         self._loaded = None
+        self._wanted = None
         self._notice = notice
 
     def read_ahead(self, series_id: int) -> None:
@@ -141,13 +152,22 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._drawing = drawing
         self._redraw()
 
+    def why_unseen(self, slices: Sequence[SliceBox]) -> Unseen | None:
+        """Return why a lesion of the series on screen cannot be seen, None where it can."""
+        if self._loaded is None or self._drawing is None:
+            return Unseen.HIDDEN
+        unseen = why_unseen(slices, picture_of(self._viewer, self.layers, self._loaded.volume.geometry))
+        if unseen is None and (self._everything_hidden or CANDIDATES in self._drawing.shown.hidden):
+            return Unseen.HIDDEN
+        return unseen
+
     def toggle_boxes(self) -> None:
         """Hide all boxes, or show them again."""
         self._everything_hidden = not self._everything_hidden
         self._redraw()
 
     def go_to(self, section: SliceBox, box: Box3D, drawing: Drawing) -> None:
-        """Bring a lesion on screen, and these boxes with it.
+        """Bring a lesion on screen, and these boxes with it, whatever was hidden, panned or turned before.
 
         Its region chooses the window, unless the reader has done so by hand.
 
@@ -160,21 +180,21 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         """
         if self._loaded is None:
             return
+        self._everything_hidden = False
+        uncover(self._viewer, self.layers)
         self._drawing = drawing  # before the slice changes, which draws: each slice is drawn once
         window = self._choice.on_arrival(preset_for(self._loaded.volume.voxels, box))
         if window is not None:
             self.layers.set_window(window)
-        self._viewer.dims.set_current_step(0, section.slice_index)
-        x1, y1, x2, y2 = section.box
-        _, sy, sx = self._loaded.volume.geometry.spacing_mm
-        self._centre(((y1 + y2) / 2 - 0.5) * sy, ((x1 + x2) / 2 - 0.5) * sx)
+        self._go_to_slice(section.slice_index, self._loaded)
+        bring_in(self._viewer, section, self._loaded.volume.geometry)
         self._redraw()
 
     def go_to_middle(self, drawing: Drawing) -> None:
         """Bring the middle slice on screen, and these boxes with it."""
         if self._loaded is not None:
             self._drawing = drawing
-            self._viewer.dims.set_current_step(0, self._loaded.volume.voxels.shape[0] // 2)
+            self._go_to_slice(self._loaded.volume.voxels.shape[0] // 2, self._loaded)
             self._redraw()
 
     def set_window(self, window: Window) -> None:
@@ -194,6 +214,7 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Draw and read nothing any more."""
         self._is_closed = True
         self._redraw_later.stop()
+        self.foreign.close()
         self._images.close(finish=False)
 
     def _load_wanted(self, generation: int, series_id: int, version: str | None) -> LoadedSeries | None:
@@ -203,6 +224,7 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
     def _on_loaded(self, generation: int, loaded: LoadedSeries | None) -> None:
         if generation != self._generation or loaded is None:
             return
+        self._wanted = None
         window = self.window if self._choice.is_manual else loaded.window
         self._choice.on_series()
         self._loaded, self._drawing = loaded, None
@@ -217,13 +239,12 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _on_load_failed(self, generation: int, error: Exception) -> None:
         if generation == self._generation:
+            self._wanted = None
             self.failed.emit(error)
 
-    def _centre(self, y_mm: float, x_mm: float) -> None:
-        camera = self._viewer.scene.camera
-        extent = min(self._viewer.canvas.size) / camera.zoom  # what is visible now, in mm
-        if extent < FIELD_OF_VIEW_MM:
-            camera.center = (0.0, y_mm, x_mm)
+    def _go_to_slice(self, slice_index: int, loaded: LoadedSeries) -> None:
+        # In mm: napari's steps are those of the finest layer, which may be one that the reader drew.
+        self._viewer.dims.set_point(0, slice_index * loaded.volume.geometry.spacing_mm[0])
 
     def _on_slice(self, _event: object) -> None:
         self._redraw()

@@ -109,6 +109,32 @@ def mine_in(folder: Path, series_id: int) -> None:
     database.close()
 
 
+def mine_twins(folder: Path) -> tuple[int, int]:
+    """Store a run that finds a lesion and, as a lesion of its own, the same half a voxel aside; return their ids."""
+    database = Database.open(Project.open(folder))
+    first = Candidates(database).queue()[0].candidate
+    x1, y1, z1, x2, y2, z2 = first.finding.box
+    slices = tuple(
+        SliceBox(one.slice_index, (one.box[0] + 0.5, one.box[1], one.box[2] + 0.5, one.box[3]))
+        for one in first.finding.slices
+    )
+    twin = replace(first.finding, box=(x1 + 0.5, y1, z1, x2 + 0.5, y2, z2), slices=slices, score=0.5)
+    Candidates(database).replace_open("v1", [first, replace(first, finding=twin)], [0.9, 0.8])
+    lesion_id, twin_id = Candidates(database).latest()
+    database.close()
+    return lesion_id, twin_id
+
+
+def decide_as(folder: Path, reader: str, candidate_id: int, verdict: Verdict) -> None:
+    """Let another reader decide about a candidate, over a connection of his own."""
+    database = Database.open(Project.open(folder))
+    asked = Candidates(database).get(candidate_id).candidate
+    box, slices = asked.finding.box, asked.finding.slices
+    decided_at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    Decisions(database).add(Decision(asked.series_id, candidate_id, verdict, box, slices, reader, decided_at))
+    database.close()
+
+
 def match_with_a_decision(folder: Path) -> None:
     """Accept the last candidate of the first series, then store a run that matches another one of the patient to it."""
     database = Database.open(Project.open(folder))
@@ -135,6 +161,14 @@ def decisions_on_disk(folder: Path) -> list[DecisionRecord]:
     database = Database.open(Project.open(folder))
     series = {record.decision.series_id for record in Decisions(database).current()}
     history = [record for series_id in sorted(series) for record in Decisions(database).history(series_id)]
+    database.close()
+    return sorted(history, key=lambda record: record.id)
+
+
+def history_on_disk(folder: Path) -> list[DecisionRecord]:
+    """Read every decision of every series with a connection of its own, oldest first, taken back or not."""
+    database = Database.open(Project.open(folder))
+    history = [one for series in Catalog(database).all_series() for one in Decisions(database).history(series.id)]
     database.close()
     return sorted(history, key=lambda record: record.id)
 

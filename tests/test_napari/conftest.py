@@ -14,7 +14,7 @@ from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_ready
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 
 Press = Callable[..., None]
 

@@ -1,13 +1,14 @@
 """When a decision about one place also answers for another box: pure functions, no database."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Protocol
 
 import numpy as np
 
 from lens_engine.boxes import centres, overlaps, sizes
-from lens_engine.findings import Box3D, Verdict
+from lens_engine.findings import POSITIVE_VERDICTS, Box3D, ReasonCode, Verdict, is_copy
 
 MIN_OVERLAP = 0.3
 """3D IoU from which two boxes are the same place."""
@@ -36,8 +37,16 @@ class Linked(Protocol):
         """The candidate that was on screen."""
 
     @property
+    def mining_run(self) -> int | None:
+        """The mining run that asked about that candidate."""
+
+    @property
     def verdict(self) -> Verdict:
         """What was said."""
+
+    @property
+    def reason_code(self) -> ReasonCode | None:
+        """Why it was rejected."""
 
     @property
     def box(self) -> Box3D:
@@ -52,12 +61,13 @@ def is_same_place(box: Box3D, other: Box3D) -> bool:
     return _contains(box, centres(second)[0]) or _contains(other, centres(first)[0])
 
 
-def inherits(decision_box: Box3D, verdict: Verdict, candidate_box: Box3D) -> bool:
+def inherits(decision_box: Box3D, verdict: Verdict, candidate_box: Box3D, reason: ReasonCode | None = None) -> bool:
     """Return whether a candidate is answered by a decision about `decision_box`.
 
-    A withdrawn decision answers nothing; a rejection answers for no box of more than twice its volume.
+    A withdrawn decision answers nothing, nor does a copy: its original lies at the same place. A rejection answers for
+    no box of more than twice its volume.
     """
-    if verdict is Verdict.WITHDRAWN or not is_same_place(decision_box, candidate_box):
+    if verdict is Verdict.WITHDRAWN or is_copy(verdict, reason) or not is_same_place(decision_box, candidate_box):
         return False
     return verdict is not Verdict.REJECTED or _is_little_larger(candidate_box, decision_box)
 
@@ -68,15 +78,15 @@ def covers(box: Box3D, other: Box3D) -> bool:
     return shared > 0 and shared >= MIN_COVER * _shared_volume(other)
 
 
-def ends(later_box: Box3D, verdict: Verdict, earlier_box: Box3D) -> bool:
-    """Return whether a decision ends the one that it names as its previous one.
+def ends(later_box: Box3D, verdict: Verdict, earlier_box: Box3D, reason: ReasonCode | None = None) -> bool:
+    """Return whether a decision ends one about another box that it follows.
 
-    Taking back always does. Any other must cover it: what was said of a part leaves the whole as it was. A rejection of
-    more than twice its volume was about something else.
+    Taking back always does, and a copy never: its original stays what it was. Any other must cover it: what was said of
+    a part leaves the whole as it was. A rejection of more than twice its volume was about something else.
     """
     if verdict is Verdict.WITHDRAWN:
         return True
-    if not covers(later_box, earlier_box):
+    if is_copy(verdict, reason) or not covers(later_box, earlier_box):
         return False
     return verdict is not Verdict.REJECTED or _is_little_larger(later_box, earlier_box)
 
@@ -95,32 +105,69 @@ def best_match(decisions: Sequence[tuple[Box3D, Verdict]], candidate_box: Box3D)
 def standing_ids(decisions: Iterable[Linked]) -> set[int]:
     """Return the ids of the decisions that nothing has ended.
 
-    A decision ends with the next one about the same candidate, with one that names it as its previous one and `ends`
-    it, or when the rejections that name it, each of which stands, cover it together.
+    Only the last word about a candidate stands. A decision about another candidate, or none, ends with a last word that
+    follows it and `ends` it, with one that takes it back, or when the rejections that follow it, each of which stands,
+    cover it together. What the words before the last one followed, the last one follows: a rejection that is taken
+    back, or turns out to be a copy, gives back what it had ended.
+
+    Candidates of one mining run were asked about one beside the other: none ends what was said of another.
     """
-    ordered = sorted(decisions, key=lambda item: item.id)
-    named = {decision.id: decision for decision in ordered}
-    standing = set(named)
-    last_words: dict[int, int] = {}
-    for decision in ordered:
-        previous = named.get(decision.previous_id or 0)
-        if previous is not None and ends(decision.box, decision.verdict, previous.box):
-            standing.discard(previous.id)
-        if decision.candidate_id is not None:
-            standing.discard(last_words.get(decision.candidate_id, 0))
-            last_words[decision.candidate_id] = decision.id
-    return standing - _rejected_in_parts([named[identifier] for identifier in sorted(standing)])
+    named = {decision.id: decision for decision in sorted(decisions, key=lambda item: item.id)}
+    last_words = {item.candidate_id: item.id for item in named.values() if item.candidate_id is not None}
+    words = {item.id: named[last_words.get(item.candidate_id or 0, item.id)] for item in named.values()}
+    followed: dict[int, set[int]] = defaultdict(set)
+    ended: set[int] = set()
+    for decision in named.values():
+        earlier = named.get(decision.previous_id or 0)
+        if earlier is None or are_of_one_run(decision, earlier):
+            continue
+        word = words[decision.id]
+        followed[earlier.id].add(word.id)
+        is_taken_back = decision.verdict is Verdict.WITHDRAWN
+        if is_taken_back or (word.verdict is not Verdict.WITHDRAWN and _ends(word, earlier)):
+            ended.add(earlier.id)
+    standing = {item.id: item for item in named.values() if words[item.id] is item and item.id not in ended}
+    return standing.keys() - _rejected_in_parts(standing, followed)
 
 
-def _rejected_in_parts(standing: Sequence[Linked]) -> set[int]:
-    """Return the ids of those that rejections of their parts cover together."""
-    wholes = {decision.id: decision for decision in standing}
-    parts: dict[int, list[Box3D]] = {}
-    for decision in standing:
-        whole = wholes.get(decision.previous_id or 0)
-        if whole is not None and decision.verdict is Verdict.REJECTED and _is_little_larger(decision.box, whole.box):
-            parts.setdefault(whole.id, []).append(decision.box)
-    return {identifier for identifier, boxes in parts.items() if _cover_together(boxes, wholes[identifier].box)}
+def are_of_one_run(decision: Linked, other: Linked) -> bool:
+    """Return whether one mining run asked about the candidates of both."""
+    return decision.mining_run is not None and decision.mining_run == other.mining_run
+
+
+def is_part(part: Linked, whole: Linked) -> bool:
+    """Return whether an accepted box says no more than that another one, which covers it, is a lesion.
+
+    That one was added or adjusted by hand, or is the larger one: of equals the earlier.
+    """
+    if part.id == whole.id or part.verdict is not Verdict.ACCEPTED or not covers(whole.box, part.box):
+        return False
+    if whole.verdict is not Verdict.ACCEPTED:
+        return whole.verdict in POSITIVE_VERDICTS
+    own, other = _shared_volume(part.box), _shared_volume(whole.box)
+    return other > own or (other == own and whole.id < part.id)
+
+
+def _ends(later: Linked, earlier: Linked) -> bool:
+    return ends(later.box, later.verdict, earlier.box, later.reason_code)
+
+
+def _rejected_in_parts(standing: Mapping[int, Linked], followed: Mapping[int, Iterable[int]]) -> set[int]:
+    """Return the ids of those that rejections of their parts cover together; copies are none."""
+    found = set()
+    for whole_id, follower_ids in followed.items():
+        whole = standing.get(whole_id)
+        if whole is not None:
+            parts = [standing[identifier] for identifier in sorted(follower_ids) if identifier in standing]
+            boxes = [part.box for part in parts if _is_rejected_part(part, whole)]
+            if boxes and _cover_together(boxes, whole.box):
+                found.add(whole_id)
+    return found
+
+
+def _is_rejected_part(part: Linked, whole: Linked) -> bool:
+    is_rejected = part.verdict is Verdict.REJECTED and not is_copy(part.verdict, part.reason_code)
+    return is_rejected and _is_little_larger(part.box, whole.box)
 
 
 def _cover_together(parts: Sequence[Box3D], whole: Box3D) -> bool:

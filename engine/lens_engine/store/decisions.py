@@ -5,7 +5,8 @@ one, or the one about the same place that it inherits.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from sqlalchemy import select
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from lens_engine.boxes import as_boxes
 from lens_engine.errors import StoreError
-from lens_engine.findings import POSITIVE_VERDICTS, Box3D, Decision, Verdict
+from lens_engine.findings import POSITIVE_VERDICTS, Box3D, Decision, ReasonCode, Verdict
 from lens_engine.store.catalog import known_lesion_types
 from lens_engine.store.database import Database
 from lens_engine.store.decision_rules import best_match, standing_ids
@@ -27,6 +28,8 @@ class DecisionRecord:
 
     id: int
     decision: Decision
+    mining_run: int | None = None
+    """The mining run that asked about the candidate."""
 
     @property
     def previous_id(self) -> int | None:
@@ -44,9 +47,27 @@ class DecisionRecord:
         return self.decision.verdict
 
     @property
+    def reason_code(self) -> ReasonCode | None:
+        """Why it was rejected."""
+        return self.decision.reason_code
+
+    @property
     def box(self) -> Box3D:
         """What it was said about."""
         return self.decision.box
+
+
+class SettledError(StoreError):
+    """Another reader has settled the place meanwhile; carries what was said."""
+
+    def __init__(self, counting: DecisionRecord) -> None:
+        said = counting.decision
+        super().__init__(
+            f"{said.reader} has said meanwhile: {said.verdict}",
+            "A reader who knows what was said before",
+            "Decide again, if it should be otherwise",
+        )
+        self.counting = counting
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +96,16 @@ class SeriesDecisions:
         )
 
     def about(self, candidate_id: int, box: Box3D) -> tuple[DecisionRecord | None, bool]:
-        """Return the decision that counts for a candidate, and whether it was inherited by place."""
+        """Return the decision that counts for a candidate, and whether it was inherited by place.
+
+        What was said about the candidate itself always wins. A copy is not inherited: its original lies there.
+        """
         own = self.own.get(candidate_id)
         if own is not None and own.verdict is not Verdict.WITHDRAWN:
             return own, False
-        index = best_match([(record.decision.box, record.decision.verdict) for record in self.current], box)
-        return (None, False) if index is None else (self.current[index], True)
+        heard = [record for record in self.current if not record.decision.is_copy]
+        index = best_match([(record.box, record.verdict) for record in heard], box)
+        return (None, False) if index is None else (heard[index], True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,33 +128,23 @@ class Decisions:
         BoxError
             If the box is not one.
         """
-        as_boxes([decision.box], 3)
-        with self.database.session() as session:
-            # Readers of one series wait for each other here where the database has no lock of its own for writers.
-            if session.get(SeriesRow, decision.series_id, with_for_update=True) is None:
-                raise StoreError(
-                    f"There is no series {decision.series_id}", "A series of this project", "Reload the worklist"
-                )
-            if decision.candidate_id is not None and decision.previous_id is None:
-                decision = replace(decision, previous_id=_followed_id(session, decision))
-            _check(session, decision)
-            _check_type(session, decision)
-            row = DecisionRow(
-                series_id=decision.series_id,
-                candidate_id=decision.candidate_id,
-                previous_id=decision.previous_id,
-                reader_id=_reader_id(session, decision.reader),
-                verdict=decision.verdict,
-                reason_code=decision.reason_code,
-                round=decision.round,
-                scores_hidden=decision.scores_hidden,
-                decided_at=decision.decided_at,
-                lesion_type=decision.lesion_type,
-                **box_values(decision.box, decision.slices),
-            )
-            session.add(row)
-            session.flush()
-            return DecisionRecord(row.id, decision)
+        with _writing(self.database, decision) as session:
+            return _append(session, decision)
+
+    def add_seen(self, decision: Decision, seen: Decision | None) -> DecisionRecord:
+        """Append the decision of a reader who believes that `seen` counts for the candidate; see `add`.
+
+        Raises
+        ------
+        SettledError
+            If another reader has said something about the place that this one has not seen. Nothing is stored.
+        """
+        with _writing(self.database, decision) as session:
+            if decision.candidate_id is not None:
+                counts = _counting(session, decision.candidate_id)[0]
+                if counts is not None and _is_news(counts.decision, seen, decision.reader):
+                    raise SettledError(counts)
+            return _append(session, decision)
 
     def history(self, series_id: int) -> tuple[DecisionRecord, ...]:
         """Return every row about a series, oldest first: the audit trail."""
@@ -156,14 +171,67 @@ def decisions_of(session: Session, series_ids: Sequence[int] | None) -> dict[int
     return {series_id: SeriesDecisions.of(history) for series_id, history in histories.items()}
 
 
-def _followed_id(session: Session, decision: Decision) -> int | None:
-    """Return the row that a new decision about a candidate follows: what counts there, or its own withdrawn one."""
-    if decision.candidate_id is None:
-        return None
-    candidate = _candidate(session, decision.candidate_id)
+@contextmanager
+def _writing(database: Database, decision: Decision) -> Iterator[Session]:
+    """Open a session in which readers of one series wait for each other."""
+    as_boxes([decision.box], 3)
+    with database.session() as session:
+        # The lock is for databases that have none of their own for writers.
+        if session.get(SeriesRow, decision.series_id, with_for_update=True) is None:
+            raise StoreError(
+                f"There is no series {decision.series_id}", "A series of this project", "Reload the worklist"
+            )
+        yield session
+
+
+def _append(session: Session, decision: Decision) -> DecisionRecord:
+    if decision.candidate_id is not None and decision.previous_id is None:
+        decision = replace(decision, previous_id=_followed_id(session, decision.candidate_id))
+    _check(session, decision)
+    _check_type(session, decision)
+    row = DecisionRow(
+        series_id=decision.series_id,
+        candidate_id=decision.candidate_id,
+        previous_id=decision.previous_id,
+        reader_id=_reader_id(session, decision.reader),
+        verdict=decision.verdict,
+        reason_code=decision.reason_code,
+        round=decision.round,
+        scores_hidden=decision.scores_hidden,
+        decided_at=decision.decided_at,
+        lesion_type=decision.lesion_type,
+        **box_values(decision.box, decision.slices),
+    )
+    session.add(row)
+    session.flush()
+    asked = None if decision.candidate_id is None else _candidate(session, decision.candidate_id)
+    return DecisionRecord(row.id, decision, None if asked is None else asked.mining_run_id)
+
+
+def _is_news(counting: Decision, seen: Decision | None, reader: str) -> bool:
+    """Return whether what counts was said by somebody else than the reader, and is not what he has seen."""
+    if counting.reader == reader:
+        return False
+    return seen is None or (counting.reader, counting.decided_at) != (seen.reader, seen.decided_at)
+
+
+def _counting(session: Session, candidate_id: int) -> tuple[DecisionRecord | None, DecisionRecord | None]:
+    """Return what counts for a candidate, and its own latest row, which may be a withdrawn one."""
+    candidate = _candidate(session, candidate_id)
     series = decisions_of(session, [candidate.series_id])[candidate.series_id]
-    followed = series.about(candidate.id, candidate.box)[0] or series.own.get(candidate.id)
-    return None if followed is None else followed.id
+    return series.about(candidate.id, candidate.box)[0], series.own.get(candidate.id)
+
+
+def _followed_id(session: Session, candidate_id: int) -> int | None:
+    """Return the row that a new decision about a candidate follows: what counts there, or its own withdrawn one.
+
+    What was said of another candidate of the same run is not followed: it stays as it is.
+    """
+    counts, own = _counting(session, candidate_id)
+    run = _candidate(session, candidate_id).mining_run_id
+    if counts is not None and (counts.candidate_id == candidate_id or counts.mining_run != run):
+        return counts.id
+    return None if own is None else own.id
 
 
 def _check(session: Session, decision: Decision) -> None:
@@ -225,18 +293,22 @@ def _reader_id(session: Session, name: str) -> int:
 
 
 def _read(session: Session, series_ids: Sequence[int] | None) -> Iterable[DecisionRecord]:
-    query = select(DecisionRow, ReaderRow.name).join(ReaderRow, ReaderRow.id == DecisionRow.reader_id)
+    query = (
+        select(DecisionRow, ReaderRow.name, CandidateRow.mining_run_id)
+        .join(ReaderRow, ReaderRow.id == DecisionRow.reader_id)
+        .outerjoin(CandidateRow, CandidateRow.id == DecisionRow.candidate_id)
+    )
     if series_ids is not None and len(series_ids) <= 500:  # databases limit the values of one statement
         query = query.where(DecisionRow.series_id.in_(series_ids))
         wanted = None
     else:
         wanted = None if series_ids is None else set(series_ids)
-    for row, reader in session.execute(query.order_by(DecisionRow.id)):
+    for row, reader, mining_run in session.execute(query.order_by(DecisionRow.id)):
         if wanted is None or row.series_id in wanted:
-            yield _record(row, reader)
+            yield _record(row, reader, mining_run)
 
 
-def _record(row: DecisionRow, reader: str) -> DecisionRecord:
+def _record(row: DecisionRow, reader: str, mining_run: int | None) -> DecisionRecord:
     return DecisionRecord(
         row.id,
         Decision(
@@ -253,4 +325,5 @@ def _record(row: DecisionRow, reader: str) -> DecisionRecord:
             previous_id=row.previous_id,
             lesion_type=row.lesion_type,
         ),
+        mining_run,
     )

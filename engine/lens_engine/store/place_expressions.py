@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, func, or_
 
-from lens_engine.findings import Verdict
+from lens_engine.findings import POSITIVE_VERDICTS, ReasonCode, Verdict
 from lens_engine.store.decision_rules import MAX_GROWTH_OF_REJECTION, MIN_COVER, MIN_OVERLAP
 
 AXES = ("x", "y", "z")
@@ -33,9 +33,10 @@ def is_same_place(box: Row, other: Row) -> Condition:
 
 
 def inherits(decision: Row, candidate: Row) -> Condition:
-    """Return `decision_rules.inherits` of a row with a box and a verdict, and a row with a box."""
+    """Return `decision_rules.inherits` of a row with a box, a verdict and its reason, and a row with a box."""
     return and_(
         decision.verdict != Verdict.WITHDRAWN,
+        ~is_copy(decision),
         is_same_place(decision, candidate),
         or_(decision.verdict != Verdict.REJECTED, is_little_larger(candidate, decision)),
     )
@@ -48,10 +49,28 @@ def covers(box: Row, other: Row) -> Condition:
 
 
 def ends(later: Row, earlier: Row) -> Condition:
-    """Return `decision_rules.ends` of a row with a box and a verdict, and a row with a box."""
-    return or_(
-        later.verdict == Verdict.WITHDRAWN,
-        and_(covers(later, earlier), or_(later.verdict != Verdict.REJECTED, is_little_larger(later, earlier))),
+    """Return `decision_rules.ends` of a row with a box, a verdict and its reason, and a row with a box."""
+    is_little = or_(later.verdict != Verdict.REJECTED, is_little_larger(later, earlier))
+    return or_(later.verdict == Verdict.WITHDRAWN, and_(~is_copy(later), covers(later, earlier), is_little))
+
+
+def is_copy(decision: Row) -> Condition:
+    """Return `findings.is_copy` of a row with a verdict and its reason."""
+    return and_(
+        decision.verdict == Verdict.REJECTED, func.coalesce(decision.reason_code == ReasonCode.DUPLICATE, False)
+    )
+
+
+def is_part(part: Row, whole: Row) -> Condition:
+    """Return `decision_rules.is_part` of two rows with a box, a verdict and an id."""
+    own, other = _shared_volume(part), _shared_volume(whole)
+    is_larger = or_(other > own, and_(other == own, whole.id < part.id))
+    return and_(
+        part.id != whole.id,
+        part.verdict == Verdict.ACCEPTED,
+        covers(whole, part),
+        whole.verdict.in_(POSITIVE_VERDICTS),
+        or_(whole.verdict != Verdict.ACCEPTED, is_larger),
     )
 
 

@@ -1,3 +1,4 @@
+import random
 from dataclasses import dataclass
 
 import numpy as np
@@ -6,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lens_engine.boxes import sizes
-from lens_engine.findings import Box3D, Verdict
-from lens_engine.store.decision_rules import best_match, covers, ends, inherits, is_same_place, standing_ids
+from lens_engine.findings import Box3D, ReasonCode, Verdict
+from lens_engine.store.decision_rules import best_match, covers, ends, inherits, is_part, is_same_place, standing_ids
 
 SMALL: Box3D = (0.0, 0.0, 0.0, 4.0, 4.0, 4.0)
 GROWN: Box3D = (0.0, 0.0, 0.0, 5.0, 5.0, 5.0)
@@ -30,6 +31,8 @@ class Row:
     candidate_id: int | None = None
     verdict: Verdict = Verdict.ACCEPTED
     box: Box3D = SMALL
+    reason_code: ReasonCode | None = None
+    mining_run: int | None = None
 
 
 @pytest.mark.parametrize(
@@ -141,3 +144,64 @@ def test_a_rejection_of_a_part_that_was_taken_back_does_not_count() -> None:
         Row(4, 3, 6, Verdict.WITHDRAWN, part(5, 10)),
     ]
     assert standing_ids(rows) == {1, 2, 4}
+
+
+COPY = ReasonCode.DUPLICATE
+
+
+@given(box=boxes(), other=boxes())
+def test_a_copy_ends_nothing_and_is_inherited_by_nobody(box: Box3D, other: Box3D) -> None:
+    assert not ends(box, REJECTED, other, COPY)
+    assert not inherits(box, REJECTED, other, COPY)
+
+
+def test_a_rejection_that_turns_out_to_be_a_copy_gives_its_original_back() -> None:
+    original, rejected = Row(1, None, 5, ACCEPTED), Row(2, 1, 6, REJECTED)
+    assert standing_ids([original, rejected]) == {2}
+    assert standing_ids([original, rejected, Row(3, 2, 6, REJECTED, reason_code=COPY)]) == {1, 3}
+
+
+@pytest.mark.parametrize("verdict", [REJECTED, Verdict.UNSURE, ACCEPTED])
+def test_taking_back_a_verdict_gives_back_what_it_had_ended(verdict: Verdict) -> None:
+    rows = [Row(1, None, 5, ACCEPTED), Row(2, 1, 6, verdict), Row(3, 2, 6, Verdict.WITHDRAWN)]
+    assert standing_ids(rows[:2]) == {2}
+    assert standing_ids(rows) == {1, 3}
+
+
+def test_what_was_taken_back_by_place_stays_taken_back() -> None:
+    rows = [Row(1, None, 5, box=part(0, 10)), Row(2, 1, 6, Verdict.WITHDRAWN), Row(3, 2, 6, ACCEPTED, part(0, 5))]
+    assert standing_ids(rows) == {3}
+
+
+def test_a_reason_that_comes_later_leaves_a_rejection_the_part_that_it_is() -> None:
+    whole = Row(1, box=part(0, 10))
+    halves = [Row(2, 1, 5, REJECTED, part(0, 5)), Row(3, 1, 6, REJECTED, part(5, 10))]
+    for reason, stands in ((ReasonCode.VESSEL, False), (COPY, True)):
+        with_reason = Row(4, 2, 5, REJECTED, part(0, 5), reason)
+        assert (1 in standing_ids([whole, *halves, with_reason])) is stands
+
+
+rows_of_twins = st.lists(
+    st.tuples(st.integers(1, 4), st.sampled_from(Verdict), boxes(), st.sampled_from([None, *ReasonCode])), max_size=12
+)
+
+
+@given(said=rows_of_twins, chance=st.randoms(use_true_random=False))
+def test_of_candidates_of_one_run_each_keeps_its_own_last_word(
+    said: list[tuple[int, Verdict, Box3D, ReasonCode | None]], chance: random.Random
+) -> None:
+    rows = [
+        Row(number, chance.choice([None, *range(1, number)]), candidate, verdict, box, reason, mining_run=1)
+        for number, (candidate, verdict, box, reason) in enumerate(said, 1)
+    ]
+    assert standing_ids(rows) == {row.id for row in {row.candidate_id: row for row in rows}.values()}
+
+
+@given(found=st.lists(boxes(), min_size=1, max_size=5), verdicts=st.lists(st.sampled_from(Verdict), min_size=5))
+def test_of_accepted_boxes_in_each_other_one_is_left(found: list[Box3D], verdicts: list[Verdict]) -> None:
+    rows = [Row(number, verdict=ACCEPTED, box=box) for number, box in enumerate(found, 1)]
+    assert any(not any(is_part(part, whole) for whole in rows) for part in rows)
+    others = [Row(number, verdict=verdict, box=rows[0].box) for number, verdict in enumerate(verdicts, 10)]
+    said_by_hand = {Verdict.ADDED, Verdict.ADJUSTED}
+    assert all(is_part(rows[0], other) is (other.verdict in said_by_hand) for other in others)
+    assert not any(is_part(other, rows[0]) for other in others if other.verdict is not ACCEPTED)

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,7 +13,7 @@ from lens_engine.findings import Box3D, ReasonCode, Scope, Split, Verdict
 from lens_engine.store.candidates import CandidateRecord, Candidates
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
-from lens_engine.store.decisions import Decisions
+from lens_engine.store.decisions import Decisions, SettledError
 
 Ask = Callable[..., tuple[CandidateRecord, ...]]
 
@@ -111,9 +112,11 @@ class Reader:
         self._ask(self._series, *boxes)
         return tuple(self._candidates.latest())
 
-    def says(self, verdict: Verdict, candidate_id: int, box: Box3D | None = None) -> None:
+    def says(
+        self, verdict: Verdict, candidate_id: int, box: Box3D | None = None, reason: ReasonCode | None = None
+    ) -> None:
         asked = self._candidates.get(candidate_id).candidate.finding.box
-        self._decisions.add(self._make(self._series, verdict, candidate_id, box or asked))
+        self._decisions.add(self._make(self._series, verdict, candidate_id, box or asked, reason_code=reason))
 
     def verdicts(self, *candidate_ids: int) -> list[Verdict | None]:
         found = [self._candidates.get(candidate_id).decision for candidate_id in candidate_ids]
@@ -200,6 +203,80 @@ def test_a_rejection_stands_for_the_rest_when_a_fragment_is_a_lesion(reader: Rea
     reader.says(ACCEPTED, first)
     assert reader.standing() == [(REJECTED, WHOLE), (ACCEPTED, FIRST)]
     assert reader.verdicts(first, second) == [ACCEPTED, REJECTED]
+
+
+TWIN = (10.0, 10.0, 0.0, 20.0, 21.0, 10.0)
+COPY = ReasonCode.DUPLICATE
+
+
+@pytest.mark.parametrize("reasons", [(None,), (None, COPY), (COPY,), (None, ReasonCode.VESSEL)])
+def test_a_lesion_stays_one_when_its_twin_is_rejected(reader: Reader, reasons: tuple[ReasonCode | None, ...]) -> None:
+    lesion, twin = reader.finds(WHOLE, TWIN)
+    reader.says(ACCEPTED, lesion)
+    assert reader.verdicts(lesion, twin) == [ACCEPTED, ACCEPTED]
+    for reason in reasons:
+        reader.says(REJECTED, twin, reason=reason)
+    assert reader.verdicts(lesion, twin) == [ACCEPTED, REJECTED]
+    assert reader.standing() == [(ACCEPTED, WHOLE), (REJECTED, TWIN)]
+    reader.says(Verdict.WITHDRAWN, twin)
+    assert reader.verdicts(lesion, twin) == [ACCEPTED, ACCEPTED]
+
+
+@pytest.mark.parametrize("first", [ACCEPTED, REJECTED, UNSURE])
+@pytest.mark.parametrize("second", [ACCEPTED, REJECTED, UNSURE])
+def test_of_twins_each_has_its_own_verdict(reader: Reader, first: Verdict, second: Verdict) -> None:
+    lesion, twin = reader.finds(WHOLE, TWIN)
+    reader.says(first, lesion)
+    reader.says(second, twin)
+    assert reader.verdicts(lesion, twin) == [first, second]
+
+
+@pytest.mark.parametrize("reasons", [(COPY,), (None, COPY)])
+def test_a_copy_leaves_its_original_a_lesion_in_the_next_round(
+    reader: Reader, reasons: tuple[ReasonCode | None, ...]
+) -> None:
+    reader.says(ACCEPTED, *reader.finds(WHOLE))
+    lesion, twin = reader.finds(WHOLE, TWIN)
+    for reason in reasons:
+        reader.says(REJECTED, twin, reason=reason)
+    assert reader.verdicts(lesion, twin) == [ACCEPTED, REJECTED]
+    assert reader.standing() == [(ACCEPTED, WHOLE), (REJECTED, TWIN)]
+    assert reader.verdicts(*reader.finds(WHOLE, TWIN)) == [ACCEPTED, ACCEPTED]
+
+
+def test_a_lesion_that_was_taken_back_is_open_again_whatever_was_said_of_its_copy(reader: Reader) -> None:
+    lesion, twin = reader.finds(WHOLE, TWIN)
+    reader.says(ACCEPTED, lesion)
+    reader.says(REJECTED, twin, reason=COPY)
+    reader.says(Verdict.WITHDRAWN, lesion)
+    assert reader.verdicts(lesion, twin) == [None, REJECTED]
+    assert reader.verdicts(*reader.finds(WHOLE)) == [None]
+
+
+def test_what_was_said_of_a_twin_cannot_be_taken_back_at_the_other_one(reader: Reader) -> None:
+    lesion, twin = reader.finds(WHOLE, TWIN)
+    reader.says(ACCEPTED, lesion)
+    with pytest.raises(StoreError, match="nothing to withdraw"):
+        reader.says(Verdict.WITHDRAWN, twin)
+    assert reader.verdicts(lesion, twin) == [ACCEPTED, ACCEPTED]
+
+
+def test_what_another_reader_has_settled_meanwhile_is_told_and_not_overwritten(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask
+) -> None:
+    series = add_series("a")
+    (asked,) = ask(series.id, BOX)
+    decisions = Decisions(database)
+    theirs = decisions.add(make_decision(series.id, Verdict.REJECTED, asked.id, reader="Reader B"))
+    mine = make_decision(series.id, Verdict.ACCEPTED, asked.id)
+    with pytest.raises(SettledError, match="Reader B has said meanwhile: rejected") as refused:
+        decisions.add_seen(mine, None)
+    assert refused.value.counting == theirs
+    assert decisions.history(series.id) == (theirs,)
+    stored = decisions.add_seen(mine, theirs.decision)
+    assert decisions.current() == (stored,)
+    again = decisions.add_seen(replace(mine, verdict=Verdict.UNSURE), None)  # nobody is asked about his own words
+    assert decisions.current() == (again,)
 
 
 @pytest.fixture

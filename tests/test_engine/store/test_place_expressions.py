@@ -1,17 +1,18 @@
 """The SQL of the rules about places says what the rules say."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, create_engine, literal, select
+from sqlalchemy import Connection, String, create_engine, literal, select
 
-from lens_engine.findings import Box3D, Verdict
+from lens_engine.findings import Box3D, ReasonCode, Verdict
 from lens_engine.store import decision_rules
-from lens_engine.store.place_expressions import covers, ends, inherits, is_same_place
+from lens_engine.store.place_expressions import covers, ends, inherits, is_part, is_same_place
 
 NAMES = ("x1", "y1", "z1", "x2", "y2", "z2")
 
@@ -33,9 +34,26 @@ def connection() -> Iterator[Connection]:
     engine.dispose()
 
 
-def row(box: Box3D, verdict: Verdict = Verdict.ACCEPTED) -> Any:
+REASONS = st.sampled_from([None, ReasonCode.VESSEL, ReasonCode.DUPLICATE])
+
+
+@dataclass(frozen=True)
+class Said:
+    """A decision as the rules see it."""
+
+    id: int
+    box: Box3D
+    verdict: Verdict
+    previous_id: int | None = None
+    candidate_id: int | None = None
+    mining_run: int | None = None
+    reason_code: ReasonCode | None = None
+
+
+def row(box: Box3D, verdict: Verdict = Verdict.ACCEPTED, reason: ReasonCode | None = None, number: int = 1) -> Any:
     columns = {name: literal(edge) for name, edge in zip(NAMES, box, strict=True)}
-    return SimpleNamespace(**columns, verdict=literal(verdict.value))
+    said = {"id": literal(number), "verdict": literal(verdict.value), "reason_code": literal(reason, String)}
+    return SimpleNamespace(**columns, **said)
 
 
 @given(one=boxes(), other=boxes())
@@ -45,13 +63,13 @@ def test_two_boxes_are_one_place_where_the_rule_says_so(connection: Connection, 
     assert bool(connection.scalar(select(is_same_place(row(one), row(other))))) is expected
 
 
-@given(decided=boxes(), asked=boxes(), verdict=st.sampled_from(Verdict))
+@given(decided=boxes(), asked=boxes(), verdict=st.sampled_from(Verdict), reason=REASONS)
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_a_candidate_inherits_where_the_rule_says_so(
-    connection: Connection, decided: Box3D, asked: Box3D, verdict: Verdict
+    connection: Connection, decided: Box3D, asked: Box3D, verdict: Verdict, reason: ReasonCode | None
 ) -> None:
-    expected = decision_rules.inherits(decided, verdict, asked)
-    assert bool(connection.scalar(select(inherits(row(decided, verdict), row(asked))))) is expected
+    expected = decision_rules.inherits(decided, verdict, asked, reason)
+    assert bool(connection.scalar(select(inherits(row(decided, verdict, reason), row(asked))))) is expected
 
 
 @given(box=boxes(), other=boxes())
@@ -61,16 +79,39 @@ def test_a_box_covers_another_where_the_rule_says_so(connection: Connection, box
     assert bool(connection.scalar(select(covers(row(box), row(other))))) is expected
 
 
-@given(later=boxes(), earlier=boxes(), grown=st.sampled_from([0.0, 0.5, 3.0]), verdict=st.sampled_from(Verdict))
+@given(
+    later=boxes(),
+    earlier=boxes(),
+    grown=st.sampled_from([0.0, 0.5, 3.0]),
+    verdict=st.sampled_from(Verdict),
+    reason=REASONS,
+)
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_a_decision_ends_another_where_the_rule_says_so(
-    connection: Connection, later: Box3D, earlier: Box3D, grown: float, verdict: Verdict
+    connection: Connection,
+    later: Box3D,
+    earlier: Box3D,
+    grown: float,
+    verdict: Verdict,
+    reason: ReasonCode | None,
 ) -> None:
     x1, y1, z1, x2, y2, z2 = earlier
     around = (x1 - grown, y1, z1, x2, y2 + grown, z2)
     for box in (later, around):
-        expected = decision_rules.ends(box, verdict, earlier)
-        assert bool(connection.scalar(select(ends(row(box, verdict), row(earlier))))) is expected
+        expected = decision_rules.ends(box, verdict, earlier, reason)
+        assert bool(connection.scalar(select(ends(row(box, verdict, reason), row(earlier))))) is expected
+
+
+@given(boxes=st.tuples(boxes(), boxes()), verdicts=st.tuples(st.sampled_from(Verdict), st.sampled_from(Verdict)))
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_an_accepted_box_is_part_of_another_where_the_rule_says_so(
+    connection: Connection, boxes: tuple[Box3D, Box3D], verdicts: tuple[Verdict, Verdict]
+) -> None:
+    for pair in (boxes, (boxes[0], boxes[0])):
+        one, other = (Said(number, pair[number], verdicts[number]) for number in (0, 1))
+        for part, whole in ((one, other), (other, one)):
+            in_sql = is_part(*(row(said.box, said.verdict, number=said.id) for said in (part, whole)))
+            assert bool(connection.scalar(select(in_sql))) is decision_rules.is_part(part, whole)
 
 
 @pytest.mark.parametrize("high", [3.0, 3.333, 3.334, 10 / 3])

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,7 +21,7 @@ from lens_engine.findings import (
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.decisions import DecisionRecord
 from lens_napari.review.box_table import BoxState
-from lens_napari.review.session import ReviewSession, SaveState, Write
+from lens_napari.review.session import Filtered, ReviewSession, SaveState, Write
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ALL_VERDICTS = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.UNSURE)
@@ -84,6 +85,64 @@ def test_a_failed_write_brings_the_reader_back_and_leaves_the_lesion_open() -> N
     assert session.position == 0
     assert session.entries[0].decision is None
     assert session.entries[1].verdict is Verdict.REJECTED
+
+
+def test_when_a_verdict_and_its_reason_both_fail_the_lesion_is_open() -> None:
+    session = session_of(2)
+    writes = session.decide(Verdict.REJECTED), session.add_reason(ReasonCode.VESSEL)
+    for write in writes:
+        assert write is not None
+        session.mark_failed(write.ticket)
+    assert session.entries[0].decision is None
+    assert session.entries[0].save_state is SaveState.FAILED
+    assert session.undo() is None
+
+
+def test_what_another_reader_has_settled_holds_and_is_known_at_the_next_verdict() -> None:
+    session = session_of(2)
+    theirs = Decision(1, 1, Verdict.REJECTED, (1.0, 1.0, 5.0, 9.0, 9.0, 6.0), (), "another reader", NOON)
+    write = session.decide(Verdict.ACCEPTED)
+    assert write is not None
+    assert write.seen is None
+    session.mark_settled(write.ticket, theirs)
+    entry = session.current_entry
+    assert entry is not None
+    assert (entry.record.id, entry.decision, entry.save_state) == (1, theirs, SaveState.SETTLED)
+    again = session.decide(Verdict.ACCEPTED)
+    assert again is not None
+    assert again.seen is theirs
+
+
+def test_undo_gives_back_what_was_inherited_and_says_nothing_in_its_place() -> None:
+    known = Decision(1, 7, Verdict.ACCEPTED, (1.0, 1.0, 5.0, 9.0, 9.0, 6.0), (), "another reader", NOON)
+    inheriting = replace(record(1), decision=DecisionRecord(7, known), inherited=True)
+    session = ReviewSession([inheriting, record(2)], "reader", clock=lambda: NOON)
+    session.go_to(1)
+    session.decide(Verdict.REJECTED)
+    assert said(session.undo()) == (1, Verdict.WITHDRAWN)
+    assert session.entries[0].decision is known
+
+
+@pytest.mark.parametrize("move", [ReviewSession.go_next, ReviewSession.go_previous, lambda session: session.go_to(3)])
+def test_a_reason_after_the_reader_has_moved_on_does_nothing(move: Callable[[ReviewSession], object]) -> None:
+    session = session_of(4)
+    session.decide(Verdict.REJECTED)
+    move(session)
+    assert session.add_reason(ReasonCode.DUPLICATE) is None
+
+
+def test_a_filter_says_what_it_leaves() -> None:
+    session = ReviewSession([record(1), record(2, rule=Rule.INTRA_PATIENT)], "reader")
+    assert session.filtered is None
+    session.only(Rule.CROSS_SLICE)
+    assert session.current is None
+    assert session.filtered == Filtered(Rule.CROSS_SLICE, total=0, open=0)
+    session.only(Rule.INTRA_PATIENT)
+    session.decide(Verdict.ACCEPTED)
+    assert session.filtered == Filtered(Rule.INTRA_PATIENT, total=1, open=0)
+    session.only(None)
+    assert session.current is not None
+    assert session.current.id == 1
 
 
 def test_undo_withdraws_and_returns_and_redo_says_it_again() -> None:

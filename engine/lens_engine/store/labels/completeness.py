@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lens_engine.errors import StoreError
-from lens_engine.findings import POSITIVE_VERDICTS, Box3D, Split, Verdict
+from lens_engine.findings import POSITIVE_VERDICTS, Box3D, Split
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRecord, AnnotationRole, Annotations
 from lens_engine.store.catalog import Catalog, CompleteSeries, SeriesRecord
 from lens_engine.store.database import Database
-from lens_engine.store.decision_rules import covers, is_same_place
+from lens_engine.store.decision_rules import is_part, is_same_place
 from lens_engine.store.decisions import DecisionRecord, Decisions
 
 HOW_TO_COMPLETE = "Import its lesions as a mask or RTSTRUCT, or accept what continues them in the review"
@@ -171,14 +171,11 @@ def lesions_on_one_slice(
 def accepted_lesions(decisions: Iterable[DecisionRecord]) -> tuple[DecisionRecord, ...]:
     """Return the lesions among the decisions that stand in one series.
 
-    An accepted part of a lesion that was decided before confirms that lesion and is none of its own.
+    An accepted part of another lesion confirms that one and is none of its own; so is the smaller of two boxes of one
+    lesion where a reader accepted both.
     """
     lesions = sorted((item for item in decisions if item.verdict in POSITIVE_VERDICTS), key=lambda item: item.id)
-    return tuple(
-        item
-        for number, item in enumerate(lesions)
-        if item.verdict is not Verdict.ACCEPTED or not any(covers(whole.box, item.box) for whole in lesions[:number])
-    )
+    return tuple(item for item in lesions if not any(is_part(item, whole) for whole in lesions))
 
 
 def type_of_lesion(lesion: DecisionRecord, decisions: Iterable[DecisionRecord]) -> str | None:
@@ -189,8 +186,7 @@ def type_of_lesion(lesion: DecisionRecord, decisions: Iterable[DecisionRecord]) 
     decisions
         Those that stand in the series.
     """
-    confirmed = [item for item in decisions if item.verdict is Verdict.ACCEPTED and item.id > lesion.id]
-    parts = sorted((item for item in confirmed if covers(lesion.box, item.box)), key=lambda item: -item.id)
+    parts = sorted((item for item in decisions if is_part(item, lesion)), key=lambda item: -item.id)
     return next((item.decision.lesion_type for item in (lesion, *parts) if item.decision.lesion_type), None)
 
 

@@ -11,16 +11,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from lens_engine.findings import POSITIVE_VERDICTS, CandidateKind, ReasonCode, Split, Verdict
+from lens_engine.findings import POSITIVE_VERDICTS, CandidateKind, Split, Verdict
 from lens_engine.snapshot import LabelSet, LesionOrigin, LesionRole
 from lens_engine.store.mining_runs import latest_run
 from lens_engine.store.place_expressions import (
     cover_together,
-    covers,
     edges,
     ends,
     inherits,
+    is_copy,
     is_little_larger,
+    is_part,
     is_same_place,
 )
 from lens_engine.store.schema import (
@@ -45,7 +46,7 @@ WORDS = {
 """What a reader calls labels of each origin and role, in the order in which they are told."""
 
 Rows = Select[Any]
-"""A query for rows (id, series_id, role). Select's type parameters differ between SQLAlchemy 2.0 and 2.1."""
+"""A query for rows, mostly (id, series_id, role). Select's type parameters differ between SQLAlchemy 2.0 and 2.1."""
 Ids = Select[Any]
 """A query for one id in each row."""
 
@@ -132,8 +133,6 @@ def _decisions() -> Rows:
     above = aliased(DecisionRow)
     is_unsure = and_(above.verdict == Verdict.UNSURE, above.id.not_in(covered_unsure))
     covered_rejected = _covered(Verdict.REJECTED, above, or_(above.verdict.in_(POSITIVE_VERDICTS), is_unsure))
-    # A duplicate of another lesion was rejected as a question, not as a lesion: it says nothing about the place.
-    is_duplicate = func.coalesce(DecisionRow.reason_code == ReasonCode.DUPLICATE, False)
     role = case(
         (DecisionRow.verdict.in_(POSITIVE_VERDICTS), LesionRole.POSITIVE.value),
         (DecisionRow.verdict == Verdict.UNSURE, LesionRole.IGNORE.value),
@@ -146,7 +145,7 @@ def _decisions() -> Rows:
             and_(DecisionRow.verdict == Verdict.UNSURE, DecisionRow.id.not_in(covered_unsure)),
             and_(
                 DecisionRow.verdict == Verdict.REJECTED,
-                ~is_duplicate,
+                ~is_copy(DecisionRow),  # rejected as a question, not as a lesion: it says nothing about the place
                 DecisionRow.id.not_in(covered_rejected),
                 DecisionRow.id.not_in(_annotated_rejections()),
             ),
@@ -179,19 +178,9 @@ def _annotated_rejections() -> Ids:
 
 
 def _confirmed_parts() -> Ids:
-    """Return the accepted ones, standing or not, that lie inside a lesion decided before: see `accepted_lesions`."""
+    """Return the accepted ones, standing or not, that are parts of another lesion: see `accepted_lesions`."""
     part, whole = aliased(DecisionRow), aliased(DecisionRow)
-    is_before = and_(whole.series_id == part.series_id, whole.id < part.id)
-    return (
-        select(part.id)
-        .join(whole, is_before)
-        .where(
-            part.verdict == Verdict.ACCEPTED,
-            whole.verdict.in_(POSITIVE_VERDICTS),
-            covers(whole, part),
-            _stands(whole),
-        )
-    )
+    return select(part.id).join(whole, whole.series_id == part.series_id).where(is_part(part, whole), _stands(whole))
 
 
 def _stands(decision: type[DecisionRow]) -> ColumnElement[bool]:
@@ -200,35 +189,78 @@ def _stands(decision: type[DecisionRow]) -> ColumnElement[bool]:
 
 
 def _has_no_successor(decision: type[DecisionRow]) -> ColumnElement[bool]:
-    """Return whether no single later decision ends one."""
-    earlier, later, other = aliased(DecisionRow), aliased(DecisionRow), aliased(DecisionRow)
-    ended = select(earlier.id).join(later, later.previous_id == earlier.id).where(ends(later, earlier))
-    last_words = select(func.max(other.id)).where(other.candidate_id.is_not(None)).group_by(other.candidate_id)
-    return and_(decision.id.not_in(ended), or_(decision.candidate_id.is_(None), decision.id.in_(last_words)))
+    """Return whether one is the last word about its candidate, and no single last word ends it."""
+    earlier, word, link = aliased(DecisionRow), aliased(DecisionRow), _LINK.alias()
+    is_taken_back = link.c.verdict == Verdict.WITHDRAWN
+    is_ended = and_(word.verdict != Verdict.WITHDRAWN, ends(word, earlier))
+    ended = (
+        select(earlier.id)
+        .join(link, link.c.earlier_id == earlier.id)
+        .join(word, word.id == link.c.word_id)
+        .where(or_(is_taken_back, is_ended))
+    )
+    is_last_word = or_(decision.candidate_id.is_(None), decision.id.in_(select(_LAST_WORD.c.id)))
+    return and_(decision.id.not_in(ended), is_last_word)
 
 
 def _rejected_in_parts() -> Ids:
-    """Return the decisions that rejections of their parts cover together."""
-    part = aliased(DecisionRow)
+    """Return the decisions that rejections of their parts cover together; copies are none."""
+    part, link = aliased(DecisionRow), _LINK.alias()
     rejections = (
-        select(part.id, part.previous_id, *edges(part))
-        .where(part.previous_id.is_not(None), part.verdict == Verdict.REJECTED, _has_no_successor(part))
+        select(part.id, link.c.earlier_id, *edges(part))
+        .join(link, link.c.word_id == part.id)
+        .where(part.verdict == Verdict.REJECTED, ~is_copy(part), _has_no_successor(part))
+        .distinct()  # several words about a candidate may have followed the same one
         .cte("standing_rejections")
     )
     whole, one, other = aliased(DecisionRow), rejections.alias(), rejections.alias()
     return (
         select(whole.id)
-        .join(one, one.c.previous_id == whole.id)
-        .join(other, and_(other.c.previous_id == whole.id, other.c.id >= one.c.id))
+        .join(one, one.c.earlier_id == whole.id)
+        .join(other, and_(other.c.earlier_id == whole.id, other.c.id >= one.c.id))
         .where(is_little_larger(one.c, whole), is_little_larger(other.c, whole))
         .group_by(whole.id)
         .having(cover_together(whole, one.c, other.c))
     )
 
 
+def _last_words() -> Rows:
+    """Return the latest decision about each candidate."""
+    words: Rows = (
+        select(DecisionRow.candidate_id, func.max(DecisionRow.id).label("id"))
+        .where(DecisionRow.candidate_id.is_not(None))
+        .group_by(DecisionRow.candidate_id)
+    )
+    return words
+
+
+def _links() -> Rows:
+    """Return what each decision followed, and the last word about its candidate, which follows that too.
+
+    Of two candidates of one mining run none follows the other.
+    """
+    row, earlier = aliased(DecisionRow), aliased(DecisionRow)
+    asked, earlier_asked = aliased(CandidateRow), aliased(CandidateRow)
+    links: Rows = (
+        select(
+            row.verdict,
+            earlier.id.label("earlier_id"),
+            func.coalesce(_LAST_WORD.c.id, row.id).label("word_id"),
+        )
+        .join(earlier, earlier.id == row.previous_id)
+        .outerjoin(_LAST_WORD, _LAST_WORD.c.candidate_id == row.candidate_id)
+        .outerjoin(asked, asked.id == row.candidate_id)
+        .outerjoin(earlier_asked, earlier_asked.id == earlier.candidate_id)
+        .where(func.coalesce(asked.mining_run_id != earlier_asked.mining_run_id, True))
+    )
+    return links
+
+
+_LAST_WORD = _last_words().cte("last_words")
+_LINK = _links().cte("followed_decisions")
 _DECISION = aliased(DecisionRow)
 _STANDING = (
-    select(_DECISION.id, _DECISION.series_id, _DECISION.verdict, *edges(_DECISION))
+    select(_DECISION.id, _DECISION.series_id, _DECISION.verdict, _DECISION.reason_code, *edges(_DECISION))
     .where(_has_no_successor(_DECISION), _DECISION.id.not_in(_rejected_in_parts()))
     .cte("standing_decisions")
 )

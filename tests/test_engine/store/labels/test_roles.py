@@ -111,8 +111,7 @@ def test_a_snapshot_names_the_experts_of_every_decided_lesion(database: Database
         decided = Decisions(database).current(series.id)
         for lesion in accepted_lesions(decided) if series.split is not Split.TEST else ():
             parts = [one for one in decided if one.verdict is Verdict.ACCEPTED and covers(lesion.box, one.box)]
-            later = [one for one in reversed(parts) if one.id > lesion.id]
-            said = [one.decision.lesion_type for one in (lesion, *later) if one.decision.lesion_type]
+            said = [one.decision.lesion_type for one in (lesion, *reversed(parts)) if one.decision.lesion_type]
             expected[series.name, lesion.box] = ("universal", *(f"{name} set" for name in said[:1]))
     found = {
         (lesion.series, lesion.box): lesion.experts
@@ -134,6 +133,55 @@ def test_no_label_is_counted_twice_or_in_another_split(
     expected = {"series": 1, "annotations": 1, "accepted": 1}
     assert Snapshots(database).counts(LabelSet.CURATED) == expected
     assert Snapshots(database).freeze(LabelSet.CURATED).counts == expected
+
+
+LESION, TWIN = (4.0, 4.0, 0.0, 14.0, 14.0, 10.0), (4.0, 4.0, 0.0, 14.0, 17.0, 10.0)
+
+
+@pytest.mark.parametrize("boxes", [(LESION, TWIN), (TWIN, LESION)])
+def test_two_boxes_of_a_lesion_that_were_both_accepted_are_one_lesion_with_the_type_that_was_said(
+    database: Database,
+    add_series: AddSeries,
+    make_candidate: MakeCandidate,
+    make_decision: MakeDecision,
+    boxes: tuple[Box3D, Box3D],
+) -> None:
+    Catalog(database).add_dataset("lung set", Scope.SINGLE_TYPE, "lung")
+    series = add_series("a")
+    Candidates(database).replace_open("v1", [make_candidate(series.id, box) for box in boxes], [0.9, 0.8])
+    for (candidate_id, candidate), lesion_type in zip(
+        Candidates(database).latest().items(), ("lung", None), strict=True
+    ):
+        box = candidate.finding.box
+        said = make_decision(series.id, Verdict.ACCEPTED, candidate_id, box, lesion_type=lesion_type)
+        Decisions(database).add(said)
+    (known,) = Snapshots(database).compose(LabelSet.CURATED).series
+    assert [(lesion.box, lesion.role, lesion.experts) for lesion in known.lesions] == [
+        (TWIN, LesionRole.POSITIVE, ("universal", "lung set"))
+    ]
+
+
+@pytest.mark.parametrize("reasons", [(None,), (None, ReasonCode.DUPLICATE), (ReasonCode.DUPLICATE,)])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_rejected_twin_of_a_lesion_is_no_negative(
+    database: Database,
+    add_series: AddSeries,
+    make_candidate: MakeCandidate,
+    make_decision: MakeDecision,
+    reasons: tuple[ReasonCode | None, ...],
+    is_first: bool,
+) -> None:
+    series = add_series("a")
+    Candidates(database).replace_open("v1", [make_candidate(series.id, box) for box in (LESION, TWIN)], [0.9, 0.8])
+    lesion, twin = Candidates(database).latest()
+    accepted = make_decision(series.id, Verdict.ACCEPTED, lesion, LESION)
+    rejected = [make_decision(series.id, Verdict.REJECTED, twin, TWIN, reason_code=reason) for reason in reasons]
+    for decision in (accepted, *rejected) if is_first else (*rejected, accepted):
+        Decisions(database).add(decision)
+    with database.reading() as session:
+        roles = roles_of(session, LabelSet.CURATED)
+    assert set(roles[LesionOrigin.DECISION].values()) == {LesionRole.POSITIVE}
+    assert roles[LesionOrigin.MINED] == {}
 
 
 def test_what_is_rejected_inside_a_lesion_is_no_background(
