@@ -22,9 +22,7 @@ class NextStepBox(QWidget):  # type: ignore[misc]  # qtpy carries no types
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 4)
         self.words_label = label(style=f"color: {UNDECIDED};")
-        self.mine_button = button(
-            "Detect and mine again", "Let the version in use look at the training and validation scans, and mine them"
-        )
+        self.mine_button = button("", "Let the version in use look at the training and validation scans, and mine them")
         self.bar = progress_bar()
         self.stage_label = label()
         for widget in (self.words_label, self.mine_button, self.bar, self.stage_label):
@@ -60,6 +58,7 @@ class NextStepBox(QWidget):  # type: ignore[misc]  # qtpy carries no types
         if step is None:
             return
         self.words_label.setText(step.in_words)
+        self.mine_button.setText(step.action)
         is_mining = job is not None
         self.mine_button.setEnabled(not is_mining)
         self.bar.setVisible(is_mining)

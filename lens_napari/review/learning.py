@@ -129,12 +129,18 @@ class NextStep:
 
     @property
     def in_words(self) -> str:
-        """What is the case, and what to do."""
-        listed = f"The list of lesions still comes from {self.listed}." if self.listed else "No scan was mined so far."
+        """What is the case."""
         seen = f"{self.version} is in use and has not looked at {self.unseen} of {self.series} series."
         if not self.unseen:
             seen = f"{self.version} is in use and has looked at all {self.series} series."
-        return f"{seen} {listed} Detect and mine again, so that what it has learned shows."
+        if self.listed is None:
+            return f"{seen} No scan was mined so far."
+        return f"{seen} The list of lesions still comes from {self.listed}."
+
+    @property
+    def action(self) -> str:
+        """What the button is called that does it."""
+        return "Detect and mine" if self.listed is None else "Detect and mine again"
 
 
 FIRST_DURATION = "How long it takes is shown shortly after the start."
