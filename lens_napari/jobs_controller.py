@@ -20,8 +20,9 @@ from lens_engine.jobs.results import ExportResult
 from lens_engine.jobs.status import JobQueue, JobState, JobStatus
 from lens_napari.panels.jobs import JobsPanel
 from lens_napari.panels.models import ModelsPanel
+from lens_napari.panels.next_step import NextStepBox
 from lens_napari.panels.retrain import RetrainPanel
-from lens_napari.review.learning import TrainChoices
+from lens_napari.review.learning import FrozenLabels, LastTraining, NextStep, TrainChoices
 from lens_napari.review.models_view import ModelsView, models_view
 from lens_napari.review.project_store import ProjectStore, message_of
 from lens_napari.review.wording import export_words
@@ -56,7 +57,7 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._may_start_worker = start_worker
         self._queue: JobQueue | None = None
         self._states: dict[str, JobState] = {}
-        self._training: str | None = None
+        self._is_freezing = False
         self.jobs: tuple[JobStatus, ...] = ()
         """The latest jobs, newest first, as of the last answer."""
         self.jobs_panel = JobsPanel()
@@ -88,13 +89,14 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.retrain_shown.emit()
 
     def refresh_plan(self) -> None:
-        """Count again what would be learned from, and look up how long the last training took."""
+        """Count again what would be learned from."""
         self._commits.submit(self._store.learning_plan, self.retrain_panel.show_plan, self._say)
-        self._lane.submit(self._last_training_seconds, self.retrain_panel.show_last_duration, self._say)
 
     def refresh_models(self) -> None:
-        """Read versions and evaluations again."""
+        """Read versions and evaluations again, what the last training has made, and what comes next."""
         self._lane.submit(self._read_models, self._show_models, self._say)
+        self._lane.submit(self._last_training, self.retrain_panel.show_last_training, self._say)
+        self._lane.submit(self._store.next_step, self._show_next_step, self._say)
 
     def submit(self, make_inputs: Callable[[], JobInputs]) -> None:
         """Queue a job whose inputs are made in the background, with a worker to run it."""
@@ -102,24 +104,31 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def retrain(self, choices: TrainChoices) -> None:
         """Freeze the labels behind every decision made so far, then train on them."""
-        self._commits.submit(
-            self._store.freeze,
-            partial(self._train, choices),
-            lambda error: self.retrain_panel.show_message(message_of(error)),
+        self._is_freezing = True
+        self._commits.submit(self._store.freeze, partial(self._train, choices), self._on_training_refused)
+
+    def mine_again(self) -> None:
+        """Let the version in use look at what it has not seen, and mine all of it, as one job."""
+        self._lane.submit(
+            partial(self._submit, lambda: MineInputs(model_version=self._version(), detect=True)),
+            self._on_submitted,
+            self._on_mining_refused,
         )
 
-    def _train(self, choices: TrainChoices, snapshot_id: str) -> None:
+    def _train(self, choices: TrainChoices, frozen: FrozenLabels) -> None:
+        self.retrain_panel.show_frozen(frozen)
         self._lane.submit(
-            partial(self._submit, partial(self._train_inputs, choices, snapshot_id)),
+            partial(self._submit, partial(self._train_inputs, choices, frozen.snapshot_id)),
             self._on_training,
             self._on_training_refused,
         )
 
     def _on_training(self, job_id: str) -> None:
-        self._training = job_id
+        self._is_freezing = False
         self._on_submitted(job_id)
 
     def _on_training_refused(self, error: Exception) -> None:
+        self._is_freezing = False
         self.retrain_panel.show_job(None)
         self.retrain_panel.show_message(message_of(error))
 
@@ -130,9 +139,9 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._queue = open_queue(self._store.project)
         return self._queue
 
-    def _last_training_seconds(self) -> float | None:
+    def _last_training(self) -> LastTraining | None:
         last = self._opened_queue().last_done(JobKind.TRAIN)
-        return None if last is None else last.duration_seconds
+        return None if last is None else self._store.last_training(last)
 
     def _wake_worker(self) -> None:
         """Start a worker where jobs are left over and none is alive, as after a crash of the machine."""
@@ -154,6 +163,7 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
             seed=choices.seed,
             promote=choices.promote,
             from_scratch=choices.from_scratch,
+            measure=True,
         )
 
     def _detect_inputs(self) -> DetectInputs:
@@ -198,21 +208,23 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.jobs = tuple(jobs)
         self.jobs_panel.show_jobs(jobs)
         training = next((job for job in jobs if job.kind is JobKind.TRAIN), None)
-        if training is not None and (training.id == self._training or not training.state.is_final):
+        if training is not None and not self._is_freezing:
             self.retrain_panel.show_job(training)
+        mining = next((job for job in jobs if job.kind is JobKind.MINE and not job.state.is_final), None)
+        for box in self._next_step_boxes:
+            box.show_mining(mining)
         for job in jobs:
             before = self._states.get(job.id)
             self._states[job.id] = job.state
             if job.state is JobState.DONE and before is not None and before is not JobState.DONE:
                 self._on_done(job)
+            if job.state is JobState.FAILED and job.kind is JobKind.MINE and before not in (None, JobState.FAILED):
+                self._show_mining_message(job.error or "")
 
     def _on_done(self, job: JobStatus) -> None:
         if job.kind is JobKind.MINE:
             self.candidates_changed.emit()
-        if job.kind is JobKind.TRAIN and job.id == self._training:
-            versions = (str(job.result["parent_version"]), str(job.result["model_version"]))
-            self.submit(lambda: EvaluateInputs(model_versions=versions, split=Split.TEST))
-        if job.kind in (JobKind.TRAIN, JobKind.EVALUATE):
+        if job.kind in (JobKind.TRAIN, JobKind.EVALUATE, JobKind.MINE):
             self.refresh_models()
             self.refresh_plan()
         if job.kind is JobKind.EXPORT:
@@ -227,6 +239,21 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def _show_models(self, view: ModelsView) -> None:
         self.models_panel.show_models(view.lines)
         self.models_panel.show_figure(view.froc.figure, view.froc.words)
+
+    @property
+    def _next_step_boxes(self) -> tuple[NextStepBox, ...]:
+        return self.models_panel.next_step, self.retrain_panel.next_step
+
+    def _show_next_step(self, step: NextStep | None) -> None:
+        for box in self._next_step_boxes:
+            box.show_step(step)
+
+    def _on_mining_refused(self, error: Exception) -> None:
+        self._show_mining_message(message_of(error))
+
+    def _show_mining_message(self, text: str) -> None:
+        for box in self._next_step_boxes:
+            box.show_message(text)
 
     def _say(self, error: Exception) -> None:
         self.jobs_panel.show_message(message_of(error))
@@ -243,6 +270,9 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         models.evaluate_requested.connect(self._evaluate)
         retrain.retrain_requested.connect(self.retrain)
         retrain.cancel_requested.connect(self._cancel)
+        retrain.promote_requested.connect(self._promote)
+        for box in self._next_step_boxes:
+            box.mine_requested.connect(self.mine_again)
 
     def _cancel(self, job_id: str) -> None:
         self._lane.submit(lambda: self._opened_queue().cancel(job_id), lambda _: self._poll(), self._say)
@@ -261,4 +291,4 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._lane.submit(lambda: self._store.models.promote(version), lambda _: self.refresh_models(), self._say)
 
     def _evaluate(self, version: str) -> None:
-        self.submit(lambda: EvaluateInputs(model_versions=(version,), split=Split.TEST))
+        self.submit(lambda: EvaluateInputs(model_versions=self._store.compared_versions(version), split=Split.TEST))

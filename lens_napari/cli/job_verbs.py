@@ -84,11 +84,18 @@ def detect(
         _print_detections(DetectResult.model_validate(dict(status.result)))
 
 
-def mine(context: typer.Context, model: ModelOption = None, wait: WaitOption = False) -> None:
+def mine(
+    context: typer.Context,
+    model: ModelOption = None,
+    detect: Annotated[
+        bool, typer.Option("--detect", help="First look at the train and val series that the model has not seen.")
+    ] = False,
+    wait: WaitOption = False,
+) -> None:
     """Mine missing annotations and uncertain lesions from the detections."""
     project = open_project(context)
     version = _model(Database.open(project), model)
-    status = _submit(project, MineInputs(model_version=version.version), wait)
+    status = _submit(project, MineInputs(model_version=version.version, detect=detect), wait)
     if status is not None:
         _print_mined(MineResult.model_validate(dict(status.result)))
 
@@ -104,7 +111,7 @@ def retrain(
     promote: Annotated[bool, typer.Option("--promote", help="Use the new version from now on.")] = False,
     wait: WaitOption = False,
 ) -> None:
-    """Freeze the labels and decisions into a snapshot and train a new model version on it."""
+    """Freeze the labels and decisions into a snapshot, train a new model version on it, and measure it."""
     project = open_project(context)
     database = Database.open(project)
     version = _model(database, None)
@@ -119,6 +126,7 @@ def retrain(
         seed=seed,
         promote=promote,
         from_scratch=start is Initialisation.SCRATCH,
+        measure=True,
     )
     status = _submit(project, inputs, wait)
     if status is not None:
@@ -318,6 +326,9 @@ def _print_trained(result: TrainResult) -> None:
         f"New model version {result.model_version} after {result.steps} steps"
         + (" (promoted)" if result.promoted else f"; use it with: lens models --promote {result.model_version}")
     )
+    if result.evaluation is not None:
+        _print_evaluation(result.evaluation)
+    console.print("Once it is in use, let it look at the scans again with: lens mine --detect")
 
 
 def _print_detections(result: DetectResult) -> None:

@@ -131,7 +131,7 @@ class _Journey:
         for labels in (LabelSet.ORIGINAL, LabelSet.MINED):
             snapshot = Snapshots(self.demo.database).freeze(labels)
             self._say(f"Snapshot {snapshot.id}, {ARMS[labels]}: {snapshot.counts}")
-            done = self._run(TrainInputs(snapshot_id=snapshot.id, parent_version=first))
+            done = self._run(TrainInputs(snapshot_id=snapshot.id, parent_version=first, measure=True))
             versions.append(TrainResult.model_validate(dict(done.result)).model_version)
         result = TrainResult.model_validate(dict(window.retrain(self._say).result))
         self.report.training_steps = result.steps

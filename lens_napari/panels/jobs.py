@@ -16,8 +16,11 @@ from qtpy.QtWidgets import (
 
 from lens_engine.io.annotations.manual_test_set import ExportFormat
 from lens_engine.jobs.inputs import ExportInputs, JobKind
+from lens_engine.jobs.results import TrainResult
 from lens_engine.jobs.status import JobState, JobStatus
 from lens_napari.panels.parts import Panel, button, label, progress_bar
+from lens_napari.review.learning import short_gain
+from lens_napari.review.wording import remaining
 from lens_napari.viewer.palette import BAD, GOOD, MUTED
 
 COLOUR_OF_STATE = {JobState.DONE: GOOD, JobState.FAILED: BAD, JobState.CANCELLED: MUTED}
@@ -82,7 +85,7 @@ class JobRow(QWidget):  # type: ignore[misc]  # qtpy carries no types
         self.stage_label.setStyleSheet(
             f"color: {COLOUR_OF_STATE[status.state]};" if status.state in COLOUR_OF_STATE else ""
         )
-        self.eta_label.setText(_remaining(status))
+        self.eta_label.setText(remaining(status))
         self.stop_button.setVisible(not status.state.is_final)
         self.resume_button.setVisible(status.state in (JobState.FAILED, JobState.CANCELLED))
 
@@ -184,17 +187,15 @@ def _in_words(status: JobStatus) -> str:
     if status.error:
         return status.error
     if status.state is JobState.DONE and status.result.get("measurable", True):
-        return f"done: {RESULTS[status.kind].format_map(status.result)}"
+        return ", ".join(filter(None, [f"done: {RESULTS[status.kind].format_map(status.result)}", _gain(status)]))
     if status.state is JobState.DONE:
         return f"done: {status.result.get('what_to_do', 'not measurable')}"
     return status.state.value if status.state.is_final else status.stage
 
 
-def _remaining(status: JobStatus) -> str:
-    if status.state is JobState.QUEUED:
-        return "waits"
-    if status.state is not JobState.RUNNING or status.eta_seconds is None:
+def _gain(status: JobStatus) -> str:
+    """Return what a training was worth, as far as it was measured."""
+    if status.kind is not JobKind.TRAIN:
         return ""
-    if status.eta_seconds < 90:
-        return f"{status.eta_seconds:.0f} s left"
-    return f"{status.eta_seconds / 60:.0f} min left"
+    result = TrainResult.model_validate(dict(status.result))
+    return short_gain(result.evaluation, result.parent_version, result.model_version)

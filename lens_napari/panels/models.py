@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QFont
 from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QTreeWidget, QTreeWidgetItem
 
+from lens_napari.panels.next_step import NextStepBox
 from lens_napari.panels.parts import Panel, button, label
 from lens_napari.review.models_view import ModelLine
 from lens_napari.review.wording import DEMO_ADVICE
@@ -34,15 +35,19 @@ class ModelsPanel(Panel):
         self.tree.setMaximumHeight(170)
         self.tree.header().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.promote_button = button("Use this version", "Promote it, or roll back to it")
-        self.evaluate_button = button("Measure it", "FROC on completely annotated held-out series")
+        self.evaluate_button = button(
+            "Measure it", "Compare it with the version it came from, on the completely annotated test series"
+        )
         buttons = QHBoxLayout()
         buttons.addWidget(self.promote_button)
         buttons.addWidget(self.evaluate_button)
+        self.next_step = NextStepBox()
         self.words_label = label()
         self._canvas: FigureCanvasQTAgg | None = None
         self.column.addWidget(self.notice_label)
         self.column.addWidget(self.tree)
         self.column.addLayout(buttons)
+        self.column.addWidget(self.next_step)
         self.column.addWidget(self.words_label)
         self.column.addStretch(1)
         self._rows: tuple[ModelLine, ...] = ()

@@ -78,6 +78,11 @@ class ScoreBar(QWidget):  # type: ignore[misc]  # qtpy carries no types
         self.setFixedHeight(20)
         self.setMinimumWidth(200)
 
+    @property
+    def text(self) -> str:
+        """What stands beside the bar."""
+        return self._text
+
     def show_score(self, score: float | None, text: str) -> None:
         """Show a score in [0, 1], or an empty bar, with a text beside it."""
         self._score, self._text = score, text

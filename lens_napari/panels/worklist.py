@@ -18,8 +18,9 @@ from lens_napari.review.session import Tally
 from lens_napari.review.wording import MEANINGS, NOT_FOR_DIAGNOSIS, SYMBOLS
 from lens_napari.viewer.palette import BAD, GOOD, MUTED, UNDECIDED
 
-COLUMNS = ("", "why", "score", "expert", "patient", "slice")
+COLUMNS = ("", "why", "score", "says", "patient", "slice")
 WIDTHS = (24, 34, 44, 84, 56, 42)
+TIPS = {"score": "What the surest expert says about the place", "says": "The surest expert, whose score it is"}
 COLOUR_OF_STATE = {BoxState.ACCEPTED: GOOD, BoxState.REJECTED: BAD, BoxState.UNSURE: UNDECIDED}
 
 
@@ -51,8 +52,11 @@ class RowsModel(QAbstractTableModel):  # type: ignore[misc]  # qtpy carries no t
 
     def headerData(self, section: int, orientation: Any, role: int = 0) -> Any:  # noqa: N802  # Qt's name
         """Return the name of a column."""
-        wanted = orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole
-        return COLUMNS[section] if wanted else None
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return TIPS.get(COLUMNS[section])
+        return COLUMNS[section] if role == Qt.ItemDataRole.DisplayRole else None
 
     def data(self, index: QModelIndex, role: int = 0) -> Any:
         """Return text or colour of a cell."""
@@ -180,5 +184,5 @@ def _table(model: RowsModel) -> QTableView:
     header.setMinimumSectionSize(20)
     for column, width in enumerate(WIDTHS):
         table.setColumnWidth(column, width)
-    header.setSectionResizeMode(COLUMNS.index("expert"), QHeaderView.ResizeMode.Stretch)
+    header.setSectionResizeMode(COLUMNS.index("says"), QHeaderView.ResizeMode.Stretch)
     return table

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lens_engine.findings import FUSED, Verdict
+from lens_engine.findings import FUSED, Finding, Verdict
 from lens_engine.store.catalog import SeriesRecord
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxRow, BoxState, BoxTable
 from lens_napari.review.project_store import LoadedSeries
@@ -59,7 +59,7 @@ class LesionCard:
 
 @dataclass(frozen=True, slots=True)
 class WorklistRow:
-    """One lesion as a line of text."""
+    """One lesion as a line of text; the score is that of the expert beside it, the surest at the place."""
 
     candidate_id: int
     state: BoxState
@@ -151,22 +151,25 @@ def box_table(groups: Sequence[str], loaded: LoadedSeries, entries: Iterable[Ent
 def _row(entry: Entry, record: SeriesRecord | None, session: ReviewSession) -> WorklistRow:
     finding = entry.record.candidate.finding
     show = _shows_scores(entry, session)
+    surest = _surest(finding)
     section = middle_section(finding.slices) if finding.slices else None
     return WorklistRow(
         candidate_id=entry.record.id,
         state=entry.state if entry.record is not session.current else max(entry.state, BoxState.ASKED),
         save_state=entry.save_state,
         why=symbol(entry.record.candidate),
-        score=f"{finding.score:.2f}" if show else HIDDEN_SCORE,
-        expert=_best_expert(finding.expert_scores) if show else UNKNOWN,
+        score=f"{surest[1]:.2f}" if show else HIDDEN_SCORE,
+        expert=surest[0] if show else UNKNOWN,
         patient=record.patient_code.lstrip("0").rjust(4, "0") if record else UNKNOWN,
         slice_text=str(section.slice_index + 1) if section else UNKNOWN,
     )
 
 
-def _best_expert(scores: Mapping[str, float]) -> str:
-    experts = {expert: score for expert, score in scores.items() if expert != FUSED}
-    return max(experts, key=lambda expert: experts[expert]) if experts else UNKNOWN
+def _surest(finding: Finding) -> tuple[str, float]:
+    """Return which expert is surest of a place, and its score; the fusion where no expert is known to see it."""
+    scores = {finding.expert: finding.score, **finding.expert_scores}
+    experts = [expert for expert in scores if expert != FUSED] or [FUSED]
+    return max(((expert, scores[expert]) for expert in experts), key=lambda pair: pair[1])
 
 
 def _shows_scores(entry: Entry, session: ReviewSession) -> bool:

@@ -53,7 +53,7 @@ def froc_view(records: Sequence[ModelRecord], evaluations: Mapping[str, Sequence
     """
     latest = {version: stored[-1] for version, stored in evaluations.items() if stored}
     measured = [record for record in records if record.version in latest]
-    averages = {version: _percent(_average(evaluation, SHOWN_RULE)) for version, evaluation in latest.items()}
+    averages = {version: percent(_average(evaluation, SHOWN_RULE)) for version, evaluation in latest.items()}
     if not measured:
         return FrocView(averages, None, "Nothing has been measured yet.")
     newest = measured[-1]
@@ -67,6 +67,24 @@ def froc_view(records: Sequence[ModelRecord], evaluations: Mapping[str, Sequence
         size_inches=SIZE_INCHES,
     )
     return FrocView(averages, drawing, _words(newest.version, before, latest))
+
+
+def certainty(difference: Interval) -> str:
+    """Return the interval of a rise and what follows from it, as a clause; nothing where there is no interval."""
+    if not math.isfinite(difference.low):
+        return ""
+    if difference.low > 0:
+        verdict = "better"
+    elif difference.high < 0:
+        verdict = "worse"
+    else:
+        verdict = "not certain yet"
+    return f", interval of the difference {100 * difference.low:+.1f} to {100 * difference.high:+.1f}: {verdict}"
+
+
+def percent(interval: Interval) -> str:
+    """Return a share in percent, as text."""
+    return f"{100 * interval.value:.1f}" if math.isfinite(interval.value) else "–"
 
 
 def _curve(evaluation: Evaluation) -> FrocCurve:
@@ -84,32 +102,16 @@ def _words(version: str, before: str, latest: Mapping[str, Evaluation]) -> str:
     for rule in (Overlap.IOBB, Overlap.IOU):
         now = _average(latest[version], rule)
         if before not in latest:
-            sentences.append(f"{rule}: {_percent(now)} ({_span(now)})")
+            sentences.append(f"{rule}: {percent(now)} ({_span(now)})")
             continue
-        sentence = f"{rule}: {_percent(_average(latest[before], rule))} → {_percent(now)}"
+        sentence = f"{rule}: {percent(_average(latest[before], rule))} → {percent(now)}"
         difference = latest[version].get("difference", {}).get(rule.value)
-        certainty = _certainty(MeasuredValue.model_validate(difference).interval) if difference else ""
-        sentences.append(f"{sentence}{certainty}")
+        told = certainty(MeasuredValue.model_validate(difference).interval) if difference else ""
+        sentences.append(f"{sentence}{told}")
     return "Average sensitivity, percent. " + "; ".join(sentences) + "."
-
-
-def _certainty(difference: Interval) -> str:
-    if not math.isfinite(difference.low):
-        return ""
-    if difference.low > 0:
-        verdict = "better"
-    elif difference.high < 0:
-        verdict = "worse"
-    else:
-        verdict = "not certain yet"
-    return f", interval of the difference {100 * difference.low:+.1f} to {100 * difference.high:+.1f}: {verdict}"
 
 
 def _span(interval: Interval) -> str:
     if not math.isfinite(interval.low):
         return "no interval"
     return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
-
-
-def _percent(interval: Interval) -> str:
-    return f"{100 * interval.value:.1f}" if math.isfinite(interval.value) else "–"

@@ -10,6 +10,8 @@ from threading import Lock
 from lens_engine.errors import LensError, StoreError
 from lens_engine.findings import Decision, Finding, Reason, Rule, Split
 from lens_engine.io.series import read_volume
+from lens_engine.jobs.results import TrainResult
+from lens_engine.jobs.status import JobStatus
 from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet
 from lens_engine.store.annotations import AnnotationRecord, AnnotationRole, Annotations
@@ -21,10 +23,11 @@ from lens_engine.store.detections import Detections
 from lens_engine.store.labels import completeness
 from lens_engine.store.labels.completeness import measurable_elsewhere, measured_series, why_left_out
 from lens_engine.store.labels.snapshots import Snapshots
+from lens_engine.store.mining_runs import latest_version
 from lens_engine.store.models.model_versions import ModelRecord, Models
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Window, preset_for
-from lens_napari.review.learning import LearningPlan
+from lens_napari.review.learning import FrozenLabels, LastTraining, LearningPlan, NextStep
 from lens_napari.review.thumbnails import Thumbnail, common_side_mm, crop, middle_section
 from lens_napari.review.wording import Partner
 
@@ -242,9 +245,39 @@ class ProjectStore:
             parent=promoted.version if promoted else "no model yet",
         )
 
-    def freeze(self) -> str:
-        """Freeze the labels as they are now and return the id of the snapshot."""
-        return self._snapshots.freeze(LabelSet.CURATED).id
+    def freeze(self) -> FrozenLabels:
+        """Freeze the labels as they are now and return what they are."""
+        frozen = self._snapshots.freeze(LabelSet.CURATED)
+        return FrozenLabels(frozen.id, frozen.counts)
+
+    def last_training(self, job: JobStatus) -> LastTraining:
+        """Return what became of a training that is done."""
+        result, promoted = TrainResult.model_validate(dict(job.result)), self.promoted()
+        frozen = next((one for one in self._snapshots.all() if one.id == result.snapshot_id), None)
+        return LastTraining(
+            result=result,
+            seconds=job.duration_seconds,
+            worker=job.worker,
+            learned_from=FrozenLabels(frozen.id, frozen.counts) if frozen is not None else None,
+            is_in_use=promoted is not None and promoted.version == result.model_version,
+            is_measured_apart=not _is_measured(result) and bool(self.models.evaluations(result.model_version)),
+        )
+
+    def compared_versions(self, version: str) -> tuple[str, ...]:
+        """Return what is measured to judge a version: the one that it came from, where that is still whole, and it."""
+        before = self.models.get(version).parent
+        return (*(one.version for one in self.models.all() if one.version == before), version)
+
+    def next_step(self) -> NextStep | None:
+        """Return what to do while the lesions in the list come from another version than the one in use, if they do."""
+        promoted, listed = self.promoted(), latest_version(self._database)
+        if promoted is None or promoted.version == listed:
+            return None
+        mined = [record for record in self.viewable_series() if record.split is not Split.TEST]
+        if not mined:
+            return None
+        unseen = sum(not self._detections.exists(record.id, promoted.version) for record in mined)
+        return NextStep(promoted.version, listed, unseen, len(mined))
 
     def unseen_series(self, model_version: str) -> tuple[int, ...]:
         """Return every series with images that a model version has not looked at."""
@@ -275,6 +308,10 @@ class ProjectStore:
 def message_of(error: Exception) -> str:
     """Return what a reader is told about an error."""
     return str(error) if isinstance(error, LensError) else f"{type(error).__name__}: {error}"
+
+
+def _is_measured(result: TrainResult) -> bool:
+    return result.evaluation is not None and result.evaluation.measurable
 
 
 def _middle_of(volume: Volume) -> tuple[float, float, float, float, float, float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from lens_engine.findings import Candidate, CandidateKind, Decision, Reason, ReasonCode, Rule, Verdict
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.jobs.results import ExportResult
+from lens_engine.jobs.status import JobState, JobStatus
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.labels.completeness import why_left_out
 from lens_napari.review.box_table import BoxState
@@ -160,6 +161,24 @@ def export_words(folder: Path, result: ExportResult) -> str:
     if result.mapping_file is not None:
         sentences.append(f"Do not give away {result.mapping_file}: it says which scan each name is")
     return ". ".join([*sentences, *filter(None, [why_left_out(result.left_out)])])
+
+
+def remaining(job: JobStatus) -> str:
+    """Return how long a job still takes, as far as that can be told."""
+    if job.state is JobState.QUEUED:
+        return "waits"
+    if job.state is not JobState.RUNNING or job.eta_seconds is None:
+        return ""
+    if job.eta_seconds < 90:
+        return f"{job.eta_seconds:.0f} s left"
+    return f"{job.eta_seconds / 60:.0f} min left"
+
+
+def course(job: JobStatus) -> str:
+    """Return what a job does and how long it still takes, in one line."""
+    if job.state is JobState.QUEUED:
+        return "Waits for its turn."
+    return " · ".join(filter(None, [job.stage, remaining(job)]))
 
 
 def what_next(total: int) -> str:

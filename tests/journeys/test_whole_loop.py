@@ -96,7 +96,8 @@ def test_whole_loop_from_scans_to_a_new_model_and_an_export(project: Path, tmp_p
     roles = {lesion.role for series in curated.series for lesion in series.lesions if lesion.origin == "decision"}
     assert roles >= {LesionRole.POSITIVE, LesionRole.NEGATIVE}
 
-    lens(project, "retrain", "--steps", "4", "--wait")
+    retrained = lens(project, "retrain", "--steps", "4", "--wait")
+    assert "2 test series of 2 patients" in " ".join(retrained.split())
     (first, second) = Models(database).all()
     assert (second.parent, second.is_promoted) == (first.version, False)
     measured = lens(project, "evaluate", "v1", "v2", "--wait")

@@ -64,23 +64,7 @@ def database(tmp_path: Path, tiny_checkpoint: Path) -> Iterator[Database]:
     catalog = Catalog(database)
     catalog.add_dataset("universal", Scope.UNIVERSAL)
     for number, split in enumerate(SPLITS):
-        path = tmp_path / f"scan{number}.nii.gz"
-        write_scan(path, number)
-        (found,) = scan([path]).found
-        new = NewSeries(
-            patient_key=f"patient {number}",
-            study_key=found.study_key,
-            series_key=found.series_key,
-            first_slice_number=found.first_slice_number,
-            last_slice_number=found.last_slice_number,
-            geometry=found.geometry,
-            source=found.source,
-        )
-        record, _ = catalog.add_series(new, "universal", split)
-        role = AnnotationRole.LABEL if split is Split.TRAIN else AnnotationRole.REFERENCE
-        Annotations(database).add([lesion(record.id, role)])
-        if split is not Split.TRAIN:
-            catalog.mark_complete(record.id, split.value)
+        add_patient(database, tmp_path, number, split)
     models = Models(database)
     models.promote(models.register(tiny_checkpoint).version)
     yield database
@@ -113,6 +97,28 @@ def start_worker(database: Database) -> Iterator[Callable[..., subprocess.Popen[
         process.terminate()
     for process in started:
         process.wait(20)
+
+
+def add_patient(database: Database, folder: Path, number: int, split: Split) -> None:
+    """Add a patient with one scan and one lesion; the scan of one that nobody learns from is complete."""
+    path = folder / f"scan{number}.nii.gz"
+    write_scan(path, number)
+    (found,) = scan([path]).found
+    new = NewSeries(
+        patient_key=f"patient {number}",
+        study_key=found.study_key,
+        series_key=found.series_key,
+        first_slice_number=found.first_slice_number,
+        last_slice_number=found.last_slice_number,
+        geometry=found.geometry,
+        source=found.source,
+    )
+    catalog = Catalog(database)
+    record, _ = catalog.add_series(new, "universal", split)
+    role = AnnotationRole.LABEL if split is Split.TRAIN else AnnotationRole.REFERENCE
+    Annotations(database).add([lesion(record.id, role)])
+    if split is not Split.TRAIN:
+        catalog.mark_complete(record.id, split.value)
 
 
 def write_scan(path: Path, seed: int) -> None:

@@ -22,6 +22,7 @@ from lens_engine.store.models.model_versions import Models
 from lens_napari.jobs_controller import JobsController
 from lens_napari.panels.jobs import JobRow
 from lens_napari.review.froc_view import froc_view
+from lens_napari.review.learning import TrainChoices
 from lens_napari.review.project_store import ProjectStore
 from lens_napari.viewer.background import Lane
 
@@ -150,6 +151,65 @@ def test_retrain_freezes_a_snapshot_and_queues_the_training(
     assert not button.isEnabled()
     row.stop_button.click()
     qtbot.waitUntil(button.isEnabled, timeout=PATIENCE_MS)
+
+
+def test_a_training_says_what_it_learns_from_while_it_waits(docks: JobsController, qtbot: QtBot) -> None:
+    panel = docks.retrain_panel
+    qtbot.waitUntil(panel.retrain_button.isEnabled, timeout=PATIENCE_MS)
+    planned = panel.plan_label.text().splitlines()[:-1]
+    panel.retrain_button.click()
+    row = row_of(docks, qtbot, JobKind.TRAIN)
+    qtbot.waitUntil(lambda: not panel.frozen_label.isHidden() and not panel.bar.isHidden(), timeout=PATIENCE_MS)
+    assert all(count.removeprefix("+ ") in panel.frozen_label.text() for count in planned)
+    row.stop_button.click()
+    qtbot.waitUntil(panel.frozen_label.isHidden, timeout=PATIENCE_MS)
+    assert "was stopped" in panel.state_label.text()
+
+
+def test_what_a_reader_need_not_know_is_folded_away_until_it_is_wanted(docks: JobsController, qtbot: QtBot) -> None:
+    panel = docks.retrain_panel
+    panel.show()
+    assert panel.form.native.visibleRegion().isEmpty()
+    QTest.mouseClick(panel.advanced.toggleButton(), Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not panel.form.steps.native.visibleRegion().isEmpty(), timeout=PATIENCE_MS)
+    assert panel.choices == TrainChoices(steps=None, seed=0, promote=False, from_scratch=False)
+
+
+def test_before_the_first_training_its_duration_is_promised_for_later(docks: JobsController) -> None:
+    assert "shortly after the start" in docks.retrain_panel.duration_label.text()
+    assert docks.retrain_panel.use_button.isHidden()
+
+
+def test_after_another_version_came_into_use_one_button_detects_and_mines_again(
+    docks: JobsController, qtbot: QtBot, project_folder: Path
+) -> None:
+    add_version(project_folder)
+    docks.refresh_models()
+    panel = docks.models_panel
+    qtbot.waitUntil(lambda: len(panel.rows) == 2, timeout=PATIENCE_MS)
+    assert panel.next_step.isHidden()
+    item = panel.tree.topLevelItem(0)
+    assert item is not None
+    panel.tree.setCurrentItem(item)
+    panel.promote_button.click()
+    qtbot.waitUntil(lambda: not panel.next_step.isHidden(), timeout=PATIENCE_MS)
+    words = panel.next_step.words_label.text()
+    assert "v2 is in use and has not looked at" in words
+    assert "still comes from v1" in words
+    panel.next_step.mine_button.click()
+    row = row_of(docks, qtbot, JobKind.MINE)
+    qtbot.waitUntil(lambda: not panel.next_step.bar.isHidden(), timeout=PATIENCE_MS)
+    assert not panel.next_step.mine_button.isEnabled()
+    row.stop_button.click()
+    qtbot.waitUntil(panel.next_step.mine_button.isEnabled, timeout=PATIENCE_MS)
+
+
+def add_version(folder: Path) -> None:
+    """Make the model in use the parent of another version."""
+    database = Database.open(Project.open(folder))
+    models = Models(database)
+    models.register(models.promoted().folder, parent="v1")
+    database.close()
 
 
 def test_without_complete_held_out_series_the_gain_is_not_measurable(docks: JobsController, qtbot: QtBot) -> None:

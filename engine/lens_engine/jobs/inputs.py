@@ -52,6 +52,7 @@ class MineInputs(_Inputs):
 
     kind: ClassVar[JobKind] = JobKind.MINE
     model_version: str = Field(min_length=1, description="Model version whose detections are mined")
+    detect: bool = Field(default=False, description="First look at the series that this version has not seen")
 
 
 class TrainInputs(_Inputs):
@@ -64,6 +65,9 @@ class TrainInputs(_Inputs):
     seed: int = Field(default=0, ge=0, description="Seed of everything random")
     promote: bool = Field(default=False, description="Make the new version the project's when it is done")
     from_scratch: bool = Field(default=False, description="Do not start from the parent's weights")
+    measure: bool = Field(
+        default=False, description="Then measure the new version and its parent on the complete test series"
+    )
 
 
 class EvaluateInputs(_Inputs):

@@ -260,5 +260,8 @@ def _moment(epoch_milliseconds: int | None) -> datetime | None:
 
 def _message(workflow: WorkflowStatus) -> str:
     if workflow.status == WorkflowStatusString.MAX_RECOVERY_ATTEMPTS_EXCEEDED.value:
-        return "The worker died again and again on this job. See the job's log; too little memory is the usual reason."
+        return (
+            "The worker itself ended again and again while it did this job, and nobody saw why. Likely causes: the "
+            "computer was shut down, somebody or a batch system ended the worker, or memory ran out. See the job's log."
+        )
     return str(workflow.error) if workflow.error else "The job failed without a message. See the job's log."

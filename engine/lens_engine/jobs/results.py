@@ -72,7 +72,7 @@ class MineResult(_Result):
     label_counts
         What annotations and each rule give, in the form of LENS Table IV; empty in results of earlier versions.
     notes
-        Which rules had nothing to work with, for people.
+        Which rules had nothing to work with, and which series could not be looked at, for people.
     threshold_note
         How sure each single-type expert had to be, for people; empty in results of earlier versions.
     """
@@ -88,16 +88,6 @@ class MineResult(_Result):
     label_counts: tuple[LabelCount, ...] = ()
     notes: tuple[str, ...] = ()
     threshold_note: str = ""
-
-
-class TrainResult(_Result):
-    """What a train job made."""
-
-    model_version: str
-    parent_version: str
-    snapshot_id: str
-    steps: int
-    promoted: bool
 
 
 class EvaluateResult(_Result):
@@ -126,6 +116,24 @@ class EvaluateResult(_Result):
     left_out: tuple[str, ...] = ()
     average_sensitivity: dict[str, dict[str, MeasuredValue]] = {}
     difference: dict[str, dict[str, MeasuredValue]] = {}
+
+
+class TrainResult(_Result):
+    """What a train job made.
+
+    Attributes
+    ----------
+    evaluation
+        How the new version compares with its parent; None where nobody asked for that, as in results of earlier
+        versions.
+    """
+
+    model_version: str
+    parent_version: str
+    snapshot_id: str
+    steps: int
+    promoted: bool
+    evaluation: EvaluateResult | None = None
 
 
 class ExportResult(_Result):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.boxes import overlaps
-from lens_engine.findings import Finding, SliceBox
+from lens_engine.findings import FUSED, Finding, SliceBox
 from lens_engine.mining.inputs import SeriesMiningInput
 from lens_engine.mining.places import holds_centre
 from lens_engine.mining.settings import MiningSettings
@@ -51,15 +51,20 @@ class PlaceScores:
 
         That is the best of three: what the finding says itself, the expert's best 2D box at one of the cross-sections,
         and the expert's 3D box that overlaps most among those at the same place (as for decisions: 3D IoU of at least
-        `same_lesion_iou`, or either centre inside the other).
+        `same_lesion_iou`, or either centre inside the other). Where false-positive reduction has judged the fused
+        finding at the place again, the fusion says what that one says: its 2D boxes are those of before.
         """
         scores = dict(finding.expert_scores)
+        nearest = self._nearest(finding)
         for name, score in (
             (finding.expert, finding.score),
             *self._on_slices(finding.slices),
-            *self._at_place(finding),
+            *((name, other.score) for name, other in nearest.items()),
         ):
             scores[name] = max(score, scores.get(name, 0.0))
+        fused = nearest.get(FUSED)
+        if fused is not None and fused.detector_score is not None:
+            scores[FUSED] = fused.score
         return replace(finding, expert_scores={name: scores[name] for name in self._in_order(scores)})
 
     def _on_slices(self, sections: Sequence[SliceBox]) -> list[tuple[str, float]]:
@@ -72,15 +77,18 @@ class PlaceScores:
             np.maximum.at(best, self.proposals.expert_index[near], self.proposals.scores[near].astype(np.float64))
         return [(name, float(score)) for name, score in zip(self.proposals.experts, best, strict=True) if score > 0]
 
-    def _at_place(self, finding: Finding) -> list[tuple[str, float]]:
+    def _nearest(self, finding: Finding) -> dict[str, Finding]:
+        """Return the 3D finding of each expert at a place that overlaps most with what is asked about."""
         box = np.asarray([finding.box], dtype=np.float64)
         ious = overlaps(box, self.boxes)[0]
         is_same = (ious >= self.settings.same_lesion_iou) | holds_centre(box, self.boxes)
-        best: dict[str, tuple[float, float]] = {}
+        best: dict[str, int] = {}
         for row in np.flatnonzero(is_same).tolist():
-            other = self.findings[row]
-            best[other.expert] = max((float(ious[row]), other.score), best.get(other.expert, (-1.0, 0.0)))
-        return [(name, score) for name, (_, score) in best.items()]
+            expert, score = self.findings[row].expert, self.findings[row].score
+            before = best.get(expert)
+            if before is None or (ious[row], score) > (ious[before], self.findings[before].score):
+                best[expert] = row
+        return {expert: self.findings[row] for expert, row in best.items()}
 
     def _in_order(self, scores: dict[str, float]) -> list[str]:
         return [name for name in self.proposals.experts if name in scores] + [

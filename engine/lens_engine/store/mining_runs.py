@@ -13,6 +13,12 @@ def latest_run() -> ScalarSelect[int | None]:
     return select(func.max(MiningRunRow.id)).where(MiningRunRow.is_whole).scalar_subquery()
 
 
+def latest_version(database: Database) -> str | None:
+    """Return the model version whose findings the latest whole run has mined; None before the first."""
+    with database.reading() as session:
+        return session.scalar(select(MiningRunRow.model_version).where(MiningRunRow.id == latest_run()))
+
+
 def begin_run(database: Database, model_version: str, begun_at: datetime) -> tuple[int, bool]:
     """Return the number of a run without candidates, and whether it is whole already.
 

@@ -59,7 +59,7 @@ class JobChild:
                 exit_code = process.exit_code
                 if exit_code is not None:
                     self.close()
-                    raise unexpected_end(exit_code)
+                    raise unexpected_end(exit_code, process.memory)
                 continue
             event = _parse(text)
             if isinstance(event, Progressed):

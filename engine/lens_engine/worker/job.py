@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from dbos import DBOS, error
+from dbos import DBOS, PortableWorkflowError, error
 
-from lens_engine.errors import LensError
+from lens_engine.errors import JobError, LensError
 from lens_engine.jobs.names import LOG_FILE, PROGRESS_EVENT
 from lens_engine.jobs.queue import DbosJobQueue
 from lens_engine.jobs.status import JobState
@@ -128,7 +128,10 @@ class Job:
                 # Not an Exception: the step is not recorded, and runs again when the job is resumed.
                 raise error.DBOSWorkflowCancelledError(f"Job {self.id} was stopped") from None
 
-        result: JsonObject = DBOS.run_step({"name": name}, until_stopped)
+        try:
+            result: JsonObject = DBOS.run_step({"name": name}, until_stopped)
+        except PortableWorkflowError as recorded:  # the step has failed before a crash, and is not done again
+            raise JobError(str(recorded), "", "") from recorded
         return result
 
     def task_step(self, name: str, task: Task, meter: Meter) -> JsonObject:

@@ -5,9 +5,10 @@ After a crash a job goes on at the step it was in, so a step may run again: each
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from lens_engine.errors import JobError
+from lens_engine.errors import JobError, LensError
 from lens_engine.findings import Split
 from lens_engine.jobs.inputs import (
     DetectInputs,
@@ -36,6 +37,14 @@ from lens_engine.worker.training_step import register_model, train_model
 
 PATIENTS_OF_A_STEP = 10
 """Recording a step takes about 10 ms, mining a patient 100 ms: the steps cost 1 %, and a crash a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """What a mining has looked at first: how far the job is, and why some series were left out."""
+
+    meter: Meter
+    problems: tuple[str, ...]
 
 
 def run(job: Job, inputs: JobInputs) -> JsonObject:
@@ -68,11 +77,12 @@ def detect(job: Job, inputs: DetectInputs) -> JsonObject:
 
 
 def mine(job: Job, inputs: MineInputs) -> JsonObject:
-    """Embed the known lesions of every series outside the test split, then mine patient by patient.
+    """Detect where that is asked for, embed the known lesions of every series outside the test split, then mine.
 
     Nobody sees a candidate before those of all patients are stored.
     """
     version = inputs.model_version
+    detected = _detect_unseen(job, version) if inputs.detect else Detected(Meter(0), ())
 
     def plan() -> JsonObject:
         detections = Detections(job.database)
@@ -84,7 +94,8 @@ def mine(job: Job, inputs: MineInputs) -> JsonObject:
         raise _nothing_to_mine(version, has_series=bool(_minable_series(job)))
     records = _series(job, series_ids)
     batches = batches_of_patients(records)
-    meter = Meter(len(records) + len(batches) + 2)
+    meter = detected.meter
+    meter.total = meter.done + len(records) + len(batches) + 2
     for series in records:
         task = EmbedAnnotations(series_id=series.id, model_version=version)
         job.task_step(f"Comparing the annotations of {series.name}", task, meter)
@@ -98,21 +109,28 @@ def mine(job: Job, inputs: MineInputs) -> JsonObject:
         batches=len(begun["batches"]), series=len(records), model_version=version, begun_at=begun["begun_at"]
     )
     result = job.task_step("Storing the candidates", store, meter)
+    if detected.problems:
+        result = {**result, "notes": [*result.get("notes", ()), _not_looked_at(detected.problems)]}
     shutil.rmtree(job.folder / MINED_FOLDER, ignore_errors=True)  # a step that is recorded as done runs never again
     return result
 
 
 def train(job: Job, inputs: TrainInputs) -> JsonObject:
-    """Train in a process of its own, going on from its last checkpoint after a crash; then register the new version."""
+    """Train in a process of its own, going on from its last checkpoint after a crash; register the version; measure.
+
+    What it is worth belongs to a training: nobody has to be there at its end to ask for that.
+    """
     steps = job.step("Training", lambda: train_model(job, inputs))["steps"]
     version = job.step("Registering the model", lambda: register_model(job, inputs))["model_version"]
+    evaluation = _measured(job, (inputs.parent_version, version)) if inputs.measure else None
     return TrainResult(
         model_version=version,
         parent_version=inputs.parent_version,
         snapshot_id=inputs.snapshot_id,
         steps=steps,
         promoted=inputs.promote,
-    ).model_dump()
+        evaluation=evaluation,
+    ).model_dump(mode="json")
 
 
 def evaluate(job: Job, inputs: EvaluateInputs) -> JsonObject:
@@ -136,6 +154,17 @@ def export(job: Job, inputs: ExportInputs) -> JsonObject:
     return job.task_step("Writing", ExportAnnotations(format=inputs.format, target=inputs.target), Meter(1))
 
 
+def _measured(job: Job, versions: tuple[str, ...]) -> EvaluateResult:
+    """Return how versions compare; what keeps a new version from being measured does not unmake it."""
+    inputs = EvaluateInputs(model_versions=versions)
+    try:
+        return EvaluateResult.model_validate(evaluate(job, inputs))
+    except LensError as failure:
+        job.log(f"the new version could not be measured: {failure}")
+        words = f"The new version is made, but it could not be measured: {failure}"
+        return EvaluateResult(measurable=False, split=inputs.split, what_to_do=words)
+
+
 def _series(job: Job, series_ids: Sequence[int]) -> list[SeriesRecord]:
     return list(Catalog(job.database).some_series(series_ids))
 
@@ -152,6 +181,24 @@ def batches_of_patients(records: Sequence[SeriesRecord]) -> list[list[int]]:
 
 def _minable_series(job: Job) -> list[SeriesRecord]:
     return [item for item in Catalog(job.database).all_series(with_images=True) if item.split is not Split.TEST]
+
+
+def _detect_unseen(job: Job, version: str) -> Detected:
+    """Detect in what is mined and was not seen by a version, one durable step a series."""
+
+    def plan() -> JsonObject:
+        detections = Detections(job.database)
+        return {"series_ids": [item.id for item in _minable_series(job) if not detections.exists(item.id, version)]}
+
+    series = _series(job, job.step("Choosing the series to look at", plan)["series_ids"])
+    minable = [item.id for item in _minable_series(job)]
+    meter = Meter(len(series) + len(minable) + len(batches_of_patients(_series(job, minable))) + 2)
+    results = [_detect_one(job, meter, record, version) for record in series]
+    return Detected(meter, tuple(str(result["problem"]) for result in results if result.get("problem")))
+
+
+def _not_looked_at(problems: Sequence[str]) -> str:
+    return f"{len(problems)} series could not be looked at and were left out: {' '.join(problems[:3])}"
 
 
 def _nothing_to_mine(version: str, *, has_series: bool) -> JobError:
@@ -198,8 +245,8 @@ def _measured_series(job: Job, split: Split) -> JsonObject:
 
 def _what_to_do(job: Job, split: Split, left_out: Sequence[str]) -> str:
     advice = (
-        "Annotate every lesion of some of them in 3D, bring masks or contours with 'lens import FILE' and mark them "
-        "complete with 'lens complete SERIES', or import a manual test set."
+        "Annotate every lesion of at least 3 of them in 3D, bring masks or contours with 'lens import FILE' and mark "
+        "them complete (Shift-C in the viewer, or 'lens complete SERIES'), or import a manual test set."
     )
     sentences = (
         f"The gain cannot be measured: no series of the {split} patients is annotated completely.",

@@ -11,6 +11,7 @@ from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.models.model_versions import Models
 from lens_engine.worker.child_process import POLL_SECONDS, JobStoppedError
 from lens_engine.worker.job import Job, JsonObject, Meter
+from lens_engine.worker.memory_watch import MemoryStory
 from lens_engine.worker.process import SupervisedProcess, unexpected_end
 
 TRAINING_MODULE = "lens_training"
@@ -89,7 +90,7 @@ def _follow(job: Job, process: SupervisedProcess) -> int:
         if exit_code == 0:
             return meter.done
         if exit_code is not None:
-            raise _training_error(job, exit_code)
+            raise _training_error(job, exit_code, process.memory)
 
 
 def _report(job: Job, meter: Meter, line: str) -> None:
@@ -109,11 +110,11 @@ def _report(job: Job, meter: Meter, line: str) -> None:
     job.publish(meter.progress(words), now=done >= total)
 
 
-def _training_error(job: Job, exit_code: int) -> JobError:
+def _training_error(job: Job, exit_code: int, memory: MemoryStory) -> JobError:
     """Return the error of a training that failed: the one that it has left behind, or what its exit code says."""
     try:
         parts = json.loads((_output(job) / TRAINING_ERROR_FILE).read_text(encoding="utf-8"))
         going_on = f". Then go on with: lens jobs --resume {job.id}" if parts["can_go_on"] else ""
         return JobError(parts["happened"], parts["expected"], f"{parts['remedy']}{going_on}")
     except (OSError, ValueError, KeyError, TypeError):
-        return unexpected_end(exit_code)
+        return unexpected_end(exit_code, memory)

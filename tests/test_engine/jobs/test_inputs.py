@@ -42,6 +42,11 @@ def test_training_patients_are_never_evaluated_on():
         EvaluateInputs(model_versions=("v1",), split=Split.TRAIN)
 
 
+def test_a_training_that_was_queued_before_measuring_was_part_of_it_does_not_measure():
+    queued = {"snapshot_id": "0123456789ab", "parent_version": "v1", "steps": 20, "promote": False}
+    assert not TrainInputs.model_validate(queued).measure
+
+
 def test_an_unknown_field_is_refused():
     with pytest.raises(ValidationError, match="path"):
         MineInputs(model_version="v1", path="/data/someone")

@@ -1,5 +1,7 @@
 """Every expert that sees a place is named with its best score there: its own box may be another one."""
 
+from dataclasses import replace
+
 import pytest
 from support.mining_cases import EXPERTS, Seen, series
 
@@ -74,3 +76,10 @@ def test_cross_sections_of_thick_slices_are_met_on_the_grid() -> None:
 
 def test_where_nobody_sees_anything_the_finding_stands_alone() -> None:
     assert scores(OWN) == {"lung": 0.6}
+
+
+def test_what_false_positive_reduction_has_judged_counts_for_the_fusion() -> None:
+    judged = replace(finding(100, range(10, 15), expert=FUSED, score=0.4), detector_score=0.9)
+    seen = series([universal(100, range(10, 15))])
+    places = PlaceScores.of(replace(seen, findings=(judged,)), MiningSettings())
+    assert places.complete(OWN).expert_scores == pytest.approx({"universal": 0.9, "lung": 0.6, FUSED: 0.4})

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 
 import psutil
 import pytest
+from dbos import DBOSClient, DBOSPortableJSONSerializer
 from support.mining_project import add_patients, annotate, embed_annotations
 from support.waiting import wait_for_end, wait_for_progress, wait_until
 
 from lens_engine.jobs.inputs import DetectInputs, MineInputs, TrainInputs
-from lens_engine.jobs.names import MINED_FOLDER
+from lens_engine.jobs.names import APPLICATION_VERSION, MINED_FOLDER, QUEUE_NAME
 from lens_engine.jobs.status import JobState
 from lens_engine.snapshot import LabelSet
 from lens_engine.store.candidates import Candidates
@@ -106,7 +107,8 @@ def test_a_killed_child_fails_the_job_in_words_and_a_resumed_one_keeps_what_was_
     psutil.Process(worker.pid).children()[0].kill()
     status = wait_for_end(jobs, detect_job)
     assert status.state is JobState.FAILED
-    assert "memory ran out" in status.error
+    assert "killed from outside (signal SIGKILL)" in status.error
+    assert "memory ran out" not in status.error
     assert "Traceback" not in status.error
     again = jobs.resume(detect_job)
     assert again != detect_job
@@ -114,6 +116,21 @@ def test_a_killed_child_fails_the_job_in_words_and_a_resumed_one_keeps_what_was_
     assert detections_by_series(jobs, detect_job) + detections_by_series(jobs, again) == Counter(
         series.name for series in Catalog(database).all_series()
     )
+
+
+def test_a_step_that_failed_before_a_crash_fails_in_its_own_words_after_it(database, jobs, start_worker):
+    start_worker()
+    series_ids = (Catalog(database).all_series()[0].id,)
+    failed = wait_for_end(jobs, jobs.submit(DetectInputs(series_ids=series_ids, model_version="v9")))
+    client = DBOSClient(system_database_url=database.project.jobs_database_url, serializer=DBOSPortableJSONSerializer())
+    handle = client.fork_workflow(
+        failed.id, start_step=10, application_version=APPLICATION_VERSION, queue_name=QUEUE_NAME
+    )
+    again = wait_for_end(jobs, handle.workflow_id)
+    client.destroy()
+    assert again.state is JobState.FAILED
+    assert again.error == failed.error
+    assert "v9" in again.error
 
 
 def test_a_training_goes_on_from_its_last_checkpoint_after_its_worker_was_killed(database, jobs, start_worker):

@@ -5,6 +5,7 @@ import psutil
 import pytest
 from support.waiting import wait_until
 
+from lens_engine.worker.memory_watch import MemoryStory
 from lens_engine.worker.process import SupervisedProcess, unexpected_end
 
 IGNORES_SIGTERM = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); "
@@ -75,15 +76,33 @@ def test_a_guarded_program_dies_with_its_parent(tmp_path):
     child.wait(10)
 
 
+PLENTY = MemoryStory(kernel_killed=False, least_available=9_000_000_000, total=16_000_000_000)
+LITTLE = MemoryStory(kernel_killed=False, least_available=300_000_000, total=16_000_000_000)
+KERNEL_SAYS_SO = MemoryStory(kernel_killed=True, least_available=9_000_000_000, total=16_000_000_000)
+
+
 @pytest.mark.parametrize(
-    ("exit_code", "words"),
+    ("exit_code", "memory", "words"),
     [
-        (-signal.SIGKILL, "memory ran out"),
-        (137, "memory ran out"),
-        (-signal.SIGSEGV, "SIGSEGV"),
-        (143, "from outside"),
-        (3, "code 3"),
+        (-signal.SIGKILL, LITTLE, "because memory ran out: 0.3 GB were left"),
+        (137, KERNEL_SAYS_SO, "because memory ran out: the system says so"),
+        (-signal.SIGKILL, PLENTY, "killed from outside (signal SIGKILL), and nobody cancelled the job"),
+        (137, PLENTY, "at least 9.0 of 16.0 GB of memory were left"),
+        (-signal.SIGSEGV, PLENTY, "a fault of a program or a driver (signal SIGSEGV)"),
+        (143, LITTLE, "told to end from outside (signal SIGTERM)"),
+        (-signal.SIGHUP, PLENTY, "stopped by the system (signal SIGHUP)"),
+        (3, LITTLE, "ended by itself with exit code 3"),
     ],
 )
-def test_an_exit_code_is_explained_in_words(exit_code, words):
-    assert words in str(unexpected_end(exit_code))
+def test_an_exit_code_is_explained_in_words(exit_code, memory, words):
+    assert words in str(unexpected_end(exit_code, memory))
+
+
+def test_a_process_killed_beside_free_memory_did_not_run_out_of_it(run_python):
+    process = run_python("import time; print('up', flush=True); time.sleep(60)")
+    assert process.next_line(10) == "up\n"
+    psutil.Process(process.pid).kill()
+    wait_until(lambda: process.exit_code is not None, "the process has ended")
+    said = str(unexpected_end(process.exit_code, process.memory))
+    assert "Likely causes" in said
+    assert "memory ran out" not in said

@@ -46,6 +46,15 @@ def candidates(database: Database) -> list[Candidate]:
     return list(Candidates(database).latest().values())
 
 
+def test_a_mining_may_look_first_at_what_the_model_has_not_seen(
+    database: Database, start_worker: Callable[[], object]
+) -> None:
+    start_worker()
+    printed = run(database, "mine", "--detect")
+    assert "candidates in 5 series of 5 patients." in printed
+    assert len(candidates(database)) > 0
+
+
 def test_what_is_taught_is_printed_by_rule_and_kept_with_the_job(detected: Database, jobs: DbosJobQueue) -> None:
     printed = run(detected, "mine")
     job = jobs.last_done(JobKind.MINE)

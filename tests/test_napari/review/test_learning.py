@@ -1,6 +1,16 @@
 import pytest
 
-from lens_napari.review.learning import LearningPlan, last_training_in_words
+from lens_engine.evaluation.report import MeasuredValue
+from lens_engine.findings import Split
+from lens_engine.jobs.results import EvaluateResult, TrainResult
+from lens_napari.review.learning import (
+    FrozenLabels,
+    LastTraining,
+    LearningPlan,
+    NextStep,
+    gain_in_words,
+    last_training_in_words,
+)
 
 
 def test_a_plan_tells_every_count_and_where_it_starts() -> None:
@@ -23,3 +33,61 @@ def test_a_plan_tells_every_count_and_where_it_starts() -> None:
 def test_the_last_training_is_told_in_a_readable_unit(seconds: float | None, words: str) -> None:
     assert words in last_training_in_words(seconds)
     assert bool(words) == bool(last_training_in_words(seconds))
+
+
+def average(value: float) -> dict[str, MeasuredValue]:
+    return {"IoBB": MeasuredValue(value=value, low=value - 0.1, high=value + 0.1, level=0.95)}
+
+
+MEASURED = EvaluateResult(
+    measurable=True,
+    split=Split.TEST,
+    series=9,
+    patients=8,
+    lesions=42,
+    average_sensitivity={"v1": average(0.471), "v2": average(0.49)},
+    difference={"v2": {"IoBB": MeasuredValue(value=0.02, low=-0.006, high=0.043, level=0.95)}},
+)
+
+
+def trained(evaluation: EvaluateResult | None) -> TrainResult:
+    return TrainResult(
+        model_version="v2", parent_version="v1", snapshot_id="abc", steps=9, promoted=False, evaluation=evaluation
+    )
+
+
+def test_the_gain_is_told_with_its_certainty_and_what_it_was_measured_on() -> None:
+    words = gain_in_words(trained(MEASURED))
+    assert "47.1 → 49.0 %, interval of the difference -0.6 to +4.3: not certain yet." in words
+    assert "42 lesions in 9 complete series of 8 held-out patients" in words
+
+
+def test_what_cannot_be_measured_says_what_to_do() -> None:
+    unmeasured = EvaluateResult(measurable=False, split=Split.TEST, what_to_do="Complete 3 series.")
+    assert gain_in_words(trained(unmeasured)) == "Not measurable yet. Complete 3 series."
+
+
+@pytest.mark.parametrize(("is_apart", "words"), [(True, "stands in Models"), (False, "was not measured")])
+def test_a_training_that_was_not_asked_to_measure_says_where_to_look(is_apart: bool, words: str) -> None:
+    frozen = FrozenLabels("abc", {"series": 4, "annotations": 9})
+    last = LastTraining(trained(None), 60.0, "gpu0", frozen, is_in_use=False, is_measured_apart=is_apart)
+    assert words in last.in_words
+    assert "Learned from 4 series, 9 annotations (snapshot abc)." in last.in_words
+    assert last.expected_duration == "The last training took 60 s on gpu0."
+
+
+@pytest.mark.parametrize(
+    ("step", "words", "action"),
+    [
+        (
+            NextStep("v2", "v1", 5, 9),
+            "v2 is in use and has not looked at 5 of 9 series. The list",
+            "Detect and mine again",
+        ),
+        (NextStep("v2", "v1", 0, 9), "v2 is in use and has looked at all 9 series.", "Detect and mine again"),
+        (NextStep("v1", None, 9, 9), "No scan was mined so far.", "Detect and mine"),
+    ],
+)
+def test_what_comes_next_is_told_with_the_version_in_the_list(step: NextStep, words: str, action: str) -> None:
+    assert words in step.in_words
+    assert step.action == action

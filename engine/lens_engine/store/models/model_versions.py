@@ -218,7 +218,9 @@ class Models:
         return tuple(found for found in self._read_all() if isinstance(found, StoreError))
 
     def add_evaluation(self, version: str, result: Mapping[str, Any]) -> EvaluationRecord:
-        """Store one measurement of a version.
+        """Store one measurement of a version; the same one again is the one that is stored.
+
+        A step that was killed behind its last write may so be done again.
 
         Raises
         ------
@@ -227,9 +229,12 @@ class Models:
         """
         with self.database.session() as session:
             _row(session, version)
-            row = EvaluationRow(version=version, result=dict(result), created_at=datetime.now(UTC))
-            session.add(row)
-            session.flush()
+            of_version = select(EvaluationRow).where(EvaluationRow.version == version)
+            row = session.scalar(of_version.order_by(EvaluationRow.id.desc()).limit(1))
+            if row is None or row.result != dict(result):
+                row = EvaluationRow(version=version, result=dict(result), created_at=datetime.now(UTC))
+                session.add(row)
+                session.flush()
             return EvaluationRecord(row.id, version, dict(result), row.created_at)
 
     def evaluations(self, version: str) -> tuple[EvaluationRecord, ...]:

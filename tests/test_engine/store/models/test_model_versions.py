@@ -167,6 +167,7 @@ def test_evaluations_are_kept_with_their_version(database: Database, tmp_path: P
     models.register(checkpoint(tmp_path / "one"))
     models.add_evaluation("v1", {"IoBB": 0.4})
     models.add_evaluation("v1", {"IoBB": 0.5})
+    models.add_evaluation("v1", {"IoBB": 0.5})
     assert [item.result for item in models.evaluations("v1")] == [{"IoBB": 0.4}, {"IoBB": 0.5}]
     with pytest.raises(StoreError, match="v3"):
         models.add_evaluation("v3", {})
