@@ -61,7 +61,7 @@ def body(shape: tuple[int, int, int]) -> NDArray[np.int16]:
     """Return the HU of a round body with noise."""
     depth, height, width = shape
     generator = np.random.default_rng(1)
-    y, x = np.mgrid[-1:1 : height * 1j, -1:1 : width * 1j]
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     voxels = np.where((x / 0.8) ** 2 + (y / 0.6) ** 2 < 1, 40, -1000).astype(np.int16)
     voxels[((np.abs(x) - 0.35) / 0.2) ** 2 + (y / 0.35) ** 2 < 1] = -800
     noise = generator.integers(-25, 26, (8, height, width), dtype=np.int16)

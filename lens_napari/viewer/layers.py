@@ -90,9 +90,7 @@ class SeriesLayers:
         for layer in self.prepare(rectangles, slice_index, zoom):
             layer.refresh(thumbnail=False, highlight=False, extent=False)
 
-    def prepare(
-        self, rectangles: Mapping[str, Sequence[Rectangle]], slice_index: int, zoom: float
-    ) -> tuple[Any, ...]:
+    def prepare(self, rectangles: Mapping[str, Sequence[Rectangle]], slice_index: int, zoom: float) -> tuple[Any, ...]:
         """Let the layers hold these rectangles, and return those that napari has not been told about.
 
         Before napari goes to another slice this is all: it then looks into every visible layer anyway.

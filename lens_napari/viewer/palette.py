@@ -23,7 +23,7 @@ ANNOTATION_COLOUR = "#FFFFFF"
 CANDIDATE_COLOUR = "#C3FF00"
 """Candidates that wait have it; the one asked about keeps it and is drawn thick."""
 
-GOOD, BAD, UNDECIDED, MUTED = "#00C853", "#FF3B6B", "#FFC93C", "#A8ADB6"
+GOOD, BAD, UNDECIDED, MUTED = "#61D173", "#FF3B6B", "#FFC93C", "#A8ADB6"
 """The first three are the verdicts, on boxes, buttons and in the worklist; no expert has them."""
 
 
