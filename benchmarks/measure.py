@@ -90,19 +90,29 @@ class Growth:
 
 
 def compare(
-    name: str, baseline_name: str, baseline: Callable[[], object], ours: Callable[[], object], repeats: int = 5
+    name: str,
+    baseline_name: str,
+    baseline: Callable[[], object],
+    ours: Callable[[], object],
+    repeats: int = 5,
+    rest: Callable[[], object] = lambda: None,
 ) -> Comparison:
-    """Run both in turn, `repeats` times after one warm-up each, so that a drift of the machine meets both."""
-    baseline()
-    ours()
-    pairs = [(_seconds(baseline), _seconds(ours)) for _ in range(repeats)]
+    """Run both in turn, `repeats` times after one warm-up each, so that a drift of the machine meets both.
+
+    What either leaves behind is done in `rest`, after each of them and outside their time.
+    """
+    _seconds(baseline, rest)
+    _seconds(ours, rest)
+    pairs = [(_seconds(baseline, rest), _seconds(ours, rest)) for _ in range(repeats)]
     baseline_wall, baseline_cpu = (statistics.median(pair[0][clock] for pair in pairs) for clock in (0, 1))
     ours_wall, ours_cpu = (statistics.median(pair[1][clock] for pair in pairs) for clock in (0, 1))
     return Comparison(name, baseline_name, baseline_wall, ours_wall, baseline_cpu, ours_cpu)
 
 
-def _seconds(run: Callable[[], object]) -> tuple[float, float]:
+def _seconds(run: Callable[[], object], rest: Callable[[], object]) -> tuple[float, float]:
     """Return the seconds on the wall and of all cores."""
     started, cpu_started = time.perf_counter(), time.process_time()
     run()
-    return time.perf_counter() - started, time.process_time() - cpu_started
+    seconds = time.perf_counter() - started, time.process_time() - cpu_started
+    rest()
+    return seconds

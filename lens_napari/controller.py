@@ -110,7 +110,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
         self.view = SeriesView(viewer, self._colours, store.load, self._ahead)
         legend_colours = {group: self.view.layers.colour_of(group) for group in self.view.layers.groups}
-        self.worklist = WorklistPanel(legend_colours, settings.thresholds, settings.keys.complete)
+        self.worklist = WorklistPanel(legend_colours, settings.thresholds, settings.keys)
         self.lesion_panel = LesionPanel(settings.keys, scores_hidden=settings.scores_hidden)
         self.completeness = CompletenessController(store, self._commits, self.worklist.series_box)
         self.jobs = JobsController(store, self._commits, start_worker=start_worker)
@@ -450,6 +450,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.view.arrived.connect(self._on_series)
         self.view.failed.connect(self._on_error)
         self.view.foreign.refused.connect(self._on_refused_scans)
+        self.view.group_toggled.connect(worklist.legend.show_group)
         worklist.destroyed.connect(lambda _: self.close())
         QApplication.instance().aboutToQuit.connect(self.close)
 

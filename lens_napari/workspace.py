@@ -63,6 +63,7 @@ def _actions(review: ReviewController, keys: KeySettings) -> dict[str, Action]:
         keys.previous_lesion: review.go_previous,
         keys.go_to: review.go_to,
         keys.hide_boxes: view.toggle_boxes,
+        keys.dim_boxes: review.worklist.legend.dim_box.toggle,
         keys.complete: review.completeness.toggle,
         keys.undo: review.undo,
         keys.redo: review.redo,

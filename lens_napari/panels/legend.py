@@ -1,14 +1,19 @@
-"""The legend: one row per group of boxes with its colour, whether it is shown, and from which score on."""
+"""The legend: one row per group of boxes with its colour, whether it is shown, and from which score on.
+
+The boxes of the experts wait for the reader to ask for them: what each of them says about a lesion stands beside it.
+"""
 
 from collections.abc import Mapping
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QSlider, QWidget
 
+from lens_engine.findings import FUSED
 from lens_napari.panels.parts import swatch
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, Shown
 
 WITHOUT_SCORE = (ANNOTATIONS, CANDIDATES)
+SHOWN_FROM_THE_START = (FUSED, ANNOTATIONS, CANDIDATES)
 PERCENT = 100
 DEFAULT_THRESHOLD = 0.30
 
@@ -19,7 +24,7 @@ class Legend(QWidget):  # type: ignore[misc]  # qtpy carries no types
     changed = Signal(object)
     """Carries what is `Shown`, without the key H."""
 
-    def __init__(self, colours: Mapping[str, str], thresholds: Mapping[str, float]) -> None:
+    def __init__(self, colours: Mapping[str, str], thresholds: Mapping[str, float], dim_key: str) -> None:
         super().__init__()
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -32,7 +37,7 @@ class Legend(QWidget):  # type: ignore[misc]  # qtpy carries no types
         for row, (group, colour) in enumerate(colours.items()):
             box = QCheckBox(group)
             box.setIcon(swatch(colour))
-            box.setChecked(True)
+            box.setChecked(group in SHOWN_FROM_THE_START)
             box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             box.setToolTip(f"Show the boxes of “{group}” (H hides all boxes)")
             box.toggled.connect(self._emit)
@@ -40,6 +45,12 @@ class Legend(QWidget):  # type: ignore[misc]  # qtpy carries no types
             grid.addWidget(box, row, 0)
             if group not in WITHOUT_SCORE:
                 self._add_slider(grid, row, group, thresholds.get(group, DEFAULT_THRESHOLD))
+        self.dim_box = QCheckBox(f"Dim all but the lesion asked about [{dim_key}]")
+        self.dim_box.setChecked(True)
+        self.dim_box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.dim_box.setToolTip("Annotations stay bright, too")
+        self.dim_box.toggled.connect(self._emit)
+        grid.addWidget(self.dim_box, len(colours), 0, 1, 3)
 
     @property
     def shown(self) -> Shown:
@@ -47,7 +58,12 @@ class Legend(QWidget):  # type: ignore[misc]  # qtpy carries no types
         return Shown(
             hidden=frozenset(group for group, box in self.boxes.items() if not box.isChecked()),
             thresholds={group: slider.value() / PERCENT for group, slider in self.sliders.items()},
+            rest_is_dimmed=self.dim_box.isChecked(),
         )
+
+    def show_group(self, group: str, wanted: bool) -> None:  # a Qt signal's argument
+        """Show a group of boxes or hide it, as its check box does."""
+        self.boxes[group].setChecked(wanted)
 
     def _add_slider(self, grid: QGridLayout, row: int, group: str, threshold: float) -> None:
         slider = QSlider(Qt.Orientation.Horizontal)

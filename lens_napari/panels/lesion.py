@@ -309,7 +309,8 @@ def _picture(thumbnail: Thumbnail, colour: str) -> QPixmap:
 def _key_list(keys: KeySettings) -> str:
     return (
         f"{keys.undo.replace('Control', 'Ctrl')} undo · {keys.redo.replace('Control', 'Ctrl')} redo · "
-        f"{keys.hide_boxes} hide boxes · {keys.complete} series complete · wheel: slices · Ctrl+wheel: zoom\n"
+        f"{keys.hide_boxes} hide boxes · {keys.dim_boxes} dim boxes · {keys.complete} series complete · "
+        "wheel: slices · Ctrl+wheel: zoom\n"
         f"window: {keys.window_soft_tissue} soft tissue, {keys.window_lung} lung, {keys.window_liver} liver, "
         f"{keys.window_bone} bone, {keys.window_automatic} automatic; right-drag or Shift-drag by hand"
     )

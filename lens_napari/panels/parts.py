@@ -35,9 +35,18 @@ def button(text: str, tip: str = "") -> QPushButton:
     return made
 
 
+class _CalmBar(QProgressBar):  # type: ignore[misc]  # qtpy carries no types
+    """Qt paints a bar at once when its value changes, and with it the whole window; this one waits its turn."""
+
+    def setValue(self, value: int) -> None:  # noqa: N802  # Qt's name
+        self.setUpdatesEnabled(False)
+        super().setValue(value)
+        self.setUpdatesEnabled(True)
+
+
 def progress_bar() -> QProgressBar:
     """Return a flat bar whose filled part can be told from the rest in a dark room."""
-    made = QProgressBar()
+    made = _CalmBar()
     made.setFixedHeight(16)
     made.setStyleSheet(
         "QProgressBar { border: 1px solid #4a5058; background: #23262b; text-align: center; }"

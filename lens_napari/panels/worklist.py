@@ -15,6 +15,7 @@ from lens_napari.panels.series import SeriesBox
 from lens_napari.review.box_table import BoxState
 from lens_napari.review.cards import WorklistRow
 from lens_napari.review.session import Tally
+from lens_napari.review.settings import KeySettings
 from lens_napari.review.wording import MEANINGS, NOT_FOR_DIAGNOSIS, SYMBOLS
 from lens_napari.viewer.palette import BAD, GOOD, MUTED, UNDECIDED
 
@@ -88,7 +89,7 @@ class WorklistPanel(Panel):
     """Whether the lesions of validation patients are asked about, too."""
     reload_requested = Signal()
 
-    def __init__(self, colours: Mapping[str, str], thresholds: Mapping[str, float], complete_key: str) -> None:
+    def __init__(self, colours: Mapping[str, str], thresholds: Mapping[str, float], keys: KeySettings) -> None:
         super().__init__("lens-worklist")
         self.setMinimumWidth(300)
         filters = QHBoxLayout()
@@ -102,8 +103,8 @@ class WorklistPanel(Panel):
         self.bar = progress_bar()
         self.reload_button = button("Load the new list", "Mining has found new candidates")
         self.reload_button.hide()
-        self.series_box = SeriesBox(complete_key)
-        self.legend = Legend(colours, thresholds)
+        self.series_box = SeriesBox(keys.complete)
+        self.legend = Legend(colours, thresholds, keys.dim_boxes)
         self.column.addLayout(filters)
         for widget in (self.table, self.reload_button, self.tally_label, self.bar, heading("Series")):
             self.column.addWidget(widget)

@@ -107,24 +107,34 @@ class Shown:
         Groups that are switched off.
     thresholds
         Least score of a group's lesions; groups without one show all.
+    rest_is_dimmed
+        Every box but that of the lesion asked about and the annotations is drawn dimmed.
     everything_hidden
         All boxes are off (key H), whatever `hidden` says.
     """
 
     hidden: frozenset[str] = frozenset()
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    rest_is_dimmed: bool = True
     everything_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Rectangle:
-    """One rectangle to draw."""
+    """One rectangle to draw.
+
+    Attributes
+    ----------
+    is_dimmed
+        Whether it stands back behind the lesion asked about and the annotations.
+    """
 
     group: str
     box: tuple[float, float, float, float]
     score: float
     lesion: int
     state: BoxState
+    is_dimmed: bool
 
 
 def resolve(
@@ -146,7 +156,8 @@ def resolve(
             x1, y1, x2, y2 = (float(value) for value in table.boxes[i])
             lesion = int(table.lesion[i])
             state = states.get(lesion, BoxState.PLAIN)
-            drawn[group].append(Rectangle(group, (x1, y1, x2, y2), float(table.scores[i]), lesion, state))
+            is_dimmed = shown.rest_is_dimmed and group != ANNOTATIONS and state is not BoxState.ASKED
+            drawn[group].append(Rectangle(group, (x1, y1, x2, y2), float(table.scores[i]), lesion, state, is_dimmed))
     return {group: tuple(sorted(boxes, key=_asked_last)) for group, boxes in drawn.items()}
 
 

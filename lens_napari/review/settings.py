@@ -24,6 +24,7 @@ class KeySettings(BaseModel):
     previous_lesion: str = "K"
     go_to: str = "G"
     hide_boxes: str = "H"
+    dim_boxes: str = "Q"
     undo: str = "Control-Z"
     redo: str = "Control-Shift-Z"
     complete: str = "Shift-C"

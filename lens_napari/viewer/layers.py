@@ -1,11 +1,12 @@
 """The napari layers of one series: the CT, and one Shapes layer per expert, fusion, annotations and candidates.
 
 Layers show what `lens_napari.review.box_table.resolve` says and hold no truth. Only rectangles of the slice on screen
-exist, so the cost of scrolling does not grow with the number of boxes. World coordinates are millimetres from the first
-voxel.
+exist, and a layer without any is invisible, so that scrolling costs what is seen and not how many boxes there are.
+World coordinates are millimetres from the first voxel.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,13 @@ from lens_napari.viewer.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR,
 from lens_napari.viewer.voxel_frame import AXIS_LABELS, UNITS, VOXEL_CENTRE
 
 ASKED_PIXELS, OTHER_PIXELS = 3.0, 1.0
-FULL, HALF = 1.0, 0.5
+FULL, DECIDED, DIMMED = 1.0, 0.5, 0.4
+"""Opacity of a line."""
 COLOUR_OF_STATE = {BoxState.ACCEPTED: GOOD, BoxState.REJECTED: BAD, BoxState.UNSURE: UNDECIDED}
 
 
 class SeriesLayers:
-    """Owns the layers of the viewer and redraws only those whose rectangles have changed.
+    """Owns the layers of the viewer and changes only those whose rectangles have changed.
 
     Parameters
     ----------
@@ -35,12 +37,23 @@ class SeriesLayers:
         The colour of each expert and of the fusion, in drawing order.
     on_new_layer
         Called with each new layer, for key bindings.
+    on_toggled
+        Called with a group and whether it is wanted, when the reader opens or closes its eye in napari's own list.
     """
 
-    def __init__(self, viewer: Any, colours: Mapping[str, str], on_new_layer: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        viewer: Any,
+        colours: Mapping[str, str],
+        on_new_layer: Callable[[Any], None],
+        on_toggled: Callable[[str, bool], None],
+    ) -> None:
         self._viewer = viewer
         self._colours = dict(colours) | {ANNOTATIONS: ANNOTATION_COLOUR, CANDIDATES: CANDIDATE_COLOUR}
         self._on_new_layer = on_new_layer
+        self._on_toggled = on_toggled
+        self._is_changing = False
+        self._without_thumbnails = ExitStack()
         self._drawn: dict[str, tuple[tuple[Rectangle, ...], int, float]] = {}
         self._spacing_mm = (1.0, 1.0, 1.0)
         self.image: Any = None
@@ -73,18 +86,30 @@ class SeriesLayers:
         self.set_window(window)
 
     def draw(self, rectangles: Mapping[str, Sequence[Rectangle]], slice_index: int, zoom: float) -> None:
-        """Show these rectangles on this slice.
+        """Show these rectangles on the slice that is on screen; arguments as in `prepare`."""
+        for layer in self.prepare(rectangles, slice_index, zoom):
+            layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def prepare(self, rectangles: Mapping[str, Sequence[Rectangle]], slice_index: int, zoom: float) -> tuple[Any, ...]:
+        """Let the layers hold these rectangles, and return those that napari has not been told about.
+
+        Before napari goes to another slice this is all: it then looks into every visible layer anyway.
 
         Parameters
         ----------
+        slice_index
+            The slice on which they lie.
         zoom
             Screen pixels per millimetre, so that lines keep their width on the screen.
         """
+        changed = []
         for group, wanted in rectangles.items():
             state = (tuple(wanted), slice_index if wanted else -1, round(zoom, 2) if wanted else 0.0)
             if self._drawn.get(group) != state and group in self.boxes:
                 self._drawn[group] = state
-                self._fill(self.boxes[group], state[0], slice_index, zoom)
+                self._fill(group, state[0], slice_index, zoom)
+                changed.append(self.boxes[group])
+        return tuple(changed)
 
     def set_window(self, window: Window) -> None:
         """Set the grey values of the CT."""
@@ -109,8 +134,7 @@ class SeriesLayers:
 
     def _empty(self, group: str) -> None:
         self._drawn.pop(group, None)
-        if self.boxes[group].nshapes:
-            self.boxes[group].data = []
+        self._fill(group, (), 0, 1.0)
 
     def _new_boxes_layer(self, group: str) -> Any:
         # Only candidates carry a verdict; a text costs a layer time even where it is empty.
@@ -128,21 +152,40 @@ class SeriesLayers:
             axis_labels=AXIS_LABELS,
             edge_color=self._colours[group],
             face_color="transparent",
+            visible=False,
             **marks,
         )
         layer.editable = False
+        # Nothing in it can be selected, yet napari would build the outline of the selection anew on every slice.
+        layer.events.highlight.block()
+        self._without_thumbnails.enter_context(layer.block_thumbnail_update())
+        layer.events.visible.connect(lambda _: self._on_visible(group))
         self._on_new_layer(layer)
         return layer
 
-    def _fill(self, layer: Any, rectangles: Sequence[Rectangle], slice_index: int, zoom: float) -> None:
-        # The rectangles lie inside the CT: napari need not measure all layers again, nor draw the moment without them.
-        with layer.events.extent.blocker():
-            if not rectangles:
+    def _on_visible(self, group: str) -> None:
+        if not self._is_changing:
+            self._on_toggled(group, bool(self.boxes[group].visible))
+
+    def _fill(self, group: str, rectangles: Sequence[Rectangle], slice_index: int, zoom: float) -> None:
+        layer = self.boxes[group]
+        # The rectangles lie inside the CT: napari need not measure all layers again, nor draw what is on the way.
+        with layer.events.blocker_all():
+            if layer.nshapes:
                 layer.data = []
-                return
-            with layer.events.blocker_all():
-                layer.data = []
-            self._add(layer, rectangles, slice_index, zoom)
+            if rectangles:
+                self._add(layer, rectangles, slice_index, zoom)
+        if layer.visible != bool(rectangles):
+            with self._changing():
+                layer.visible = bool(rectangles)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        self._is_changing = True
+        try:
+            yield
+        finally:
+            self._is_changing = False
 
     def _add(self, layer: Any, rectangles: Sequence[Rectangle], slice_index: int, zoom: float) -> None:
         pixel = 1.0 / max(zoom * self._spacing_mm[2], 1e-6)  # of the screen, in voxels
@@ -161,7 +204,14 @@ class SeriesLayers:
     def _colour(self, rectangle: Rectangle) -> tuple[float, float, float, float]:
         name = COLOUR_OF_STATE.get(rectangle.state, self._colours[rectangle.group])
         red, green, blue = (int(name[i : i + 2], 16) / 255 for i in (1, 3, 5))
-        return red, green, blue, HALF if rectangle.state.is_decided else FULL
+        return red, green, blue, strength(rectangle)
+
+
+def strength(rectangle: Rectangle) -> float:
+    """Return the opacity of the lines of a rectangle."""
+    if rectangle.is_dimmed:
+        return DIMMED
+    return DECIDED if rectangle.state.is_decided else FULL
 
 
 def corners(rectangle: Rectangle, slice_index: int) -> NDArray[np.float64]:

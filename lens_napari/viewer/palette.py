@@ -1,29 +1,30 @@
-"""Colours of the viewer: readable on grey CT, also with red-green blindness."""
+"""Colours of the viewer: readable on grey CT, and told apart with every kind of colour blindness."""
 
 from collections.abc import Sequence
 
 from lens_engine.findings import FUSED
 
 EXPERT_COLOURS = (
-    "#56B4E9",
-    "#E69F00",
-    "#2FBF8F",
-    "#CC79A7",
-    "#D55E00",
-    "#8DA0FF",
-    "#B5A642",
-    "#A6CEE3",
-    "#FB9A99",
-    "#B2DF8A",
+    "#96D2FF",
+    "#D27800",
+    "#3CA587",
+    "#A578D2",
+    "#FF99B3",
+    "#B3B366",
+    "#FF00B3",
+    "#B3CC1A",
+    "#FF1A66",
+    "#B399FF",
 )
 """The experts take them in their order; the first four are those of the shipped model."""
 
-FUSED_COLOUR = "#F0E442"
+FUSED_COLOUR = "#F0D2A5"
 ANNOTATION_COLOUR = "#FFFFFF"
-CANDIDATE_COLOUR = "#FF9DA7"
+CANDIDATE_COLOUR = "#C3FF00"
 """Candidates that wait have it; the one asked about keeps it and is drawn thick."""
 
-GOOD, BAD, UNDECIDED, MUTED = "#2FBF8F", "#E8745A", "#E6C15A", "#A8ADB6"
+GOOD, BAD, UNDECIDED, MUTED = "#61D173", "#FF3B6B", "#FFC93C", "#A8ADB6"
+"""The first three are the verdicts, on boxes, buttons and in the worklist; no expert has them."""
 
 
 def expert_colours(experts: Sequence[str]) -> dict[str, str]:

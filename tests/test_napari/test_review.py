@@ -2,11 +2,13 @@
 
 import sqlite3
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
@@ -26,7 +28,8 @@ from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
 from lens_napari.panels.worklist import Listed
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES
-from lens_napari.viewer.layers import ASKED_PIXELS, OTHER_PIXELS
+from lens_napari.viewer.layers import ASKED_PIXELS, DECIDED, DIMMED, FULL, OTHER_PIXELS
+from lens_napari.viewer.palette import BAD
 
 PATIENCE_SECONDS = 30.0
 CONTROL = Qt.KeyboardModifier.ControlModifier
@@ -174,6 +177,103 @@ def test_key_h_hides_all_boxes_and_shows_them_again(review: ReviewController, pr
     assert sum(layer.nshapes for layer in review.view.layers.boxes.values()) == 0
     press(Qt.Key.Key_H)
     assert review.view.layers.boxes[CANDIDATES].nshapes >= 1
+
+
+def test_key_q_brings_the_rest_to_full_strength_and_back(review: ReviewController, press: Press) -> None:
+    asked(review)
+    candidates, fused = (review.view.layers.boxes[group] for group in (CANDIDATES, FUSED))
+    assert candidates.edge_color[-1, 3] == pytest.approx(FULL)
+    assert set(fused.edge_color[:, 3]) == {pytest.approx(DIMMED)}
+    press(Qt.Key.Key_Q)
+    assert not review.worklist.legend.dim_box.isChecked()
+    assert set(fused.edge_color[:, 3]) == {pytest.approx(FULL)}
+    press(Qt.Key.Key_Q)
+    assert set(fused.edge_color[:, 3]) == {pytest.approx(DIMMED)}
+
+
+def test_annotations_stay_bright(review: ReviewController) -> None:
+    asked(review)
+    table = review._table
+    assert table is not None
+    rows = table.group_index == table.groups.index(ANNOTATIONS)
+    review.viewer.dims.set_current_step(0, int(table.slice_index[rows][0]))
+    assert review.view.layers.boxes[ANNOTATIONS].edge_color[0, 3] == pytest.approx(FULL)
+
+
+def test_a_decided_box_is_thin_at_half_strength_in_the_colour_of_its_verdict(
+    review: ReviewController, press: Press
+) -> None:
+    asked(review)
+    here = review.viewer.dims.current_step[0]
+    press(Qt.Key.Key_N)
+    asked(review)
+    review.viewer.dims.set_current_step(0, here)
+    press(Qt.Key.Key_Q)
+    layer = review.view.layers.boxes[CANDIDATES]
+    decided = list(layer.features["mark"]).index("✕")
+    assert layer.edge_color[decided] == pytest.approx([*transform_color(BAD)[0, :3], DECIDED])
+    assert layer.edge_width[decided] == pytest.approx(min(layer.edge_width))
+
+
+def test_the_boxes_of_the_experts_wait_until_they_are_asked_for(review: ReviewController) -> None:
+    asked(review)
+    layer = review.view.layers.boxes["universal"]
+    assert layer.nshapes == 0
+    review.worklist.legend.boxes["universal"].click()
+    assert layer.nshapes >= 1
+    assert layer.visible
+
+
+def test_the_eye_in_the_list_of_layers_says_the_same_as_the_legend(review: ReviewController) -> None:
+    asked(review)
+    layers, legend = review.view.layers.boxes, review.worklist.legend
+    layers[FUSED].visible = False
+    assert not legend.boxes[FUSED].isChecked()
+    layers["universal"].visible = True
+    assert legend.boxes["universal"].isChecked()
+    assert layers["universal"].nshapes >= 1
+
+
+def test_a_layer_without_boxes_on_the_slice_is_invisible_and_stays_wanted(review: ReviewController) -> None:
+    asked(review)
+    table = review._table
+    assert table is not None
+    first, last = 0, review.viewer.dims.nsteps[0] - 1
+    empty = next(z for z in range(first, last) if z not in table.slice_index)
+    here = review.viewer.dims.current_step[0]
+    review.viewer.dims.set_current_step(0, empty)
+    assert not any(layer.visible for layer in review.view.layers.boxes.values())
+    review.viewer.dims.set_current_step(0, here)
+    assert review.view.layers.boxes[CANDIDATES].visible
+    assert review.worklist.legend.boxes[CANDIDATES].isChecked()
+
+
+def test_a_slice_change_brings_each_visible_layer_to_the_screen_once(review: ReviewController) -> None:
+    asked(review)
+    layers = review.view.layers.boxes
+    table = review._table
+    assert table is not None
+    fused = table.group_index == table.groups.index(FUSED)
+    slices = sorted(set(table.slice_index[fused].tolist()))
+    here, after = next((a, b) for a, b in pairwise(slices) if b == a + 1)
+    review.viewer.dims.set_current_step(0, here)
+    brought: list[str] = []
+    for name, layer in layers.items():
+        layer.events.set_data.connect(lambda _, name=name: brought.append(name))
+    review.viewer.dims.set_current_step(0, after)
+    assert brought.count(FUSED) == 1
+    assert all(int(shape[0][0]) == after for shape in layers[FUSED].data)
+    assert not any(brought.count(name) for name, layer in layers.items() if not layer.visible and not layer.nshapes)
+
+
+def test_a_verdict_waits_for_the_event_loop_to_be_painted(review: ReviewController, press: Press) -> None:
+    asked(review)
+    QApplication.processEvents()
+    painted: list[object] = []
+    review.viewer.window._qt_viewer.canvas._scene_canvas.events.draw.connect(lambda event: painted.append(event))
+    press(Qt.Key.Key_Y)
+    assert not painted  # a progress bar of Qt's would have painted the whole window, and the picture, on the way
+    assert wait_until(lambda: bool(painted), PATIENCE_SECONDS)
 
 
 def test_the_legend_switches_a_group_off(review: ReviewController) -> None:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lens_engine.findings import SliceBox
-from lens_napari.review.box_table import CANDIDATES, BoxRow, BoxState, BoxTable, Shown, resolve
+from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxRow, BoxState, BoxTable, Shown, resolve
 
 GROUPS = ("universal", CANDIDATES)
 EVERYTHING = Shown()
@@ -50,3 +50,20 @@ def test_the_lesion_asked_about_is_drawn_on_top() -> None:
 
 def test_a_series_without_boxes_has_an_empty_table() -> None:
     assert drawn(BoxTable.from_rows(GROUPS, []), 3) == 0
+
+
+def test_all_but_the_lesion_asked_about_and_the_annotations_stand_back() -> None:
+    rows = [
+        lesion(ANNOTATIONS, 0, 1),
+        lesion("universal", 0, 1),
+        lesion(CANDIDATES, 0, 1, number=1),
+        lesion(CANDIDATES, 0, 1, number=2),
+    ]
+    table = BoxTable.from_rows((ANNOTATIONS, *GROUPS), rows)
+    states = {2: BoxState.ASKED}
+    dimmed = {
+        (box.group, box.lesion): box.is_dimmed for boxes in resolve(table, Shown(), 0, states).values() for box in boxes
+    }
+    assert dimmed == {(ANNOTATIONS, -1): False, ("universal", -1): True, (CANDIDATES, 1): True, (CANDIDATES, 2): False}
+    bright = resolve(table, Shown(rest_is_dimmed=False), 0, states)
+    assert not any(box.is_dimmed for boxes in bright.values() for box in boxes)
