@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from lens_engine.findings import FUSED, Scope, SliceBox, Split
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.series_source import SeriesFormat, SeriesSource
+from lens_engine.lesion_embedding.vector_files import VectorFiles
+from lens_engine.mining.looks import SeriesVectors
 from lens_engine.project import Project
 from lens_engine.proposals import Proposals, SeriesDetections
 from lens_engine.stacking import stack
@@ -22,8 +24,6 @@ from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Anno
 from lens_engine.store.catalog import Catalog, NewSeries
 from lens_engine.store.database import Database
 from lens_engine.store.detections import Detections
-from lens_engine.tasks.lesion_embedding import BoxEmbeddings
-from lens_engine.tasks.mining import Embeddings
 
 VERSION = "v1"
 NETWORK = "drawn by chance"
@@ -43,19 +43,19 @@ def make_project(folder: Path, patients: int) -> int:
     distinct = [tuple(_studies(number)) for number in range(min(patients, DISTINCT))]
     studies = [(patient, study) for patient in range(patients) for study in range(len(distinct[patient % DISTINCT]))]
     added = catalog.add_many([_new(patient, study) for patient, study in studies], "universal", Split.TRAIN)
-    embedded = BoxEmbeddings(folder / "job" / "embeddings", NETWORK)
     marks, looks, boxes = [], {}, 0
     for (patient, study), (record, _) in zip(studies, added, strict=True):
-        found, mark, looks[record.id] = distinct[patient % DISTINCT][study]
+        found, mark, look = distinct[patient % DISTINCT][study]
         detections.write(record.id, VERSION, found)
         marks.append(replace(mark, series_id=record.id))
         vectors = found.proposals.embeddings
-        embedded.write(record.id, np.arange(len(vectors)), vectors)
+        looks[record.id] = look, vectors
         boxes += len(vectors)
     annotations.add(marks)
-    embeddings = Embeddings(folder / "job" / "embeddings")
+    files = VectorFiles(folder / "job" / "embeddings", NETWORK, VERSION)
     for note in annotations.all():
-        embeddings.write(note.series_id, [note.id], looks[note.series_id][None])
+        look, vectors = looks[note.series_id]
+        files.write(str(note.series_id), SeriesVectors({note.id: look}, {}, np.arange(len(vectors)), vectors))
     database.close()
     return boxes
 
