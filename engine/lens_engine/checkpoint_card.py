@@ -135,6 +135,24 @@ def read_card(folder: Path) -> CheckpointCard:
         ) from error
 
 
+def read_embedding_card(folder: Path) -> CheckpointCard:
+    """Read the card of the lesion embedding in `folder`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no card that can be understood, or it is that of another kind of network.
+    """
+    card = read_card(folder)
+    if card.network is not NetworkKind.LESION_EMBEDDING:
+        raise CheckpointError(
+            f"The checkpoint {folder} holds a {card.network} network",
+            f"A {NetworkKind.LESION_EMBEDDING} network is needed here",
+            "Train one with: lens recipe embed NAME",
+        )
+    return card
+
+
 def demo_checkpoint_folder() -> Path:
     """Return the folder of the demo model that ships with the package."""
     return Path(__file__).parent / "detector" / "checkpoints" / "demo_model"

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lens_engine.checkpoint_card import CheckpointCard, read_card
+from lens_engine.checkpoint_card import CheckpointCard, read_embedding_card
 from lens_engine.findings import Box2D
 from lens_engine.lesion_embedding.checkpoint import load_embedding
 from lens_engine.lesion_embedding.network import EmbeddingNetwork
@@ -28,7 +28,7 @@ class LesionEmbedder:
     @property
     def card(self) -> CheckpointCard:
         """What the network says about itself; its weights' digest tells it from others."""
-        return read_card(self._folder)
+        return read_embedding_card(self._folder)
 
     def embed(self, volume: Volume, places: Sequence[tuple[float, Box2D]]) -> NDArray[np.float32]:
         """Return unit vectors of boxes on slices of a series, (n, width); see `embed_lesions`."""
