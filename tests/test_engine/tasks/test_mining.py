@@ -9,6 +9,7 @@ import pytest
 from support.mining_project import SLICES, add_patients, annotate, embed_annotations, vector_files
 from support.worker_project import LESION
 
+from lens_engine.checkpoint_card import read_embedding_card
 from lens_engine.errors import BoxError, StoreError
 from lens_engine.findings import Candidate, Decision, Rule, Verdict, slices_of_box
 from lens_engine.jobs.results import MineResult
@@ -22,6 +23,7 @@ from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
+from lens_engine.store.models.lesion_embedding import embedding_folder
 from lens_engine.tasks.mining_inputs import MiningInputs, lesions_of_series
 from lens_engine.tasks.service import TaskCancelledError
 from lens_engine.tasks.workbench import Workbench
@@ -121,7 +123,8 @@ def test_batches_give_what_all_patients_give_at_once(
     job = tmp_path / "job"
     source = MiningInputs(database, vector_files(database, job), "v1")
     inputs = list(source.of(patients))
-    limit = calibrate_distance_limit(inputs)
+    measured = read_embedding_card(embedding_folder(database.project)).distance_limit
+    limit = calibrate_distance_limit(inputs, measured=measured)
     assert (
         found == list(Candidates(database).latest().values()) == list(mine(inputs, MiningSettings(), limit).candidates)
     )
