@@ -17,6 +17,8 @@ from sqlalchemy import select
 from lens_engine.findings import FUSED, Scope, SliceBox, Split
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.series_source import SeriesFormat, SeriesSource
+from lens_engine.lesion_embedding.vector_files import VectorFiles
+from lens_engine.mining.looks import SeriesVectors
 from lens_engine.project import Project
 from lens_engine.proposals import Proposals, SeriesDetections
 from lens_engine.stacking import stack
@@ -25,8 +27,6 @@ from lens_engine.store.catalog import Catalog, NewSeries
 from lens_engine.store.database import Database
 from lens_engine.store.detections import Detections
 from lens_engine.store.schema import DetectionRow
-from lens_engine.tasks.lesion_embedding import BoxEmbeddings
-from lens_engine.tasks.mining import Embeddings
 
 VERSION = "v1"
 SCANS = Path("/scans")
@@ -48,29 +48,29 @@ def make_project(folder: Path, patients: int) -> int:
     distinct = [tuple(_studies(number)) for number in range(min(patients, DISTINCT))]
     studies = [(patient, study) for patient in range(patients) for study in range(len(distinct[patient % DISTINCT]))]
     added = catalog.add_many([_new(patient, study) for patient, study in studies], "universal", Split.TRAIN)
-    embedded = BoxEmbeddings(folder / "job" / "embeddings", NETWORK)
     marks, looks, boxes = [], {}, 0
     first_ones: dict[tuple[int, int], int] = {}
     for (patient, study), (record, _) in zip(studies, added, strict=True):
-        found, mark, looks[record.id] = distinct[patient % DISTINCT][study]
+        found, mark, look = distinct[patient % DISTINCT][study]
         first = first_ones.setdefault((patient % DISTINCT, study), record.id)
         if first == record.id:
             detections.write(record.id, VERSION, found)
-            embedded.write(record.id, np.arange(len(found.proposals.embeddings)), found.proposals.embeddings)
         else:
-            _write_again(database, folder / "job" / "embeddings", first, record.id)
+            _write_again(database, first, record.id)
         marks.append(replace(mark, series_id=record.id))
+        looks[record.id] = look, found.proposals.embeddings
         boxes += len(found.proposals.embeddings)
     annotations.add(marks)
-    embeddings = Embeddings(folder / "job" / "embeddings")
+    files = VectorFiles(folder / "job" / "embeddings", NETWORK, VERSION)
     for note in annotations.all():
-        embeddings.write(note.series_id, [note.id], looks[note.series_id][None])
+        look, vectors = looks[note.series_id]
+        files.write(str(note.series_id), SeriesVectors({note.id: look}, {}, np.arange(len(vectors)), vectors))
     database.close()
     return boxes
 
 
-def _write_again(database: Database, embedded: Path, first: int, series_id: int) -> None:
-    """Give a series the files of another one, which hold the same: the disk would be most of the work."""
+def _write_again(database: Database, first: int, series_id: int) -> None:
+    """Give a series the detections of another one, which are the same: the disk would be most of the work."""
     with database.session() as session:
         known = session.scalars(select(DetectionRow).where(DetectionRow.series_id == first)).one()
         path = Path(known.path).with_stem(str(series_id))
@@ -85,7 +85,6 @@ def _write_again(database: Database, embedded: Path, first: int, series_id: int)
                 created_at=known.created_at,
             )
         )
-    os.link(embedded / f"{first}-boxes.npz", embedded / f"{series_id}-boxes.npz")
 
 
 def _new(patient: int, study: int) -> NewSeries:

@@ -21,6 +21,7 @@ from benchmarks.detected_patients import NETWORK, VERSION, make_project
 from benchmarks.measure import Growth, compare
 from benchmarks.memory import peak_of_this_process
 from lens_engine.findings import FUSED, SliceBox
+from lens_engine.lesion_embedding.vector_files import VectorFiles
 from lens_engine.mining.calibration import CalibratedLimit
 from lens_engine.mining.candidates import mine
 from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
@@ -30,9 +31,9 @@ from lens_engine.project import Project
 from lens_engine.proposals import Proposals
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
-from lens_engine.tasks.lesion_embedding import BoxEmbeddings
-from lens_engine.tasks.mining import Embeddings, MiningInputs, calibrate_rules, mine_patients, store_candidates
+from lens_engine.tasks.mining import calibrate_rules, mine_patients, store_candidates
 from lens_engine.tasks.mining_files import MiningFiles
+from lens_engine.tasks.mining_inputs import MiningInputs
 from lens_engine.worker.messages import CalibrateRules, MinePatients, StoreCandidates
 from lens_engine.worker.steps import batches_of_patients
 
@@ -98,11 +99,11 @@ def _cost(patients: int) -> _Cost:
 
 def _mine(database: Database, job: Path) -> int:
     """Do what the job does behind its embedding steps, and return how many candidates there are."""
-    embeddings, boxes = Embeddings(job / "embeddings"), BoxEmbeddings(job / "embeddings", NETWORK)
-    source, files = MiningInputs(database, embeddings, boxes, VERSION), MiningFiles(job / "mined")
+    vectors = VectorFiles(job / "embeddings", NETWORK, VERSION)
+    source, files = MiningInputs(database, vectors, VERSION), MiningFiles(job / "mined")
     records = Catalog(database).all_series()
     limit = CalibrateRules(series_ids=tuple(record.id for record in records), model_version=VERSION)
-    calibrate_rules(source, files, limit, _ignore)
+    calibrate_rules(source, files, limit, _ignore, None)
     batches = batches_of_patients(records)
     for number, ids in enumerate(batches):
         patients = MinePatients(batch=number, series_ids=tuple(ids), model_version=VERSION)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -10,11 +11,10 @@ from lens_engine.checkpoint_card import shipped_embedding_folder
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import InferenceDetector
-from lens_engine.findings import Box2D, Box3D, Scope, SliceBox, box_from_slices
-from lens_engine.lesion_embedding.checkpoint import load_embedding
-from lens_engine.lesion_embedding.embedding import embed_lesions
+from lens_engine.findings import Box3D, Scope, SliceBox, box_from_slices
+from lens_engine.lesion_embedding.embedding import LesionEmbedder
 from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
-from lens_engine.mining.looks import compared_rows, places_of, with_embeddings
+from lens_engine.mining.looks import ComparedBoxes, SeriesLesions, compared_rows, embed_series
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.phantom.patient import UNIVERSAL, PhantomLesion, PhantomSeries, PhantomSettings, make_patient
 from lens_engine.phantom.write_tables import BOX_MARGIN_PIXELS, series_name
@@ -69,7 +69,7 @@ class PhantomWard:
     """
 
     def __init__(self, model: LensDetector, settings: PhantomSettings) -> None:
-        self._embedding = load_embedding(shipped_embedding_folder())[0]
+        self._embedder = LesionEmbedder(shipped_embedding_folder(), "cpu")
         self._detector = InferenceDetector(model)
         self._settings = settings
         self._series = self._annotations = 0
@@ -85,11 +85,9 @@ class PhantomWard:
         marks = [lesion for lesion in series.lesions if lesion.is_labelled]
         drawn = [_key_slice_mark(lesion) if dataset == UNIVERSAL else _whole_extent(lesion) for lesion in marks]
         notes = [self._annotation(lesion, sections) for lesion, sections in zip(marks, drawn, strict=True)]
-        places = [note.recognised_by for note in notes]
-        rows = compared_rows(found.proposals, notes, MiningSettings())
-        of_notes: list[tuple[float, Box2D]] = [(place.slice_index, place.box) for place in places]
-        vectors = embed_lesions(self._embedding, series.volume, [*of_notes, *places_of(found.proposals, rows)])
-        looks, embedded = vectors[: len(notes)], vectors[len(notes) :]
+        lesions = SeriesLesions(tuple(notes))
+        boxes = ComparedBoxes.of(found.proposals, compared_rows(found.proposals, notes, MiningSettings()))
+        vectors = embed_series(partial(self._embedder.embed, series.volume), lesions, boxes)
         self._series += 1
         return MinedPhantom(
             name=f"{dataset} {series_name(seed, series.study_number, series.series_number)}",
@@ -99,12 +97,9 @@ class PhantomWard:
                 patient_id=seed,
                 study_id=self._series,
                 slices=series.volume.geometry.shape[0],
-                proposals=with_embeddings(found.proposals, rows, embedded),
+                proposals=vectors.of_boxes(found.proposals),
                 findings=found.findings,
-                annotations=tuple(
-                    AnnotationOnSeries(note.id, note.box, note.slices, note.key_slice, look)
-                    for note, look in zip(notes, looks, strict=True)
-                ),
+                annotations=vectors.of_lesions(lesions).annotations,
                 scope=Scope.UNIVERSAL if dataset == UNIVERSAL else Scope.SINGLE_TYPE,
                 dataset=dataset,
                 universal_experts=(UNIVERSAL,),

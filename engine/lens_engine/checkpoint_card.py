@@ -37,6 +37,22 @@ class NetworkKind(StrEnum):
     LESION_EMBEDDING = "lesion embedding"
 
 
+class MeasuredLimit(BaseModel):
+    """The distance below which two vectors of a lesion embedding mean one lesion, measured when it was made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: float = Field(ge=0, le=2)
+    comparisons: int = Field(ge=1)
+    """Comparisons with wrong patients that it was found with."""
+    measured_on: str
+    """Whose lesions were compared, for people."""
+    precision: float | None = None
+    """Share of the matches below it that were right there; None where there was none."""
+    recall: float | None = None
+    """Share of the lesions to be found there that a match found; None where there was none."""
+
+
 class CheckpointCard(BaseModel):
     """Everything that is known about one set of weights.
 
@@ -66,6 +82,8 @@ class CheckpointCard(BaseModel):
     seed: int | None = None
     metrics: dict[str, float] = {}
     """Measured when it was made, by name."""
+    distance_limit: MeasuredLimit | None = None
+    """Of a lesion embedding; None where it was not measured."""
     parameters_digest: str = ""
     """SHA-256 of the parameters' names and shapes."""
     weights_digest: str = ""
@@ -115,6 +133,24 @@ def read_card(folder: Path) -> CheckpointCard:
             "A card written by the same version is needed",
             "Update LENS-napari or train again",
         ) from error
+
+
+def read_embedding_card(folder: Path) -> CheckpointCard:
+    """Read the card of the lesion embedding in `folder`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no card that can be understood, or it is that of another kind of network.
+    """
+    card = read_card(folder)
+    if card.network is not NetworkKind.LESION_EMBEDDING:
+        raise CheckpointError(
+            f"The checkpoint {folder} holds a {card.network} network",
+            f"A {NetworkKind.LESION_EMBEDDING} network is needed here",
+            "Train one with: lens recipe embed NAME",
+        )
+    return card
 
 
 def demo_checkpoint_folder() -> Path:

@@ -4,7 +4,7 @@ Proposals are columns, not objects, because a series has tens of thousands. Boxe
 series (not of the network's input); only the slice is a grid slice.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,10 @@ class Proposals:
             self.scores[rows],
             self.embeddings[embedding_of_row[rows[is_fused[rows]]]],
         )
+
+    def without_embeddings(self) -> "Proposals":
+        """Return the same boxes with embeddings of no length, for what never compares them."""
+        return replace(self, embeddings=self.embeddings[:, :0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

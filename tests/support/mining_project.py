@@ -8,6 +8,8 @@ import numpy as np
 from lens_engine.checkpoint_card import read_card
 from lens_engine.findings import Scope, SliceBox, Split
 from lens_engine.geometry import VolumeGeometry
+from lens_engine.lesion_embedding.vector_files import VectorFiles
+from lens_engine.mining.looks import SeriesVectors
 from lens_engine.proposals import SeriesDetections
 from lens_engine.stacking import stack
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
@@ -15,8 +17,6 @@ from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.detections import Detections
 from lens_engine.store.models.lesion_embedding import embedding_folder
-from lens_engine.tasks.lesion_embedding import BoxEmbeddings
-from lens_engine.tasks.mining import Embeddings
 from support.mining_cases import EXPERTS, Seen, look_alike, proposals
 from support.store_samples import new_series
 
@@ -59,21 +59,19 @@ def annotate(database: Database, records: Sequence[SeriesRecord]) -> None:
 
 def embed_annotations(database: Database, records: Sequence[SeriesRecord], job_folder: Path) -> None:
     """Leave in the folder of a job what its embedding steps would: lesions of one patient look alike."""
-    embeddings = Embeddings(job_folder / "embeddings")
-    boxes = embedded_boxes(database, job_folder)
+    files = vector_files(database, job_folder)
     patients = list(dict.fromkeys(record.patient_id for record in records))
     for record in records:
         ids = [note.id for note in Annotations(database).of_series(record.id, AnnotationRole.LABEL)]
-        looks = [look_alike(_degrees(patients.index(record.patient_id))) for _ in ids]
-        embeddings.write(record.id, ids, np.asarray(looks, dtype=np.float32).reshape(-1, 2))
+        looks = {number: look_alike(_degrees(patients.index(record.patient_id))) for number in ids}
         seen = Detections(database).read(record.id, "v1").proposals.embeddings
-        boxes.write(record.id, np.arange(len(seen)), seen)
+        files.write(str(record.id), SeriesVectors(looks, {}, np.arange(len(seen)), seen))
 
 
-def embedded_boxes(database: Database, job_folder: Path) -> BoxEmbeddings:
-    """Return the file of the boxes that the network of the project embeds in a job."""
+def vector_files(database: Database, job_folder: Path) -> VectorFiles:
+    """Return the files of what the network of the project embeds in a job, with the boxes of v1."""
     network = read_card(embedding_folder(database.project)).weights_digest
-    return BoxEmbeddings(job_folder / "embeddings", network)
+    return VectorFiles(job_folder / "embeddings", network, "v1")
 
 
 def _detections(chance: np.random.Generator, patient: int, lesions: int) -> SeriesDetections:

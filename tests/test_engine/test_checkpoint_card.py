@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from lens_engine.checkpoint_card import CARD_NAME, CheckpointCard, TrainedOn, read_card
+from lens_engine.checkpoint_card import CARD_NAME, CheckpointCard, MeasuredLimit, TrainedOn, read_card
 from lens_engine.errors import CheckpointError
 
 
@@ -14,6 +14,14 @@ def write(folder, content: str):
 def test_a_card_survives_its_file(tmp_path):
     card = CheckpointCard(trained_on=TrainedOn.PATIENTS, experts=("universal",), parent="v1", metrics={"loss": 0.1})
     assert read_card(write(tmp_path, card.model_dump_json())) == card
+
+
+def test_a_card_of_before_limits_were_measured_is_read(tmp_path):
+    limit = MeasuredLimit(value=0.2, comparisons=300, measured_on="phantoms", precision=0.9, recall=None)
+    card = CheckpointCard(trained_on=TrainedOn.PHANTOMS, distance_limit=limit)
+    assert read_card(write(tmp_path, card.model_dump_json())) == card
+    older = card.model_dump(mode="json", exclude={"distance_limit"})
+    assert read_card(write(tmp_path, json.dumps(older))).distance_limit is None
 
 
 @pytest.mark.parametrize(("origin", "is_demo"), [("nothing", True), ("phantoms", True), ("patients", False)])

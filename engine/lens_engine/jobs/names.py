@@ -18,6 +18,7 @@ TRAINING_STAGES = {
     "prepare": "Reading scans",
     "train": "Training",
     "detect": "Detecting in the training scans",
+    "embed": "Describing lesions and boxes for the comparison",
     "mine": "Mining",
     "evaluate": "Measuring",
     "save": "Saving the model",

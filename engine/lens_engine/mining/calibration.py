@@ -2,10 +2,12 @@
 
 The published 0.15 belongs to the published embedding. For any other, the limit is set where a comparison with a wrong
 patient hardly ever succeeds: an annotation of one patient against all tracklets of one other patient is such a
-comparison, and its result is the smallest distance it finds. What the limit is worth is told from comparisons that are
-right: annotations of one lesion in two series, where somebody said so, and annotations against the boxes that continue
-them on the neighbouring grid slices. A lesion looks more alike there than in another study: that recall is the most to
-hope for, and where partners are known theirs comes first.
+comparison, and its result is the smallest distance it finds. Where too few patients are there for that, the limit of
+the embedding's card is taken, which was found in the same way when it was made; without one, the published limit.
+
+What the limit is worth is told from comparisons that are right: annotations of one lesion in two series, where somebody
+said so, and annotations against the boxes that continue them on the neighbouring grid slices. A lesion looks more alike
+there than in another study: that recall is the most to hope for, and where partners are known theirs comes first.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +17,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from lens_engine.checkpoint_card import MeasuredLimit
 from lens_engine.mining.inputs import SeriesMiningInput, require_one_length
 from lens_engine.mining.rules.cross_slice import boxes_beside, continue_annotations
 from lens_engine.mining.rules.intra_patient import embedding_distances
@@ -33,7 +36,7 @@ class CalibratedLimit:
     pairs
         Comparisons (one annotation, one other patient) that were measured.
     is_calibrated
-        False if `value` is the published one.
+        False if `value` was not found on these patients: it is that of the embedding's card, or the published one.
     note
         For the log and the reader: where the limit comes from and what it is worth.
     same_lesion_pairs
@@ -56,7 +59,7 @@ class CalibratedLimit:
 
 
 def calibrate_distance_limit(
-    inputs: Iterable[SeriesMiningInput], settings: MiningSettings | None = None
+    inputs: Iterable[SeriesMiningInput], settings: MiningSettings | None = None, measured: MeasuredLimit | None = None
 ) -> CalibratedLimit:
     """Return the largest limit that lets at most the set share of wrong comparisons through.
 
@@ -64,6 +67,9 @@ def calibrate_distance_limit(
     ----------
     inputs
         Series of many patients, in any order; read once. Patients beyond the first `calibration_patients` are skipped.
+    measured
+        What the card of the embedding says about its limit, for the case that too few comparisons are possible; None
+        takes the published limit then.
 
     Raises
     ------
@@ -76,10 +82,10 @@ def calibrate_distance_limit(
     beside = np.concatenate([np.zeros(0), *(part.to_own_lesion for parts in seen.values() for part in parts)])
     twins = _distances_of_twins(seen)
     if len(wrong) < max(settings.min_calibration_pairs, 1):
-        value, is_calibrated = settings.published_distance_limit, False
+        value, is_calibrated = settings.published_distance_limit if measured is None else measured.value, False
         origin = (
             f"Only {len(wrong)} comparisons between patients are possible, {settings.min_calibration_pairs} are "
-            f"needed: the published distance limit {value} is used, which was found for another embedding"
+            f"needed: {_instead(value, measured)}"
         )
     else:
         allowed = int(settings.max_cross_patient_share * len(wrong))
@@ -91,6 +97,18 @@ def calibrate_distance_limit(
     note = f"{origin}. {_in_words(in_series, on_slices)}."
     told = in_series if in_series.pairs else on_slices
     return CalibratedLimit(value, len(wrong), is_calibrated, note, told.pairs, told.recall, told.precision)
+
+
+def _instead(value: float, measured: MeasuredLimit | None) -> str:
+    """Return what limit is used where none could be calibrated, in words."""
+    if measured is None:
+        return f"the published distance limit {value} is used, which was found for another embedding"
+    shares = {"precision": measured.precision, "recall": measured.recall}
+    worth = "".join(f", {name} {share:.0%}" for name, share in shares.items() if share is not None)
+    return (
+        f"the distance limit {value:.3f} is used that this embedding got when it was made "
+        f"({measured.measured_on}, {measured.comparisons} comparisons{worth})"
+    )
 
 
 @dataclass(frozen=True, slots=True)

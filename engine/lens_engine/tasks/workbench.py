@@ -17,11 +17,12 @@ from lens_engine.detector.false_positive_reduction.rescoring import reduce_in_se
 from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import InferenceDetector
 from lens_engine.errors import GeometryError, SeriesError, StoreError
-from lens_engine.findings import Box2D
 from lens_engine.io.series import read_volume
 from lens_engine.jobs.names import MINED_FOLDER
 from lens_engine.jobs.results import ExportResult
-from lens_engine.mining.looks import compared_rows, places_of
+from lens_engine.lesion_embedding.embedding import LesionEmbedder
+from lens_engine.lesion_embedding.vector_files import VectorFiles
+from lens_engine.mining.looks import NO_BOXES, ComparedBoxes, compared_rows, embed_series
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.project import Project
 from lens_engine.proposals import SeriesDetections
@@ -29,19 +30,12 @@ from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.detections import Detections
 from lens_engine.store.exchange.exporting import export_test_set
+from lens_engine.store.models.lesion_embedding import embedding_folder
 from lens_engine.store.models.model_versions import Models
 from lens_engine.tasks.evaluation import evaluate_models
-from lens_engine.tasks.lesion_embedding import BoxEmbeddings, LesionEmbedder
-from lens_engine.tasks.mining import (
-    Embeddings,
-    MiningInputs,
-    SeriesEmbeddings,
-    calibrate_rules,
-    lesions_of_series,
-    mine_patients,
-    store_candidates,
-)
+from lens_engine.tasks.mining import calibrate_rules, mine_patients, store_candidates
 from lens_engine.tasks.mining_files import MiningFiles
+from lens_engine.tasks.mining_inputs import MiningInputs, lesions_of_series
 from lens_engine.volume import Volume
 from lens_engine.worker.messages import (
     CalibrateRules,
@@ -71,10 +65,9 @@ class Workbench:
     def __init__(self, project: Project, folder: Path) -> None:
         self._database = Database.open(project)
         self._embeddings_folder = folder / "embeddings"
-        self._embeddings = Embeddings(self._embeddings_folder)
         self._mining = MiningFiles(folder / MINED_FOLDER)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._embedder = LesionEmbedder(project, self._device)
+        self._embedder = LesionEmbedder(embedding_folder(project), self._device)
         self._model: tuple[str, LensDetector] | None = None
         self._detector: tuple[str, InferenceDetector] | None = None
         self._reduction: tuple[str, FprNetwork] | None = None
@@ -87,7 +80,8 @@ class Workbench:
             case EmbedAnnotations():
                 return self._embed(task)
             case CalibrateRules():
-                return calibrate_rules(self._inputs(task.model_version), self._mining, task, report)
+                inputs, measured = self._inputs(task.model_version), self._embedder.card.distance_limit
+                return calibrate_rules(inputs, self._mining, task, report, measured)
             case MinePatients():
                 return mine_patients(self._inputs(task.model_version), self._mining, task, report)
             case StoreCandidates():
@@ -137,35 +131,26 @@ class Workbench:
 
     def _embed(self, task: EmbedAnnotations) -> dict[str, object]:
         series = Catalog(self._database).series(task.series_id)
-        known = lesions_of_series(self._database, series.id, SeriesEmbeddings({}, {}))
-        lesions = (*known.annotations, *known.decided)
-        counts = {"annotations": len(known.annotations), "decided": len(known.decided)}
-        boxes = self._boxes()
-        if self._embeddings.exists(series.id) and boxes.exists(series.id):
+        lesions = lesions_of_series(self._database, series.id)
+        counts = {"annotations": len(lesions.annotations), "decided": len(lesions.decided)}
+        files = self._vectors(task.model_version)
+        if files.exists(str(series.id)):
             return {**counts, "skipped": True}
-        places: list[tuple[float, Box2D]] = [
-            (lesion.recognised_by.slice_index, lesion.recognised_by.box) for lesion in lesions
-        ]
-        rows = np.zeros(0, dtype=np.intp)
-        detections = Detections(self._database)
+        boxes, detections = NO_BOXES, Detections(self._database)
         if detections.exists(series.id, task.model_version):
             proposals = detections.read(series.id, task.model_version).proposals
-            rows = compared_rows(proposals, known.annotations, MiningSettings())
-            places += places_of(proposals, rows)
-        vectors = np.zeros((0, 0), dtype=np.float32)
-        if places:
-            vectors = self._embedder.embed(_volume(series), places)
-            logger.info("series %s: embedded %d known lesions and %d boxes", series.name, len(lesions), len(rows))
-        ids, decision_ids = ([lesion.id for lesion in part] for part in (known.annotations, known.decided))
-        self._embeddings.write(series.id, ids, vectors[: len(lesions)], decision_ids)
-        boxes.write(series.id, rows, vectors[len(lesions) :])
-        return {**counts, "skipped": not places}
+            boxes = ComparedBoxes.of(proposals, compared_rows(proposals, lesions.annotations, MiningSettings()))
+        vectors = embed_series(lambda places: self._embedder.embed(_volume(series), places), lesions, boxes)
+        files.write(str(series.id), vectors)
+        known = len(vectors.annotations) + len(vectors.decided)
+        logger.info("series %s: embedded %d known lesions and %d boxes", series.name, known, len(vectors.rows))
+        return {**counts, "skipped": not known and not len(vectors.rows)}
 
     def _inputs(self, version: str) -> MiningInputs:
-        return MiningInputs(self._database, self._embeddings, self._boxes(), version)
+        return MiningInputs(self._database, self._vectors(version), version)
 
-    def _boxes(self) -> BoxEmbeddings:
-        return BoxEmbeddings(self._embeddings_folder, self._embedder.card.weights_digest)
+    def _vectors(self, version: str) -> VectorFiles:
+        return VectorFiles(self._embeddings_folder, self._embedder.card.weights_digest, version)
 
     def _export(self, task: ExportAnnotations) -> dict[str, object]:
         written = export_test_set(

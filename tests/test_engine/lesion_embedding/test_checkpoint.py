@@ -15,6 +15,7 @@ from lens_engine.checkpoint_card import (
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.errors import CheckpointError
 from lens_engine.lesion_embedding.checkpoint import load_embedding, save_embedding
+from lens_engine.mining.settings import MiningSettings
 
 CARD = CheckpointCard(trained_on=TrainedOn.PHANTOMS, recipe="phantom-embedding")
 PATCHES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 50
@@ -46,3 +47,7 @@ def test_the_embedding_that_ships_is_small_and_says_what_it_is():
     assert "Not LesaNet" in card.notice
     assert "never on patients" in card.notice
     assert all(torch.isfinite(value).all() for value in network.state_dict().values())
+    assert {"match precision", "match recall"} <= set(card.metrics)
+    assert card.distance_limit is not None
+    assert card.distance_limit.measured_on == "12 validation phantoms"
+    assert card.distance_limit.comparisons >= MiningSettings().min_calibration_pairs

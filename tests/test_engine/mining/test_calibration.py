@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support.mining_cases import Seen, annotation, look_alike, series
 
+from lens_engine.checkpoint_card import MeasuredLimit
 from lens_engine.errors import BoxError
 from lens_engine.mining.calibration import calibrate_distance_limit
 from lens_engine.mining.inputs import SeriesMiningInput
@@ -60,6 +61,25 @@ def test_too_few_comparisons_give_the_published_limit_and_say_so() -> None:
     assert "Only 24 comparisons" in limit.note
     assert "100 are needed" in limit.note
     assert calibrate_distance_limit([]).value == 0.15
+
+
+MEASURED = MeasuredLimit(value=0.3, comparisons=500, measured_on="12 validation phantoms", precision=0.84, recall=0.56)
+
+
+def test_too_few_comparisons_give_the_limit_of_the_embeddings_card_where_it_has_one() -> None:
+    limit = calibrate_distance_limit(patients(4), measured=MEASURED)
+    assert (limit.value, limit.is_calibrated, limit.pairs) == (0.3, False, 24)
+    assert "Only 24 comparisons" in limit.note
+    assert "0.300 is used that this embedding got when it was made" in limit.note
+    assert "12 validation phantoms, 500 comparisons, precision 84%, recall 56%" in limit.note
+    assert "published" not in limit.note
+    bare = MeasuredLimit(value=0.3, comparisons=500, measured_on="phantoms")
+    assert "(phantoms, 500 comparisons)" in calibrate_distance_limit([], measured=bare).note
+
+
+def test_enough_comparisons_do_not_ask_the_card() -> None:
+    inputs = patients(20)
+    assert calibrate_distance_limit(inputs, measured=MEASURED) == calibrate_distance_limit(inputs)
 
 
 def test_what_was_not_embedded_is_not_compared() -> None:

@@ -1,13 +1,24 @@
 """Only the boxes that mining compares need an embedding, and mining is the same with those alone."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 from support.mining_cases import Seen, annotation, proposals, series
 
-from lens_engine.findings import FUSED
+from lens_engine.findings import FUSED, Box2D
 from lens_engine.mining.calibration import calibrate_distance_limit
 from lens_engine.mining.candidates import mine
 from lens_engine.mining.inputs import SeriesMiningInput
-from lens_engine.mining.looks import compared_rows, places_of, with_embeddings
+from lens_engine.mining.looks import (
+    NO_BOXES,
+    ComparedBoxes,
+    SeriesLesions,
+    compared_rows,
+    embed_series,
+    places_of,
+    with_embeddings,
+)
 from lens_engine.mining.settings import MiningSettings
 
 SETTINGS = MiningSettings()
@@ -53,3 +64,32 @@ def test_mining_needs_no_other_embeddings() -> None:
     assert limit.same_lesion_pairs > 0
     assert mine(sparse, SETTINGS, limit) == mine(whole, SETTINGS, limit)
     assert mine(whole, SETTINGS, limit).candidates
+
+
+def by_slice(places: Sequence[tuple[float, Box2D]]) -> NDArray[np.float32]:
+    """Return where each box lies as its vector."""
+    return np.asarray([[place, box[0]] for place, box in places], dtype=np.float32)
+
+
+def test_annotations_decisions_and_boxes_of_a_series_get_the_vectors_of_their_places() -> None:
+    boxes = proposals(SEEN)
+    lesions = SeriesLesions((annotation(1, 0, 6),), (annotation(1, 100, 3),))
+    rows = compared_rows(boxes, lesions.annotations, SETTINGS)
+    vectors = embed_series(by_slice, lesions, ComparedBoxes.of(boxes, rows))
+    known = vectors.of_lesions(lesions)
+    assert [note.embedding.tolist() for part in known for note in part if note.embedding is not None] == [
+        [6, 0],
+        [3, 100],
+    ]
+    embedded = vectors.of_boxes(boxes).embeddings
+    assert embedded[rows].tolist() == [[place, box[0]] for place, box in places_of(boxes, rows)]
+    later = SeriesLesions((*lesions.annotations, annotation(2, 0, 9)))
+    assert vectors.of_lesions(later).annotations[1].embedding is None
+
+
+def test_a_series_without_lesions_and_boxes_is_not_looked_at() -> None:
+    def unable(places: Sequence[tuple[float, Box2D]]) -> NDArray[np.float32]:
+        raise AssertionError
+
+    vectors = embed_series(unable, SeriesLesions(()), NO_BOXES)
+    assert vectors.of_boxes(proposals(SEEN)).embeddings.shape[1] == 0

@@ -33,7 +33,8 @@ from lens_engine.snapshot import LabelSet
 from lens_engine.store.detections import Detections
 from lens_engine.store.models.model_versions import Models
 from lens_engine.store.labels.snapshots import Snapshots
-from lens_engine.tasks.mining import Embeddings
+from lens_engine.lesion_embedding.vector_files import VectorFiles
+from lens_engine.mining.looks import SeriesVectors
 
 database = Database.open(Project.open(Path(sys.argv[1])))
 series, LIMIT = int(sys.argv[2]), int(sys.argv[3])
@@ -60,7 +61,8 @@ WRITE_CANDIDATES = """
 """
 
 WRITE_EMBEDDINGS = """
-    Embeddings(Path(sys.argv[1]) / "embeddings").write(series, range(1000), np.zeros((1000, 100), np.float32))
+    vectors = SeriesVectors({}, {}, np.arange(1000), np.zeros((1000, 100), np.float32))
+    VectorFiles(Path(sys.argv[1]) / "embeddings", "network", "v1").write(str(series), vectors)
 """
 
 FREEZE = "Snapshots(database).freeze(LabelSet.ORIGINAL)"

@@ -15,6 +15,7 @@ from lens_engine.lesion_embedding.checkpoint import load_embedding, save_embeddi
 from lens_engine.lesion_embedding.config import narrow_embedding
 from lens_engine.lesion_embedding.embedding import embed_lesions
 from lens_engine.lesion_embedding.network import EmbeddingNetwork
+from lens_engine.lesion_embedding.vector_files import VectorFiles
 from lens_engine.mining.looks import compared_rows, places_of
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.proposals import Proposals, SeriesDetections
@@ -23,8 +24,6 @@ from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.detections import Detections
 from lens_engine.store.models.lesion_embedding import bring_in_embedding
-from lens_engine.tasks.lesion_embedding import BoxEmbeddings
-from lens_engine.tasks.mining import Embeddings
 from lens_engine.tasks.workbench import Workbench
 from lens_engine.worker.messages import CalibrateRules, EmbedAnnotations
 
@@ -62,7 +61,8 @@ def test_known_lesions_and_compared_boxes_get_the_vectors_of_the_embedding_netwo
     Detections(database).write(series.id, "v1", SeriesDetections(proposals, ()))
     embed(database, tmp_path, series.id)
     network, card = load_embedding(shipped_embedding_folder())
-    embedded = BoxEmbeddings(tmp_path / "embeddings", card.weights_digest).embedded(series.id, proposals)
+    stored = VectorFiles(tmp_path / "embeddings", card.weights_digest, "v1").read(str(series.id))
+    embedded = stored.of_boxes(proposals)
     rows = compared_rows(proposals, (), MiningSettings())
     assert embedded.embeddings.any(axis=1).nonzero()[0].tolist() == rows.tolist() == [2]
     assert series.source is not None
@@ -70,7 +70,7 @@ def test_known_lesions_and_compared_boxes_get_the_vectors_of_the_embedding_netwo
     expected = embed_lesions(network, volume, places_of(proposals, rows))
     np.testing.assert_allclose(embedded.embeddings[rows], expected, atol=1e-5)
     (label,) = Annotations(database).of_series(series.id, AnnotationRole.LABEL)
-    vector = Embeddings(tmp_path / "embeddings").read(series.id).annotations[label.id]
+    vector = stored.annotations[label.id]
     middle = label.slices[len(label.slices) // 2]
     np.testing.assert_allclose(vector, embed_lesions(network, volume, [(middle.slice_index, middle.box)])[0], atol=1e-5)
 
@@ -94,15 +94,3 @@ def test_vectors_of_another_network_are_refused_and_never_compared(
     task = CalibrateRules(series_ids=(series.id,), model_version="v1")
     with pytest.raises(StoreError, match=rf"now uses {card.weights_digest[:12]}; vectors of two networks"):
         Workbench(database.project, tmp_path).run(task, lambda *_: None)
-
-
-def test_a_job_that_an_older_program_began_is_asked_to_start_again(tmp_path: Path):
-    with pytest.raises(StoreError, match=r"no embeddings of this version.*Start the mining again"):
-        BoxEmbeddings(tmp_path, "digest").embedded(7, boxes_on(range(2)))
-
-
-def test_boxes_that_were_not_compared_keep_no_vector_of_the_detector(tmp_path: Path):
-    store = BoxEmbeddings(tmp_path, "digest")
-    store.write(3, np.asarray([1]), np.ones((1, 4), np.float32))
-    embedded = store.embedded(3, boxes_on(range(3)))
-    assert embedded.embeddings.tolist() == [[0] * 4, [1] * 4, [0] * 4]

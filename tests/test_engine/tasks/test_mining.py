@@ -6,21 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.mining_project import SLICES, add_patients, annotate, embed_annotations, embedded_boxes
+from support.mining_project import SLICES, add_patients, annotate, embed_annotations, vector_files
 from support.worker_project import LESION
 
+from lens_engine.checkpoint_card import read_embedding_card
 from lens_engine.errors import BoxError, StoreError
 from lens_engine.findings import Candidate, Decision, Rule, Verdict, slices_of_box
 from lens_engine.jobs.results import MineResult
 from lens_engine.mining.calibration import calibrate_distance_limit
 from lens_engine.mining.candidates import mine
+from lens_engine.mining.looks import SeriesVectors
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.store.annotations import AnnotationRole, Annotations
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
-from lens_engine.tasks.mining import Embeddings, MiningInputs, lesions_of_series
+from lens_engine.store.detections import Detections
+from lens_engine.store.models.lesion_embedding import embedding_folder
+from lens_engine.tasks.mining_inputs import MiningInputs, lesions_of_series
 from lens_engine.tasks.service import TaskCancelledError
 from lens_engine.tasks.workbench import Workbench
 from lens_engine.worker.messages import CalibrateRules, EmbedAnnotations, MinePatients, StoreCandidates
@@ -46,7 +50,8 @@ def test_a_decided_lesion_is_known_with_its_embedding_beside_the_annotation_of_t
     task = EmbedAnnotations(series_id=series.id, model_version="v1")
     bench = Workbench(database.project, tmp_path)
     assert bench.run(task, lambda *_: None) == {"annotations": 1, "decided": 1, "skipped": False}
-    known = lesions_of_series(database, series.id, Embeddings(tmp_path / "embeddings").read(series.id))
+    vectors = vector_files(database, tmp_path).read(str(series.id))
+    known = vectors.of_lesions(lesions_of_series(database, series.id))
     (marked,), (decided,) = known.annotations, known.decided
     assert (marked.box, decided.box) == (LESION, FOUND)
     assert marked.embedding is not None
@@ -64,21 +69,14 @@ def test_what_was_not_decided_as_a_lesion_is_not_known(database: Database, tmp_p
     assert result == {"annotations": 1, "decided": 0, "skipped": False}
 
 
-def test_embeddings_of_a_job_that_an_earlier_version_began_are_read(tmp_path: Path) -> None:
-    vectors = np.eye(2, dtype=np.float32)
-    np.savez(tmp_path / "4.npz", ids=np.asarray([7, 9]), vectors=vectors)
-    stored = Embeddings(tmp_path).read(4)
-    assert list(stored.annotations) == [7, 9]
-    assert stored.decided == {}
-
-
 def test_a_lesion_that_was_decided_after_the_embedding_is_known_without_one(database: Database, tmp_path: Path) -> None:
     series = Catalog(database).all_series()[0]
     Workbench(database.project, tmp_path).run(
         EmbedAnnotations(series_id=series.id, model_version="v1"), lambda *_: None
     )
     decide(database, series.id, Verdict.ADDED)
-    known = lesions_of_series(database, series.id, Embeddings(tmp_path / "embeddings").read(series.id))
+    vectors = vector_files(database, tmp_path).read(str(series.id))
+    known = vectors.of_lesions(lesions_of_series(database, series.id))
     assert [lesion.embedding for lesion in known.decided] == [None]
 
 
@@ -123,9 +121,10 @@ def test_batches_give_what_all_patients_give_at_once(
     found = list(Candidates(database).latest().values())
     at_once = mine_in(4, "other job", BEGUN_AT + timedelta(hours=1))
     job = tmp_path / "job"
-    source = MiningInputs(database, Embeddings(job / "embeddings"), embedded_boxes(database, job), "v1")
+    source = MiningInputs(database, vector_files(database, job), "v1")
     inputs = list(source.of(patients))
-    limit = calibrate_distance_limit(inputs)
+    measured = read_embedding_card(embedding_folder(database.project)).distance_limit
+    limit = calibrate_distance_limit(inputs, measured=measured)
     assert (
         found == list(Candidates(database).latest().values()) == list(mine(inputs, MiningSettings(), limit).candidates)
     )
@@ -209,8 +208,10 @@ def test_embeddings_of_another_network_are_named_and_candidates_stay(
     before = stored(database)
     embed_annotations(database, patients, tmp_path / "job")
     (note,) = Annotations(database).of_series(patients[0].id)
-    other = np.full((1, 3), 3**-0.5, dtype=np.float32)
-    Embeddings(tmp_path / "job" / "embeddings").write(patients[0].id, [note.id], other)
+    other = np.full(3, 3**-0.5, dtype=np.float32)
+    found = Detections(database).read(patients[0].id, "v1").proposals.embeddings
+    vectors = SeriesVectors({note.id: other}, {}, np.arange(len(found)), found)
+    vector_files(database, tmp_path / "job").write(str(patients[0].id), vectors)
     task = CalibrateRules(series_ids=tuple(record.id for record in patients), model_version="v1")
     with pytest.raises(BoxError, match="Embeddings of length 2 and 3") as caught:
         Workbench(database.project, tmp_path / "job").run(task, ignore)

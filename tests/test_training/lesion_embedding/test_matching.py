@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lens_engine.boxes import pad_in_plane
 from lens_engine.findings import FUSED, Box2D
+from lens_engine.mining.settings import MiningSettings
 from lens_engine.phantom.patient import (
     UNIVERSAL,
     VAL_SEEDS,
@@ -71,9 +72,11 @@ def recognise(
     return np.asarray(found, dtype=np.float32).reshape(-1, LENGTH)
 
 
-def measured(patients: list[PhantomPatient], name: Callable[[int, str], str]) -> MatchReport:
+def measured(
+    patients: list[PhantomPatient], name: Callable[[int, str], str], settings: MiningSettings | None = None
+) -> MatchReport:
     found = [[seen(series) for series in patient.series] for patient in patients]
-    return measure_matches(patients, found, partial(recognise, patients, name))
+    return measure_matches(patients, found, partial(recognise, patients, name), settings)
 
 
 def test_an_ideal_embedding_finds_every_unmarked_lesion_with_a_marked_twin(patients):
@@ -103,3 +106,13 @@ def test_a_match_with_another_lesion_of_the_patient_is_right_and_its_partner_is_
     report = measured(patients, lambda seed, key: str(seed))
     assert report.right == report.matches
     assert 0 < report.right_partners < report.right
+
+
+def test_the_card_gets_the_limit_with_what_it_is_worth_only_where_it_was_calibrated(patients):
+    report = measured(patients, lambda seed, key: f"{seed} {key}", MiningSettings(min_calibration_pairs=1))
+    limit = report.limit_measured_on("3 phantoms")
+    assert limit is not None
+    assert (limit.value, limit.measured_on, limit.precision, limit.recall) == (report.limit, "3 phantoms", 1, 1)
+    assert f"of {limit.comparisons} comparisons" in report.limit_note
+    few = measured(patients, lambda seed, key: f"{seed} {key}", MiningSettings(min_calibration_pairs=1000))
+    assert few.limit_measured_on("3 phantoms") is None

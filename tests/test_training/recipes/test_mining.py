@@ -8,7 +8,7 @@ from lens_engine.errors import ConfigError
 from lens_engine.mining.strategies.choice import MiningStrategy
 from lens_engine.mining.strategies.lens import LensSettings, LensStep
 from lens_engine.mining.strategies.wang import WangSettings
-from lens_training.recipes.files import load_recipe
+from lens_training.recipes.files import Scale, load_recipe
 from lens_training.recipes.mining import MiningRecipe
 from lens_training.recipes.recipe import EvaluatedOutput
 
@@ -112,3 +112,15 @@ def test_meld_calibrates_its_limit_where_it_matches():
     assert MiningRecipe(strategy=MiningStrategy.MELD).calibrates_limit
     assert not MiningRecipe(strategy=MiningStrategy.MELD, settings={"with_matching": False}).matches
     assert not MiningRecipe(strategy=MiningStrategy.MELD, settings={"distance_limit": 0.2}).calibrates_limit
+
+
+@pytest.mark.parametrize("name", ["L2-d", "L2-g", "L4-2", "L5-6", "M1-2", "delta"])
+def test_published_rows_name_lesanet_and_tiny_runs_the_embedding_that_ships(name: str):
+    for scale, embedding in ((Scale.PUBLISHED, "lesanet"), (Scale.TINY, "phantom-embedding")):
+        mining = load_recipe(name, scale).mining
+        assert mining is not None
+        assert mining.embedding == embedding
+
+
+def test_a_scale_gives_no_recipe_a_mining_that_it_has_not():
+    assert load_recipe("L2-c", Scale.TINY).mining is None

@@ -5,16 +5,22 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from support import killed_recipe
 from support.training_runs import StoppingStream
 from support.training_scenes import Ball, case_of, key_slice_lesion, lesion_of, set_of
 
-from lens_engine.checkpoint_card import TrainedOn, read_card
+from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, read_card, shipped_embedding_folder
 from lens_engine.errors import ConfigError
 from lens_engine.jobs.environment import process_environment
+from lens_engine.lesion_embedding.checkpoint import save_embedding
+from lens_engine.lesion_embedding.config import narrow_embedding
+from lens_engine.lesion_embedding.network import EmbeddingNetwork
 from lens_engine.snapshot import LesionOrigin
 from lens_training.errors import TrainingStoppedError
 from lens_training.recipes.files import load_recipe
@@ -62,6 +68,11 @@ def go(run: RecipeRun, stream: io.StringIO | None = None, *, resume: bool = Fals
     return [json.loads(line) for line in shown.getvalue().splitlines()]
 
 
+def network_of(vectors: Path) -> str:
+    with np.load(vectors) as stored:
+        return str(stored["network"])
+
+
 def steps_of(messages: list[dict[str, object]]) -> list[object]:
     return [message["done"] for message in messages if message["stage"] == "train"]
 
@@ -75,6 +86,22 @@ def test_the_second_training_begins_with_the_start_weights(tmp_path: Path):
     first, last = read_card(run.folder / "first-round"), read_card(run.folder)
     assert first.weights_digest == last.weights_digest
     assert last.trained_on is TrainedOn.PHANTOMS
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_with_another_embedding_embeds_anew_and_detects_nothing_again(tmp_path: Path):
+    torch.manual_seed(5)
+    card = CheckpointCard(trained_on=TrainedOn.NOTHING, recipe="own")
+    other = save_embedding(EmbeddingNetwork(narrow_embedding(2)), card, tmp_path / "own").weights_digest
+    run = run_of(tmp_path, EVERYTHING_MATCHES)
+    go(run, StoppingStream(0, "mine"))
+    files = list((run.folder / "first-round" / "embeddings").glob("*.npz"))
+    assert len(files) == 2
+    assert other not in {network_of(path) for path in files}
+    again = go(replace(run, embedding=tmp_path / "own"), StoppingStream(1, "mine"), resume=True)
+    assert not {"train", "detect"} & {message["stage"] for message in again}
+    assert {network_of(path) for path in files} == {other}
+    assert load_mined(run.folder / "first-round" / "labels.jsonl").report.embedding.weights == other
 
 
 @pytest.mark.slow
@@ -108,6 +135,9 @@ def test_a_recipe_that_mines_goes_on_where_it_was_stopped_and_learns_from_what_i
     assert by_name["no mining"]["lesions"] == origins.count(LesionOrigin.ANNOTATION)
     assert by_name["+ intra-patient"]["lesions"] > by_name["no mining"]["lesions"]
     assert told["distance_limit"] == 2
+    used = read_card(shipped_embedding_folder())
+    assert (told["embedding"]["recipe"], told["embedding"]["weights"]) == ("phantom-embedding", used.weights_digest)
+    assert {network_of(path) for path in (first_round / "embeddings").glob("*.npz")} == {used.weights_digest}
     assert "+ unlabelled" in (run.folder / "results.txt").read_text()
 
 

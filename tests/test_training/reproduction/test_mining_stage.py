@@ -9,9 +9,12 @@ import pytest
 from support.mining_cases import Seen, look_alike, proposals
 from support.training_scenes import Ball, case_of, key_slice_lesion, lesion_of, tiny_model
 
+from lens_engine.checkpoint_card import MeasuredLimit
 from lens_engine.detector.inference.whole_volume import EXACT
 from lens_engine.findings import Split
 from lens_engine.geometry import VolumeGeometry
+from lens_engine.lesion_embedding.vector_files import VectorFiles
+from lens_engine.mining.looks import SeriesVectors
 from lens_engine.mining.strategies.choice import MiningStrategy
 from lens_engine.mining.strategies.labels import LabelRule
 from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
@@ -22,8 +25,10 @@ from lens_training.recipes.mining import MiningRecipe
 from lens_training.recipes.recipe import AugmentationRecipe
 from lens_training.reproduction.case_annotations import annotations_of
 from lens_training.reproduction.case_detections import CaseDetections, CaseDetector, DetectionFiles
+from lens_training.reproduction.case_inputs import RoundFiles
 from lens_training.reproduction.mined_labels import MinedCases, is_mined, load_mined
 from lens_training.reproduction.mining_stage import mine_cases
+from lens_training.reproduction.recipe_embedding import UsedEmbedding
 from lens_training.reproduction.scan_copies import CopyPlan
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
@@ -53,16 +58,23 @@ def scan(name: str, *lesions: Lesion, patient: str = "one") -> Case:
     return Case(name, patient, "universal", Split.TRAIN, GEOMETRY, lesions, volume)
 
 
-def stored(folder: Path, cases: Sequence[Case], seen: Sequence[list[Seen]], looks: float = 0.0) -> DetectionFiles:
-    """Store what is seen in each case; all annotations look alike."""
-    files = DetectionFiles(folder / "detections", "same")
+USED = UsedEmbedding(recipe="angles", weights="a" * 64, distance_limit=None, note="Compared by angles.")
+
+
+def stored(folder: Path, cases: Sequence[Case], seen: Sequence[list[Seen]], looks: float = 0.0) -> RoundFiles:
+    """Store what is seen in each case, and how it looks; all annotations look alike."""
+    files = RoundFiles(DetectionFiles(folder / "detections", "same"), VectorFiles(folder, "angles", "same"), USED)
+    numbers = iter(range(100))
     for case, lesions in zip(cases, seen, strict=True):
-        vectors = np.asarray([look_alike(looks) for _ in annotations_of(case)], dtype=np.float32).reshape(-1, 2)
-        files.write(case, CaseDetections(proposals(lesions), vectors))
+        boxes = proposals(lesions)
+        files.detections.write(case, CaseDetections(boxes.without_embeddings()))
+        of_notes = {next(numbers): look_alike(looks) for _ in annotations_of(case)}
+        assert files.vectors is not None
+        files.vectors.write(case.name, SeriesVectors(of_notes, {}, np.arange(len(boxes.embeddings)), boxes.embeddings))
     return files
 
 
-def mined(files: DetectionFiles, cases: Sequence[Case], recipe: MiningRecipe = LENS) -> MinedCases:
+def mined(files: RoundFiles, cases: Sequence[Case], recipe: MiningRecipe = LENS) -> MinedCases:
     return mine_cases(cases, files, recipe, ProgressLog(None, None), StopSignal())
 
 
@@ -132,6 +144,18 @@ def test_the_limit_of_matches_is_calibrated_over_the_patients(tmp_path: Path):
     assert report.distance_limit == pytest.approx(np.sort(np.repeat(_distances(), 10))[1], abs=1e-3)
 
 
+def test_too_few_patients_take_the_limit_of_the_card_and_the_report_names_the_embedding(tmp_path: Path):
+    cases = scan("a", marked(10, 10)), scan("b")
+    limit = MeasuredLimit(value=0.25, comparisons=700, measured_on="12 validation phantoms")
+    files = replace(
+        stored(tmp_path, cases, [FOLLOWED, []]), embedding=USED.model_copy(update={"distance_limit": limit})
+    )
+    report = mined(files, cases, MiningRecipe(strategy=MiningStrategy.LENS)).report
+    assert (report.distance_limit, report.embedding) == (0.25, files.embedding)
+    assert "12 validation phantoms, 700 comparisons" in report.limit_note
+    assert report.text.splitlines()[-2:] == [USED.note, report.limit_note]
+
+
 def _distances() -> list[float]:
     """Return the distance of an annotation at 0 degrees to the boxes of each patient."""
     return [2 * np.sin(np.radians(5.0 * number) / 2) for number in range(11)]
@@ -139,13 +163,14 @@ def _distances() -> list[float]:
 
 def test_wang_mines_with_its_own_rules_and_matches_nothing(tmp_path: Path):
     cases = (scan("a", marked(10, 10)),)
-    result = mined(stored(tmp_path, cases, [FOLLOWED]), cases, MiningRecipe(strategy=MiningStrategy.WANG))
+    bare = RoundFiles(stored(tmp_path, cases, [FOLLOWED]).detections)
+    result = mined(bare, cases, MiningRecipe(strategy=MiningStrategy.WANG))
     assert [reason.rule for reason in result.labels[0].reasons] == [
         LabelRule.ANNOTATION,
         LabelRule.PROPAGATION,
         LabelRule.PROPAGATION,
     ]
-    assert result.report.distance_limit is None
+    assert (result.report.distance_limit, result.report.embedding) == (None, None)
 
 
 def test_what_was_mined_is_read_as_it_was_written(tmp_path: Path):
@@ -179,7 +204,7 @@ def test_detections_are_read_to_the_bit_and_those_of_another_detector_count_as_m
     for own, other in zip((read.proposals, *read.augmented), (found.proposals, *found.augmented), strict=True):
         for name in ("experts", "expert_index", "grid_index", "boxes", "scores", "embeddings", "slice_spacing_mm"):
             np.testing.assert_array_equal(getattr(own, name), getattr(other, name))
-    assert np.linalg.norm(read.annotation_embeddings, axis=1) == pytest.approx([1.0])
+    assert read.proposals.embeddings.shape[1] == 0
     assert files.has(case)
     assert not DetectionFiles(tmp_path, "two").has(case)
 
@@ -227,9 +252,8 @@ def test_distillation_teaches_what_the_copies_agree_on(tmp_path: Path):
     cases = (scan("a", marked(10, 10)),)
     agreed = proposals([Seen(60, range(20, 22), {"universal": 0.9}, look=0)])
     files = DetectionFiles(tmp_path / "detections", "same")
-    looks = np.zeros((1, 2), dtype=np.float32)
-    files.write(cases[0], CaseDetections(proposals([]), looks, (agreed, agreed, agreed)))
-    result = mined(files, cases, MiningRecipe(strategy=MiningStrategy.DISTILLATION, copies=3))
+    files.write(cases[0], CaseDetections(proposals([]), (agreed, agreed, agreed)))
+    result = mined(RoundFiles(files), cases, MiningRecipe(strategy=MiningStrategy.DISTILLATION, copies=3))
     assert taught(result, cases) == [
         [("positive", "annotation", [10]), ("positive", "mined", [20]), ("positive", "mined", [21])]
     ]

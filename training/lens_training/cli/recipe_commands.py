@@ -74,6 +74,9 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     fpr_weights: Annotated[
         str | None, typer.Option(help="ImageNet weights of ResNet-18 for false-positive reduction: a file, or 'none'.")
     ] = None,
+    embedding: Annotated[
+        Path | None, typer.Option(help="Lesion embedding to mine with; by default the recipe's, beside OUT.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from last.ckpt in the folder.")] = False,
     devices: Annotated[int, typer.Option(min=1, help="GPUs (or processes of the CPU) on every node.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Nodes on which srun starts the processes.")] = 1,
@@ -88,7 +91,8 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
 ) -> None:
     """Train and measure a recipe, on phantom patients or on the published data sets; 'loop' is a whole experiment."""
     if name == LOOP:
-        given = {"--scale": scale, "--steps": steps, "--epochs": epochs, "--weights": weights, "--workers": workers}
+        given: dict[str, object] = {"--scale": scale, "--steps": steps, "--epochs": epochs, "--weights": weights}
+        given |= {"--workers": workers, "--embedding": embedding}
         given |= {"--data": None if data == PHANTOM else data, "--seed": seed or None, "--precision": precision}
         run_experiment(
             out or RUNS_FOLDER / LOOP,
@@ -104,7 +108,7 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
         options = {"workers": workers, "precision": precision, "tensorboard": tensorboard, "reading": reading}
         recipe = chosen.with_length(steps=steps, epochs=epochs).with_options(options)
         settings = InferenceSettings(inference)
-        run = RecipeRun(recipe, data, folder, seed, weights, fpr_weights, settings, process.world)
+        run = RecipeRun(recipe, data, folder, seed, weights, fpr_weights, settings, process.world, embedding)
         results = run_recipe(run, process.log, process.stop, resume=resume)
     if results is not None:
         typer.echo(results.text)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from lens_engine.checkpoint_card import MeasuredLimit
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import InferenceDetector
@@ -23,7 +24,7 @@ from lens_engine.lesion_embedding.network import EmbeddingNetwork
 from lens_engine.mining.calibration import CalibratedLimit, calibrate_distance_limit
 from lens_engine.mining.candidates import mine
 from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
-from lens_engine.mining.looks import compared_rows, places_of, with_embeddings
+from lens_engine.mining.looks import ComparedBoxes, SeriesLesions, compared_rows, embed_series
 from lens_engine.mining.reports.accuracy import lies_at_lesions
 from lens_engine.mining.settings import MiningSettings
 from lens_engine.mining.tracklets import build_tracklets
@@ -54,7 +55,9 @@ class MatchReport(BaseModel):
     seen
         Those of the wanted ones that the detector sees at all: the most that could be reached.
     limit, limit_note
-        The calibrated distance, and what is said about it.
+        The distance that was used, and what is said about it.
+    comparisons
+        Comparisons with wrong patients that it was calibrated with; 0 where there were too few, so that it was not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +73,19 @@ class MatchReport(BaseModel):
     recall: MeasuredValue
     limit: float
     limit_note: str
+    comparisons: int
+
+    def limit_measured_on(self, whose: str) -> MeasuredLimit | None:
+        """Return what a card says of the limit, and on whose lesions it was found; None where it was not calibrated."""
+        if not self.comparisons:
+            return None
+        return MeasuredLimit(
+            value=self.limit,
+            comparisons=self.comparisons,
+            measured_on=whose,
+            precision=self.precision.value,
+            recall=self.recall.value,
+        )
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -80,7 +96,7 @@ class MatchReport(BaseModel):
             for name, interval in measured.items()
             for end, value in (("", interval.value), (" low", interval.low), (" high", interval.high))
         }
-        return {name: value for name, value in found.items() if value is not None} | {"distance limit": self.limit}
+        return {name: value for name, value in found.items() if value is not None}
 
     @property
     def text(self) -> str:
@@ -146,6 +162,7 @@ def measure_matches(
         recall=MeasuredValue.of(_ratio(columns["reached"], columns["wanted"])),
         limit=limit.value,
         limit_note=limit.note,
+        comparisons=limit.pairs if limit.is_calibrated else 0,
     )
 
 
@@ -154,22 +171,18 @@ def _inputs(
 ) -> list[SeriesMiningInput]:
     result = []
     for place, (series, proposals) in enumerate(zip(patient.series, found, strict=True)):
-        bare = [_annotation(place, row, series) for row, lesion in enumerate(series.lesions) if lesion.is_labelled]
-        rows = compared_rows(proposals, bare, settings)
-        marked = [(note.recognised_by.slice_index, note.recognised_by.box) for note in bare]
-        vectors = embed(series.volume, [*marked, *places_of(proposals, rows)])
-        notes = tuple(
-            AnnotationOnSeries(note.id, note.box, note.slices, note.key_slice, vector, note.lesion)
-            for note, vector in zip(bare, vectors[: len(bare)], strict=True)
-        )
+        marks = [_annotation(place, row, series) for row, lesion in enumerate(series.lesions) if lesion.is_labelled]
+        marked = SeriesLesions(tuple(marks))
+        boxes = ComparedBoxes.of(proposals, compared_rows(proposals, marks, settings))
+        vectors = embed_series(partial(embed, series.volume), marked, boxes)
         result.append(
             SeriesMiningInput(
                 series_id=place,
                 patient_id=number,
                 study_id=series.study_number,
                 slices=series.volume.geometry.shape[0],
-                proposals=with_embeddings(proposals, rows, vectors[len(bare) :]),
-                annotations=notes,
+                proposals=vectors.of_boxes(proposals),
+                annotations=vectors.of_lesions(marked).annotations,
             )
         )
     return result

@@ -102,7 +102,9 @@ def run_embedding(request: EmbeddingRequest, reports: Reports, *, resume: bool =
     reports.log.report(Stage.EVALUATE, 0, 1)
     report = measure_on_phantoms(stored, detector, seeds, phantoms.withheld_share, phantoms.studies)
     write_text_atomically(folder / RESULTS_FILE, report.model_dump_json(indent=2) + "\n")
-    save_embedding(stored, card.model_copy(update={"metrics": report.metrics}), folder, dtype=dtype)
+    limit = report.limit_measured_on(f"{len(seeds)} validation phantoms")
+    told = {"metrics": report.metrics, "distance_limit": limit}
+    save_embedding(stored, card.model_copy(update=told), folder, dtype=dtype)
     reports.log.report(Stage.EVALUATE, 1, 1)
     return report
 

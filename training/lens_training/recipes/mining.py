@@ -24,12 +24,14 @@ class MiningRecipe(BaseModel):
     strategy: MiningStrategy
     settings: Mapping[str, Any] = {}
     """Values other than the published ones, by name. A `distance_limit` that is not given is calibrated for the
-    embedding of the detector that mines (algorithms 5.2)."""
+    lesion embedding that is used (algorithms 5.2)."""
     datasets: tuple[DatasetName, ...] | None = Field(default=None, min_length=1)
     """Data sets that the detectors which mine learn from; None takes those of the recipe."""
     rounds: int = Field(default=1, ge=1, le=len(ROUND_NAMES))
     """How often a detector is trained and mines. Each round mines anew from the annotations, with the boxes of a
     detector that was trained from the start weights on what the round before has mined."""
+    embedding: str = "phantom-embedding"
+    """Name of the recipe whose lesion embedding says which lesions are one (algorithms 5.8)."""
     copies: int = Field(default=0, ge=0)
     """Changed copies of each training scan that are detected in as well; they vary like the recipe's samples."""
 

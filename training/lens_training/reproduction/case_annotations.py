@@ -1,9 +1,6 @@
 """The annotations of a training case as mining reads them."""
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import NDArray
 
 from lens_engine.boxes import pad_in_plane
 from lens_engine.findings import SliceBox, box_from_slices
@@ -17,24 +14,19 @@ def annotated_lesions(case: Case) -> tuple[Lesion, ...]:
     return tuple(lesion for lesion in case.lesions if lesion.role is LesionRole.POSITIVE)
 
 
-def annotations_of(
-    case: Case, first_id: int = 0, embeddings: Sequence[NDArray[np.float32]] | None = None
-) -> tuple[AnnotationOnSeries, ...]:
+def annotations_of(case: Case, first_id: int = 0) -> tuple[AnnotationOnSeries, ...]:
     """Return the annotations of a case with the margin that a detector sees them with, in their order.
 
     Parameters
     ----------
     first_id
         Number of the first one; the others follow.
-    embeddings
-        One for each; None leaves them without.
     """
     lesions = annotated_lesions(case)
     sections = [_sections(case, lesion) for lesion in lesions]
-    looks = [None] * len(lesions) if embeddings is None else embeddings
     return tuple(
-        AnnotationOnSeries(first_id + number, box_from_slices(drawn), drawn, lesion.key_slice, look)
-        for number, (lesion, drawn, look) in enumerate(zip(lesions, sections, looks, strict=True))
+        AnnotationOnSeries(first_id + number, box_from_slices(drawn), drawn, lesion.key_slice)
+        for number, (lesion, drawn) in enumerate(zip(lesions, sections, strict=True))
     )
 
 

@@ -5,17 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import InferenceDetector, InferenceSettings
-from lens_engine.detector.network.embedding import embed_boxes
 from lens_engine.io.atomic_files import replacement_of
 from lens_engine.proposals import Proposals
 from lens_training.datasets.case import Case
 from lens_training.errors import TrainingError
-from lens_training.reproduction.case_annotations import annotations_of
 from lens_training.reproduction.scan_copies import CopyPlan, ScanCopy, detect_in_copy
 
 _COLUMNS = ("expert_index", "grid_index", "boxes", "scores", "embeddings")
@@ -23,18 +20,15 @@ _COLUMNS = ("expert_index", "grid_index", "boxes", "scores", "embeddings")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CaseDetections:
-    """What mining needs of one case.
+    """What a detector says about one case; boxes come without embeddings.
 
     Attributes
     ----------
-    annotation_embeddings
-        float32 (n, d) of unit length, one for each of the n annotations of `annotations_of` in their order.
     augmented
-        The fused boxes in changed copies of the scan, without embeddings; empty where none was looked at.
+        The fused boxes in changed copies of the scan; empty where none was looked at.
     """
 
     proposals: Proposals
-    annotation_embeddings: NDArray[np.float32]
     augmented: tuple[Proposals, ...] = ()
 
 
@@ -50,17 +44,14 @@ class CaseDetector:
     """
 
     def __init__(self, model: LensDetector, settings: InferenceSettings, copies: CopyPlan | None = None) -> None:
-        self._model = model
         self._detector = InferenceDetector(model, settings)
         self._copies = copies
 
     def look_at(self, case: Case) -> CaseDetections:
-        """Detect in a case and its copies, and embed its annotations."""
+        """Detect in a case and its copies."""
         volume = case.load()
-        places = [note.recognised_by for note in annotations_of(case)]
         return CaseDetections(
-            detect_with(self._detector, volume).proposals,
-            embed_boxes(self._model, volume, [(item.slice_index, item.box) for item in places]),
+            detect_with(self._detector, volume).proposals.without_embeddings(),
             tuple(detect_in_copy(self._detector, volume, copy) for copy in self._copies_of(case)),
         )
 
@@ -110,7 +101,6 @@ class DetectionFiles:
                     experts=np.asarray(found.proposals.experts),
                     spacings_mm=np.asarray([found.proposals.grid_spacing_mm, found.proposals.slice_spacing_mm]),
                     copies=np.asarray(len(found.augmented)),
-                    annotation_embeddings=found.annotation_embeddings,
                     **columns,
                 )
         except OSError as error:
@@ -137,7 +127,7 @@ class DetectionFiles:
                     Proposals(experts, grid_mm, slice_mm, *(stored[_column(number, name)] for name in _COLUMNS))
                     for number in range(1 + int(stored["copies"]))
                 )
-                return CaseDetections(own, stored["annotation_embeddings"], tuple(augmented))
+                return CaseDetections(own, tuple(augmented))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise TrainingError(
                 f"{path} cannot be read ({error})", "The file as this run wrote it", "Start again with --resume"

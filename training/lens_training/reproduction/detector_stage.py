@@ -33,6 +33,8 @@ class RecipeRun:
         File with those of ResNet-18 for false-positive reduction, or `RANDOM`.
     inference
         How the detector computes when it mines and when it is measured.
+    embedding
+        Folder of the lesion embedding to mine with; None takes the one that the recipe names, or its fallback.
     rounds_folder
         Where the first detector and what it found lie already, for all points of a sweep; None has them made in
         `folder`.
@@ -46,6 +48,7 @@ class RecipeRun:
     fpr_weights: str | None = None
     inference: InferenceSettings = EXACT
     world: World = ALONE
+    embedding: Path | None = None
     rounds_folder: Path | None = None
 
     @property

@@ -18,6 +18,7 @@ from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
 from lens_training.datasets.case import Case
 from lens_training.errors import TrainingError
 from lens_training.reproduction.case_annotations import annotated_lesions
+from lens_training.reproduction.recipe_embedding import UsedEmbedding
 from lens_training.running.fingerprint import fingerprint
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +33,8 @@ class MiningReport(BaseModel):
         Below which two embeddings counted as one lesion; None where nothing was matched.
     limit_note
         Where the limit comes from and what it is worth.
+    embedding
+        Whose vectors were compared; None where nothing was matched.
     counts
         Rows in the form of LENS Table IV.
     """
@@ -41,12 +44,15 @@ class MiningReport(BaseModel):
     strategy: MiningStrategy
     distance_limit: float | None = None
     limit_note: str = ""
+    embedding: UsedEmbedding | None = None
     counts: tuple[LabelCounts, ...] = ()
 
     @property
     def text(self) -> str:
-        """The counts as a table, with the note below."""
-        return f"Mined with {self.strategy}:\n{counts_table(self.counts)}{self.limit_note}".rstrip()
+        """The counts as a table, with the notes below."""
+        notes = [] if self.embedding is None else [self.embedding.note]
+        notes += [self.limit_note] if self.limit_note else []
+        return "\n".join([f"Mined with {self.strategy}:", counts_table(self.counts).rstrip("\n"), *notes])
 
 
 class LabelReason(BaseModel):

@@ -1,21 +1,22 @@
 """The mining stage of a recipe: train a first detector, detect in its universal training scans, mine, and label anew.
 
-Everything is kept below `first-round`: the detector's checkpoint, one file of detections for each scan, and the labels;
-a second round leaves the same below `second-round`. What is there already is not done again. Only universal cases are
-mined, patient by patient. Patients of two data sets are never known to be the same person, so that single-type cases
-have no annotation to lend and are not looked at.
+Everything is kept below `first-round`: the detector's checkpoint, for each scan a file of detections and one of the
+vectors that are compared, and the labels; a second round leaves the same below `second-round`. What is there already is
+not done again. Only universal cases are mined, patient by patient. Patients of two data sets are never known to be the
+same person, so that single-type cases have no annotation to lend and are not looked at.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from lens_engine.checkpoint_card import read_card
+from lens_engine.checkpoint_card import MeasuredLimit, read_card
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.findings import Scope
+from lens_engine.lesion_embedding.embedding import LesionEmbedder
+from lens_engine.lesion_embedding.vector_files import VectorFiles
 from lens_engine.mining.calibration import calibrate_distance_limit
-from lens_engine.mining.inputs import SeriesMiningInput
 from lens_engine.mining.reports.counts import LabelCounts, count_all, count_rules, count_steps
 from lens_engine.mining.strategies.choice import StrategySettings, mine_labels
 from lens_engine.mining.strategies.labels import MinedLabels
@@ -23,8 +24,8 @@ from lens_engine.mining.strategies.lens import LensSettings, LensStep
 from lens_engine.mining.strategies.meld import MeldSettings
 from lens_training.datasets.case import Case, TrainingSet
 from lens_training.recipes.mining import ROUND_NAMES, MiningRecipe
-from lens_training.reproduction.case_annotations import annotations_of
 from lens_training.reproduction.case_detections import CaseDetector, DetectionFiles
+from lens_training.reproduction.case_inputs import CaseInputs, RoundFiles, embed_cases
 from lens_training.reproduction.data import RecipeData
 from lens_training.reproduction.detector_stage import RecipeRun, compute_device, train_detector
 from lens_training.reproduction.mined_labels import (
@@ -35,12 +36,14 @@ from lens_training.reproduction.mined_labels import (
     labels_of,
     load_mined,
 )
+from lens_training.reproduction.recipe_embedding import ChosenEmbedding, choose_embedding
 from lens_training.reproduction.scan_copies import CopyPlan
 from lens_training.running.fingerprint import fingerprint
 from lens_training.running.progress import ProgressLog, Stage
 from lens_training.running.stopping import StopSignal
 
 DETECTIONS_FOLDER = "detections"
+EMBEDDINGS_FOLDER = "embeddings"
 LABELS_FILE = "labels.jsonl"
 _MATCHING = LensSettings | MeldSettings
 
@@ -91,7 +94,7 @@ def make_first_round(
 
 
 def mine_cases(
-    cases: Sequence[Case], files: DetectionFiles, mining: MiningRecipe, log: ProgressLog, stop: StopSignal
+    cases: Sequence[Case], files: RoundFiles, mining: MiningRecipe, log: ProgressLog, stop: StopSignal
 ) -> MinedCases:
     """Mine cases with what a detector said about them, patient by patient, and count what it gives.
 
@@ -99,11 +102,11 @@ def mine_cases(
     ------
     TrainingStoppedError
         If the process was asked to end.
-    TrainingError
-        If the detections of a case cannot be read.
+    TrainingError, StoreError
+        If the detections or the vectors of a case cannot be read.
     """
-    source = _Inputs(cases, files)
-    settings, note = _calibrated(mining, source)
+    source = CaseInputs(cases, files)
+    settings, note = _calibrated(mining, source, None if files.embedding is None else files.embedding.distance_limit)
     labels: list[CaseLabels] = []
     mined: list[MinedLabels] = []
     patients = source.patients
@@ -116,7 +119,11 @@ def mine_cases(
     log.report(Stage.MINE, len(patients), len(patients))
     limit = settings.distance_limit if mining.matches and isinstance(settings, _MATCHING) else None
     report = MiningReport(
-        strategy=mining.strategy, distance_limit=limit, limit_note=note, counts=_counts(mined, settings)
+        strategy=mining.strategy,
+        distance_limit=limit,
+        limit_note=note,
+        embedding=files.embedding,
+        counts=_counts(mined, settings),
     )
     return MinedCases(report, tuple(labels))
 
@@ -166,57 +173,44 @@ class _Rounds:
         self.log.report(Stage.DETECT, len(self.cases), len(self.cases))
 
     def labels(self, name: str, files: DetectionFiles) -> MinedCases:
-        """Mine with the detections of a round, unless it is done."""
+        """Embed what is compared and mine with the detections of a round, unless it is done."""
         path = self.run.folder / name / LABELS_FILE
-        made_from = fingerprint(files.fingerprint, self.mining.model_dump(mode="json"))
+        chosen = embedding_of(self.run)
+        weights = None if chosen is None else chosen.used.weights
+        made_from = fingerprint(files.fingerprint, self.mining.model_dump(mode="json"), weights)
         if self.resume and is_mined(path, made_from):
             return load_mined(path)
-        mined = mine_cases(self.cases, files, self.mining, self.log, self.stop)
+        known = RoundFiles(files) if chosen is None else self._embedded(name, files, chosen)
+        mined = mine_cases(self.cases, known, self.mining, self.log, self.stop)
         path.parent.mkdir(exist_ok=True)  # of a point of a sweep
         mined.save(path, made_from)
         return mined
 
-
-class _Inputs:
-    """The mining inputs of cases, read one at a time: those of a whole data set do not fit into memory together."""
-
-    def __init__(self, cases: Sequence[Case], files: DetectionFiles) -> None:
-        self._cases, self._files = cases, files
-        by_patient: dict[str, list[int]] = {}
-        for number, case in enumerate(cases):
-            by_patient.setdefault(case.patient, []).append(number)
-        self._patient_id = {name: number for number, name in enumerate(by_patient)}
-        self._scan_id: dict[str, int] = {}
-        self._first_id: list[int] = []
-        owners: list[tuple[str, int]] = []
-        for case in cases:
-            self._scan_id.setdefault(case.scan or case.name, len(self._scan_id))
-            self._first_id.append(len(owners))
-            owners += [(case.name, number) for number, _ in enumerate(annotations_of(case))]
-        self.patients = tuple(tuple(numbers) for numbers in by_patient.values())
-        """Numbers of the cases of each patient."""
-        self.owner_of_id: Mapping[int, tuple[str, int]] = dict(enumerate(owners))
-        """Case, and number within the case, of each annotation."""
-
-    def of(self, numbers: Sequence[int]) -> Iterator[SeriesMiningInput]:
-        """Yield the input of each case; sub-volumes of one scan are one series, which is not matched with itself."""
-        for number in numbers:
-            case = self._cases[number]
-            found = self._files.read(case)
-            scan = self._scan_id[case.scan or case.name]
-            yield SeriesMiningInput(
-                series_id=scan,
-                patient_id=self._patient_id[case.patient],
-                study_id=scan,  # no strategy asks for the study
-                slices=case.geometry.shape[0],
-                proposals=found.proposals,
-                annotations=annotations_of(case, self._first_id[number], tuple(found.annotation_embeddings)),
-                universal_experts=(case.dataset,),
-                augmented=found.augmented,
-            )
+    def _embedded(self, name: str, files: DetectionFiles, chosen: ChosenEmbedding) -> RoundFiles:
+        folder = (self.run.rounds_folder or self.run.folder) / name / EMBEDDINGS_FOLDER
+        known = RoundFiles(files, VectorFiles(folder, chosen.used.weights, files.fingerprint), chosen.used)
+        embedder = LesionEmbedder(chosen.folder, compute_device())
+        embed_cases(self.cases, known, self.mining.complete_settings, embedder, self.log, self.stop)
+        return known
 
 
-def _calibrated(mining: MiningRecipe, source: _Inputs) -> tuple[StrategySettings, str]:
+def embedding_of(run: RecipeRun) -> ChosenEmbedding | None:
+    """Return the lesion embedding that a recipe mines with; None where it matches nothing.
+
+    Raises
+    ------
+    CheckpointError
+        If a folder holds no lesion embedding that this version understands.
+    """
+    mining = run.recipe.mining
+    if mining is None or not mining.matches:
+        return None
+    return choose_embedding(mining.embedding, (run.rounds_folder or run.folder).parent, run.embedding)
+
+
+def _calibrated(
+    mining: MiningRecipe, source: CaseInputs, measured: MeasuredLimit | None
+) -> tuple[StrategySettings, str]:
     """Return the settings with the limit that is used, and a note about where it comes from."""
     settings = mining.complete_settings
     if not isinstance(settings, _MATCHING) or not mining.calibrates_limit:
@@ -224,7 +218,7 @@ def _calibrated(mining: MiningRecipe, source: _Inputs) -> tuple[StrategySettings
     rules = settings.rules
     patients = islice(source.patients, rules.calibration_patients)
     series = (part for patient in patients for part in source.of(patient))
-    limit = calibrate_distance_limit(series, rules)
+    limit = calibrate_distance_limit(series, rules, measured)
     return replace(settings, distance_limit=limit.value), limit.note
 
 

@@ -27,7 +27,7 @@ from lens_training.reproduction.data import RecipeData, recipe_data
 from lens_training.reproduction.detector_stage import RecipeRun, compute_device, train_detector
 from lens_training.reproduction.measuring import Measurer
 from lens_training.reproduction.mined_labels import MiningReport
-from lens_training.reproduction.mining_stage import make_first_round, mine_before_training
+from lens_training.reproduction.mining_stage import embedding_of, make_first_round, mine_before_training
 from lens_training.reproduction.results import RecipeResults, measure_recipe, measured_results
 from lens_training.reproduction.sweep_results import write_sweep
 from lens_training.running.fingerprint import fingerprint
@@ -57,6 +57,7 @@ def run_recipe(run: RecipeRun, log: ProgressLog, stop: StopSignal, *, resume: bo
     """
     _check_weights(run)
     _check_processes(run)
+    embedding_of(run)  # refuses a folder without one before all data are read
     data = recipe_data(run.recipe.first_round, run.source, log, stop)
     if run.world.is_first:
         write_text_atomically(run.folder / RECIPE_FILE, recipe_text(run.recipe))

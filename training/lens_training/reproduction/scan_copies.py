@@ -107,17 +107,7 @@ def detect_in_copy(detector: InferenceDetector, volume: Volume, copy: ScanCopy) 
     """
     augmentation = copy.augmentation(volume)
     found = detect_with(detector, copy.voxels(volume), augmentation=augmentation).proposals.of(FUSED)
-    moved = copy.in_scan(found, volume, detector.config)
-    return Proposals(
-        moved.experts,
-        moved.grid_spacing_mm,
-        moved.slice_spacing_mm,
-        moved.expert_index,
-        moved.grid_index,
-        moved.boxes,
-        moved.scores,
-        moved.embeddings[:, :0],
-    )
+    return copy.in_scan(found, volume, detector.config).without_embeddings()
 
 
 def _drawn(augmentation: AugmentationRecipe, generator: np.random.Generator) -> ScanCopy:

@@ -29,6 +29,7 @@ class Stage(StrEnum):
     PREPARE = "prepare"
     TRAIN = "train"
     DETECT = "detect"
+    EMBED = "embed"
     MINE = "mine"
     EVALUATE = "evaluate"
     SAVE = "save"

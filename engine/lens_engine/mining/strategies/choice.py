@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from lens_engine.errors import ConfigError
 from lens_engine.mining.inputs import SeriesMiningInput
+from lens_engine.mining.looks import compared_rows
 from lens_engine.mining.settings import NO_OTHER_NAMES
+from lens_engine.mining.slices import NO_ROWS
 from lens_engine.mining.strategies.distillation import DistillationSettings, mine_distillation
 from lens_engine.mining.strategies.labels import MinedLabels
 from lens_engine.mining.strategies.lens import LensSettings, mine_lens
-from lens_engine.mining.strategies.meld import MeldSettings, mine_meld
+from lens_engine.mining.strategies.meld import MeldSettings, matched_rows, mine_meld
 from lens_engine.mining.strategies.series_slices import annotation_labels, mined_series
 from lens_engine.mining.strategies.wang import WangSettings, mine_wang
 
@@ -74,6 +78,17 @@ def strategy_settings(name: str, values: Mapping[str, Any] | None = None) -> Str
             f"It is refused: {first['msg']}",
             "Correct the recipe",
         ) from error
+
+
+def rows_to_embed(series: SeriesMiningInput, settings: StrategySettings) -> NDArray[np.intp]:
+    """Return the fused boxes of a series whose embeddings a strategy compares, ascending, calibration included."""
+    match settings:
+        case LensSettings():
+            return compared_rows(series.proposals, series.annotations, settings.rules)
+        case MeldSettings():
+            calibrated = compared_rows(series.proposals, series.annotations, settings.rules)
+            return np.union1d(calibrated, matched_rows(series, settings))
+    return NO_ROWS
 
 
 def mine_labels(inputs: Sequence[SeriesMiningInput], settings: StrategySettings) -> tuple[MinedLabels, ...]:

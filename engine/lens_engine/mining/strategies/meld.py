@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lens_engine.boxes import overlaps
 from lens_engine.findings import FUSED
@@ -93,6 +94,13 @@ def sampled_slices(series: SeriesMiningInput, sampling_mm: float) -> tuple[int, 
     regular = np.floor(steps / slice_mm + 0.5).astype(np.intp).tolist()
     annotated = boxes_on_slices(annotation_labels(series))
     return tuple(sorted({index for index in regular if index < series.slices} | set(annotated)))
+
+
+def matched_rows(series: SeriesMiningInput, settings: MeldSettings) -> NDArray[np.intp]:
+    """Return the fused boxes that are matched with annotations, ascending: those of the slices that are mined."""
+    fused, grid_of_slice = series.proposals.of(FUSED), SeriesSlices.of(series).grid_of_slice
+    shown = [grid_of_slice[index] for index in sampled_slices(series, settings.sampling_mm)]
+    return np.flatnonzero(np.isin(fused.grid_index, shown) & (fused.scores >= settings.matched_min_score))
 
 
 def _labels(series: SeriesMiningInput, known: KnownLesions, settings: MeldSettings) -> MinedLabels:

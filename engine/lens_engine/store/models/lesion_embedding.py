@@ -7,11 +7,10 @@ from lens_engine.checkpoint_card import (
     CARD_NAME,
     WEIGHTS_NAME,
     CheckpointCard,
-    NetworkKind,
-    read_card,
+    read_embedding_card,
     shipped_embedding_folder,
 )
-from lens_engine.errors import CheckpointError, StoreError
+from lens_engine.errors import StoreError
 from lens_engine.io.atomic_files import flush_folder, name_folder, unnamed_folder
 from lens_engine.model_folder import Checkpoint
 from lens_engine.project import Project
@@ -34,13 +33,7 @@ def bring_in_embedding(project: Project, folder: Path) -> CheckpointCard:
     StoreError
         If the copy cannot be written; the project is as it was.
     """
-    card = read_card(folder)
-    if card.network is not NetworkKind.LESION_EMBEDDING:
-        raise CheckpointError(
-            f"The checkpoint {folder} holds a {card.network} network",
-            f"A {NetworkKind.LESION_EMBEDDING} network is needed here",
-            "Train one with: lens recipe embed NAME",
-        )
+    card = read_embedding_card(folder)
     weights_digest(Checkpoint(folder, card))
     own = project.embedding_folder
     try:

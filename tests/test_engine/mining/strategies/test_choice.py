@@ -10,11 +10,21 @@ from support.mining_cases import Seen, annotation, drawn, proposals, series
 
 from lens_engine.errors import ConfigError
 from lens_engine.findings import Scope
+from lens_engine.mining.calibration import calibrate_distance_limit
 from lens_engine.mining.inputs import AnnotationOnSeries, SeriesMiningInput
+from lens_engine.mining.looks import with_embeddings
 from lens_engine.mining.settings import Linking
-from lens_engine.mining.strategies.choice import SETTINGS_OF, MiningStrategy, mine_labels, strategy_settings
+from lens_engine.mining.strategies.choice import (
+    SETTINGS_OF,
+    MiningStrategy,
+    StrategySettings,
+    mine_labels,
+    rows_to_embed,
+    strategy_settings,
+)
 from lens_engine.mining.strategies.labels import LabelRule, MinedLabels
 from lens_engine.mining.strategies.lens import LensSettings, LensStep
+from lens_engine.mining.strategies.meld import MeldSettings
 
 MARK = annotation(7, 0, 6, look=0)
 
@@ -132,3 +142,31 @@ def check_form(labels: MinedLabels) -> None:
     negatives = [item.slice_index for item in labels.negatives]
     assert negatives == sorted(set(negatives))
     assert not labels.positive_slices & set(negatives)
+
+
+@pytest.mark.parametrize("chosen", [LensSettings(), MeldSettings()])
+def test_a_strategy_gives_the_same_with_the_embeddings_it_asks_for_alone(chosen: LensSettings | MeldSettings) -> None:
+    seen = [
+        Seen(0, range(4, 9), {"universal": 0.6}, look=1),
+        Seen(100, range(20, 26), {"universal": 0.4}, look=3),
+        Seen(200, range(30, 31), {"universal": 0.02}, look=2),
+    ]
+    marked = [series(seen, (MARK,), number=1, patient=1), series(seen, (), number=2, patient=1)]
+    inputs = [*marked, series(seen, (annotation(9, 100, 22, look=40),), number=3, patient=2)]
+    sparse = []
+    for one in inputs:
+        rows = rows_to_embed(one, chosen)
+        assert len(rows) < len(one.proposals.embeddings)
+        boxes = with_embeddings(one.proposals, rows, one.proposals.embeddings[rows])
+        sparse.append(replace(one, proposals=boxes))
+    matching = {LabelRule.INTRA_PATIENT, LabelRule.ANNOTATION_MATCHING}
+    labels = mine_labels(inputs, chosen)
+    assert matching & {label.rule for part in labels for label in part.positives}
+    assert mine_labels(sparse, chosen) == labels
+    assert calibrate_distance_limit(sparse, chosen.rules) == calibrate_distance_limit(inputs, chosen.rules)
+
+
+@pytest.mark.parametrize("strategy", [MiningStrategy.NONE, MiningStrategy.WANG, MiningStrategy.DISTILLATION])
+def test_a_strategy_that_matches_nothing_asks_for_no_embedding(strategy: MiningStrategy) -> None:
+    chosen: StrategySettings = strategy_settings(strategy)
+    assert len(rows_to_embed(series([Seen(0, range(4, 9), {"universal": 0.6}, look=1)]), chosen)) == 0
