@@ -46,6 +46,8 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
     """
 
     candidates_changed = Signal()
+    jobs_changed = Signal()
+    """The queue was asked again; `jobs` holds its answer."""
     retrain_shown = Signal()
 
     def __init__(self, store: ProjectStore, commits: Lane, *, start_worker: bool) -> None:
@@ -197,6 +199,7 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def _on_jobs(self, jobs: Sequence[JobStatus]) -> None:
         self.jobs = tuple(jobs)
         self.jobs_panel.show_jobs(jobs)
+        self.jobs_changed.emit()
         training = next((job for job in jobs if job.kind is JobKind.TRAIN), None)
         if training is not None and (training.id == self._training or not training.state.is_final):
             self.retrain_panel.show_job(training)

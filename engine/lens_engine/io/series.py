@@ -6,7 +6,7 @@ What a scan meets beside CT series is normal and counted; what is wrong with one
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,8 +27,8 @@ __all__ = [
     "SkipReason",
     "read_volume",
     "scan",
-    "scan_whole_series",
     "series_uid_of",
+    "whole_series",
 ]
 
 
@@ -69,13 +69,19 @@ def scan(
     return ScanReport(tuple(survey.found), survey.skipped, tuple(survey.problems))
 
 
-def scan_whole_series(paths: Sequence[Path]) -> ScanReport:
-    """Look through files and folders as `scan` does, where one DICOM slice stands for its whole series.
-
-    The series is what lies in the folder of that slice; other series there are left alone.
-    """
-    slices = [slice_path for path in paths for slice_path in _slices_beside(Path(path).absolute())]
-    return scan(list(dict.fromkeys(slices)))
+def whole_series(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return files and folders for a scan, each DICOM slice among them with all files of its series in its folder."""
+    uids_in: dict[Path, dict[Path, str | None]] = {}
+    whole: dict[Path, None] = {}
+    for path in (Path(given).absolute() for given in paths):
+        wanted = None if path in whole else series_uid_of(path)
+        if wanted is None:
+            whole[path] = None
+        else:
+            if path.parent not in uids_in:
+                uids_in[path.parent] = _uids_in(path.parent)
+            whole.update(dict.fromkeys(_slices_of(wanted, uids_in[path.parent])))
+    return tuple(whole)
 
 
 def series_uid_of(file: Path) -> str | None:
@@ -252,16 +258,17 @@ class _Survey:
         self._used.update(files)
 
 
-def _slices_beside(path: Path) -> list[Path]:
-    """Return the files of the series that a slice is of, broken ones included; any other path as it is."""
-    wanted = series_uid_of(path)
-    if wanted is None:
-        return [path]
-    beside = [file for file in sorted(path.parent.glob("*")) if _is_regular(file) and not is_image_file(file)]
-    uids = {file: series_uid_of(file) for file in beside}
-    if set(uids.values()) - {None} == {wanted}:
-        return beside  # what is too damaged to name its series can only be of this one
-    return [file for file, uid in uids.items() if uid == wanted]
+def _uids_in(folder: Path) -> dict[Path, str | None]:
+    """Return the series of every file of a folder, except for image files, which are a series each."""
+    beside = [file for file in sorted(folder.glob("*")) if _is_regular(file) and not is_image_file(file)]
+    return {file: series_uid_of(file) for file in beside}
+
+
+def _slices_of(series_uid: str, uids: Mapping[Path, str | None]) -> list[Path]:
+    """Return the files of a series; what is too damaged to name its series is of the only one in its folder."""
+    if set(uids.values()) - {None} == {series_uid}:
+        return list(uids)
+    return [file for file, uid in uids.items() if uid == series_uid]
 
 
 def _is_special(path: Path) -> bool:

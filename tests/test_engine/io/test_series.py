@@ -16,8 +16,8 @@ from lens_engine.io.series import (
     SeriesSource,
     read_volume,
     scan,
-    scan_whole_series,
     series_uid_of,
+    whole_series,
 )
 from lens_engine.progress import WorkHandle
 from lens_engine.volume import Volume
@@ -281,16 +281,22 @@ def test_one_slice_stands_for_its_whole_series_and_for_no_other(tmp_path, write_
         path.rename(tmp_path / f"first {path.name}")
     write_dicom(tmp_path, series_uid="1.2")
     one = next(path for path in sorted(tmp_path.iterdir()) if series_uid_of(path) == "1.2")
-    (found,) = scan_whole_series([one]).found
+    (found,) = scan(whole_series([one])).found
     assert found.series_key == "dicom:1.2"
     assert_is_phantom(read_volume(found.source), phantom)
+
+
+def test_files_and_folders_stay_beside_a_slice_that_stands_for_its_series(tmp_path, write_dicom):
+    slices = write_dicom(tmp_path / "one")
+    write_dicom(tmp_path / "two", series_uid="1.2")
+    assert set(whole_series([slices[0], slices[3], tmp_path / "two"])) == {*slices, tmp_path / "two"}
 
 
 def test_a_slice_beside_one_too_damaged_to_name_its_series_is_refused(tmp_path, write_dicom):
     write_dicom(tmp_path)
     first, *_, last = sorted(tmp_path.iterdir())
     last.write_bytes(last.read_bytes()[:200])
-    assert "truncated or damaged" in only_problem(scan_whole_series([first]))
+    assert "truncated or damaged" in only_problem(scan(whole_series([first])))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from lens_engine.errors import LensError, StoppedError
 from lens_engine.findings import Split
 from lens_engine.io.annotations.annotation_file import read_annotations
-from lens_engine.io.series import FoundSeries, scan
+from lens_engine.io.series import FoundSeries, ScanReport, scan
 from lens_engine.progress import ProgressCallback, WorkHandle
 from lens_engine.store.catalog import Catalog, NewSeries, SeriesRecord
 from lens_engine.store.database import Database
@@ -74,10 +74,28 @@ def add_scans(
     StoppedError
         If the work was stopped before anything was added.
     """
+    Catalog(database).dataset(dataset)
     handle = handle or WorkHandle()
-    catalog = Catalog(database)
+    return add_found(database, scan(paths, on_progress, handle), paths, dataset, split, handle)
+
+
+def add_found(
+    database: Database,
+    report: ScanReport,
+    paths: Sequence[Path],
+    dataset: str,
+    split: Split | None = None,
+    handle: WorkHandle | None = None,
+) -> AddReport:
+    """Add the series that a scan of `paths` has found, as `add_scans` does.
+
+    Raises
+    ------
+    ProjectError
+        If the data set is unknown; everything about single series is a problem in the report.
+    """
+    catalog, handle = Catalog(database), handle or WorkHandle()
     catalog.dataset(dataset)
-    report = scan(paths, on_progress, handle)
     for path in paths if report.found else ():
         if os.path.isdir(path):
             catalog.add_root(path)
