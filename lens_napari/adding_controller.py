@@ -11,7 +11,7 @@ from lens_engine.progress import WorkHandle
 from lens_engine.store.catalog import DatasetRecord
 from lens_engine.store.exchange.ingest import AddReport
 from lens_napari.panels.add_scans import AddScansPanel
-from lens_napari.review.adding import AddRequest, added_headline, added_lines, printable, split_words
+from lens_napari.review.adding import AddRequest, added_headline, added_lines, printable, split_choices
 from lens_napari.review.project_store import ProjectStore, message_of
 from lens_napari.viewer.background import Lane
 
@@ -40,7 +40,7 @@ class AddingController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._lane = Lane("adding")
         self._handle: WorkHandle | None = None
         self._progress = (0, 0)
-        self.panel = AddScansPanel(split_words(store.project.settings))
+        self.panel = AddScansPanel(split_choices(store.project.settings))
         self._timer = QTimer(self)
         self._timer.setInterval(REFRESH_MS)
         self._timer.timeout.connect(self._show_progress)

@@ -37,6 +37,8 @@ from lens_napari.viewer.background import Lane
 from lens_napari.viewer.palette import expert_colours
 from lens_napari.viewer.series_view import Drawing, SeriesView
 
+NO_SCANS_ON_PICTURE = "No scans in this project yet.\nDrop folders with CT scans here."
+
 
 class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     """The review of one project in one napari viewer.
@@ -236,6 +238,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._was_opened = True
         self.worklist.reload_button.hide()
         self.worklist.series_box.show_series(project.series)
+        if not project.series:
+            self.view.texts.set("top_left", NO_SCANS_ON_PICTURE)
         self.show_current()
         if self.current is None and project.series:
             self._load(project.series[0].id)
@@ -413,6 +417,10 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         steps[action]()
 
     def _show_next_step(self) -> None:
+        is_searching = self.next_steps.is_searching
+        for one in (self.worklist.series_box.find_button, self.adding.panel.find_button):
+            one.setEnabled(not is_searching)
+            one.setText("Looking for lesions …" if is_searching else Action.FIND.value)
         if self.current is None:
             self._refresh()
 

@@ -2,6 +2,7 @@
 
 from qtpy.QtCore import QObject, Signal
 
+from lens_engine.jobs.inputs import JobKind
 from lens_engine.jobs.status import JobStatus
 from lens_napari.jobs_controller import JobsController
 from lens_napari.review.next_step import SEARCHES, NextStep, Standing, next_step
@@ -37,6 +38,11 @@ class NextStepController(QObject):  # type: ignore[misc]  # qtpy carries no type
         self._standing: Standing | None = None
         self._seen: tuple[JobStatus, ...] = ()
         jobs.jobs_changed.connect(self._on_jobs)
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether scans are being searched, or wait for it."""
+        return any(job.kind is JobKind.DETECT and not job.state.is_final for job in self._seen)
 
     def refresh(self) -> None:
         """Read again how far the project is."""

@@ -6,10 +6,17 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
 
-from lens_engine.findings import Split
 from lens_engine.store.catalog import DatasetRecord
 from lens_napari.panels.parts import Panel, button, heading, label, progress_bar
-from lens_napari.review.adding import NEW_KIND, AddRequest, dataset_of_kind, dataset_words, paths_words
+from lens_napari.review.adding import (
+    NEW_KIND,
+    AddRequest,
+    SplitChoice,
+    breakable,
+    dataset_of_kind,
+    dataset_words,
+    paths_words,
+)
 from lens_napari.viewer.palette import BAD, MUTED
 
 LEAST_LETTERS = 20
@@ -29,7 +36,7 @@ class AddScansPanel(Panel):
     stop_requested = Signal()
     find_requested = Signal()
 
-    def __init__(self, splits: Sequence[tuple[str, Split | None]]) -> None:
+    def __init__(self, splits: Sequence[SplitChoice]) -> None:
         super().__init__("lens-add-scans")
         self._paths: tuple[Path, ...] = ()
         self._datasets: tuple[DatasetRecord, ...] = ()
@@ -44,7 +51,7 @@ class AddScansPanel(Panel):
         for box in (self.choices_box, self.running_box):
             self.column.addWidget(box)
             box.hide()
-        self.column.addWidget(self.result_box, 1)
+        self.column.addWidget(self.result_box, 100)
         self.result_box.hide()
         self.column.addStretch(1)
         self._fill_choices(splits)
@@ -71,8 +78,9 @@ class AddScansPanel(Panel):
         before = self._paths if self.is_asking else ()
         self._paths = tuple(dict.fromkeys((*before, *paths)))
         self._show_datasets(tuple(datasets))
-        self.paths_label.setText(paths_words(self._paths))
-        self.paths_label.setToolTip(self.paths_label.text())
+        words = paths_words(self._paths)
+        self.paths_label.setText(breakable(words))
+        self.paths_label.setToolTip(words)
         self.result_box.hide()
         self.show_message("")
         self.choices_box.show()
@@ -90,7 +98,8 @@ class AddScansPanel(Panel):
         self.bar.setRange(0, total)
         self.bar.setValue(done)
         self.bar.setFormat("%v of %m files")
-        self.progress_label.setText(what)
+        self.progress_label.setText(breakable(what))
+        self.progress_label.setToolTip(what)
 
     def show_result(self, headline: str, lines: Sequence[str], *, can_find: bool) -> None:
         """Show what became of the scans."""
@@ -125,7 +134,7 @@ class AddScansPanel(Panel):
             self.dataset_box.addItem(NEW_KIND, None)
             self._on_dataset()
 
-    def _fill_choices(self, splits: Sequence[tuple[str, Split | None]]) -> None:
+    def _fill_choices(self, splits: Sequence[SplitChoice]) -> None:
         column = QVBoxLayout(self.choices_box)
         column.setContentsMargins(0, 0, 0, 0)
         self.paths_label = label(style="font-weight: bold;")
@@ -133,8 +142,9 @@ class AddScansPanel(Panel):
         self.kind_edit = QLineEdit()
         self.kind_edit.setPlaceholderText("which kind, for example: kidney")
         self.kind_edit.setMaxLength(60)
-        for words, split in splits:
-            self.split_box.addItem(words, split)
+        for choice in splits:
+            self.split_box.addItem(choice.name, choice)
+        self.meaning_label = label(style=f"color: {MUTED};")
         self.add_button = button("Add to the project", "Read the scans and add every CT series among them")
         self.dismiss_button = button("Not now", "Add nothing")
         row = QHBoxLayout()
@@ -144,11 +154,14 @@ class AddScansPanel(Panel):
         column.addWidget(label("What is marked in these scans?"))
         column.addWidget(self.dataset_box)
         column.addWidget(self.kind_edit)
-        column.addWidget(label("What are these patients for? A patient stays where they are put."))
+        column.addWidget(label("What are the patients for? That never changes."))
         column.addWidget(self.split_box)
+        column.addWidget(self.meaning_label)
         column.addLayout(row)
         self.dataset_box.currentIndexChanged.connect(lambda _: self._on_dataset())
         self.kind_edit.textChanged.connect(lambda _: self._on_dataset())
+        self.split_box.currentIndexChanged.connect(lambda _: self._on_split())
+        self._on_split()
         self.add_button.clicked.connect(lambda _: self._request())
         self.dismiss_button.clicked.connect(lambda _: self.choices_box.hide())
 
@@ -180,9 +193,12 @@ class AddScansPanel(Panel):
         self.kind_edit.setVisible(is_new)
         self.add_button.setEnabled(not is_new or bool(self.kind_edit.text().strip()))
 
+    def _on_split(self) -> None:
+        self.meaning_label.setText(self.split_box.currentData().meaning)
+
     def _request(self) -> None:
         dataset = self.dataset_box.currentData() or dataset_of_kind(self.kind_edit.text(), self._datasets)
-        self.add_requested.emit(AddRequest(self._paths, dataset, self.split_box.currentData()))
+        self.add_requested.emit(AddRequest(self._paths, dataset, self.split_box.currentData().split))
 
     def _stop(self) -> None:
         self.stop_button.setEnabled(False)

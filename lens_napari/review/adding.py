@@ -1,5 +1,6 @@
 """What is asked before scans are added to a project, and what is said afterwards, in a reader's words."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,18 @@ from lens_engine.store.catalog import DatasetRecord
 from lens_engine.store.exchange.importing import UNIVERSAL_DATASET
 from lens_engine.store.exchange.ingest import AddReport
 
-NEW_KIND = "Every lesion of one other kind, no lesion of another"
+NEW_KIND = "Every lesion of one other kind:"
 MASKS_AND_CONTOURS = ("label mask", "RTSTRUCT contours")
 SHOWN_PATHS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SplitChoice:
+    """What patients may be for; the split is None where the project draws it."""
+
+    name: str
+    split: Split | None
+    meaning: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,7 @@ def dataset_words(dataset: DatasetRecord) -> str:
     if dataset.scope is Scope.UNIVERSAL:
         words = "Nothing, or some lesions of any kind"
         return words if dataset.name == UNIVERSAL_DATASET else f"{words} ({dataset.name})"
-    words = f"Every {dataset.lesion_type} lesion, none of another kind"
+    words = f"Every {dataset.lesion_type} lesion, no other"
     return words if dataset.name == dataset.lesion_type else f"{words} ({dataset.name})"
 
 
@@ -50,15 +60,17 @@ def dataset_of_kind(kind: str, known: Iterable[DatasetRecord]) -> DatasetRecord:
     return next(same, DatasetRecord(kind, Scope.SINGLE_TYPE, kind))
 
 
-def split_words(settings: ProjectSettings) -> tuple[tuple[str, Split | None], ...]:
+def split_choices(settings: ProjectSettings) -> tuple[SplitChoice, ...]:
     """Return what new patients may be for, the project's own draw first."""
-    test_fraction = 1 - settings.train_fraction - settings.val_fraction
-    drawn = f"The project draws: {settings.train_fraction:.0%} to learn from, {test_fraction:.0%} to test on"
+    train, val = settings.train_fraction, settings.val_fraction
+    drawn = (
+        f"Of new patients {train:.0%} are drawn to learn from, {val:.0%} to validate, {1 - train - val:.0%} to test on."
+    )
     return (
-        (drawn, None),
-        ("To learn from: you are asked about their lesions", Split.TRAIN),
-        ("To validate: asked about only on request", Split.VAL),
-        ("To test on: never asked about, never learned from", Split.TEST),
+        SplitChoice("The project draws", None, drawn),
+        SplitChoice("To learn from", Split.TRAIN, "You are asked about their lesions; models learn from the answers."),
+        SplitChoice("To validate", Split.VAL, "Models are compared on them; you are asked about them on request only."),
+        SplitChoice("To test on", Split.TEST, "Models are measured on them; you are never asked about their lesions."),
     )
 
 
@@ -67,6 +79,11 @@ def paths_words(paths: Sequence[Path]) -> str:
     lines = [str(path) for path in paths[:SHOWN_PATHS]]
     rest = len(paths) - len(lines)
     return printable("\n".join([*lines, f"and {rest} more"] if rest else lines))
+
+
+def breakable(text: str) -> str:
+    """Return a text whose long names and paths may go on in the next line."""
+    return re.sub(r"([/\\._-])", "\\1\u200b", text)
 
 
 def added_headline(report: AddReport) -> str:
