@@ -86,9 +86,8 @@ def next_step(standing: Standing | None, tally: Tally, jobs: Sequence[JobStatus]
     if standing is None:
         return OPENING
     if tally.open:
-        return NextStep(
-            "None left for this reason", f"{_lesions(tally.open)} still asked about for others.", (Action.ANY_REASON,)
-        )
+        words = f"{_lesions(tally.open)} still waiting, for other reasons."
+        return NextStep("None left for this reason", words, (Action.ANY_REASON,))
     if running is not None:
         return _searching(running)
     if tally.total:

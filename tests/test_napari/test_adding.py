@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDockWidget, QFileDialog, QWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QFileDialog, QRadioButton, QWidget
 from support.review_project import ReviewProject
 from support.widgets import choose
 
@@ -87,6 +87,16 @@ def drop(target: QWidget, paths: list[Path]) -> bool:
     if enter.isAccepted():
         QApplication.sendEvent(target, QDropEvent(QPointF(20, 20), action, mime, button, modifier))
     return bool(enter.isAccepted())
+
+
+def choose_our_reader() -> None:
+    """Answer napari's question which reader is to open a file."""
+    dialog = QApplication.activeModalWidget()
+    if dialog is None:
+        QTimer.singleShot(50, choose_our_reader)
+        return
+    next(one for one in dialog.findChildren(QRadioButton) if one.text() == "LENS lesion review").click()
+    dialog.accept()
 
 
 def offered(review: ReviewController) -> bool:
@@ -204,6 +214,7 @@ def test_after_the_project_is_closed_napari_opens_what_is_dropped(
     assert wait_ready(controller, PATIENCE_SECONDS)
     controller.close()
     one = next(iter(sorted((scans / "patient 1").iterdir())))
+    QTimer.singleShot(0, choose_our_reader)
     assert drop(viewer.window._qt_viewer, [one])
     assert [layer.data.shape[0] for layer in viewer.layers] == [len(list((scans / "patient 1").iterdir()))]
 
