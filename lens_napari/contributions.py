@@ -96,8 +96,10 @@ def _is_open(series_uid: str | None) -> bool:
     napari asks for each file of its own where all slices of a folder are opened.
     """
     napari = sys.modules.get("napari")  # whoever reads without it has no window
-    viewer = napari.current_viewer() if napari is not None and series_uid is not None else None
-    for layer in viewer.layers if viewer is not None else ():
+    if napari is None or series_uid is None:
+        return False
+    viewer: Any = napari.current_viewer()
+    for layer in () if viewer is None else viewer.layers:
         if layer.metadata.get(SERIES_UID) == series_uid:
             viewer.layers.selection.active = layer
             return True
