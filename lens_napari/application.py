@@ -63,7 +63,7 @@ def review(project_folder: Path) -> None:
 
 def _new_viewer() -> Any:
     is_first_time = get_settings().application.window_size is None
-    viewer = napari.Viewer(title=TITLE, show=False)
+    viewer = napari.Viewer(title=TITLE, show=False, show_welcome_screen=False)
     # napari announces the end of PyQt5 in a box that would cover the slice number; `lens doctor` names the binding.
     with notification_manager.notification_ready.blocker():
         viewer.show()

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import napari
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
@@ -16,12 +17,17 @@ from lens_engine.findings import ReasonCode, Rule, Split, Verdict
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.decisions import DecisionRecord, SettledError
+from lens_engine.store.exchange.ingest import AddReport
+from lens_napari.adding_controller import AddingController
 from lens_napari.completeness_controller import CompletenessController
 from lens_napari.jobs_controller import JobsController
+from lens_napari.next_step_controller import NextStepController
 from lens_napari.panels.lesion import LesionPanel
-from lens_napari.panels.worklist import WorklistPanel
+from lens_napari.panels.worklist import Listed, WorklistPanel
 from lens_napari.review.box_table import CANDIDATES, BoxTable, Shown
 from lens_napari.review.cards import KnownRows, Presence, box_table, lesion_card, worklist_rows
+from lens_napari.review.next_step import Action
+from lens_napari.review.offers import refuse_offers, take_offers
 from lens_napari.review.project_store import LoadedSeries, ProjectStore, ReviewedProject, ThenAndNow, message_of
 from lens_napari.review.session import ReviewSession, Write
 from lens_napari.review.settings import ViewerSettings, save_settings
@@ -45,7 +51,6 @@ from lens_napari.review.wording import (
     reason_noted,
     scans_refused,
     settled_by_another,
-    what_next,
 )
 from lens_napari.viewer.background import Lane
 from lens_napari.viewer.palette import expert_colours
@@ -53,6 +58,7 @@ from lens_napari.viewer.series_view import Drawing, SeriesView
 
 REACTION_MS = 250
 """A key that is pressed sooner after a lesion came on screen by itself was meant for what was there before."""
+NO_SCANS_ON_PICTURE = "No scans in this project yet.\nDrop folders with CT scans here."
 
 
 class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
@@ -116,6 +122,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.jobs = JobsController(store, self._commits, start_worker=start_worker)
         self.jobs_panel, self.models_panel = self.jobs.jobs_panel, self.jobs.models_panel
         self.retrain_panel = self.jobs.retrain_panel
+        self.adding = AddingController(store)
+        self.next_steps = NextStepController(store, self.jobs, self._ahead)
         self._connect()
 
     @property
@@ -147,12 +155,16 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Read the queue in the background and show the first lesion."""
         self.reload()
         self.jobs.start()
+        self.next_steps.refresh()
+        take_offers(self._take_opened)
 
     def close(self) -> None:
         """Write everything that waits and end all threads."""
         if not self._is_closed:
             self._is_closed = True
             self._coming.stop()
+            refuse_offers(self._take_opened)
+            self.adding.close()
             self.jobs.close()
             self.view.close()
             self._ahead.close(finish=False)
@@ -302,6 +314,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._was_opened = True
         self.worklist.reload_button.hide()
         self.worklist.series_box.show_series(project.series)
+        if not project.series:
+            self.view.texts.set("top_left", NO_SCANS_ON_PICTURE)
         self.show_current()
         if self.current is None and project.series:
             self._load(project.series[0].id)
@@ -324,6 +338,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Go on in the series that has come on screen."""
         self._table = box_table(self.view.layers.groups, loaded, self.session.entries)
         self.completeness.show(loaded.record)
+        self.worklist.series_box.show_searched(loaded.is_searched)
         current = self.current
         if current is not None and current.candidate.series_id == loaded.record.id and not self._is_elsewhere:
             self._arrive(current)
@@ -385,13 +400,11 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._partner.partner if self._partner and current and self._partner.candidate_id == current.id else None
         )
         card = lesion_card(self.session, record, self._colours, partner, presence=self._presence)
-        tally, filtered = self.session.tally(), self.session.filtered
         if card is not None:
             self.lesion_panel.show_card(card)
-        elif filtered is not None and (filtered.total == 0 or tally.open > 0):
-            self.lesion_panel.show_filtered(filtered, tally)
         else:
-            self.lesion_panel.show_summary(tally, what_next(tally.total), can_retrain=tally.total > 0)
+            tally = self.session.tally()
+            self.lesion_panel.show_summary(tally, self.next_steps.step(tally, self.session.filtered))
         self._draw()
 
     # -- writing ------------------------------------------------------------------------------------------------------
@@ -444,7 +457,15 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         lesion.go_to_requested.connect(self.go_to)
         lesion.scores_hidden_changed.connect(self._hide_scores)
         lesion.retrain_requested.connect(self.jobs.show_retrain)
-        lesion.all_requested.connect(worklist.take_filter_off)
+        lesion.step_requested.connect(self._take_step)
+        worklist.series_box.add_requested.connect(self.adding.choose)
+        worklist.series_box.find_requested.connect(lambda: self._take_step(Action.FIND))
+        worklist.series_box.reload_requested.connect(self._show_again)
+        self.adding.panel.find_requested.connect(lambda: self._take_step(Action.FIND))
+        self.adding.added.connect(self._on_added)
+        self.next_steps.changed.connect(self._show_next_step)
+        self.next_steps.searched.connect(self._look_for_boxes)
+        self.next_steps.failed.connect(self._on_error)
         self.completeness.changed.connect(lambda _: self.jobs.refresh_plan())
         self.jobs.candidates_changed.connect(self._on_candidates_changed)
         self.view.arrived.connect(self._on_series)
@@ -477,6 +498,55 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if split is not self._asked_split:
             self._asked_split = split
             self.reload()
+
+    def _take_step(self, action: Action) -> None:
+        """Do what a button of an empty state says."""
+        steps = {
+            Action.ADD_SCANS: self.adding.choose,
+            Action.FIND: self.jobs_panel.detect_requested.emit,
+            Action.MINE: self.jobs_panel.mine_requested.emit,
+            Action.RETRAIN: self.jobs.show_retrain,
+            Action.ANY_REASON: self.worklist.take_filter_off,
+            Action.WITH_VALIDATION: partial(self.worklist.list_as, Listed.WITH_VALIDATION),
+        }
+        steps[action]()
+
+    def _show_next_step(self) -> None:
+        is_searching = self.next_steps.is_searching
+        for one in (self.worklist.series_box.find_button, self.adding.panel.find_button):
+            one.setEnabled(not is_searching)
+            one.setText("Looking for lesions …" if is_searching else Action.FIND.value)
+        if self.current is None:
+            self._refresh()
+
+    def _take_opened(self, paths: Sequence[Path]) -> bool:
+        """Take what is opened in this window through napari's own menus."""
+        return napari.current_viewer() is self.viewer and self.adding.offer(paths)
+
+    def _on_added(self, report: AddReport) -> None:
+        """List the new scans; the review, and what was said in it, stays as it is."""
+        self.next_steps.refresh()
+        if self.session.tally().total == 0:
+            self.reload()
+            return
+        self._series |= {record.id: record for record in report.added}
+        self.worklist.series_box.show_series(self._series.values())
+        if self.shown_series is not None:
+            self.worklist.series_box.show_shown(self.shown_series)
+
+    def _look_for_boxes(self) -> None:
+        """See whether the scan on screen, which had no boxes, has been searched meanwhile."""
+        loaded = self.view.loaded
+        if loaded is not None and not loaded.is_searched:
+            self._ahead.submit(
+                partial(self._store.is_searched, loaded.record.id),
+                lambda is_searched: self.worklist.series_box.show_found() if is_searched else None,
+                self._on_error,
+            )
+
+    def _show_again(self) -> None:
+        if self.shown_series is not None:
+            self.show_series(self.shown_series.id)
 
     def _choose_rule(self, rule: Rule | None) -> None:
         self.session.only(rule)

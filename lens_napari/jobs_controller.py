@@ -20,9 +20,9 @@ from lens_engine.jobs.results import ExportResult
 from lens_engine.jobs.status import JobQueue, JobState, JobStatus
 from lens_napari.panels.jobs import JobsPanel
 from lens_napari.panels.models import ModelsPanel
-from lens_napari.panels.next_step import NextStepBox
+from lens_napari.panels.outdated_list import OutdatedListBox
 from lens_napari.panels.retrain import RetrainPanel
-from lens_napari.review.learning import FrozenLabels, LastTraining, NextStep, TrainChoices
+from lens_napari.review.learning import FrozenLabels, LastTraining, OutdatedList, TrainChoices
 from lens_napari.review.models_view import ModelsView, models_view
 from lens_napari.review.project_store import ProjectStore, message_of
 from lens_napari.review.wording import export_words
@@ -47,6 +47,8 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
     """
 
     candidates_changed = Signal()
+    jobs_changed = Signal()
+    """The queue was asked again; `jobs` holds its answer."""
     retrain_shown = Signal()
 
     def __init__(self, store: ProjectStore, commits: Lane, *, start_worker: bool) -> None:
@@ -96,7 +98,7 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Read versions and evaluations again, what the last training has made, and what comes next."""
         self._lane.submit(self._read_models, self._show_models, self._say)
         self._lane.submit(self._last_training, self.retrain_panel.show_last_training, self._say)
-        self._lane.submit(self._store.next_step, self._show_next_step, self._say)
+        self._lane.submit(self._store.outdated_list, self._show_outdated_list, self._say)
 
     def submit(self, make_inputs: Callable[[], JobInputs]) -> None:
         """Queue a job whose inputs are made in the background, with a worker to run it."""
@@ -207,11 +209,12 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def _on_jobs(self, jobs: Sequence[JobStatus]) -> None:
         self.jobs = tuple(jobs)
         self.jobs_panel.show_jobs(jobs)
+        self.jobs_changed.emit()
         training = next((job for job in jobs if job.kind is JobKind.TRAIN), None)
         if training is not None and not self._is_freezing:
             self.retrain_panel.show_job(training)
         mining = next((job for job in jobs if job.kind is JobKind.MINE and not job.state.is_final), None)
-        for box in self._next_step_boxes:
+        for box in self._outdated_list_boxes:
             box.show_mining(mining)
         for job in jobs:
             before = self._states.get(job.id)
@@ -241,18 +244,18 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.models_panel.show_figure(view.froc.figure, view.froc.words)
 
     @property
-    def _next_step_boxes(self) -> tuple[NextStepBox, ...]:
-        return self.models_panel.next_step, self.retrain_panel.next_step
+    def _outdated_list_boxes(self) -> tuple[OutdatedListBox, ...]:
+        return self.models_panel.outdated_list, self.retrain_panel.outdated_list
 
-    def _show_next_step(self, step: NextStep | None) -> None:
-        for box in self._next_step_boxes:
-            box.show_step(step)
+    def _show_outdated_list(self, step: OutdatedList | None) -> None:
+        for box in self._outdated_list_boxes:
+            box.show_list(step)
 
     def _on_mining_refused(self, error: Exception) -> None:
         self._show_mining_message(message_of(error))
 
     def _show_mining_message(self, text: str) -> None:
-        for box in self._next_step_boxes:
+        for box in self._outdated_list_boxes:
             box.show_message(text)
 
     def _say(self, error: Exception) -> None:
@@ -271,7 +274,7 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         retrain.retrain_requested.connect(self.retrain)
         retrain.cancel_requested.connect(self._cancel)
         retrain.promote_requested.connect(self._promote)
-        for box in self._next_step_boxes:
+        for box in self._outdated_list_boxes:
             box.mine_requested.connect(self.mine_again)
 
     def _cancel(self, job_id: str) -> None:

@@ -13,6 +13,7 @@ from lens_engine.findings import ReasonCode, Verdict
 from lens_engine.window_presets import Preset
 from lens_napari.controller import ReviewController
 from lens_napari.review.settings import KeySettings
+from lens_napari.viewer.drops import FileDrops
 from lens_napari.viewer.keys import Action, KeyBindings
 
 SIZE = (1600, 1000)
@@ -29,6 +30,7 @@ def arrange(controller: ReviewController) -> None:
     )
     retrain = _behind(window, controller.retrain_panel, "Retrain")
     models = _behind(window, controller.models_panel, "Models")
+    adding = _behind(window, controller.adding.panel, "Add scans")
     bottom = window.add_dock_widget(controller.jobs_panel, name="Jobs", area="bottom", add_vertical_stretch=False)
     main: QMainWindow = left.window()
     main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
@@ -38,10 +40,13 @@ def arrange(controller: ReviewController) -> None:
             dock.hide()
     main.tabifyDockWidget(right, retrain)
     main.tabifyDockWidget(right, models)
+    main.tabifyDockWidget(right, adding)
     QTimer.singleShot(0, right.raise_)  # napari raises what was added last when it gets back to its event loop
     main.resizeDocks([left, right], [LEFT_WIDTH, RIGHT_WIDTH], Qt.Orientation.Horizontal)
     main.resizeDocks([bottom], [BOTTOM_HEIGHT], Qt.Orientation.Vertical)
     controller.jobs.retrain_shown.connect(retrain.raise_)
+    controller.adding.shown.connect(lambda: _bring_forward(adding))
+    _take_drops(controller, main)
 
 
 def bind_keys(controller: ReviewController) -> None:
@@ -77,6 +82,18 @@ def _actions(review: ReviewController, keys: KeySettings) -> dict[str, Action]:
         keys.window_bone: partial(view.set_window, Preset.BONE.value),
         keys.window_automatic: review.automatic_window,
     }
+
+
+def _take_drops(controller: ReviewController, main: QMainWindow) -> None:
+    drops = FileDrops(main)
+    drops.dropped.connect(controller.adding.offer)
+    drops.hovered.connect(partial(setattr, controller.viewer, "status"))
+    controller.closed.connect(drops.release)
+
+
+def _bring_forward(dock: QDockWidget) -> None:
+    dock.show()  # the reader may have closed it
+    dock.raise_()
 
 
 def _behind(window: Any, panel: Any, name: str) -> QDockWidget:

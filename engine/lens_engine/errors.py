@@ -67,6 +67,10 @@ class ExportError(LensError):
     """Results cannot be written in the form that was asked for."""
 
 
+class StoppedError(LensError):
+    """Work that a person has ended before it was done."""
+
+
 def _as_sentence(part: str) -> str:
     part = part.strip()
     return part if part.endswith((".", "!", "?", ":")) else f"{part}."

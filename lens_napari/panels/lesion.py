@@ -8,18 +8,22 @@ from qtpy.QtGui import QColor, QImage, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from lens_engine.findings import ReasonCode, Verdict
-from lens_napari.panels.parts import Panel, ScoreBar, button, heading, label, line
+from lens_engine.jobs.status import JobProgress
+from lens_napari.panels.parts import Panel, ScoreBar, button, heading, label, line, progress_bar
 from lens_napari.review.cards import ExpertScore, LesionCard, Presence
-from lens_napari.review.session import Filtered, SaveState, Tally
+from lens_napari.review.next_step import OPENING, Action, NextStep
+from lens_napari.review.session import SaveState, Tally
 from lens_napari.review.settings import KeySettings
 from lens_napari.review.thumbnails import THUMBNAIL_SIDE, Thumbnail
-from lens_napari.review.wording import HIDDEN_SCORE, VERDICT_TEXT, nothing_matches, others_open
+from lens_napari.review.wording import HIDDEN_SCORE, VERDICT_TEXT
 from lens_napari.viewer.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, MUTED, UNDECIDED
 
 NOTICE_COLOUR = "#E6C15A"
+BAR_STEPS = 1000
 TYPES_IN_A_ROW = 2
 LETTERS_OF_TYPE = 16
 """Letters of a type that fit on its button beside the key; the tooltip has all of them."""
+NOTHING_YET = Tally(total=0, open=0, accepted=0, rejected=0, unsure=0, decided_now=0, pending=0)
 SAVE_TEXT = {
     SaveState.UNTOUCHED: "",
     SaveState.PENDING: "○ being saved",
@@ -44,8 +48,8 @@ class LesionPanel(Panel):
     go_to_requested = Signal()
     scores_hidden_changed = Signal(bool)
     retrain_requested = Signal()
-    all_requested = Signal()
-    """The filter is to be taken off."""
+    step_requested = Signal(object)
+    """Carries the `Action`."""
 
     def __init__(self, keys: KeySettings, *, scores_hidden: bool) -> None:
         super().__init__("lens-lesion")
@@ -65,6 +69,7 @@ class LesionPanel(Panel):
         self.column.addStretch(1)
         self._fill_lesion_box(keys, scores_hidden=scores_hidden)
         self._fill_summary_box()
+        self.show_summary(NOTHING_YET, OPENING)
 
     def show_message(self, text: str) -> None:
         """Show an error on top of the panel until the next one or an empty text."""
@@ -112,29 +117,30 @@ class LesionPanel(Panel):
             self.then_caption.setText(f"then: {then.caption}")
             self.now_caption.setText(f"now: {now.caption}")
 
-    def show_summary(self, tally: Tally, what_next: str, *, can_retrain: bool) -> None:
-        """Show what was done, instead of a lesion."""
+    def show_summary(self, tally: Tally, step: NextStep) -> None:
+        """Show what was done and what makes sense now, instead of a lesion."""
         self.lesion_box.hide()
         self.summary_box.show()
         saving = f"{tally.pending} being saved …" if tally.pending else "Everything is saved."
-        self.summary_heading.setText("Review done" if tally.total else "Nothing to review")
+        self.summary_heading.setText(step.headline)
         self.summary_label.setVisible(tally.total > 0)
         self.summary_undo_button.setVisible(tally.total > 0)
         self.summary_label.setText(
             f"{tally.accepted} lesions\n{tally.rejected} not a lesion\n{tally.unsure} unsure\n\n"
             f"{tally.decided_now} decided now, {tally.open} left of {tally.total}.\n{saving}"
         )
-        self.what_next_label.setText(what_next)
-        self.go_retrain_button.setVisible(can_retrain)
-        self.all_button.hide()
+        self.what_next_label.setText(step.words)
+        self._show_progress(step.progress)
+        for action, one in self.step_buttons.items():
+            one.setVisible(action in step.actions)
+        self.go_retrain_button.setVisible(Action.RETRAIN in step.actions)
 
-    def show_filtered(self, filtered: Filtered, tally: Tally) -> None:
-        """Show that the filter leaves nothing to ask, instead of a lesion, and how to take it off."""
-        self.show_summary(tally, others_open(tally.open), can_retrain=False)
-        heading_text, sentence = nothing_matches(filtered.rule, filtered.total)
-        self.summary_heading.setText(heading_text)
-        self.summary_label.setText(sentence)
-        self.all_button.show()
+    def _show_progress(self, progress: JobProgress | None) -> None:
+        self.search_bar.setVisible(progress is not None)
+        if progress is not None:
+            self.search_bar.setRange(0, BAR_STEPS if progress.total else 0)
+            self.search_bar.setValue(round(progress.fraction * BAR_STEPS))
+            self.search_bar.setFormat(f"{progress.done} of {progress.total}")
 
     def _fill_lesion_box(self, keys: KeySettings, *, scores_hidden: bool) -> None:
         column = QVBoxLayout(self.lesion_box)
@@ -239,19 +245,22 @@ class LesionPanel(Panel):
     def _fill_summary_box(self) -> None:
         column = QVBoxLayout(self.summary_box)
         self.summary_label = label(style="font-size: 12pt;")
-        self.what_next_label = label()
+        self.what_next_label = label(style="font-size: 11pt;")
+        self.search_bar = progress_bar()
+        self.step_buttons = {action: button(action.value) for action in Action if action is not Action.RETRAIN}
+        for action, one in self.step_buttons.items():
+            one.clicked.connect(lambda _, wanted=action: self.step_requested.emit(wanted))
         self.go_retrain_button = button("Retrain …", "Fine-tune the detector on these decisions")
         self.go_retrain_button.clicked.connect(lambda _: self.retrain_requested.emit())
         self.summary_undo_button = button("Undo the last verdict")
         self.summary_undo_button.clicked.connect(lambda _: self.undo_requested.emit())
-        self.all_button = button("Show lesions of any reason", "Take the filter off")
-        self.all_button.clicked.connect(lambda _: self.all_requested.emit())
         self.summary_heading = heading("Review done")
         for widget in (
             self.summary_heading,
             self.summary_label,
             self.what_next_label,
-            self.all_button,
+            self.search_bar,
+            *self.step_buttons.values(),
             self.go_retrain_button,
             self.summary_undo_button,
         ):

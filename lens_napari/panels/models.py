@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QFont
 from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QTreeWidget, QTreeWidgetItem
 
-from lens_napari.panels.next_step import NextStepBox
+from lens_napari.panels.outdated_list import OutdatedListBox
 from lens_napari.panels.parts import Panel, button, label
 from lens_napari.review.models_view import ModelLine
 from lens_napari.review.wording import DEMO_ADVICE
@@ -41,13 +41,13 @@ class ModelsPanel(Panel):
         buttons = QHBoxLayout()
         buttons.addWidget(self.promote_button)
         buttons.addWidget(self.evaluate_button)
-        self.next_step = NextStepBox()
+        self.outdated_list = OutdatedListBox()
         self.words_label = label()
         self._canvas: FigureCanvasQTAgg | None = None
         self.column.addWidget(self.notice_label)
         self.column.addWidget(self.tree)
         self.column.addLayout(buttons)
-        self.column.addWidget(self.next_step)
+        self.column.addWidget(self.outdated_list)
         self.column.addWidget(self.words_label)
         self.column.addStretch(1)
         self._rows: tuple[ModelLine, ...] = ()

@@ -8,7 +8,7 @@ from superqt import QCollapsible
 
 from lens_engine.jobs.inputs import TrainInputs
 from lens_engine.jobs.status import JobState, JobStatus
-from lens_napari.panels.next_step import NextStepBox
+from lens_napari.panels.outdated_list import OutdatedListBox
 from lens_napari.panels.parts import Panel, button, heading, label, progress_bar
 from lens_napari.review.learning import FIRST_DURATION, FrozenLabels, LastTraining, LearningPlan, TrainChoices
 from lens_napari.review.wording import course
@@ -48,7 +48,7 @@ class RetrainPanel(Panel):
         self.last_heading = heading("The last training")
         self.last_label = label()
         self.use_button = button("Use this version")
-        self.next_step = NextStepBox()
+        self.outdated_list = OutdatedListBox()
         self._job_id = ""
         self._last: LastTraining | None = None
         for widget in (
@@ -66,7 +66,7 @@ class RetrainPanel(Panel):
             self.last_heading,
             self.last_label,
             self.use_button,
-            self.next_step,
+            self.outdated_list,
         ):
             self.column.addWidget(widget)
         self.column.addStretch(1)

@@ -6,10 +6,12 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QVBoxLayout, QWidget
 
 from lens_engine.store.catalog import SeriesRecord
-from lens_napari.panels.parts import label
+from lens_napari.panels.parts import button, label
 from lens_napari.review.wording import series_line
-from lens_napari.viewer.palette import BAD, MUTED
+from lens_napari.viewer.palette import BAD, MUTED, UNDECIDED
 
+NO_SCANS = "No scans in this project yet"
+NOT_SEARCHED = "Not searched for lesions yet: no boxes."
 LEAST_LETTERS = 24
 """The closed list shows at least so many letters of a series; the open one shows all of them."""
 
@@ -19,6 +21,10 @@ class SeriesBox(QWidget):  # type: ignore[misc]  # qtpy carries no types
 
     series_chosen = Signal(int)
     completeness_chosen = Signal(bool)
+    add_requested = Signal()
+    find_requested = Signal()
+    reload_requested = Signal()
+    """The reader wants to see what was found since the series came on screen."""
 
     def __init__(self, complete_key: str) -> None:
         super().__init__()
@@ -40,8 +46,25 @@ class SeriesBox(QWidget):  # type: ignore[misc]  # qtpy carries no types
         )
         self.note_label = label()
         self.note_label.hide()
-        for widget in (self.list_box, self.complete_box, self.note_label):
+        self.add_button = button("Add scans …", "Bring CT scans into the project; or drop their folders on this window")
+        self.search_label = label(style=f"color: {UNDECIDED};")
+        self.find_button = button("Find lesions", "Let the detector look at every scan that it has not seen")
+        self.show_found_button = button("Show what was found", "Show this scan again, with the boxes that were found")
+        for widget in (
+            self.list_box,
+            self.search_label,
+            self.find_button,
+            self.show_found_button,
+            self.complete_box,
+            self.note_label,
+            self.add_button,
+        ):
             column.addWidget(widget)
+        self.show_series(())
+        self.show_searched(True)
+        self.add_button.clicked.connect(lambda _: self.add_requested.emit())
+        self.find_button.clicked.connect(lambda _: self.find_requested.emit())
+        self.show_found_button.clicked.connect(lambda _: self.reload_requested.emit())
         self.list_box.activated.connect(lambda _: self.series_chosen.emit(int(self.list_box.currentData())))
         self.complete_box.clicked.connect(self.completeness_chosen.emit)
 
@@ -55,6 +78,11 @@ class SeriesBox(QWidget):  # type: ignore[misc]  # qtpy carries no types
         self.list_box.clear()
         for record in series:
             self.list_box.addItem(series_line(record), record.id)
+        is_empty = self.list_box.count() == 0
+        self.list_box.setEnabled(not is_empty)
+        self.complete_box.setVisible(not is_empty)
+        if is_empty:
+            self.list_box.addItem(NO_SCANS, None)
 
     def show_line(self, record: SeriesRecord) -> None:
         """Write the line of one series again."""
@@ -67,6 +95,18 @@ class SeriesBox(QWidget):  # type: ignore[misc]  # qtpy carries no types
         self.complete_box.setEnabled(True)
         self.complete_box.setChecked(record.is_complete)
         self.show_note("")
+
+    def show_searched(self, is_searched: bool) -> None:  # a state, not a mode
+        """Say whether the series on screen was searched: no box means something only then."""
+        self.search_label.setText("" if is_searched else NOT_SEARCHED)
+        self.search_label.setVisible(not is_searched)
+        self.find_button.setVisible(not is_searched)
+        self.show_found_button.hide()
+
+    def show_found(self) -> None:
+        """Say that the series was searched after it came on screen."""
+        self.show_searched(True)
+        self.show_found_button.show()
 
     def show_saving(self, is_complete: bool) -> None:
         """Show a mark that is not on disk yet."""

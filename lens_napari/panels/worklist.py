@@ -141,6 +141,11 @@ class WorklistPanel(Panel):
         waiting = f" · {tally.pending} being saved" if tally.pending else ""
         self.tally_label.setText(f"{tally.open} to review · {tally.decided_now} decided now{waiting}")
 
+    def list_as(self, listed: Listed) -> None:
+        """List these lesions."""
+        self.show_box.setCurrentIndex(self.show_box.findData(listed))
+        self._on_listed()
+
     def _on_listed(self) -> None:
         self._fill()
         self.validation_wanted.emit(self.show_box.currentData() == Listed.WITH_VALIDATION)

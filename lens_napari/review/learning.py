@@ -109,8 +109,8 @@ class LastTraining:
 
 
 @dataclass(frozen=True, slots=True)
-class NextStep:
-    """What makes sense while the lesions in the list were found by another version than the one in use.
+class OutdatedList:
+    """That the lesions in the list were found by another version than the one in use, and what makes sense then.
 
     Attributes
     ----------

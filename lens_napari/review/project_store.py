@@ -9,9 +9,10 @@ from threading import Lock
 
 from lens_engine.errors import LensError, StoreError
 from lens_engine.findings import Decision, Finding, Reason, Rule, Split
-from lens_engine.io.series import read_volume
+from lens_engine.io.series import read_volume, scan, whole_series
 from lens_engine.jobs.results import TrainResult
 from lens_engine.jobs.status import JobStatus
+from lens_engine.progress import ProgressCallback, WorkHandle
 from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet
 from lens_engine.store.annotations import AnnotationRecord, AnnotationRole, Annotations
@@ -20,6 +21,7 @@ from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.detections import Detections
+from lens_engine.store.exchange.ingest import AddReport, add_found
 from lens_engine.store.labels import completeness
 from lens_engine.store.labels.completeness import measurable_elsewhere, measured_series, why_left_out
 from lens_engine.store.labels.snapshots import Snapshots
@@ -27,7 +29,9 @@ from lens_engine.store.mining_runs import latest_version
 from lens_engine.store.models.model_versions import ModelRecord, Models
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Window, preset_for
-from lens_napari.review.learning import FrozenLabels, LastTraining, LearningPlan, NextStep
+from lens_napari.review.adding import AddRequest
+from lens_napari.review.learning import FrozenLabels, LastTraining, LearningPlan, OutdatedList
+from lens_napari.review.next_step import Standing
 from lens_napari.review.thumbnails import Thumbnail, common_side_mm, crop, middle_section
 from lens_napari.review.wording import Partner
 
@@ -71,6 +75,8 @@ class LoadedSeries:
     annotations: tuple[AnnotationRecord, ...]
     window: Window
     """Grey values that fit the region of the first lesion; used where no lesion is asked about."""
+    is_searched: bool = True
+    """Whether a model has looked at it, whatever it found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +189,13 @@ class ProjectStore:
         record = self.catalog.series(series_id)
         volume = self._volumes.get(record)
         findings: tuple[Finding, ...] = ()
-        if model_version is not None and self._detections.exists(series_id, model_version):
+        is_searched = model_version is not None and self._detections.exists(series_id, model_version)
+        if model_version is not None and is_searched:
             findings = self._detections.read_findings(series_id, model_version)
         annotations = self._annotations.of_series(series_id, AnnotationRole.LABEL)
         region = next((finding.box for finding in findings), None)
         window = preset_for(volume.voxels, region or _middle_of(volume)).value
-        return LoadedSeries(record, volume, findings, tuple(annotations), window)
+        return LoadedSeries(record, volume, findings, tuple(annotations), window, is_searched)
 
     def then_and_now(self, asked: CandidateRecord) -> ThenAndNow | None:
         """Return the known partner in another scan beside the candidate, or None when it has none."""
@@ -268,7 +275,7 @@ class ProjectStore:
         before = self.models.get(version).parent
         return (*(one.version for one in self.models.all() if one.version == before), version)
 
-    def next_step(self) -> NextStep | None:
+    def outdated_list(self) -> OutdatedList | None:
         """Return what to do while the lesions in the list come from another version than the one in use, if they do."""
         promoted, listed = self.promoted(), latest_version(self._database)
         if promoted is None or promoted.version == listed:
@@ -277,13 +284,47 @@ class ProjectStore:
         if not mined:
             return None
         unseen = sum(not self._detections.exists(record.id, promoted.version) for record in mined)
-        return NextStep(promoted.version, listed, unseen, len(mined))
+        return OutdatedList(promoted.version, listed, unseen, len(mined))
 
     def unseen_series(self, model_version: str) -> tuple[int, ...]:
         """Return every series with images that a model version has not looked at."""
-        return tuple(
-            record.id for record in self.viewable_series() if not self._detections.exists(record.id, model_version)
+        seen = self._detections.series_of(model_version)
+        return tuple(record.id for record in self.viewable_series() if record.id not in seen)
+
+    def standing(self) -> Standing:
+        """Return how far the project has come."""
+        series, promoted = self.viewable_series(), self.promoted()
+        is_mined = self._candidates.has_run()
+        return Standing(
+            series=len(series),
+            mined_series=sum(record.split is not Split.TEST for record in series),
+            unseen=len(self.unseen_series(promoted.version)) if promoted else len(series),
+            model_version=promoted.version if promoted else None,
+            is_mined=is_mined,
+            validation_waiting=len(self._candidates.queue(split=Split.VAL)) if is_mined else 0,
         )
+
+    def is_searched(self, series_id: int) -> bool:
+        """Return whether the model in use has looked at a series."""
+        promoted = self.promoted()
+        return promoted is not None and self._detections.exists(series_id, promoted.version)
+
+    def add_scans(self, request: AddRequest, on_progress: ProgressCallback, handle: WorkHandle) -> AddReport:
+        """Add scans; a new data set is made only where there is something to put into it.
+
+        Raises
+        ------
+        LensError
+            If the data set exists with another meaning; everything about single scans is in the report.
+        StoppedError
+            If the work was stopped before anything was added.
+        """
+        found = scan(whole_series(request.paths), on_progress, handle)
+        dataset = request.dataset
+        if not found.found:
+            return AddReport((), 0, found.skipped, (), found.problems)
+        self.catalog.add_dataset(dataset.name, dataset.scope, dataset.lesion_type)
+        return add_found(self._database, found, request.paths, dataset.name, request.split, handle)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -181,13 +181,6 @@ def course(job: JobStatus) -> str:
     return " · ".join(filter(None, [job.stage, remaining(job)]))
 
 
-def what_next(total: int) -> str:
-    """Return what makes sense after the last lesion of a list of `total` lesions."""
-    if total == 0:
-        return "Run Detect and then Mine in the jobs panel; until then any series can be looked at."
-    return "The detector can now learn from these decisions."
-
-
 def _clause(reason: Reason, partner: Partner | None, *, show_scores: bool) -> str:
     if reason.rule is Rule.INTRA_PATIENT:
         known = "marked" if reason.decision_id is None else "that a reader found"

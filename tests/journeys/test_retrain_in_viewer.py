@@ -76,11 +76,11 @@ def test_a_training_that_ended_unwatched_is_measured_used_and_looks_again(
         assert len(Models(mined).evaluations("v2")) == 1
 
         panel.use_button.click()
-        qtbot.waitUntil(lambda: not panel.next_step.isHidden(), timeout=PATIENCE_MS)
+        qtbot.waitUntil(lambda: not panel.outdated_list.isHidden(), timeout=PATIENCE_MS)
         assert panel.use_button.isHidden()
         assert "It is in use." in panel.last_label.text()
-        assert "has not looked at 5 of 5 series" in panel.next_step.words_label.text()
+        assert "has not looked at 5 of 5 series" in panel.outdated_list.words_label.text()
         with qtbot.waitSignal(docks.candidates_changed, timeout=PATIENCE_MS):
-            panel.next_step.mine_button.click()
-        qtbot.waitUntil(panel.next_step.isHidden, timeout=PATIENCE_MS)
+            panel.outdated_list.mine_button.click()
+        qtbot.waitUntil(panel.outdated_list.isHidden, timeout=PATIENCE_MS)
         assert latest_version(mined) == "v2"

@@ -187,21 +187,21 @@ def test_after_another_version_came_into_use_one_button_detects_and_mines_again(
     docks.refresh_models()
     panel = docks.models_panel
     qtbot.waitUntil(lambda: len(panel.rows) == 2, timeout=PATIENCE_MS)
-    assert panel.next_step.isHidden()
+    assert panel.outdated_list.isHidden()
     item = panel.tree.topLevelItem(0)
     assert item is not None
     panel.tree.setCurrentItem(item)
     panel.promote_button.click()
-    qtbot.waitUntil(lambda: not panel.next_step.isHidden(), timeout=PATIENCE_MS)
-    words = panel.next_step.words_label.text()
+    qtbot.waitUntil(lambda: not panel.outdated_list.isHidden(), timeout=PATIENCE_MS)
+    words = panel.outdated_list.words_label.text()
     assert "v2 is in use and has not looked at" in words
     assert "still comes from v1" in words
-    panel.next_step.mine_button.click()
+    panel.outdated_list.mine_button.click()
     row = row_of(docks, qtbot, JobKind.MINE)
-    qtbot.waitUntil(lambda: not panel.next_step.bar.isHidden(), timeout=PATIENCE_MS)
-    assert not panel.next_step.mine_button.isEnabled()
+    qtbot.waitUntil(lambda: not panel.outdated_list.bar.isHidden(), timeout=PATIENCE_MS)
+    assert not panel.outdated_list.mine_button.isEnabled()
     row.stop_button.click()
-    qtbot.waitUntil(panel.next_step.mine_button.isEnabled, timeout=PATIENCE_MS)
+    qtbot.waitUntil(panel.outdated_list.mine_button.isEnabled, timeout=PATIENCE_MS)
 
 
 def add_version(folder: Path) -> None:

@@ -28,6 +28,7 @@ from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
 from lens_napari.panels.worklist import Listed
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES
+from lens_napari.review.next_step import Action
 from lens_napari.viewer.layers import ASKED_PIXELS, DECIDED, DIMMED, FULL, OTHER_PIXELS
 from lens_napari.viewer.palette import BAD
 
@@ -414,8 +415,11 @@ def test_a_project_without_candidates_shows_a_scan_and_says_what_to_do(viewer: A
     controller = open_project(project_folder, viewer, start_worker=False)
     assert wait_until(lambda: controller.shown_series is not None, PATIENCE_SECONDS)
     assert controller.current is None
-    assert "Run Detect" in controller.lesion_panel.what_next_label.text()
-    assert controller.lesion_panel.go_retrain_button.isHidden()
+    panel = controller.lesion_panel
+    assert wait_until(lambda: panel.summary_heading.text() == "Mining found nothing to ask about", PATIENCE_SECONDS)
+    assert "marked lesions" in panel.what_next_label.text()
+    assert not panel.step_buttons[Action.MINE].isHidden()
+    assert panel.go_retrain_button.isHidden()
     controller.close()
 
 

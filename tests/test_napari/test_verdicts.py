@@ -17,6 +17,7 @@ from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
 from lens_napari.review.box_table import CANDIDATES
+from lens_napari.review.next_step import Action
 from lens_napari.review.sight import Unseen
 from lens_napari.review.wording import (
     GOING_BACK,
@@ -242,7 +243,7 @@ def test_a_filter_that_matches_nothing_says_so_and_can_be_taken_off(review: Revi
     assert panel.summary_heading.text() == "The filter matches nothing"
     assert "other lesions wait" in panel.what_next_label.text()
     assert panel.go_retrain_button.isHidden()
-    QTest.mouseClick(panel.all_button, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(panel.step_buttons[Action.ANY_REASON], Qt.MouseButton.LeftButton)
     assert asked(review) == first
     assert review.worklist.rule is None
     assert panel.summary_box.isHidden()
@@ -257,7 +258,7 @@ def test_a_filter_whose_lesions_are_decided_does_not_say_that_the_review_is_done
         asked(review)
         press(Qt.Key.Key_Y)
     assert review.lesion_panel.summary_heading.text() == "The filter is done"
-    assert not review.lesion_panel.all_button.isHidden()
+    assert not review.lesion_panel.step_buttons[Action.ANY_REASON].isHidden()
 
 
 def test_a_filter_stays_when_the_list_is_read_again(review: ReviewController) -> None:

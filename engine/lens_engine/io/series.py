@@ -4,8 +4,9 @@ What a scan meets beside CT series is normal and counted; what is wrong with one
 """
 
 import os
+import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,13 +16,25 @@ from lens_engine.io.dicom.headers import CtHeader, DamagedSliceError, read_heade
 from lens_engine.io.dicom.series import describe_series, read_dicom_volume
 from lens_engine.io.images.image_files import describe_image_file, is_image_file, read_image_volume
 from lens_engine.io.series_source import FoundSeries, ScanReport, SeriesFormat, SeriesSource, SkipReason
-from lens_engine.progress import ProgressCallback
+from lens_engine.progress import ProgressCallback, WorkHandle
 from lens_engine.volume import Volume
 
-__all__ = ["FoundSeries", "ScanReport", "SeriesFormat", "SeriesSource", "SkipReason", "read_volume", "scan"]
+__all__ = [
+    "FoundSeries",
+    "ScanReport",
+    "SeriesFormat",
+    "SeriesSource",
+    "SkipReason",
+    "read_volume",
+    "scan",
+    "series_uid_of",
+    "whole_series",
+]
 
 
-def scan(paths: Sequence[Path], on_progress: ProgressCallback | None = None) -> ScanReport:
+def scan(
+    paths: Sequence[Path], on_progress: ProgressCallback | None = None, handle: WorkHandle | None = None
+) -> ScanReport:
     """Look through files and folders, nested as they may be, for CT series.
 
     Parameters
@@ -30,14 +43,21 @@ def scan(paths: Sequence[Path], on_progress: ProgressCallback | None = None) -> 
         Files or folders; each should hold a CT.
     on_progress
         Called with the number of files done and of all files.
+    handle
+        Shows what is read, and ends the scan.
 
     Returns
     -------
     ScanReport
         Nothing is raised for what lies on the disk: a path that does not exist or holds no CT is one of its problems.
+
+    Raises
+    ------
+    StoppedError
+        If the scan was asked to end.
     """
-    survey = _Survey()
-    files = {path: list(_files_below(path)) for path in (Path(given).absolute() for given in paths)}
+    survey = _Survey(handle or WorkHandle())
+    files = {path: survey.files_below(path) for path in (Path(given).absolute() for given in paths)}
     every_file = list(dict.fromkeys(file for below in files.values() for file in below))
     for done, file in enumerate(every_file, start=1):
         survey.look_at(file)
@@ -47,6 +67,34 @@ def scan(paths: Sequence[Path], on_progress: ProgressCallback | None = None) -> 
     for path, below in files.items():
         survey.complain_without_ct(path, below)
     return ScanReport(tuple(survey.found), survey.skipped, tuple(survey.problems))
+
+
+def whole_series(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return files and folders for a scan, each DICOM slice among them with all files of its series in its folder."""
+    uids_in: dict[Path, dict[Path, str | None]] = {}
+    whole: dict[Path, None] = {}
+    for path in (Path(given).absolute() for given in paths):
+        wanted = None if path in whole else series_uid_of(path)
+        if wanted is None:
+            whole[path] = None
+        else:
+            if path.parent not in uids_in:
+                uids_in[path.parent] = _uids_in(path.parent)
+            whole.update(dict.fromkeys(_slices_of(wanted, uids_in[path.parent])))
+    return tuple(whole)
+
+
+def series_uid_of(file: Path) -> str | None:
+    """Return the SeriesInstanceUID of a DICOM CT slice, damaged or not; None for every other path."""
+    if not _is_regular(file) or is_image_file(file):
+        return None
+    try:
+        header = read_header(file)
+    except DamagedSliceError as error:
+        return error.series_uid
+    except LensError:
+        return None
+    return header.series_uid if isinstance(header, CtHeader) else None
 
 
 def read_volume(source: SeriesSource) -> Volume:
@@ -87,10 +135,12 @@ def read_volume_with_notes(source: SeriesSource) -> tuple[Volume, tuple[str, ...
 class _Survey:
     """What one scan has met so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, handle: WorkHandle) -> None:
+        self._handle = handle
         self.found: list[FoundSeries] = []
         self.skipped: Counter[str] = Counter()
         self.problems: list[LensError] = []
+        self._absent: set[Path] = set()
         self._reasons: dict[Path, str] = {}
         self._used: set[Path] = set()
         self._incomplete: set[str] = set()
@@ -98,9 +148,31 @@ class _Survey:
         self._dicom: dict[str, list[CtHeader]] = {}
         self._png: dict[Path, list[Path]] = {}
 
+    def files_below(self, path: Path) -> list[Path]:
+        """Return a file itself, or every file below a folder in a fixed order, hidden ones left out."""
+        try:
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except OSError as error:
+            self._absent.add(path)
+            self.problems.append(_unopened(path, error))
+            return []
+        if not is_folder:
+            return [path]
+        files: list[Path] = []
+        for folder, folders, names in os.walk(path, onerror=self._complain_about_folder):
+            self._handle.turn_to(f"Looking into {Path(folder).name}")
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            files += [Path(folder) / name for name in sorted(names) if not name.startswith(".")]
+        return files
+
     def look_at(self, file: Path) -> None:
         """Describe a file that is a series, remember a file that is a part of one."""
-        if is_image_file(file):
+        self._handle.turn_to(f"Reading {file.name}")
+        if _is_special(file):
+            self._skip(SkipReason.NO_FILE, (file,))
+        elif str(file) != _printable(file):
+            self._complain(_unnameable(file), (file,))
+        elif is_image_file(file):
             self._describe(partial(describe_image_file, file), (file,))
         elif is_deeplesion_png(file):
             self._png.setdefault(file.parent, []).append(file)
@@ -109,23 +181,21 @@ class _Survey:
 
     def describe_groups(self) -> None:
         """Describe the series whose files have all been seen."""
-        for uid, headers in self._dicom.items():
+        for number, (uid, headers) in enumerate(self._dicom.items(), start=1):
+            folder = headers[0].path.parent
+            self._handle.turn_to(f"Checking {folder.name}, series {number} of {len(self._dicom)}")
             if uid in self._incomplete or self._lost_an_unnamed_slice(uid, headers):
                 self._used.update(header.path for header in headers)
             else:
                 self._describe(partial(describe_series, headers), [header.path for header in headers])
         for folder, files in self._png.items():
+            self._handle.turn_to(f"Checking {folder.name}")
             for given, run in sub_volumes(folder, files):
                 self._describe(partial(describe_sub_volume, given, run), run)
 
     def complain_without_ct(self, path: Path, files: Sequence[Path]) -> None:
         """Add a problem if `path` gave neither a series nor another problem."""
-        if self._used.intersection(files):
-            return
-        if not path.exists():
-            self.problems.append(
-                SeriesError(f"{path} does not exist", "A file or folder with a CT is needed", "Check the path")
-            )
+        if path in self._absent or self._used.intersection(files):
             return
         reasons = Counter(self._reasons[file] for file in files if file in self._reasons)
         seen = ", ".join(f"{count} x {reason}" for reason, count in reasons.most_common()) or "no files"
@@ -178,18 +248,54 @@ class _Survey:
         self.skipped[str(reason)] += len(files)
         self._reasons.update(dict.fromkeys(files, str(reason)))
 
+    def _complain_about_folder(self, error: OSError) -> None:
+        folder = Path(error.filename)
+        self._absent.add(folder)
+        self.problems.append(_unopened(folder, error))
+
     def _complain(self, error: LensError, files: Sequence[Path]) -> None:
         self.problems.append(error)
         self._used.update(files)
 
 
-def _files_below(path: Path) -> Iterator[Path]:
-    """Yield a file itself, or every file below a folder in a fixed order, hidden ones left out."""
-    if path.is_file():
-        yield path
-        return
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield Path(folder) / name
+def _uids_in(folder: Path) -> dict[Path, str | None]:
+    """Return the series of every file of a folder, except for image files, which are a series each."""
+    beside = [file for file in sorted(folder.glob("*")) if _is_regular(file) and not is_image_file(file)]
+    return {file: series_uid_of(file) for file in beside}
+
+
+def _slices_of(series_uid: str, uids: Mapping[Path, str | None]) -> list[Path]:
+    """Return the files of a series; what is too damaged to name its series is of the only one in its folder."""
+    if set(uids.values()) - {None} == {series_uid}:
+        return list(uids)
+    return [file for file, uid in uids.items() if uid == series_uid]
+
+
+def _is_special(path: Path) -> bool:
+    """Return whether something is there that would let its reader wait for ever: a pipe, a socket, a device."""
+    return os.path.exists(path) and not os.path.isdir(path) and not _is_regular(path)
+
+
+def _is_regular(path: Path) -> bool:
+    return os.path.isfile(path)
+
+
+def _printable(path: Path) -> str:
+    """Return a path with a question mark for every byte of it that is no letter of any language."""
+    return str(path).encode(errors="replace").decode()
+
+
+def _unnameable(file: Path) -> SeriesError:
+    return SeriesError(
+        f"The name of {_printable(file)} is not valid text", "A name in letters is needed", "Rename the file or folder"
+    )
+
+
+def _unopened(path: Path, error: OSError) -> SeriesError:
+    if isinstance(error, FileNotFoundError):
+        return SeriesError(f"{path} does not exist", "A file or folder with a CT is needed", "Check the path")
+    return SeriesError(
+        f"{path} cannot be opened: {error.strerror or error}",
+        "A file or folder that you may read is needed",
+        "Ask its owner for the right to read it, or copy the scans to another folder",
+    )

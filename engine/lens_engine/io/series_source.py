@@ -42,6 +42,7 @@ class SkipReason(StrEnum):
     SINGLE_IMAGE = "single image without a volume"
     LABEL_IMAGE = "label mask"
     OTHER_FILE = "not an image of a scan"
+    NO_FILE = "pipe or device, not a file"
 
 
 @dataclass(frozen=True, slots=True)

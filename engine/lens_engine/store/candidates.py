@@ -122,6 +122,11 @@ class Candidates:
             records = [_record(row, version, decided[row.series_id]) for row, version in rows]
         return _ordered([record for record in records if include_decided or record.decision is None])
 
+    def has_run(self) -> bool:
+        """Return whether a mining was stored, whatever it found."""
+        with self.database.reading() as session:
+            return session.scalar(select(latest_run())) is not None
+
     def get(self, candidate_id: int) -> CandidateRecord:
         """Return one candidate of any run.
 

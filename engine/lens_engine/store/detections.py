@@ -72,6 +72,13 @@ class Detections:
             row = session.scalar(_row_query(series_id, model_version))
             return row is not None and (self.database.project.folder / row.path).is_file()
 
+    def series_of(self, model_version: str) -> frozenset[int]:
+        """Return every series for which `exists` is true."""
+        query = select(DetectionRow.series_id, DetectionRow.path).where(DetectionRow.model_version == model_version)
+        with self.database.reading() as session:
+            rows = session.execute(query).all()
+        return frozenset(row.series_id for row in rows if (self.database.project.folder / row.path).is_file())
+
     def read(self, series_id: int, model_version: str) -> SeriesDetections:
         """Return what `write` stored, equal to the bit.
 

@@ -1,18 +1,31 @@
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
-from lens_engine.errors import SeriesError
-from lens_engine.io.series import ScanReport, SeriesFormat, SeriesSource, read_volume, scan
+from lens_engine.errors import SeriesError, StoppedError
+from lens_engine.io.series import (
+    ScanReport,
+    SeriesFormat,
+    SeriesSource,
+    read_volume,
+    scan,
+    series_uid_of,
+    whole_series,
+)
+from lens_engine.progress import WorkHandle
 from lens_engine.volume import Volume
 
 DOSE_REPORT = "1.2.840.10008.5.1.4.1.1.88.67"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
+NOBODY = 65534
 
 
 def only_problem(report: ScanReport) -> str:
@@ -204,3 +217,105 @@ def test_files_of_another_series_in_the_old_place_are_refused(tmp_path, write_di
 def test_hidden_files_are_left_alone(tmp_path: Path, write_dicom: Callable[..., list[Path]]):
     write_dicom(tmp_path / ".cache")
     assert "no files" in only_problem(scan([tmp_path]))
+
+
+def test_a_pipe_in_the_folder_is_left_alone_and_nobody_waits_for_it(tmp_path, write_dicom):
+    write_dicom(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "pipe.nii.gz")
+    report = scan([tmp_path])
+    assert len(report.found) == 1
+    assert report.skipped == {"pipe or device, not a file": 2}
+
+
+def test_a_pipe_alone_is_told(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "1 x pipe or device" in only_problem(scan([tmp_path / "pipe"]))
+
+
+def test_folders_that_may_not_be_read_are_named_and_the_rest_is_found(write_dicom):
+    with as_somebody_else() as folder:
+        write_dicom(folder / "mine")
+        (folder / "private").mkdir(mode=0o700)
+        (folder / "private" / "inner").mkdir()
+        with acting_as_nobody():
+            report = scan([folder])
+            inside = scan([folder / "private" / "inner"])
+    assert len(report.found) == 1
+    assert [str(problem).split(" Ask")[0] for problem in report.problems] == [
+        f"{folder / 'private'} cannot be opened: Permission denied. A file or folder that you may read is needed."
+    ]
+    assert "inner cannot be opened: Permission denied" in only_problem(inside)
+
+
+def test_letters_of_every_language_may_stand_in_a_path(tmp_path, write_dicom):
+    write_dicom(tmp_path / "Müller Übersicht 肝臓")
+    assert len(scan([tmp_path / "Müller Übersicht 肝臓"]).found) == 1
+
+
+def test_a_name_that_is_no_text_is_refused_in_letters(tmp_path, write_dicom):
+    write_dicom(tmp_path)
+    (tmp_path / os.fsdecode(b"scan \xff.nii.gz")).write_bytes(b"")
+    report = scan([tmp_path])
+    assert len(report.found) == 1
+    assert "scan ?.nii.gz is not valid text" in str(report.problems[0])
+
+
+def test_a_scan_shows_what_it_reads_and_ends_when_it_is_asked_to(tmp_path, write_dicom):
+    write_dicom(tmp_path)
+    handle, seen = WorkHandle(), []
+
+    def look(done: int, total: int) -> None:
+        seen.append(handle.current)
+        if done == 2:
+            handle.stop()
+
+    with pytest.raises(StoppedError, match="stopped"):
+        scan([tmp_path], look, handle)
+    assert seen == [f"Reading {path.name}" for path in sorted(tmp_path.iterdir())[:2]]
+
+
+def test_one_slice_stands_for_its_whole_series_and_for_no_other(tmp_path, write_dicom, phantom):
+    write_dicom(tmp_path, series_uid="1.1")
+    for path in tmp_path.iterdir():
+        path.rename(tmp_path / f"first {path.name}")
+    write_dicom(tmp_path, series_uid="1.2")
+    one = next(path for path in sorted(tmp_path.iterdir()) if series_uid_of(path) == "1.2")
+    (found,) = scan(whole_series([one])).found
+    assert found.series_key == "dicom:1.2"
+    assert_is_phantom(read_volume(found.source), phantom)
+
+
+def test_files_and_folders_stay_beside_a_slice_that_stands_for_its_series(tmp_path, write_dicom):
+    slices = write_dicom(tmp_path / "one")
+    write_dicom(tmp_path / "two", series_uid="1.2")
+    assert set(whole_series([slices[0], slices[3], tmp_path / "two"])) == {*slices, tmp_path / "two"}
+
+
+def test_a_slice_beside_one_too_damaged_to_name_its_series_is_refused(tmp_path, write_dicom):
+    write_dicom(tmp_path)
+    first, *_, last = sorted(tmp_path.iterdir())
+    last.write_bytes(last.read_bytes()[:200])
+    assert "truncated or damaged" in only_problem(scan(whole_series([first])))
+
+
+@contextmanager
+def as_somebody_else() -> Iterator[Path]:
+    """Yield a folder that everybody may look into, unlike pytest's own."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextmanager
+def acting_as_nobody() -> Iterator[None]:
+    """Take away the rights of an administrator, who may read everything."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(NOBODY)
+    else:
+        pytest.skip("only an administrator can make a folder that the reader may not open")
+    try:
+        yield
+    finally:
+        os.seteuid(before)

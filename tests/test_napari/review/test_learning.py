@@ -7,7 +7,7 @@ from lens_napari.review.learning import (
     FrozenLabels,
     LastTraining,
     LearningPlan,
-    NextStep,
+    OutdatedList,
     gain_in_words,
     last_training_in_words,
 )
@@ -77,17 +77,17 @@ def test_a_training_that_was_not_asked_to_measure_says_where_to_look(is_apart: b
 
 
 @pytest.mark.parametrize(
-    ("step", "words", "action"),
+    ("listed", "words", "action"),
     [
         (
-            NextStep("v2", "v1", 5, 9),
+            OutdatedList("v2", "v1", 5, 9),
             "v2 is in use and has not looked at 5 of 9 series. The list",
             "Detect and mine again",
         ),
-        (NextStep("v2", "v1", 0, 9), "v2 is in use and has looked at all 9 series.", "Detect and mine again"),
-        (NextStep("v1", None, 9, 9), "No scan was mined so far.", "Detect and mine"),
+        (OutdatedList("v2", "v1", 0, 9), "v2 is in use and has looked at all 9 series.", "Detect and mine again"),
+        (OutdatedList("v1", None, 9, 9), "No scan was mined so far.", "Detect and mine"),
     ],
 )
-def test_what_comes_next_is_told_with_the_version_in_the_list(step: NextStep, words: str, action: str) -> None:
-    assert words in step.in_words
-    assert step.action == action
+def test_a_list_of_another_version_is_told_with_what_to_do(listed: OutdatedList, words: str, action: str) -> None:
+    assert words in listed.in_words
+    assert listed.action == action

@@ -3,16 +3,17 @@
 Each series is added in a transaction of its own: an interrupted run keeps what it had, and a second one adds the rest.
 """
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lens_engine.errors import LensError
+from lens_engine.errors import LensError, StoppedError
 from lens_engine.findings import Split
 from lens_engine.io.annotations.annotation_file import read_annotations
-from lens_engine.io.series import FoundSeries, scan
-from lens_engine.progress import ProgressCallback
+from lens_engine.io.series import FoundSeries, ScanReport, scan
+from lens_engine.progress import ProgressCallback, WorkHandle
 from lens_engine.store.catalog import Catalog, NewSeries, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.exchange.importing import ImportReport, import_lesions, known_series
@@ -34,6 +35,8 @@ class AddReport:
         What a user should know about an added series, each starting with its name.
     problems
         What could not be added, each with what to do about it.
+    left_over
+        Number of series that were found and not added any more, because the work was stopped.
     """
 
     added: tuple[SeriesRecord, ...]
@@ -41,6 +44,7 @@ class AddReport:
     skipped: Counter[str]
     notes: tuple[str, ...]
     problems: tuple[LensError, ...]
+    left_over: int = 0
 
 
 def add_scans(
@@ -49,6 +53,7 @@ def add_scans(
     dataset: str,
     split: Split | None = None,
     on_progress: ProgressCallback | None = None,
+    handle: WorkHandle | None = None,
 ) -> AddReport:
     """Add every CT series below `paths` to a data set of the project.
 
@@ -58,25 +63,53 @@ def add_scans(
         Split of new patients; None draws it from a stable hash.
     on_progress
         Called with the number of files looked at and of all files.
+    handle
+        Shows what is worked on, and stops it: nothing is added where files were still being read, and afterwards
+        every series is there as a whole or not at all.
+
+    Raises
+    ------
+    ProjectError
+        If the data set is unknown; everything about single series is a problem in the report.
+    StoppedError
+        If the work was stopped before anything was added.
+    """
+    Catalog(database).dataset(dataset)
+    handle = handle or WorkHandle()
+    return add_found(database, scan(paths, on_progress, handle), paths, dataset, split, handle)
+
+
+def add_found(
+    database: Database,
+    report: ScanReport,
+    paths: Sequence[Path],
+    dataset: str,
+    split: Split | None = None,
+    handle: WorkHandle | None = None,
+) -> AddReport:
+    """Add the series that a scan of `paths` has found, as `add_scans` does.
 
     Raises
     ------
     ProjectError
         If the data set is unknown; everything about single series is a problem in the report.
     """
-    catalog = Catalog(database)
+    catalog, handle = Catalog(database), handle or WorkHandle()
     catalog.dataset(dataset)
-    report = scan(paths, on_progress)
-    for path in paths:
-        if path.is_dir():
+    for path in paths if report.found else ():
+        if os.path.isdir(path):
             catalog.add_root(path)
     added: list[SeriesRecord] = []
     notes: list[str] = []
     problems = list(report.problems)
-    known = 0
-    for found in report.found:
+    known = left_over = 0
+    for number, found in enumerate(report.found):
         try:
+            handle.turn_to(f"Adding series {number + 1} of {len(report.found)}")
             record, is_new = catalog.add_series(_new_series(found), dataset, split)
+        except StoppedError:
+            left_over = len(report.found) - number
+            break
         except LensError as error:
             problems.append(error)
             continue
@@ -85,7 +118,7 @@ def add_scans(
             continue
         added.append(record)
         notes.extend(f"{record.name}: {note}" for note in found.notes)
-    return AddReport(tuple(added), known, report.skipped, tuple(notes), tuple(problems))
+    return AddReport(tuple(added), known, report.skipped, tuple(notes), tuple(problems), left_over)
 
 
 def import_annotations(

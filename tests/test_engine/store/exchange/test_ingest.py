@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from lens_engine.errors import LensError, ProjectError
+from lens_engine.errors import LensError, ProjectError, StoppedError
 from lens_engine.findings import Scope, Split
+from lens_engine.progress import WorkHandle
 from lens_engine.project import Project
 from lens_engine.store.annotations import Annotations
 from lens_engine.store.catalog import Catalog
@@ -106,3 +107,38 @@ def test_published_test_set_comes_out_as_it_went_in(database: Database, real_dat
     parts = complete_rows(database)
     assert {name: len(part) for name, part in parts.items()} == {"val": 200, "test": 800}
     assert sum(len(rows) for part in parts.values() for rows in part.values()) == 5447
+
+
+def test_nothing_is_added_when_the_work_is_stopped_while_files_are_read(database: Database, tmp_path: Path) -> None:
+    scan = write_scan(tmp_path / "scans" / "a.nii.gz")
+    write_scan(tmp_path / "scans" / "b.nii.gz", (2, 5, 5))
+    handle = WorkHandle()
+    with pytest.raises(StoppedError):
+        add_scans(database, [scan.parent], "universal", on_progress=lambda *_: handle.stop(), handle=handle)
+    assert Catalog(database).all_series() == ()
+
+
+def test_stopping_while_series_are_stored_leaves_whole_ones_and_counts_the_rest(
+    database: Database, tmp_path: Path
+) -> None:
+    for number in range(3):
+        write_scan(tmp_path / "scans" / f"{number}.nii.gz", (2 + number, 5, 5))
+    handle = StopsWhenAdding("Adding series 2 of 3")
+    report = add_scans(database, [tmp_path / "scans"], "universal", handle=handle)
+    assert (len(report.added), report.left_over) == (1, 2)
+    assert Catalog(database).all_series() == report.added
+    again = add_scans(database, [tmp_path / "scans"], "universal")
+    assert (len(again.added), again.known) == (2, 1)
+
+
+class StopsWhenAdding(WorkHandle):
+    """A reader who presses Stop at one moment."""
+
+    def __init__(self, moment: str) -> None:
+        super().__init__()
+        self._moment = moment
+
+    def turn_to(self, what: str) -> None:
+        if what == self._moment:
+            self.stop()
+        super().turn_to(what)

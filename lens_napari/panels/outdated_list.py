@@ -5,14 +5,14 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from lens_engine.jobs.status import JobStatus
 from lens_napari.panels.parts import button, label, progress_bar
-from lens_napari.review.learning import NextStep
+from lens_napari.review.learning import OutdatedList
 from lens_napari.review.wording import course
 from lens_napari.viewer.palette import UNDECIDED
 
 BAR_STEPS = 1000
 
 
-class NextStepBox(QWidget):  # type: ignore[misc]  # qtpy carries no types
+class OutdatedListBox(QWidget):  # type: ignore[misc]  # qtpy carries no types
     """Hidden while the list of lesions comes from the version in use."""
 
     mine_requested = Signal()
@@ -28,11 +28,11 @@ class NextStepBox(QWidget):  # type: ignore[misc]  # qtpy carries no types
         for widget in (self.words_label, self.mine_button, self.bar, self.stage_label):
             column.addWidget(widget)
         self.mine_button.clicked.connect(lambda _: self._start())
-        self._step: NextStep | None = None
+        self._step: OutdatedList | None = None
         self._job: JobStatus | None = None
         self._show()
 
-    def show_step(self, step: NextStep | None) -> None:
+    def show_list(self, step: OutdatedList | None) -> None:
         """Show what to do; None where nothing is."""
         self._step = step
         self._show()
