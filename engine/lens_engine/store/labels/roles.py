@@ -8,7 +8,7 @@ positive; uncertain: ignored). Original annotations are always positive, doubtfu
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
+from sqlalchemy import CTE, ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from lens_engine.findings import POSITIVE_VERDICTS, CandidateKind, Split, Verdict
@@ -46,7 +46,7 @@ WORDS = {
 """What a reader calls labels of each origin and role, in the order in which they are told."""
 
 Rows = Select[Any]
-"""A query for rows, mostly (id, series_id, role). Select's type parameters differ between SQLAlchemy 2.0 and 2.1."""
+"""A query for rows (id, series_id, role). Select's type parameters differ between SQLAlchemy 2.0 and 2.1."""
 Ids = Select[Any]
 """A query for one id in each row."""
 
@@ -224,24 +224,24 @@ def _rejected_in_parts() -> Ids:
     )
 
 
-def _last_words() -> Rows:
+def _last_words() -> CTE:
     """Return the latest decision about each candidate."""
-    words: Rows = (
+    return (
         select(DecisionRow.candidate_id, func.max(DecisionRow.id).label("id"))
         .where(DecisionRow.candidate_id.is_not(None))
         .group_by(DecisionRow.candidate_id)
+        .cte("last_words")
     )
-    return words
 
 
-def _links() -> Rows:
+def _links() -> CTE:
     """Return what each decision followed, and the last word about its candidate, which follows that too.
 
     Of two candidates of one mining run none follows the other.
     """
     row, earlier = aliased(DecisionRow), aliased(DecisionRow)
     asked, earlier_asked = aliased(CandidateRow), aliased(CandidateRow)
-    links: Rows = (
+    return (
         select(
             row.verdict,
             earlier.id.label("earlier_id"),
@@ -252,12 +252,12 @@ def _links() -> Rows:
         .outerjoin(asked, asked.id == row.candidate_id)
         .outerjoin(earlier_asked, earlier_asked.id == earlier.candidate_id)
         .where(func.coalesce(asked.mining_run_id != earlier_asked.mining_run_id, True))
+        .cte("followed_decisions")
     )
-    return links
 
 
-_LAST_WORD = _last_words().cte("last_words")
-_LINK = _links().cte("followed_decisions")
+_LAST_WORD = _last_words()
+_LINK = _links()
 _DECISION = aliased(DecisionRow)
 _STANDING = (
     select(_DECISION.id, _DECISION.series_id, _DECISION.verdict, _DECISION.reason_code, *edges(_DECISION))
