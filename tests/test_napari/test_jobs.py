@@ -242,6 +242,8 @@ def test_the_gain_is_told_with_its_interval(docks: JobsController, qtbot: QtBot)
     qtbot.waitUntil(lambda: bool(docks.models_panel.rows), timeout=PATIENCE_MS)
     view = froc_view([docks.models_panel.rows[0].record], {"v1": [evaluation(0.49, compared_with="v1")]})
     assert "49.0, interval of the difference -0.6 to +4.3: not certain yet" in view.words
+    assert "IoU" not in view.words
+    assert "IoU: 39.0 → 39.0, interval" in view.details
     assert view.averages["v1"] == "49.0"
 
 
