@@ -241,7 +241,7 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _show_models(self, view: ModelsView) -> None:
         self.models_panel.show_models(view.lines)
-        self.models_panel.show_figure(view.froc.figure, view.froc.words)
+        self.models_panel.show_figure(view.froc.figure, view.froc.words, view.froc.details)
 
     @property
     def _outdated_list_boxes(self) -> tuple[OutdatedListBox, ...]:

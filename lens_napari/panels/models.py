@@ -15,6 +15,12 @@ from lens_napari.review.wording import DEMO_ADVICE
 from lens_napari.viewer.palette import UNDECIDED
 
 COLUMNS = ("version", "from", "labels", "sens.")
+TIPS = (
+    "Every model of this project, the newest first",
+    "The version that it was trained from",
+    "The snapshot of labels that it learned from",
+    "Average share of the true lesions that it finds on the complete test series, in percent",
+)
 FIGURE_HEIGHT = 300
 
 
@@ -30,6 +36,8 @@ class ModelsPanel(Panel):
         self.notice_label = label(style=f"color: {UNDECIDED}; font-weight: bold;")
         self.tree = QTreeWidget()
         self.tree.setHeaderLabels(COLUMNS)
+        for column, tip in enumerate(TIPS):
+            self.tree.headerItem().setToolTip(column, tip)
         self.tree.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.tree.setRootIsDecorated(False)
         self.tree.setMaximumHeight(170)
@@ -89,13 +97,14 @@ class ModelsPanel(Panel):
         self.notice_label.setVisible(bool(self.notice_label.text()))
         self._show_buttons()
 
-    def show_figure(self, figure: Figure | None, words: str) -> None:
-        """Show FROC curves with a sentence; None clears them."""
+    def show_figure(self, figure: Figure | None, words: str, details: str) -> None:
+        """Show FROC curves with a sentence, and details to who points at it; None clears them."""
         if self._canvas is not None:
             self.column.removeWidget(self._canvas)
             self._canvas.deleteLater()
             self._canvas = None
         self.words_label.setText(words)
+        self.words_label.setToolTip(details)
         if figure is not None:
             self._canvas = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]  # matplotlib has no types here
             self._canvas.setMinimumHeight(FIGURE_HEIGHT)

@@ -16,7 +16,7 @@ from lens_engine.findings import FUSED
 from lens_engine.store.models.model_versions import ModelRecord
 
 SHOWN_RULE = Overlap.IOBB
-"""The official rule; IoU is told in words beside it."""
+"""The official rule; what IoU says is told beside it to who asks."""
 SIZE_INCHES = (3.4, 3.2)
 
 Evaluation = Mapping[str, Any]
@@ -34,11 +34,14 @@ class FrocView:
         Curves over each other; None before the first measurement.
     words
         What the curves say, with the interval of the difference.
+    details
+        The same by each matching rule, for a researcher.
     """
 
     averages: Mapping[str, str]
     figure: Figure | None
     words: str
+    details: str
 
 
 def froc_view(records: Sequence[ModelRecord], evaluations: Mapping[str, Sequence[Evaluation]]) -> FrocView:
@@ -55,7 +58,7 @@ def froc_view(records: Sequence[ModelRecord], evaluations: Mapping[str, Sequence
     measured = [record for record in records if record.version in latest]
     averages = {version: percent(_average(evaluation, SHOWN_RULE)) for version, evaluation in latest.items()}
     if not measured:
-        return FrocView(averages, None, "Nothing has been measured yet.")
+        return FrocView(averages, None, "Nothing has been measured yet.", "")
     newest = measured[-1]
     evaluation = latest[newest.version]
     before = str(evaluation.get("compared_with") or newest.parent or "")
@@ -66,7 +69,9 @@ def froc_view(records: Sequence[ModelRecord], evaluations: Mapping[str, Sequence
         title=f"{evaluation['lesions']} lesions, {evaluation['patients']} held-out patients",
         size_inches=SIZE_INCHES,
     )
-    return FrocView(averages, drawing, _words(newest.version, before, latest))
+    told = {rule: _told(newest.version, before, latest, rule) for rule in (Overlap.IOBB, Overlap.IOU)}
+    words = f"Average sensitivity, percent: {told[SHOWN_RULE]}."
+    return FrocView(averages, drawing, words, "\n".join(f"{rule}: {clause}" for rule, clause in told.items()))
 
 
 def certainty(difference: Interval) -> str:
@@ -97,18 +102,13 @@ def _average(evaluation: Evaluation, rule: Overlap) -> Interval:
     return MeasuredValue.model_validate(evaluation["experts"][FUSED][rule.value]["average_sensitivity"]).interval
 
 
-def _words(version: str, before: str, latest: Mapping[str, Evaluation]) -> str:
-    sentences = []
-    for rule in (Overlap.IOBB, Overlap.IOU):
-        now = _average(latest[version], rule)
-        if before not in latest:
-            sentences.append(f"{rule}: {percent(now)} ({_span(now)})")
-            continue
-        sentence = f"{rule}: {percent(_average(latest[before], rule))} → {percent(now)}"
-        difference = latest[version].get("difference", {}).get(rule.value)
-        told = certainty(MeasuredValue.model_validate(difference).interval) if difference else ""
-        sentences.append(f"{sentence}{told}")
-    return "Average sensitivity, percent. " + "; ".join(sentences) + "."
+def _told(version: str, before: str, latest: Mapping[str, Evaluation], rule: Overlap) -> str:
+    now = _average(latest[version], rule)
+    if before not in latest:
+        return f"{percent(now)} ({_span(now)})"
+    difference = latest[version].get("difference", {}).get(rule.value)
+    told = certainty(MeasuredValue.model_validate(difference).interval) if difference else ""
+    return f"{percent(_average(latest[before], rule))} → {percent(now)}{told}"
 
 
 def _span(interval: Interval) -> str:

@@ -153,7 +153,9 @@ def test_retrain_freezes_a_snapshot_and_queues_the_training(
     qtbot.waitUntil(button.isEnabled, timeout=PATIENCE_MS)
 
 
-def test_a_training_says_what_it_learns_from_while_it_waits(docks: JobsController, qtbot: QtBot) -> None:
+def test_a_training_says_what_it_learns_from_and_is_followed_when_continued(
+    docks: JobsController, qtbot: QtBot
+) -> None:
     panel = docks.retrain_panel
     qtbot.waitUntil(panel.retrain_button.isEnabled, timeout=PATIENCE_MS)
     planned = panel.plan_label.text().splitlines()[:-1]
@@ -164,6 +166,9 @@ def test_a_training_says_what_it_learns_from_while_it_waits(docks: JobsControlle
     row.stop_button.click()
     qtbot.waitUntil(panel.frozen_label.isHidden, timeout=PATIENCE_MS)
     assert "was stopped" in panel.state_label.text()
+    row.resume_button.click()
+    qtbot.waitUntil(lambda: not panel.bar.isHidden(), timeout=PATIENCE_MS)
+    assert not panel.retrain_button.isEnabled()
 
 
 def test_what_a_reader_need_not_know_is_folded_away_until_it_is_wanted(docks: JobsController, qtbot: QtBot) -> None:
@@ -242,6 +247,8 @@ def test_the_gain_is_told_with_its_interval(docks: JobsController, qtbot: QtBot)
     qtbot.waitUntil(lambda: bool(docks.models_panel.rows), timeout=PATIENCE_MS)
     view = froc_view([docks.models_panel.rows[0].record], {"v1": [evaluation(0.49, compared_with="v1")]})
     assert "49.0, interval of the difference -0.6 to +4.3: not certain yet" in view.words
+    assert "IoU" not in view.words
+    assert "IoU: 39.0 → 39.0, interval" in view.details
     assert view.averages["v1"] == "49.0"
 
 
