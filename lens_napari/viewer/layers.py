@@ -137,7 +137,7 @@ class SeriesLayers:
         self._fill(group, (), 0, 1.0)
 
     def _new_boxes_layer(self, group: str) -> Any:
-        # Only candidates carry a verdict; a text costs a layer time even where it is empty.
+        # Only candidates carry a verdict; a text costs a layer time even where it is empty, unless it is invisible.
         marks: dict[str, Any] = {}
         if group == CANDIDATES:
             marks = {
@@ -156,6 +156,7 @@ class SeriesLayers:
             **marks,
         )
         layer.editable = False
+        layer.text.visible = False
         # Nothing in it can be selected, yet napari would build the outline of the selection anew on every slice.
         layer.events.highlight.block()
         self._without_thumbnails.enter_context(layer.block_thumbnail_update())
@@ -169,15 +170,19 @@ class SeriesLayers:
 
     def _fill(self, group: str, rectangles: Sequence[Rectangle], slice_index: int, zoom: float) -> None:
         layer = self.boxes[group]
-        # The rectangles lie inside the CT: napari need not measure all layers again, nor draw what is on the way.
+        was_visible = layer.visible
+        # The rectangles lie inside the CT: napari need not measure all layers again, nor slice, draw and picture what
+        # is on the way, which it spares invisible layers.
         with layer.events.blocker_all():
+            layer.visible = False
             if layer.nshapes:
                 layer.data = []
             if rectangles:
                 self._add(layer, rectangles, slice_index, zoom)
-        if layer.visible != bool(rectangles):
+            layer.visible = bool(rectangles)
+        if was_visible != layer.visible:
             with self._changing():
-                layer.visible = bool(rectangles)
+                layer.events.visible()
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -199,7 +204,9 @@ class SeriesLayers:
             face_color="transparent",
         )
         if rectangles[0].group == CANDIDATES:
-            layer.features = {"mark": [MARK_OF_STATE.get(rectangle.state, "") for rectangle in rectangles]}
+            marks = [MARK_OF_STATE.get(rectangle.state, "") for rectangle in rectangles]
+            layer.features = {"mark": marks}
+            layer.text.visible = any(marks)
 
     def _colour(self, rectangle: Rectangle) -> tuple[float, float, float, float]:
         name = COLOUR_OF_STATE.get(rectangle.state, self._colours[rectangle.group])
