@@ -11,7 +11,7 @@ from lens_engine.io.series import FoundSeries, read_volume, scan, series_uid_of,
 from lens_engine.phantom.patient import PhantomSettings, make_patient
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Preset
-from lens_napari.review.offers import offer_scans
+from lens_napari.offers import offer_scans
 from lens_napari.viewer.voxel_frame import AXIS_LABELS, UNITS, VOXEL_CENTRE
 
 LayerData = tuple[Any, dict[str, Any], str]

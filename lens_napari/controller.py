@@ -22,12 +22,12 @@ from lens_napari.adding_controller import AddingController
 from lens_napari.completeness_controller import CompletenessController
 from lens_napari.jobs_controller import JobsController
 from lens_napari.next_step_controller import NextStepController
+from lens_napari.offers import refuse_offers, take_offers
 from lens_napari.panels.lesion import LesionPanel
 from lens_napari.panels.worklist import Listed, WorklistPanel
 from lens_napari.review.box_table import CANDIDATES, BoxTable, Shown
 from lens_napari.review.cards import KnownRows, Presence, box_table, lesion_card, worklist_rows
 from lens_napari.review.next_step import Action
-from lens_napari.review.offers import refuse_offers, take_offers
 from lens_napari.review.project_store import LoadedSeries, ProjectStore, ReviewedProject, ThenAndNow, message_of
 from lens_napari.review.session import ReviewSession, Write
 from lens_napari.review.settings import ViewerSettings, save_settings

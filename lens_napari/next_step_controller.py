@@ -36,13 +36,14 @@ class NextStepController(QObject):  # type: ignore[misc]  # qtpy carries no type
         self._jobs = jobs
         self._lane = lane
         self._standing: Standing | None = None
-        self._seen: tuple[JobStatus, ...] = ()
+        self._seen: tuple[JobStatus, ...] | None = None
+        """The searches of the last answer; None before the first."""
         jobs.jobs_changed.connect(self._on_jobs)
 
     @property
     def is_searching(self) -> bool:
         """Whether scans are being searched, or wait for it."""
-        return any(job.kind is JobKind.DETECT and not job.state.is_final for job in self._seen)
+        return any(job.kind is JobKind.DETECT and not job.state.is_final for job in self._seen or ())
 
     def refresh(self) -> None:
         """Read again how far the project is."""
@@ -60,12 +61,10 @@ class NextStepController(QObject):  # type: ignore[misc]  # qtpy carries no type
         searches = tuple(job for job in self._jobs.jobs if job.kind in SEARCHES)
         if searches == self._seen:
             return
-        ended = {job.id for job in searches if job.state.is_final} - {
-            job.id for job in self._seen if job.state.is_final
-        }
-        is_first = not self._seen
-        self._seen = searches
+        before, self._seen = self._seen, searches
         self.changed.emit()
-        if ended and not is_first:
+        running = {job.id for job in searches if not job.state.is_final}
+        known = {job.id for job in before or () if job.state.is_final}
+        if before is not None and {job.id for job in searches} - running - known:
             self.refresh()
             self.searched.emit()
