@@ -28,7 +28,7 @@ from lens_napari.panels.worklist import Listed
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES
 from lens_napari.viewer.layers import ASKED_PIXELS, OTHER_PIXELS
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 CONTROL = Qt.KeyboardModifier.ControlModifier
 Press = Callable[..., None]
 
