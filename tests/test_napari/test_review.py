@@ -32,7 +32,7 @@ from lens_napari.review.next_step import Action
 from lens_napari.viewer.layers import ASKED_PIXELS, DECIDED, DIMMED, FULL, OTHER_PIXELS
 from lens_napari.viewer.palette import BAD
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 CONTROL = Qt.KeyboardModifier.ControlModifier
 Press = Callable[..., None]
 
