@@ -3,7 +3,7 @@
 It knows nothing of a review. Answers that come too late are dropped by their generation number.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
