@@ -140,6 +140,7 @@ class SeriesLayers:
             axis_labels=AXIS_LABELS,
             edge_color=self._colours[group],
             face_color="transparent",
+            opacity=1.0,  # napari's own is 0.7: nothing would be loud
             visible=False,
             **marks,
         )

@@ -256,8 +256,9 @@ def test_the_lesion_asked_about_is_painted_and_again_after_scrolling(review: Rev
         wanted = np.round(transform_color(CANDIDATE_COLOUR)[0, :3] * 255)
         return int((np.abs(picture - wanted).max(axis=-1) < 40).sum())
 
+    review.viewer.show()  # an invisible window is painted black
     asked(review)
-    assert painted() > 20
+    assert wait_until(lambda: painted() > 20, PATIENCE_SECONDS)
     here = review.viewer.dims.current_step[0]
     review.viewer.dims.set_current_step(0, 0)
     assert painted() == 0
