@@ -177,6 +177,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def go_to(self) -> None:
         """Bring the lesion asked about to the middle of the picture again."""
         self._arrived_at = None
+        self.view.automatic_zoom()
         self.show_current()
 
     def reload(self) -> None:

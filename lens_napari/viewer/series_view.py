@@ -6,6 +6,7 @@ It knows nothing of a review. Answers that come too late are dropped by their ge
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from textwrap import wrap
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -16,13 +17,15 @@ from lens_napari.review.box_table import BoxState, BoxTable, Shown, resolve
 from lens_napari.review.project_store import LoadedSeries
 from lens_napari.review.window_choice import WindowChoice
 from lens_napari.review.wording import NOT_FOR_DIAGNOSIS
+from lens_napari.viewer.arrival import ArrivalZoom
 from lens_napari.viewer.background import Lane
-from lens_napari.viewer.display import MouseTools, PictureTexts, hu_at
+from lens_napari.viewer.display import REFUSAL, MouseTools, PictureTexts, hu_at
 from lens_napari.viewer.layers import SeriesLayers, slice_on_screen
 
 REDRAW_DELAY_MS = 40
-FIELD_OF_VIEW_MM = 260.0
-"""Least part of the slice that stays visible around a lesion on arrival, so that the reader knows where it is."""
+REFUSAL_MS = 8000
+REFUSAL_LETTERS = 48
+"""How long it is said that something is off in the review, and letters in a line of it."""
 
 Load = Callable[[int, str | None], LoadedSeries]
 """Reads a series by its id, with the findings of a model version; it may take long."""
@@ -87,6 +90,11 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.layers = SeriesLayers(viewer, colours, self.new_layer.emit)
         self.texts = PictureTexts(viewer)
         self._mouse = MouseTools(viewer, lambda: self.window, self.set_window, self._show_hu)
+        self._zoom = ArrivalZoom(viewer)
+        self._refusal_ends = QTimer(self)
+        self._refusal_ends.setSingleShot(True)
+        self._refusal_ends.setInterval(REFUSAL_MS)
+        self._refusal_ends.timeout.connect(lambda: self.texts.set(REFUSAL, ""))
         self._redraw_later = QTimer(self)
         self._redraw_later.setSingleShot(True)
         self._redraw_later.setInterval(REDRAW_DELAY_MS)
@@ -167,7 +175,8 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._viewer.dims.set_current_step(0, section.slice_index)
         x1, y1, x2, y2 = section.box
         _, sy, sx = self._loaded.volume.geometry.spacing_mm
-        self._centre(((y1 + y2) / 2 - 0.5) * sy, ((x1 + x2) / 2 - 0.5) * sx)
+        lesion_mm = max((y2 - y1) * sy, (x2 - x1) * sx)
+        self._zoom.arrive(((y1 + y2) / 2 - 0.5) * sy, ((x1 + x2) / 2 - 0.5) * sx, lesion_mm)
         self._redraw()
 
     def go_to_middle(self, drawing: Drawing) -> None:
@@ -190,11 +199,26 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
             arrival = self._choice.on_arrival(region) if region else self._loaded.window
             self.layers.set_window(arrival or self._loaded.window)
 
+    def automatic_zoom(self) -> None:
+        """Let every lesion come on screen large enough to judge again, whatever zoom was chosen by hand."""
+        self._zoom.automatic()
+
+    def refuse(self, why: str) -> None:
+        """Say over the picture for a while what the review does not do."""
+        self.texts.set(REFUSAL, "\n".join(wrap(why, REFUSAL_LETTERS)))
+        self._refusal_ends.start()
+
     def close(self) -> None:
-        """Draw and read nothing any more."""
+        """Draw and read nothing any more, and leave the canvas and the mouse to napari."""
         self._is_closed = True
         self._redraw_later.stop()
+        self._refusal_ends.stop()
         self._images.close(finish=False)
+        self._viewer.dims.events.current_step.disconnect(self._on_slice)
+        self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
+        self._mouse.close()
+        self.texts.close()
+        self.layers.close()
 
     def _load_wanted(self, generation: int, series_id: int, version: str | None) -> LoadedSeries | None:
         # Runs in the lane: a reader who has moved on does not wait for scans in between.
@@ -207,10 +231,11 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._choice.on_series()
         self._loaded, self._drawing = loaded, None
         is_first = self.layers.image is None
-        self.layers.show_volume(loaded.volume, loaded.record.name, window)
+        with self._zoom.on_series():
+            self.layers.show_volume(loaded.volume, loaded.record.name, window)
         if is_first:
             self.layers.image.events.contrast_limits.connect(self._show_window)
-        self._viewer.reset_view(margin=0.01)
+        self._mouse.read_again()
         self._show_window()
         self._show_label(loaded)
         self.arrived.emit(loaded)
@@ -218,12 +243,6 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
     def _on_load_failed(self, generation: int, error: Exception) -> None:
         if generation == self._generation:
             self.failed.emit(error)
-
-    def _centre(self, y_mm: float, x_mm: float) -> None:
-        camera = self._viewer.scene.camera
-        extent = min(self._viewer.canvas.size) / camera.zoom  # what is visible now, in mm
-        if extent < FIELD_OF_VIEW_MM:
-            camera.center = (0.0, y_mm, x_mm)
 
     def _on_slice(self, _event: object) -> None:
         self._redraw()
@@ -253,7 +272,8 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         value = f"\n{self._hu} HU" if self._hu is not None else ""
         self.texts.set("top_right", f"{self.window}{value}")
 
-    def _show_hu(self, position_mm: tuple[float, ...]) -> None:
-        if self._loaded is not None:
+    def _show_hu(self, position_mm: tuple[float, ...] | None) -> None:
+        self._hu = None
+        if self._loaded is not None and position_mm is not None:
             self._hu = hu_at(self._loaded.volume, position_mm)
-            self._show_window()
+        self._show_window()
