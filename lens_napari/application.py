@@ -39,6 +39,8 @@ def open_project(project_folder: Path, viewer: Any = None, *, start_worker: bool
     store = ProjectStore(Project.open(project_folder))
     if viewer is None:
         viewer = _new_viewer()
+    for before in [one for one in _open_reviews if one.viewer is viewer]:
+        before.close()  # two reviews would each put the other's picture away
     viewer.title = f"{TITLE} · {store.project.settings.name}"
     controller = ReviewController(viewer, store, settings, path, start_worker=start_worker)
     protect_picture(controller, arrange(controller))

@@ -106,7 +106,7 @@ class SliceField(QObject):  # type: ignore[misc]  # qtpy carries no types
 def _is_slider_of_slices(widget: QWidget) -> bool:
     if type(widget).__name__ != "QtDimSliderWidget" or widget.axis != 0:
         return False
-    return widget.parentWidget().layout().indexOf(widget) >= 0  # else napari has thrown it away
+    return bool(widget.parentWidget().layout().indexOf(widget) >= 0)  # else napari has thrown it away
 
 
 def _napari_numbers(slider: QWidget) -> list[QWidget]:

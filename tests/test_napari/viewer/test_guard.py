@@ -92,7 +92,7 @@ def keys_of_napari() -> Iterator[str]:
     elsewhere = {str(key) for action in OPENS_A_WINDOW for key in shortcuts[action]}
     ours = {key.replace("Control", "Ctrl").replace("-", "+") for key in KeySettings().model_dump().values()}
     for owner in (ViewerModel, Image, Shapes):
-        yield from sorted({str(key) for key in owner.class_keymap} - elsewhere - ours)
+        yield from sorted({str(key) for key in owner.class_keymap} - elsewhere - ours - {"Shift"})  # alone no sequence
 
 
 def test_dragging_after_key_2_leaves_the_scan_below_its_boxes(review: ReviewController, press: Press) -> None:
@@ -229,3 +229,13 @@ def test_a_closed_review_leaves_the_viewer_as_it_found_it(viewer: Any, project_f
     viewer.layers.selection = {scan}
     QTest.keyClick(canvas, Qt.Key.Key_Delete, CONTROL)
     assert scan not in viewer.layers
+
+
+def test_a_project_that_is_opened_in_the_window_of_another_takes_its_place(
+    review: ReviewController, project_folder: Path
+) -> None:
+    second = open_project(project_folder, review.viewer, start_worker=False)
+    assert wait_ready(second, PATIENCE_SECONDS)
+    assert review.view.layers.image not in review.viewer.layers
+    assert picture_of(second)
+    second.close()
