@@ -19,7 +19,6 @@ def test_a_lesion_is_seen_on_each_of_its_slices(slice_index: int) -> None:
 @pytest.mark.parametrize(
     ("picture", "expected"),
     [
-        (replace(WHOLE, slice_index=None), Unseen.TURNED),
         (replace(WHOLE, is_covered=True), Unseen.COVERED),
         (replace(WHOLE, shows_boxes=False), Unseen.HIDDEN),
         (replace(WHOLE, slice_index=12), Unseen.ON_ANOTHER_SLICE),
