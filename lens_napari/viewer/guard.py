@@ -38,6 +38,8 @@ NAPARI_ACTIONS_OFF = {
 """The actions of napari that change something held, by their name in napari's settings, in the words of the help."""
 
 Wanted = Callable[[], Any]
+Seen = tuple[tuple[float, ...], tuple[float, ...], float]
+"""The point of the slices, the middle of what is seen of the slice, and the zoom."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,7 +178,7 @@ class PictureGuard(QObject):  # type: ignore[misc]  # qtpy carries no types
         emitter.connect(callback)
         self._connected.append((emitter, callback))
 
-    def _seen_now(self) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+    def _seen_now(self) -> Seen:
         camera = self._viewer.scene.camera
         return self._viewer.dims.point, camera.center, camera.zoom
 
@@ -186,9 +188,9 @@ class PictureGuard(QObject):  # type: ignore[misc]  # qtpy carries no types
         if is_right and list(self._viewer.layers) == self._layers:
             self._seen = self._seen_now()
 
-    def _see_again(self) -> None:
+    def _see_again(self, seen: Seen) -> None:
         camera = self._viewer.scene.camera
-        self._viewer.dims.point, camera.center, camera.zoom = self._seen
+        self._viewer.dims.point, camera.center, camera.zoom = seen
 
     def _turn_back(self, held: _Held) -> None:
         """Put a turned picture back; napari shows the whole slice each way, and the part that was seen comes back."""
@@ -197,7 +199,7 @@ class PictureGuard(QObject):  # type: ignore[misc]  # qtpy carries no types
             held.put_back()
             self._say(held.why)
         elif self._is_turned:
-            self._see_again()
+            self._see_again(self._seen)
             self._is_turned = False
 
     def _put_list_right(self) -> None:
@@ -205,6 +207,7 @@ class PictureGuard(QObject):  # type: ignore[misc]  # qtpy carries no types
         layers, ours = self._viewer.layers, self._layers
         if list(layers) == ours:
             return
+        seen = self._seen  # before napari moves it once more
         strangers = [layer for layer in layers if layer not in ours]
         for layer in strangers:
             layers.remove(layer)
@@ -216,7 +219,7 @@ class PictureGuard(QObject):  # type: ignore[misc]  # qtpy carries no types
                 layers.move(layers.index(layer), place)
         if ours:
             layers.selection.active = ours[0]
-            self._see_again()
+            self._see_again(seen)
         self._say(REMOVED if is_torn else STRANGER)
 
     def _say(self, why: str) -> None:

@@ -60,7 +60,7 @@ def picture_of(review: ReviewController) -> list[object]:
         len(viewer.layers),
         [np.round(layer.extent.world, 6).tolist() for layer in ours[:1]],
         [layer.affine.affine_matrix.tolist() + layer.scale.tolist() for layer in ours],
-        [(layer.mode, layer.visible, layer.opacity, layer.editable, layer.projection_mode) for layer in ours],
+        [(layer.mode, layer.visible, layer.opacity, layer.projection_mode) for layer in ours],
         np.asarray(candidates.data).tolist(),
     ]
 
