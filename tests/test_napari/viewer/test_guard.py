@@ -35,7 +35,6 @@ COMMANDS = (
     "napari.layer.toggle_visibility",
     "napari.layer.hide_selected",
     "napari.layer.hide_unselected",
-    "napari.layer.split_stack",
     "napari.layer.convert_to_labels",
     "napari.layer.duplicate",
     "napari.layer.project_max",
