@@ -55,7 +55,7 @@ def picture_of(review: ReviewController) -> list[object]:
         viewer.dims.nsteps,
         tuple(viewer.scene.camera.orientation2d),
         viewer.canvas.grid.enabled,
-        [viewer.layers.index(layer) for layer in ours],
+        [viewer.layers.index(layer) if layer in viewer.layers else None for layer in ours],
         len(viewer.layers),
         [np.round(layer.extent.world, 6).tolist() for layer in ours[:1]],
         [layer.affine.affine_matrix.tolist() + layer.scale.tolist() for layer in ours],
