@@ -56,6 +56,8 @@ HELD_OF_SCAN = {
 """Values of the scan besides; boxes may be hidden and styled."""
 
 Wanted = Callable[[], Any]
+Seen = tuple[tuple[float, ...], tuple[float, ...], float]
+"""The point of the slices, the middle of what is seen of the slice, and the zoom."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,7 +182,7 @@ class PictureGuard(QObject):  # type: ignore[misc]  # qtpy carries no types
         emitter.connect(callback)
         self._connected.append((emitter, callback))
 
-    def _seen_now(self) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+    def _seen_now(self) -> Seen:
         camera = self._viewer.scene.camera
         return self._viewer.dims.point, camera.center, camera.zoom
 
@@ -190,9 +192,9 @@ class PictureGuard(QObject):  # type: ignore[misc]  # qtpy carries no types
         if is_right and self._ours_in_list() == self._layers:
             self._seen = self._seen_now()
 
-    def _see_again(self) -> None:
+    def _see_again(self, seen: Seen) -> None:
         camera = self._viewer.scene.camera
-        self._viewer.dims.point, camera.center, camera.zoom = self._seen
+        self._viewer.dims.point, camera.center, camera.zoom = seen
 
     def _turn_back(self, held: _Held) -> None:
         """Put a turned picture back; napari shows the whole slice each way, and the part that was seen comes back."""
@@ -201,7 +203,7 @@ class PictureGuard(QObject):  # type: ignore[misc]  # qtpy carries no types
             held.put_back()
             self._say(held.why)
         elif self._is_turned:
-            self._see_again()
+            self._see_again(self._seen)
             self._is_turned = False
 
     def _ours_in_list(self) -> list[Any]:
@@ -212,13 +214,14 @@ class PictureGuard(QObject):  # type: ignore[misc]  # qtpy carries no types
         layers, ours = self._viewer.layers, self._layers
         if self._ours_in_list() == ours:
             return
+        seen = self._seen  # before napari moves it once more
         for place, layer in enumerate(ours):
             if layer not in layers:
                 layers.insert(place, layer)
             elif layers.index(layer) != place:
                 layers.move(layers.index(layer), place)
         layers.selection.active = ours[0]
-        self._see_again()
+        self._see_again(seen)
         self._say(REMOVED)
 
     def _say(self, why: str) -> None:
