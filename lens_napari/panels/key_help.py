@@ -19,7 +19,7 @@ MOUSE = {
     "← →": "slices",
     "Ctrl+0": "the whole slice",
 }
-WIDTH = 820
+WIDTH = 860
 COLUMNS: tuple[tuple[KeyGroup, ...], ...] = (
     (KeyGroup.VERDICT, KeyGroup.REASON),
     (KeyGroup.MOVING, KeyGroup.PICTURE),
@@ -125,6 +125,7 @@ def _off(off: Mapping[str, Sequence[str]]) -> str:
 def _rich(text: str) -> QLabel:
     made = QLabel(text)
     made.setTextFormat(Qt.TextFormat.RichText)
+    made.setWordWrap(True)
     made.setAlignment(Qt.AlignmentFlag.AlignTop)
     return made
 

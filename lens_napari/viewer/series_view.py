@@ -27,7 +27,7 @@ from lens_napari.viewer.sight import picture_of
 
 REDRAW_DELAY_MS = 40
 NOTE_MS = 8000
-NOTE_LETTERS = 48
+NOTE_LETTERS = 40
 """How long something is said over the picture, and letters in a line of it."""
 
 Load = Callable[[int, str | None], LoadedSeries]
