@@ -16,8 +16,8 @@ class Unseen(Enum):
     """Why the reader cannot see a lesion, in the order in which it is told."""
 
     COVERED = "another picture lay over the scan"
-    HIDDEN = "its box was hidden"
     ON_ANOTHER_SLICE = "another slice was on screen"
+    HIDDEN = "its box was hidden"
     OUTSIDE = "it was outside the picture"
     TOO_SMALL = "it was too small to see"
 
@@ -51,11 +51,11 @@ def why_unseen(slices: Sequence[SliceBox], picture: Picture) -> Unseen | None:
     """Return why a lesion with these cross-sections cannot be seen, None where it can."""
     if picture.is_covered:
         return Unseen.COVERED
-    if not picture.shows_boxes:
-        return Unseen.HIDDEN
     box = next((section.box for section in slices if section.slice_index == picture.slice_index), None)
     if box is None:
         return Unseen.ON_ANOTHER_SLICE
+    if not picture.shows_boxes:
+        return Unseen.HIDDEN
     if _shared_area(box, picture.field) < MIN_SHARE * min(_area(box), _area(picture.field)):
         return Unseen.OUTSIDE
     longer = max(box[2] - box[0], box[3] - box[1])
