@@ -211,7 +211,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._move("" if self.session.go_previous() else FIRST_OF_LIST)
 
     def go_to(self) -> None:
-        """Bring the lesion asked about into the picture again."""
+        """Bring the lesion asked about into the picture again, large enough to judge."""
+        self.view.automatic_zoom()
         self._move("")
 
     def reload(self) -> None:
@@ -491,7 +492,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _choose_lesion(self, candidate_id: int) -> None:
         self.session.go_to(candidate_id)
-        self.go_to()
+        self._move("")
 
     def _ask_about_validation(self, wanted: bool) -> None:
         split = None if wanted else Split.TRAIN
@@ -550,7 +551,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _choose_rule(self, rule: Rule | None) -> None:
         self.session.only(rule)
-        self.go_to()
+        self._move("")
 
     def _on_candidates_changed(self) -> None:
         if self.session.tally().open == 0 and self.session.pending == 0:

@@ -1,4 +1,4 @@
-"""The window of a review: where its docks lie, and what its keys do.
+"""The window of a review: where its docks lie, what its keys do, and what of napari is off meanwhile.
 
 The picture is the largest thing, and napari's own layer docks stay behind.
 """
@@ -6,23 +6,28 @@ The picture is the largest thing, and napari's own layer docks stay behind.
 from functools import partial
 from typing import Any
 
+from napari.settings import get_settings
+from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
 from lens_engine.findings import ReasonCode, Verdict
 from lens_engine.window_presets import Preset
 from lens_napari.controller import ReviewController
+from lens_napari.panels.key_help import KeyHelp
 from lens_napari.review.settings import KeySettings
 from lens_napari.viewer.drops import FileDrops
+from lens_napari.viewer.guard import NAPARI_ACTIONS_OFF, PictureGuard
 from lens_napari.viewer.keys import Action, KeyBindings
+from lens_napari.viewer.slice_field import SliceField
 
 SIZE = (1600, 1000)
 LEFT_WIDTH, RIGHT_WIDTH, BOTTOM_HEIGHT = 320, 350, 120
 NAPARI_DOCKS = ("layer list", "layer controls")
 
 
-def arrange(controller: ReviewController) -> None:
-    """Put the panels of a controller around the picture of its viewer."""
+def arrange(controller: ReviewController) -> QMainWindow:
+    """Put the panels of a controller around the picture of its viewer, and return the window."""
     window = controller.viewer.window
     left = window.add_dock_widget(controller.worklist, name="Worklist", area="left", add_vertical_stretch=False)
     right = window.add_dock_widget(
@@ -47,17 +52,47 @@ def arrange(controller: ReviewController) -> None:
     controller.jobs.retrain_shown.connect(retrain.raise_)
     controller.adding.shown.connect(lambda: _bring_forward(adding))
     _take_drops(controller, main)
+    return main
 
 
 def bind_keys(controller: ReviewController) -> None:
     """Let the reader's keys act on a controller, whichever of its layers is active."""
-    bindings = KeyBindings(_actions(controller, controller.settings.keys))
+    bindings = KeyBindings(key_actions(controller, controller.settings.keys))
     bindings.bind(controller.viewer)
     # A lambda holds the bindings; Qt lets go of an object whose bound method is all that it was given.
     controller.view.new_layer.connect(lambda layer: bindings.bind(layer))
+    controller.closed.connect(lambda: bindings.release())
 
 
-def _actions(review: ReviewController, keys: KeySettings) -> dict[str, Action]:
+def protect_picture(controller: ReviewController, main: QMainWindow) -> None:
+    """Keep the picture what its letters and numbers say until the review is closed; list all keys on demand."""
+    viewer, view = controller.viewer, controller.view
+    guard = PictureGuard(viewer, lambda: view.layers.spacing_mm)
+    guard.refused.connect(view.note)
+    view.new_layer.connect(lambda layer: guard.protect(layer))
+    field = SliceField(viewer, main, lambda: view.slice_on_screen, view.go_to_slice)
+    key_help = KeyHelp(main, controller.settings.keys, _off_in_napari(controller.settings.keys))
+
+    def release() -> None:
+        guard.release()
+        field.close()
+        key_help.end()
+
+    controller.closed.connect(release)
+
+
+def _off_in_napari(keys: KeySettings) -> dict[str, list[str]]:
+    """Return what of napari is off in the review, with its keys but those that the review uses itself."""
+    ours = {str(coerce_keybinding(key)) for key in keys.model_dump().values()}
+    off: dict[str, list[str]] = {}
+    for action, words in NAPARI_ACTIONS_OFF.items():
+        bound = [str(key) for key in get_settings().shortcuts.shortcuts.get(action, [])]
+        off.setdefault(words, []).extend(key for key in bound if key not in ours)
+    return off
+
+
+def key_actions(review: ReviewController, keys: KeySettings) -> dict[str, Action]:
+    """Return what each key does."""
     view = review.view
     return {
         keys.accept: partial(review.give_verdict, Verdict.ACCEPTED),
@@ -72,6 +107,7 @@ def _actions(review: ReviewController, keys: KeySettings) -> dict[str, Action]:
         keys.complete: review.completeness.toggle,
         keys.undo: review.undo,
         keys.redo: review.redo,
+        keys.redo_also: review.redo,
         keys.reason_vessel: partial(review.give_reason, ReasonCode.VESSEL),
         keys.reason_normal_node: partial(review.give_reason, ReasonCode.NORMAL_NODE),
         keys.reason_duplicate: partial(review.give_reason, ReasonCode.DUPLICATE),
@@ -87,7 +123,8 @@ def _actions(review: ReviewController, keys: KeySettings) -> dict[str, Action]:
 def _take_drops(controller: ReviewController, main: QMainWindow) -> None:
     drops = FileDrops(main)
     drops.dropped.connect(controller.adding.offer)
-    drops.hovered.connect(partial(setattr, controller.viewer, "status"))
+    drops.dropped.connect(lambda _: controller.view.note(""))
+    drops.hovered.connect(controller.view.note)
     controller.closed.connect(drops.release)
 
 

@@ -13,7 +13,7 @@ from lens_napari.panels.parts import Panel, ScoreBar, button, heading, label, li
 from lens_napari.review.cards import ExpertScore, LesionCard, Presence
 from lens_napari.review.next_step import OPENING, Action, NextStep
 from lens_napari.review.session import SaveState, Tally
-from lens_napari.review.settings import KeySettings
+from lens_napari.review.settings import HELP_KEY, KeySettings, spoken
 from lens_napari.review.thumbnails import THUMBNAIL_SIDE, Thumbnail
 from lens_napari.review.wording import HIDDEN_SCORE, VERDICT_TEXT
 from lens_napari.viewer.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, MUTED, UNDECIDED
@@ -317,8 +317,8 @@ def _picture(thumbnail: Thumbnail, colour: str) -> QPixmap:
 
 def _key_list(keys: KeySettings) -> str:
     return (
-        f"{keys.undo.replace('Control', 'Ctrl')} undo · {keys.redo.replace('Control', 'Ctrl')} redo · "
-        f"{keys.hide_boxes} hide boxes · {keys.dim_boxes} dim boxes · {keys.complete} series complete · "
+        f"{HELP_KEY} all keys · {spoken(keys.undo)} undo · {spoken(keys.redo_also)} redo · "
+        f"{keys.hide_boxes} hide boxes · {keys.dim_boxes} dim boxes · {spoken(keys.complete)} series complete · "
         "wheel: slices · Ctrl+wheel: zoom\n"
         f"window: {keys.window_soft_tissue} soft tissue, {keys.window_lung} lung, {keys.window_liver} liver, "
         f"{keys.window_bone} bone, {keys.window_automatic} automatic; right-drag or Shift-drag by hand"

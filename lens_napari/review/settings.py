@@ -1,6 +1,7 @@
 """What one reader has chosen on one machine: name, keys, thresholds; kept between sessions."""
 
 import getpass
+from enum import StrEnum
 from pathlib import Path
 
 import platformdirs
@@ -10,43 +11,75 @@ from lens_engine.errors import ProjectError
 from lens_engine.io.atomic_files import replace_bytes
 
 SETTINGS_NAME = "viewer.json"
+HELP_KEY = "?"
+"""Shows all keys; the one key that is not chosen by the reader, for it is how the others are found."""
+
+
+class KeyGroup(StrEnum):
+    """What keys are listed together."""
+
+    VERDICT = "The verdict"
+    MOVING = "From lesion to lesion"
+    REASON = "After “not a lesion”, why"
+    PICTURE = "The picture"
+
+
+def _key(default: str, group: KeyGroup, words: str) -> str:
+    key: str = Field(default, title=group, description=words)
+    return key
 
 
 class KeySettings(BaseModel):
-    """Keys in napari's spelling; free in napari's Shapes layers, listed in the review panel."""
+    """Keys in napari's spelling, with what they do in a reader's words; free in napari's Shapes layers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    accept: str = "Y"
-    reject: str = "N"
-    unsure: str = "U"
-    next_lesion: str = "J"
-    previous_lesion: str = "K"
-    go_to: str = "G"
-    hide_boxes: str = "H"
-    dim_boxes: str = "Q"
-    undo: str = "Control-Z"
-    redo: str = "Control-Shift-Z"
-    complete: str = "Shift-C"
-    lesion_type_1: str = "F5"
-    lesion_type_2: str = "F6"
-    lesion_type_3: str = "F7"
-    lesion_type_4: str = "F8"
-    lesion_type_5: str = "F9"
-    reason_vessel: str = "V"
-    reason_normal_node: str = "O"
-    reason_duplicate: str = "C"
-    reason_benign: str = "M"
-    window_soft_tissue: str = "F1"
-    window_lung: str = "F2"
-    window_liver: str = "F3"
-    window_bone: str = "F4"
-    window_automatic: str = "W"
+    accept: str = _key("Y", KeyGroup.VERDICT, "lesion")
+    reject: str = _key("N", KeyGroup.VERDICT, "not a lesion")
+    unsure: str = _key("U", KeyGroup.VERDICT, "unsure")
+    next_lesion: str = _key("J", KeyGroup.MOVING, "next lesion, without a verdict")
+    previous_lesion: str = _key("K", KeyGroup.MOVING, "previous lesion")
+    go_to: str = _key("G", KeyGroup.MOVING, "back to the lesion, and its zoom")
+    hide_boxes: str = _key("H", KeyGroup.PICTURE, "hide the boxes, or show them again")
+    dim_boxes: str = _key("Q", KeyGroup.PICTURE, "dim the boxes of all but the lesion asked about")
+    undo: str = _key("Control-Z", KeyGroup.VERDICT, "take back the last verdict")
+    redo: str = _key("Control-Shift-Z", KeyGroup.VERDICT, "say again what was taken back")
+    redo_also: str = _key("Control-Y", KeyGroup.VERDICT, "the same")
+    complete: str = _key("Shift-C", KeyGroup.MOVING, "series completely annotated, or not")
+    lesion_type_1: str = _key("F5", KeyGroup.VERDICT, "lesion, of the first type on the buttons")
+    lesion_type_2: str = _key("F6", KeyGroup.VERDICT, "… of the second type")
+    lesion_type_3: str = _key("F7", KeyGroup.VERDICT, "… of the third type")
+    lesion_type_4: str = _key("F8", KeyGroup.VERDICT, "… of the fourth type")
+    lesion_type_5: str = _key("F9", KeyGroup.VERDICT, "… of the fifth type")
+    reason_vessel: str = _key("V", KeyGroup.REASON, "a vessel")
+    reason_normal_node: str = _key("O", KeyGroup.REASON, "a normal node")
+    reason_duplicate: str = _key("C", KeyGroup.REASON, "a copy: a second box of a lesion that you have answered")
+    reason_benign: str = _key("M", KeyGroup.REASON, "benign")
+    window_soft_tissue: str = _key("F1", KeyGroup.PICTURE, "window: soft tissue")
+    window_lung: str = _key("F2", KeyGroup.PICTURE, "window: lung")
+    window_liver: str = _key("F3", KeyGroup.PICTURE, "window: liver")
+    window_bone: str = _key("F4", KeyGroup.PICTURE, "window: bone")
+    window_automatic: str = _key("W", KeyGroup.PICTURE, "window of the region again")
+
+    @classmethod
+    def words(cls, name: str) -> str:
+        """Return what the key of a field does."""
+        return str(cls.model_fields[name].description or "")
+
+    @classmethod
+    def group(cls, name: str) -> KeyGroup:
+        """Return with which keys the one of a field is listed."""
+        return KeyGroup(str(cls.model_fields[name].title))
 
     @property
     def lesion_types(self) -> tuple[str, ...]:
         """Keys of the project's lesion types in their order; further types have a button alone."""
         return self.lesion_type_1, self.lesion_type_2, self.lesion_type_3, self.lesion_type_4, self.lesion_type_5
+
+
+def spoken(key: str) -> str:
+    """Return a key in napari's spelling as it stands on a keyboard: `Ctrl+Z`."""
+    return key.replace("Control", "Ctrl").replace("-", "+")
 
 
 class ViewerSettings(BaseModel):

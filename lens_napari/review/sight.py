@@ -15,10 +15,9 @@ MIN_PIXELS = 2.0
 class Unseen(Enum):
     """Why the reader cannot see a lesion, in the order in which it is told."""
 
-    TURNED = "the picture was turned"
     COVERED = "another picture lay over the scan"
-    HIDDEN = "its box was hidden"
     ON_ANOTHER_SLICE = "another slice was on screen"
+    HIDDEN = "its box was hidden"
     OUTSIDE = "it was outside the picture"
     TOO_SMALL = "it was too small to see"
 
@@ -30,18 +29,18 @@ class Picture:
     Attributes
     ----------
     slice_index
-        The canonical slice; None where the picture is no axial slice.
+        The canonical slice.
     field
         What of the slice lies inside the window, in voxel edges.
     pixels_per_voxel
         Of the screen, along a row.
     is_covered
-        Whether a picture of something else lies over or beside the scan.
+        Whether a picture of something else lies over the scan.
     shows_boxes
         Whether the scan is there, and the boxes of the lesions above it.
     """
 
-    slice_index: int | None
+    slice_index: int
     field: Box2D
     pixels_per_voxel: float
     is_covered: bool
@@ -50,15 +49,13 @@ class Picture:
 
 def why_unseen(slices: Sequence[SliceBox], picture: Picture) -> Unseen | None:
     """Return why a lesion with these cross-sections cannot be seen, None where it can."""
-    if picture.slice_index is None:
-        return Unseen.TURNED
     if picture.is_covered:
         return Unseen.COVERED
-    if not picture.shows_boxes:
-        return Unseen.HIDDEN
     box = next((section.box for section in slices if section.slice_index == picture.slice_index), None)
     if box is None:
         return Unseen.ON_ANOTHER_SLICE
+    if not picture.shows_boxes:
+        return Unseen.HIDDEN
     if _shared_area(box, picture.field) < MIN_SHARE * min(_area(box), _area(picture.field)):
         return Unseen.OUTSIDE
     longer = max(box[2] - box[0], box[3] - box[1])

@@ -38,7 +38,7 @@ class FileDrops(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.parent().setAcceptDrops(False)
         self.deleteLater()
 
-    def eventFilter(self, watched: QObject, event: Any) -> bool:  # noqa: N802  # Qt's name
+    def eventFilter(self, watched: QObject, event: Any) -> bool:  # Qt's name
         """Take drags and drops of files; everything else goes its way."""
         drags = (QEvent.Type.DragEnter, QEvent.Type.DragMove, QEvent.Type.Drop)
         if self._is_released or event.type() not in drags or not event.mimeData().hasUrls():

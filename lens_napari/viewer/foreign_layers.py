@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from lens_napari.viewer.layers import SeriesLayers
-from lens_napari.viewer.sight import foreign_images
+from lens_napari.viewer.sight import is_foreign
 
 
 class ForeignLayers(QObject):  # type: ignore[misc]  # qtpy carries no types
@@ -35,8 +34,6 @@ class ForeignLayers(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.timeout.connect(self._judge)
-        for image in foreign_images(viewer, layers):  # the reader's own, from before the project was opened
-            image.visible = False
         viewer.layers.events.inserting.connect(self._on_inserting)
         viewer.layers.events.inserted.connect(self._on_inserted)
 
@@ -58,7 +55,7 @@ class ForeignLayers(QObject):  # type: ignore[misc]  # qtpy carries no types
         ours = (self._layers.image, *self._layers.boxes.values())
         came = [layer for layer in self._came if layer in self._viewer.layers and layer not in ours]
         self._came.clear()
-        if any(isinstance(layer, Image) for layer in came):
+        if any(is_foreign(layer, self._layers) for layer in came):
             for layer in came:
                 self._viewer.layers.remove(layer)
             self._viewer.dims.set_point(range(len(self._point)), self._point)  # a larger picture moves the slice

@@ -7,7 +7,7 @@ Action = Callable[[], None]
 
 
 class KeyBindings:
-    """Binds the same actions on a viewer and on layers as they appear.
+    """Binds the same actions on a viewer and on layers as they appear, and gives all keys back at the end.
 
     Parameters
     ----------
@@ -17,11 +17,19 @@ class KeyBindings:
 
     def __init__(self, actions: Mapping[str, Action]) -> None:
         self._actions = dict(actions)
+        self._before: list[tuple[Any, dict[Any, Any]]] = []
 
     def bind(self, target: Any) -> None:
         """Bind every key on a viewer or a layer instance; a key of napari's own is taken over there."""
+        self._before.append((target, dict(target.keymap)))
         for key, action in self._actions.items():
             target.bind_key(key, _called_with_target(action), overwrite=True)
+
+    def release(self) -> None:
+        """Let every key do again what it did before."""
+        for target, keymap in self._before:
+            target.keymap = keymap
+        self._before.clear()
 
 
 def _called_with_target(action: Action) -> Callable[[Any], None]:

@@ -66,6 +66,11 @@ class SeriesLayers:
         """Names of the groups, bottom layer first."""
         return tuple(self._colours)
 
+    @property
+    def spacing_mm(self) -> tuple[float, ...]:
+        """Size of a voxel (z, y, x) of the volume on screen."""
+        return self._spacing_mm
+
     def colour_of(self, group: str) -> str:
         """Return the colour of a group."""
         return self._colours[group]
@@ -105,6 +110,11 @@ class SeriesLayers:
             low, high = window.limits
             self.image.contrast_limits_range = (min(low, -3024), max(high, 4095))
             self.image.contrast_limits = (low, high)
+
+    def close(self) -> None:
+        """Leave the CT to the viewer without boxes, which would not follow the slices any more."""
+        for group in self.boxes:
+            self._empty(group)
 
     def _add_layers(self, volume: Volume, window: Window) -> None:
         self.image = self._viewer.add_image(

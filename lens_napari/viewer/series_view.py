@@ -6,6 +6,7 @@ It knows nothing of a review. Answers that come too late are dropped by their ge
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from textwrap import wrap
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -17,13 +18,17 @@ from lens_napari.review.project_store import LoadedSeries
 from lens_napari.review.sight import Unseen, why_unseen
 from lens_napari.review.window_choice import WindowChoice
 from lens_napari.review.wording import NOT_FOR_DIAGNOSIS
+from lens_napari.viewer.arrival import ArrivalZoom
 from lens_napari.viewer.background import Lane
-from lens_napari.viewer.display import MouseTools, PictureTexts, hu_at
+from lens_napari.viewer.display import NOTE, MouseTools, PictureTexts, hu_at
 from lens_napari.viewer.foreign_layers import ForeignLayers
 from lens_napari.viewer.layers import SeriesLayers, slice_on_screen
-from lens_napari.viewer.sight import bring_in, picture_of, uncover
+from lens_napari.viewer.sight import picture_of
 
 REDRAW_DELAY_MS = 40
+NOTE_MS = 8000
+NOTE_LETTERS = 40
+"""How long something is said over the picture, and letters in a line of it."""
 
 Load = Callable[[int, str | None], LoadedSeries]
 """Reads a series by its id, with the findings of a model version; it may take long."""
@@ -91,7 +96,12 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.layers = SeriesLayers(viewer, colours, self.new_layer.emit, self.group_toggled.emit)
         self.foreign = ForeignLayers(viewer, self.layers)
         self.texts = PictureTexts(viewer)
-        self._mouse = MouseTools(viewer, lambda: self.window, self.set_window, self._show_hu)
+        self._mouse = MouseTools(viewer, lambda: self.window, self.set_window, self._scroll, self._show_hu)
+        self._zoom = ArrivalZoom(viewer)
+        self._note_ends = QTimer(self)
+        self._note_ends.setSingleShot(True)
+        self._note_ends.setInterval(NOTE_MS)
+        self._note_ends.timeout.connect(lambda: self.texts.set(NOTE, ""))
         self._redraw_later = QTimer(self)
         self._redraw_later.setSingleShot(True)
         self._redraw_later.setInterval(REDRAW_DELAY_MS)
@@ -103,6 +113,14 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
     def loaded(self) -> LoadedSeries | None:
         """The series on screen; None before the first."""
         return self._loaded
+
+    @property
+    def slice_on_screen(self) -> tuple[int, int] | None:
+        """Index of the slice on screen, and how many the series has; None before the first series."""
+        if self._loaded is None:
+            return None
+        geometry = self._loaded.volume.geometry
+        return slice_on_screen(self._viewer, geometry), geometry.shape[0]
 
     @property
     def is_loading(self) -> bool:
@@ -169,7 +187,7 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._redraw()
 
     def go_to(self, section: SliceBox, box: Box3D, drawing: Drawing) -> None:
-        """Bring a lesion on screen, and these boxes with it, whatever was hidden, panned or turned before.
+        """Bring a lesion on screen, and these boxes with it, whatever was hidden or panned before.
 
         Its region chooses the window, unless the reader has done so by hand.
 
@@ -183,21 +201,28 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         if self._loaded is None:
             return
         self._everything_hidden = False
-        uncover(self._viewer, self.layers)
         self._drawing = drawing  # before the slice changes, which draws: each slice is drawn once
         window = self._choice.on_arrival(preset_for(self._loaded.volume.voxels, box))
         if window is not None:
             self.layers.set_window(window)
-        self._go_to_slice(section.slice_index, self._loaded)
-        bring_in(self._viewer, section, self._loaded.volume.geometry)
+        self.go_to_slice(section.slice_index)
+        self._zoom.arrive(section, self._loaded.volume.geometry)
         self._redraw()
 
     def go_to_middle(self, drawing: Drawing) -> None:
         """Bring the middle slice on screen, and these boxes with it."""
         if self._loaded is not None:
             self._drawing = drawing
-            self._go_to_slice(self._loaded.volume.voxels.shape[0] // 2, self._loaded)
+            self.go_to_slice(self._loaded.volume.voxels.shape[0] // 2)
             self._redraw()
+
+    def go_to_slice(self, slice_index: int) -> None:
+        """Bring a slice on screen, or the last one on that side where the series has none of this index."""
+        if self._loaded is not None:
+            geometry = self._loaded.volume.geometry
+            inside = min(max(slice_index, 0), geometry.shape[0] - 1)
+            # In mm: napari's steps are those of the finest layer, which may be one that the reader drew.
+            self._viewer.dims.set_point(0, inside * geometry.spacing_mm[0])
 
     def set_window(self, window: Window) -> None:
         """Choose a window by hand; it sticks until it is made automatic again."""
@@ -212,12 +237,27 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
             arrival = self._choice.on_arrival(region) if region else self._loaded.window
             self.layers.set_window(arrival or self._loaded.window)
 
+    def automatic_zoom(self) -> None:
+        """Let every lesion come on screen large enough to judge again, whatever zoom was chosen by hand."""
+        self._zoom.automatic()
+
+    def note(self, text: str) -> None:
+        """Say something over the picture for a while; an empty text ends it."""
+        self.texts.set(NOTE, "\n".join(wrap(text, NOTE_LETTERS)))
+        self._note_ends.start()
+
     def close(self) -> None:
-        """Draw and read nothing any more."""
+        """Draw and read nothing any more, and leave the canvas and the mouse to napari."""
         self._is_closed = True
         self._redraw_later.stop()
+        self._note_ends.stop()
         self.foreign.close()
         self._images.close(finish=False)
+        self._viewer.dims.events.point.disconnect(self._on_slice)
+        self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
+        self._mouse.close()
+        self.texts.close()
+        self.layers.close()
 
     def _load_wanted(self, generation: int, series_id: int, version: str | None) -> LoadedSeries | None:
         # Runs in the lane: a reader who has moved on does not wait for scans in between.
@@ -231,10 +271,11 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._choice.on_series()
         self._loaded, self._drawing = loaded, None
         is_first = self.layers.image is None
-        self.layers.show_volume(loaded.volume, loaded.record.name, window)
+        with self._zoom.on_series():
+            self.layers.show_volume(loaded.volume, loaded.record.name, window)
         if is_first:
             self.layers.image.events.contrast_limits.connect(self._show_window)
-        self._viewer.reset_view(margin=0.01)
+        self._mouse.read_again()
         self._show_window()
         self._show_label(loaded)
         self.arrived.emit(loaded)
@@ -244,9 +285,10 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._wanted = None
             self.failed.emit(error)
 
-    def _go_to_slice(self, slice_index: int, loaded: LoadedSeries) -> None:
-        # In mm: napari's steps are those of the finest layer, which may be one that the reader drew.
-        self._viewer.dims.set_point(0, slice_index * loaded.volume.geometry.spacing_mm[0])
+    def _scroll(self, slices: int) -> None:
+        shown = self.slice_on_screen
+        if shown is not None:
+            self.go_to_slice(shown[0] + slices)
 
     def _on_slice(self, _event: object) -> None:
         self._redraw()
@@ -276,7 +318,8 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         value = f"\n{self._hu} HU" if self._hu is not None else ""
         self.texts.set("top_right", f"{self.window}{value}")
 
-    def _show_hu(self, position_mm: tuple[float, ...]) -> None:
-        if self._loaded is not None:
+    def _show_hu(self, position_mm: tuple[float, ...] | None) -> None:
+        self._hu = None
+        if self._loaded is not None and position_mm is not None:
             self._hu = hu_at(self._loaded.volume, position_mm)
-            self._show_window()
+        self._show_window()

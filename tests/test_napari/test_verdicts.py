@@ -106,12 +106,9 @@ DISTURBANCES: list[tuple[Disturb, Unseen]] = [
     (hide_by_key, Unseen.HIDDEN),
     (hide_in_the_legend, Unseen.HIDDEN),
     (hide_the_layer, Unseen.HIDDEN),
-    (hide_the_scan, Unseen.HIDDEN),
-    (lift_the_scan, Unseen.HIDDEN),
-    (take_the_boxes_out, Unseen.HIDDEN),
-    (turn_the_picture, Unseen.TURNED),
-    (lay_layers_side_by_side, Unseen.COVERED),
 ]
+PREVENTED: list[Disturb] = [hide_the_scan, turn_the_picture, lay_layers_side_by_side]
+PUT_BACK_SOON: list[Disturb] = [lift_the_scan, take_the_boxes_out]
 
 
 def test_a_key_brings_a_lesion_back_that_is_not_seen_and_the_next_one_acts(
@@ -131,6 +128,30 @@ def test_a_key_brings_a_lesion_back_that_is_not_seen_and_the_next_one_acts(
     assert wait_saved(review, PATIENCE_SECONDS)
     stored = [(record.candidate_id, record.verdict) for record in decisions_on_disk(project_folder)]
     assert stored == [(first, Verdict.ACCEPTED)]
+
+
+@pytest.mark.parametrize("disturb", PREVENTED)
+def test_what_is_held_leaves_the_lesion_seen(review: ReviewController, press: Press, disturb: Disturb) -> None:
+    asked(review)
+    disturb(review, press)
+    assert is_seen(review)
+    press(Qt.Key.Key_Y)
+    assert review.session.pending == 1
+
+
+@pytest.mark.parametrize("disturb", PUT_BACK_SOON)
+def test_no_key_acts_before_a_layer_is_back_in_its_place(
+    review: ReviewController, press: Press, disturb: Disturb
+) -> None:
+    first = asked(review)
+    disturb(review, press)
+    press(Qt.Key.Key_Y)
+    assert notice(review) == brought_back(Unseen.HIDDEN)
+    assert review.session.pending == 0
+    assert wait_until(lambda: is_seen(review), PATIENCE_SECONDS)
+    assert asked(review) == first
+    press(Qt.Key.Key_Y)
+    assert review.session.pending == 1
 
 
 def test_a_button_brings_a_lesion_back_too(review: ReviewController, press: Press) -> None:
@@ -280,10 +301,13 @@ def test_a_verdict_while_the_list_is_read_again_is_in_the_new_list(review: Revie
     assert entry.verdict is Verdict.ACCEPTED
 
 
-def test_a_scan_that_is_put_into_the_window_is_taken_out_again(review: ReviewController, press: Press) -> None:
+@pytest.mark.parametrize("shape", [(30, 200, 200), (4, 40, 50, 60)])
+def test_a_scan_that_is_put_into_the_window_is_taken_out_again(
+    review: ReviewController, press: Press, shape: tuple[int, ...]
+) -> None:
     first = asked(review)
     ours, slice_index = list(review.viewer.layers), review.viewer.dims.current_step[0]
-    review.viewer.add_image(np.zeros((30, 200, 200), np.int16), name="another patient")
+    review.viewer.add_image(np.zeros(shape, np.int16), name="another patient")
     review.viewer.add_shapes(np.zeros((1, 4, 3)), name="lesions of another patient", ndim=3)
     press(Qt.Key.Key_Y)  # before napari is back: the lesion cannot be seen
     assert review.session.pending == 0
@@ -308,13 +332,12 @@ def test_what_a_reader_draws_himself_stays(review: ReviewController, press: Pres
     assert is_seen(review)  # although napari's steps through the slices are those of the finest layer now
 
 
-def test_a_picture_from_before_the_project_was_opened_is_hidden(viewer: Any, project_folder: Path) -> None:
-    before = viewer.add_image(np.zeros((4, 10, 10), np.int16))
-    review = open_project(project_folder, viewer, start_worker=False)
+def test_a_layer_with_more_axes_than_the_scan_is_taken_out_again(review: ReviewController) -> None:
     asked(review)
-    assert before in viewer.layers
-    assert not before.visible
-    review.close()
+    review.viewer.add_labels(np.zeros((2, 4, 4, 4), np.uint8), name="through time")
+    assert not is_seen(review)
+    assert wait_until(lambda: review.viewer.dims.ndim == 3, PATIENCE_SECONDS)
+    assert is_seen(review)
 
 
 @pytest.mark.parametrize("order", ["the lesion first", "its copy first"])

@@ -19,10 +19,10 @@ def test_a_lesion_is_seen_on_each_of_its_slices(slice_index: int) -> None:
 @pytest.mark.parametrize(
     ("picture", "expected"),
     [
-        (replace(WHOLE, slice_index=None), Unseen.TURNED),
         (replace(WHOLE, is_covered=True), Unseen.COVERED),
         (replace(WHOLE, shows_boxes=False), Unseen.HIDDEN),
         (replace(WHOLE, slice_index=12), Unseen.ON_ANOTHER_SLICE),
+        (replace(WHOLE, slice_index=12, shows_boxes=False), Unseen.ON_ANOTHER_SLICE),
         (replace(WHOLE, field=(60.0, 0.0, 96.0, 96.0)), Unseen.OUTSIDE),
         (replace(WHOLE, field=(46.0, 0.0, 96.0, 96.0)), Unseen.OUTSIDE),
         (replace(WHOLE, field=(44.0, 0.0, 96.0, 96.0)), None),
