@@ -14,7 +14,7 @@ class Paints(QObject):  # type: ignore[misc]  # qtpy carries no types
         super().__init__()
         self.count = 0
 
-    def eventFilter(self, _watched: QObject, event: QEvent) -> bool:  # noqa: N802  # Qt's name
+    def eventFilter(self, _watched: QObject, event: QEvent) -> bool:  # Qt's name
         self.count += event.type() == QEvent.Type.Paint
         return False
 
