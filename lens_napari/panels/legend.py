@@ -1,6 +1,7 @@
 """The legend: one row per group of boxes with its colour, whether it is shown, and from which score on.
 
-The boxes of the experts wait for the reader to ask for them: what each of them says about a lesion stands beside it.
+The boxes of the experts and of their fusion wait for the reader to ask for them: what they say about a lesion stands
+beside it, and what they found and nobody marked is a candidate.
 """
 
 from collections.abc import Mapping
@@ -8,12 +9,11 @@ from collections.abc import Mapping
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QSlider, QWidget
 
-from lens_engine.findings import FUSED
 from lens_napari.panels.parts import swatch
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, Shown
 
 WITHOUT_SCORE = (ANNOTATIONS, CANDIDATES)
-SHOWN_FROM_THE_START = (FUSED, ANNOTATIONS, CANDIDATES)
+SHOWN_FROM_THE_START = (ANNOTATIONS, CANDIDATES)
 PERCENT = 100
 DEFAULT_THRESHOLD = 0.30
 

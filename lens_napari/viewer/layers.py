@@ -91,30 +91,18 @@ class SeriesLayers:
         self.set_window(window)
 
     def draw(self, rectangles: Mapping[str, Sequence[Rectangle]], slice_index: int, zoom: float) -> None:
-        """Show these rectangles on the slice that is on screen; arguments as in `prepare`."""
-        for layer in self.prepare(rectangles, slice_index, zoom):
-            layer.refresh(thumbnail=False, highlight=False, extent=False)
-
-    def prepare(self, rectangles: Mapping[str, Sequence[Rectangle]], slice_index: int, zoom: float) -> tuple[Any, ...]:
-        """Let the layers hold these rectangles, and return those that napari has not been told about.
-
-        Before napari goes to another slice this is all: it then looks into every visible layer anyway.
+        """Show these rectangles on the slice that is on screen.
 
         Parameters
         ----------
-        slice_index
-            The slice on which they lie.
         zoom
             Screen pixels per millimetre, so that lines keep their width on the screen.
         """
-        changed = []
         for group, wanted in rectangles.items():
             state = (tuple(wanted), slice_index if wanted else -1, round(zoom, 2) if wanted else 0.0)
             if self._drawn.get(group) != state and group in self.boxes:
                 self._drawn[group] = state
                 self._fill(group, state[0], slice_index, zoom)
-                changed.append(self.boxes[group])
-        return tuple(changed)
 
     def set_window(self, window: Window) -> None:
         """Set the grey values of the CT."""
@@ -162,6 +150,7 @@ class SeriesLayers:
             axis_labels=AXIS_LABELS,
             edge_color=self._colours[group],
             face_color="transparent",
+            opacity=1.0,  # napari's own is 0.7: nothing would be loud
             visible=False,
             **marks,
         )
@@ -193,6 +182,7 @@ class SeriesLayers:
         if was_visible != layer.visible:
             with self._changing():
                 layer.events.visible()
+        layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

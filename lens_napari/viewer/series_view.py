@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from lens_engine.findings import Box3D, SliceBox
 from lens_engine.window_presets import Preset, Window, preset_for
-from lens_napari.review.box_table import CANDIDATES, BoxState, BoxTable, Rectangle, Shown, resolve
+from lens_napari.review.box_table import CANDIDATES, BoxState, BoxTable, Shown, resolve
 from lens_napari.review.project_store import LoadedSeries
 from lens_napari.review.sight import Unseen, why_unseen
 from lens_napari.review.window_choice import WindowChoice
@@ -106,8 +106,7 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._redraw_later.setSingleShot(True)
         self._redraw_later.setInterval(REDRAW_DELAY_MS)
         self._redraw_later.timeout.connect(self._redraw)
-        # Before napari itself: what the layers then hold is sliced and drawn once.
-        viewer.dims.events.point.connect(self._on_slice, position="first")
+        viewer.dims.events.current_step.connect(self._on_slice)
         viewer.scene.camera.events.zoom.connect(self._on_zoom)
 
     @property
@@ -254,7 +253,7 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._note_ends.stop()
         self.foreign.close()
         self._images.close(finish=False)
-        self._viewer.dims.events.point.disconnect(self._on_slice)
+        self._viewer.dims.events.current_step.disconnect(self._on_slice)
         self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
         self._mouse.close()
         self.texts.close()
@@ -292,23 +291,19 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
             self.go_to_slice(shown[0] + slices)
 
     def _on_slice(self, _event: object) -> None:
-        self._bring(self.layers.prepare)
+        self._redraw()
 
     def _on_zoom(self, _event: object) -> None:
         if not self._is_closed:
             self._redraw_later.start()
 
     def _redraw(self) -> None:
-        self._bring(self.layers.draw)
-
-    def _bring(self, into: Callable[[Mapping[str, Sequence[Rectangle]], int, float], object]) -> None:
-        """Give the rectangles of the slice on screen, its index and the zoom to a function."""
         if self._loaded is None or self._drawing is None or self._is_closed:
             return
         slice_index = slice_on_screen(self._viewer, self._loaded.volume.geometry)
         shown = replace(self._drawing.shown, everything_hidden=self._everything_hidden)
         rectangles = resolve(self._drawing.table, shown, slice_index, self._drawing.states)
-        into(rectangles, slice_index, float(self._viewer.scene.camera.zoom))
+        self.layers.draw(rectangles, slice_index, float(self._viewer.scene.camera.zoom))
         count = self._loaded.volume.voxels.shape[0]
         self.texts.set("bottom_right", f"slice {slice_index + 1} / {count}")
 

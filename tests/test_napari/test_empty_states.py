@@ -61,7 +61,7 @@ def test_searched_scans_are_mined_by_the_button(viewer: Any, project_folder: Pat
 def test_a_reason_without_open_lesions_is_not_the_end_of_the_review(review: ReviewController) -> None:
     assert wait_ready(review, PATIENCE_SECONDS)
     choose(review.worklist.rule_box, Rule.CROSS_SLICE)
-    assert headline_is(review, "None left for this reason")
+    assert headline_is(review, "The filter matches nothing")
     click(review, Action.ANY_REASON)
     assert wait_ready(review, PATIENCE_SECONDS)
     assert review.current is not None

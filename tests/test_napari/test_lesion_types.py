@@ -20,7 +20,7 @@ from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
 from lens_napari.review.settings import KeySettings
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 CONTROL = Qt.KeyboardModifier.ControlModifier
 TYPES = ("lung nodule", "liver tumour", "mediastinal lymph node", "kidney", "bone", "abdominal lymph node")
 Press = Callable[..., None]
