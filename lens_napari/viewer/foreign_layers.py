@@ -29,7 +29,7 @@ class ForeignLayers(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._viewer = viewer
         self._layers = layers
         self._came: list[Any] = []
-        self._point: tuple[float, ...] = ()
+        self._seen: tuple[tuple[float, ...], tuple[float, ...], float] = ((), (), 1.0)
         # napari is still busy with a layer while it tells of it; layers that come together are told of in one turn.
         self._later = QTimer(self)
         self._later.setSingleShot(True)
@@ -45,7 +45,8 @@ class ForeignLayers(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _on_inserting(self, _event: Any) -> None:
         if not self._came:
-            self._point = self._viewer.dims.point
+            camera = self._viewer.scene.camera
+            self._seen = self._viewer.dims.point, camera.center, camera.zoom
 
     def _on_inserted(self, event: Any) -> None:
         self._came.append(event.value)
@@ -58,6 +59,7 @@ class ForeignLayers(QObject):  # type: ignore[misc]  # qtpy carries no types
         if any(is_foreign(layer, self._layers) for layer in came):
             for layer in came:
                 self._viewer.layers.remove(layer)
-            self._viewer.dims.set_point(range(len(self._point)), self._point)  # a larger picture moves the slice
+            camera = self._viewer.scene.camera  # a larger picture moves the slice, further axes the camera
+            self._viewer.dims.point, camera.center, camera.zoom = self._seen
             self._viewer.layers.selection.active = self._layers.image
             self.refused.emit(", ".join(f"“{layer.name}”" for layer in came))

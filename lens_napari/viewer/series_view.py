@@ -253,7 +253,7 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._note_ends.stop()
         self.foreign.close()
         self._images.close(finish=False)
-        self._viewer.dims.events.point.disconnect(self._on_slice)
+        self._viewer.dims.events.current_step.disconnect(self._on_slice)
         self._viewer.scene.camera.events.zoom.disconnect(self._on_zoom)
         self._mouse.close()
         self.texts.close()
