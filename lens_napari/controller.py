@@ -473,7 +473,6 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.view.failed.connect(self._on_error)
         self.view.foreign.refused.connect(self._on_refused_scans)
         self.view.group_toggled.connect(worklist.legend.show_group)
-        worklist.destroyed.connect(lambda _: self.close())
         QApplication.instance().aboutToQuit.connect(self.close)
 
     def _on_shown(self, shown: Shown) -> None:

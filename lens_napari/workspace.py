@@ -20,6 +20,7 @@ from lens_napari.viewer.drops import FileDrops
 from lens_napari.viewer.guard import NAPARI_ACTIONS_OFF, PictureGuard
 from lens_napari.viewer.keys import Action, KeyBindings
 from lens_napari.viewer.slice_field import SliceField
+from lens_napari.viewer.window_end import WindowEnd
 
 SIZE = (1600, 1000)
 LEFT_WIDTH, RIGHT_WIDTH, BOTTOM_HEIGHT = 320, 350, 120
@@ -52,6 +53,7 @@ def arrange(controller: ReviewController) -> QMainWindow:
     controller.jobs.retrain_shown.connect(retrain.raise_)
     controller.adding.shown.connect(lambda: _bring_forward(adding))
     _take_drops(controller, main)
+    WindowEnd(main).closed.connect(controller.close)
     return main
 
 

@@ -4,8 +4,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from lens_engine.findings import Verdict
+from lens_engine.project import Project
+from lens_engine.store.database import Database
+from lens_engine.store.decisions import Decisions
+from lens_napari.application import open_project, open_review
+from lens_napari.controller import ReviewController
+from lens_napari.demo.waiting import wait_ready
 from lens_napari.workspace import SIZE
+
+PATIENCE_SECONDS = 60.0
 
 SCRIPT = """
 import sys
@@ -39,3 +51,22 @@ def window_size(project_folder: Path, settings_folder: Path) -> tuple[int, int]:
 
 def test_the_first_window_has_the_size_that_the_panels_were_laid_out_for(project_folder: Path, tmp_path: Path) -> None:
     assert window_size(project_folder, tmp_path / "settings") == SIZE
+
+
+def test_closing_the_window_ends_the_review(viewer: Any, project_folder: Path) -> None:
+    review = open_project(project_folder, viewer, start_worker=False)
+    assert wait_ready(review, PATIENCE_SECONDS)
+    review.give_verdict(Verdict.ACCEPTED)
+    viewer.window._qt_window.close()
+    assert open_review() is None
+    database = Database.open(Project.open(project_folder))
+    assert Decisions(database).counts()[Verdict.ACCEPTED] == 1
+    database.close()
+
+
+def test_a_window_that_stays_open_keeps_its_review(review: ReviewController, monkeypatch: pytest.MonkeyPatch) -> None:
+    window = review.viewer.window._qt_window
+    with monkeypatch.context() as patch:
+        patch.setattr(type(window), "closeEvent", lambda _, event: event.ignore())
+        window.close()
+    assert open_review() is review
