@@ -55,6 +55,5 @@ def test_arms_learn_from_what_they_are_called() -> None:
     assert [arm.labels.value for arm in Arm] == [
         "original",
         "original+mined",
-        "original+mined+decisions",
-        "original+mined+decisions",
+        *["original+mined+decisions"] * 5,
     ]

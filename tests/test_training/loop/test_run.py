@@ -14,9 +14,9 @@ from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_training.cli.app import app
 from lens_training.loop.cohorts import truth_of
-from lens_training.loop.design import LOOP_FILE, Arm, LoopDesign
+from lens_training.loop.design import LOOP_FILE, PART_ARMS, Arm, LoopDesign
 from lens_training.loop.replicate import BASE
-from lens_training.loop.run import FIGURE_FILE, PAGE_FILE, RESULTS_FILE, run_loop
+from lens_training.loop.run import FIGURE_FILE, ORDERS_FILE, PAGE_FILE, RESULTS_FILE, run_loop
 
 SMALL = LoopDesign.model_validate(
     {
@@ -29,6 +29,7 @@ SMALL = LoopDesign.model_validate(
         "test": {"first": 2100, "count": 1},
         "base_steps": 3,
         "arm_steps": 2,
+        "part": 0.3,
     }
 )
 
@@ -58,7 +59,11 @@ def test_the_experiment_trains_every_arm_in_a_real_project_and_repeats_no_job(tm
     assert len(drawn) == sum(len(series.drawn) for series in truth.values())
     assert json.loads((tmp_path / "loop" / RESULTS_FILE).read_text(encoding="utf-8"))["design"]["title"] == "small"
     assert "Primary measure" in (tmp_path / "loop" / PAGE_FILE).read_text(encoding="utf-8")
-    assert (tmp_path / "loop" / FIGURE_FILE).stat().st_size > 10_000
+    for picture in (FIGURE_FILE, ORDERS_FILE):
+        assert (tmp_path / "loop" / picture).stat().st_size > 10_000
+    in_all = sum(results.answers[0][Arm.DECIDED.value].values())
+    for arm in PART_ARMS.values():
+        assert 0 < sum(results.answers[0][arm.value].values()) < in_all
 
     before = jobs_of(project) + jobs_of(complete)
     assert run_loop(SMALL, tmp_path / "loop", said.append) == results

@@ -18,11 +18,22 @@ LOOP = "loop"
 LOOP_FILE = Path(__file__).parent / "loop.yaml"
 
 
+class Order(StrEnum):
+    """An order in which a reader goes through the candidates."""
+
+    AS_ASKED = "as asked"
+    BY_SCORE = "by score"
+    AT_RANDOM = "at random"
+
+
 class Arm(StrEnum):
     """One way to label the training patients; all arms start from the same detector and take the same steps."""
 
     ORIGINAL = "original labels"
     MINED = "+ mined"
+    PART_AT_RANDOM = "+ part decided, at random"
+    PART_BY_SCORE = "+ part decided, by score"
+    PART_AS_ASKED = "+ part decided, as asked"
     DECIDED = "+ mined and decided"
     COMPLETE = "+ complete truth"
 
@@ -30,6 +41,14 @@ class Arm(StrEnum):
     def labels(self) -> LabelSet:
         """The labels of the project that the arm learns from."""
         return {Arm.ORIGINAL: LabelSet.ORIGINAL, Arm.MINED: LabelSet.MINED}.get(self, LabelSet.CURATED)
+
+
+PART_ARMS = {
+    Order.AT_RANDOM: Arm.PART_AT_RANDOM,
+    Order.BY_SCORE: Arm.PART_BY_SCORE,
+    Order.AS_ASKED: Arm.PART_AS_ASKED,
+}
+"""The arms whose reader stops after a part of the candidates, by the order in which they were asked."""
 
 
 class PatientSeeds(BaseModel):
@@ -85,6 +104,8 @@ class LoopDesign(BaseModel):
         Training of the detector that all arms start from, on the original labels, from random weights.
     arm_steps
         Training of each arm.
+    part
+        Share of the candidates that a reader who stops early has decided.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -98,6 +119,7 @@ class LoopDesign(BaseModel):
     test: PatientSeeds
     base_steps: int = Field(ge=1)
     arm_steps: int = Field(ge=1)
+    part: float = Field(gt=0, lt=1)
     error_rate: float = Field(default=0.0, ge=0, le=1)
     """Share of the simulated reader's answers that are wrong."""
 

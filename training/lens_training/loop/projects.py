@@ -2,11 +2,12 @@
 
 import json
 import shutil
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+import numpy as np
 
 from lens_engine.errors import JobError
 from lens_engine.findings import Box3D, Decision, Scope, SliceBox, Split, Verdict, slices_of_box
@@ -19,12 +20,13 @@ from lens_engine.phantom.cohort import folder_name
 from lens_engine.phantom.patient import DATASETS, UNIVERSAL
 from lens_engine.phantom.simulated_reader import SimulatedReader
 from lens_engine.project import Project
-from lens_engine.store.candidates import Candidates
+from lens_engine.store.candidates import CandidateRecord, Candidates
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.exchange.ingest import add_scans, import_annotations
 from lens_engine.store.new_project import create_project
+from lens_training.loop.design import Order
 
 READER = "simulated reader"
 JOBS_FILE = "loop-jobs.json"
@@ -79,16 +81,32 @@ class LoopProject:
             )
         return status
 
-    def decide_all(self, reader: SimulatedReader) -> dict[str, int]:
-        """Let the reader answer every open candidate of the training patients; return how often which answer stands."""
+    def asked(self, order: Order, seed: int) -> tuple[CandidateRecord, ...]:
+        """Return the open candidates of the training patients in one order; `seed` draws the random one."""
+        as_asked = Candidates(self.database).queue()
+        if order is Order.BY_SCORE:
+            return tuple(sorted(as_asked, key=lambda asked: -asked.candidate.finding.score))
+        if order is Order.AT_RANDOM:
+            return tuple(as_asked[row] for row in np.random.default_rng(seed).permutation(len(as_asked)))
+        return as_asked
+
+    def decide(self, reader: SimulatedReader, asked: Sequence[CandidateRecord]) -> dict[str, int]:
+        """Let the reader answer these candidates; return how often which answer stands then."""
         names = {record.id: record.name for record in Catalog(self.database).all_series(with_images=True)}
         decisions = Decisions(self.database)
-        for asked in Candidates(self.database).queue():
-            finding, series_id = asked.candidate.finding, asked.candidate.series_id
+        for record in asked:
+            finding, series_id = record.candidate.finding, record.candidate.series_id
             answer = reader.answer(names[series_id], finding.box)
             slices = finding.slices if answer.box == finding.box else slices_of_box(answer.box)
-            decisions.add(_decision(series_id, asked.id, answer.verdict, (answer.box, slices)))
-        return dict(Counter(record.verdict.value for record in decisions.current()))
+            decisions.add(_decision(series_id, record.id, answer.verdict, (answer.box, slices)))
+        return {verdict.value: count for verdict, count in decisions.counts().items()}
+
+    def take_back_all(self) -> None:
+        """Withdraw every decision, so that each candidate is open again."""
+        decisions = Decisions(self.database)
+        for record in decisions.current():
+            said = record.decision
+            decisions.add(replace(said, verdict=Verdict.WITHDRAWN, previous_id=record.id, decided_at=datetime.now(UTC)))
 
     def draw_all(self, lesions: Mapping[str, Sequence[Lesion3D]]) -> None:
         """Let a reader who overlooks nothing draw these lesions of each series, those that are not drawn yet."""

@@ -1,4 +1,4 @@
-"""One replicate of the experiment: a detector poor in labels, four arms from it, all measured on the test patients."""
+"""One replicate of the experiment: a detector poor in labels, its arms, all measured on the test patients."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from lens_engine.store.detections import Detections
 from lens_engine.store.labels.snapshots import SnapshotRecord, Snapshots
 from lens_engine.store.models.model_versions import Models
 from lens_training.loop.cohorts import ensure_cohort, training_cohort, truth_of
-from lens_training.loop.design import Arm, LoopDesign
+from lens_training.loop.design import PART_ARMS, Arm, LoopDesign, Order
 from lens_training.loop.projects import LoopProject, open_or_make
 
 Say = Callable[[str], None]
@@ -58,15 +58,17 @@ class ReplicateOutcome:
         What each arm learned from, counted in words.
     findings
         Findings of each of them on the test series by series name.
-    candidates, answers
-        What mining found by rule, and what the reader said.
+    candidates
+        What mining found by rule.
+    answers
+        What the reader of each arm with one had said.
     """
 
     versions: dict[str, str]
     labels: dict[str, dict[str, int]]
     findings: dict[str, dict[str, tuple[Finding, ...]]]
     candidates: dict[str, int]
-    answers: dict[str, int]
+    answers: dict[str, dict[str, int]]
 
 
 class Replicate:
@@ -77,29 +79,43 @@ class Replicate:
         ensure_cohort(folders.cohort, training_cohort(design, number))
         self._truth = truth_of(folders.cohort, UNIVERSAL)
         self._project = open_or_make(folders.project, folders.cohort, folders.test, with_annotations=True)
+        self._versions: dict[str, str] = {}
+        self._labels: dict[str, dict[str, int]] = {}
 
     def run(self) -> ReplicateOutcome:
         """Do all steps and return what came out."""
         first = Models(self._project.database).promoted().version
-        original = self._freeze(Arm.ORIGINAL)
-        base = self._trained(self._project, BASE, self._inputs(original.id, first, self._design.base_steps, True))
-        complete, drawn = self._complete(base)
-        versions = {BASE: base, Arm.COMPLETE.value: complete}
-        labels = {Arm.ORIGINAL.value: original.counts, Arm.COMPLETE.value: drawn}
-        versions[Arm.ORIGINAL.value] = self._arm(Arm.ORIGINAL, original.id, base)
+        from_nothing = self._inputs(self._freeze(Arm.ORIGINAL).id, first, self._design.base_steps, from_scratch=True)
+        self._versions[BASE] = base = self._trained(self._project, BASE, from_nothing)
+        self._versions[Arm.COMPLETE.value], self._labels[Arm.COMPLETE.value] = self._complete(base)
+        self._learn(Arm.ORIGINAL)
         candidates = self._mine(base)
-        mined = self._freeze(Arm.MINED)
-        labels[Arm.MINED.value] = mined.counts
-        versions[Arm.MINED.value] = self._arm(Arm.MINED, mined.id, base)
-        reader = SimulatedReader(
-            {name: true.boxes for name, true in self._truth.items()}, self._design.error_rate, self._number
-        )
-        answers = self._project.decide_all(reader)
-        decided = self._freeze(Arm.DECIDED)
-        labels[Arm.DECIDED.value] = decided.counts
-        versions[Arm.DECIDED.value] = self._arm(Arm.DECIDED, decided.id, base)
-        findings = {name: self._findings(name, version) for name, version in versions.items()}
-        return ReplicateOutcome(versions, labels, findings, candidates, answers)
+        self._learn(Arm.MINED)
+        answers = self._ask()
+        findings = {name: self._findings(name, version) for name, version in self._versions.items()}
+        return ReplicateOutcome(self._versions, self._labels, findings, candidates, answers)
+
+    def _learn(self, arm: Arm) -> None:
+        """Train an arm on what is known now."""
+        snapshot = self._freeze(arm)
+        self._labels[arm.value] = snapshot.counts
+        inputs = self._inputs(snapshot.id, self._versions[BASE], self._design.arm_steps)
+        self._versions[arm.value] = self._trained(self._project, arm.value, inputs)
+
+    def _ask(self) -> dict[str, dict[str, int]]:
+        """Ask a part of the candidates in each order, then the rest, and train after each; return the answers."""
+        truth = {name: true.boxes for name, true in self._truth.items()}
+        reader = SimulatedReader(truth, self._design.error_rate, self._number)
+        answers = {}
+        for order, arm in PART_ARMS.items():
+            self._project.take_back_all()
+            asked = self._project.asked(order, self._number)
+            answers[arm.value] = self._project.decide(reader, asked[: round(self._design.part * len(asked))])
+            self._learn(arm)
+        rest = self._project.asked(Order.AS_ASKED, self._number)
+        answers[Arm.DECIDED.value] = self._project.decide(reader, rest)
+        self._learn(Arm.DECIDED)
+        return answers
 
     def _freeze(self, arm: Arm) -> SnapshotRecord:
         return Snapshots(self._project.database).freeze(arm.labels)
@@ -108,9 +124,6 @@ class Replicate:
         return TrainInputs(
             snapshot_id=snapshot, parent_version=parent, steps=steps, seed=self._number, from_scratch=from_scratch
         )
-
-    def _arm(self, arm: Arm, snapshot: str, base: str) -> str:
-        return self._trained(self._project, arm.value, self._inputs(snapshot, base, self._design.arm_steps))
 
     def _complete(self, base: str) -> tuple[str, dict[str, int]]:
         """Train the arm that knows everything, in its own project, and bring its detector into the common one."""

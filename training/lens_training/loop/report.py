@@ -12,13 +12,15 @@ from lens_engine.boxes import Overlap
 from lens_engine.evaluation.report import MeasuredValue
 from lens_engine.findings import FUSED
 from lens_engine.phantom.patient import GENERATOR_VERSION, UNIVERSAL
-from lens_training.loop.design import Arm, LoopDesign
+from lens_training.loop.design import PART_ARMS, Arm, LoopDesign, Order
 from lens_training.loop.measuring import ArmMeasure, difference_of, mean_of, measure, recovered_share
 from lens_training.loop.replicate import BASE, ReplicateOutcome
 
 OUTPUTS = (FUSED, UNIVERSAL)
 RULES = (Overlap.IOBB, Overlap.IOU)
 DETECTORS = (BASE, *(arm.value for arm in Arm))
+SHOWN = tuple(name for name in DETECTORS if name not in PART_ARMS.values())
+"""The detectors that the first figure compares; the others are those of the orders."""
 PRIMARY = (FUSED, Overlap.IOBB)
 """The measure that the experiment is about: decided minus original, average sensitivity."""
 
@@ -38,6 +40,8 @@ class OutputResult(BaseModel):
         Each arm but the first minus the arm that learned from the original labels.
     recovered
         Share of the way from the original labels to complete truth that mining and decisions have gone.
+    order_gains
+        After a part of the candidates: the order in which the queue asks minus each other order.
     """
 
     model_config = _FROZEN
@@ -48,6 +52,7 @@ class OutputResult(BaseModel):
     by_replicate: dict[str, tuple[float, ...]]
     gains: dict[str, MeasuredValue]
     recovered: MeasuredValue
+    order_gains: dict[str, MeasuredValue]
 
 
 class LoopResults(BaseModel):
@@ -61,7 +66,7 @@ class LoopResults(BaseModel):
     test_lesions: int
     labels: tuple[dict[str, dict[str, int]], ...]
     candidates: tuple[dict[str, int], ...]
-    answers: tuple[dict[str, int], ...]
+    answers: tuple[dict[str, dict[str, int]], ...]
     outputs: tuple[OutputResult, ...]
 
     def result(self, output: str, rule: Overlap) -> OutputResult:
@@ -95,19 +100,29 @@ class LoopResults(BaseModel):
             gain = item.gains[name].in_percent if name in item.gains else ""
             runs = " | ".join(f"{100 * value:.1f}" for value in item.by_replicate[name])
             lines.append(f"| {name} | {item.averages[name].in_percent} | {gain} | {runs} |")
-        lines += ["", f"Of the way to complete truth: {item.recovered.in_percent} %", ""]
+        orders = "; ".join(f"{order} {gain.in_percent} points" for order, gain in item.order_gains.items())
+        lines += [
+            "",
+            f"Of the way to complete truth: {item.recovered.in_percent} %. After {self.design.part:.0%} of the "
+            f"candidates, {Order.AS_ASKED} minus {orders}.",
+            "",
+        ]
         return "\n".join(lines)
 
     def _learned_from(self) -> str:
         lines = []
         for number in range(self.design.replicates):
             lines += [
-                f"Run {number + 1}: candidates {_in_words(self.candidates[number])}; "
-                f"answers {_in_words(self.answers[number])}.",
-                *(f"- {arm}: {_in_words(counts)}" for arm, counts in self.labels[number].items()),
+                f"Run {number + 1}: candidates {_in_words(self.candidates[number])}.",
+                *(self._learned(number, arm) for arm in self.labels[number]),
                 "",
             ]
         return "\n".join(lines)
+
+    def _learned(self, number: int, arm: str) -> str:
+        answers = self.answers[number].get(arm)
+        said = f"; answers: {_in_words(answers)}" if answers else ""
+        return f"- {arm}: {_in_words(self.labels[number][arm])}{said}"
 
 
 def results_of(
@@ -144,17 +159,46 @@ def figure_of(results: LoopResults) -> Figure:
     return figure
 
 
+def figure_of_orders(results: LoopResults) -> Figure:
+    """Draw the average sensitivity of both outputs against the share of the candidates that a reader decided."""
+    figure = Figure(figsize=(8.5, 3.6), layout="constrained")
+    axes = figure.subplots(1, len(OUTPUTS), sharey=True)
+    for axis, output in zip(axes, OUTPUTS, strict=True):
+        _draw_orders(axis, results.result(output, PRIMARY[1]), results.design.part)
+    axes[0].set_ylabel("average sensitivity, %")
+    axes[0].legend(fontsize=8, frameon=False)
+    figure.suptitle("What the next detector gains from the candidates decided, by the order of asking", fontsize=11)
+    return figure
+
+
+def _draw_orders(axis: Axes, item: OutputResult, part: float) -> None:
+    """Draw one line for each order; they begin at what mining alone gives and end where everything is decided."""
+    for shift, (order, arm) in zip((-0.6, 0.0, 0.6), PART_ARMS.items(), strict=True):
+        averages = [item.averages[name] for name in (Arm.MINED.value, arm.value, Arm.DECIDED.value)]
+        middle, low, high = (
+            np.array([100 * (value or 0.0) for value in values])
+            for values in zip(*((one.value, one.low, one.high) for one in averages), strict=True)
+        )
+        shares = np.array([0, 100 * part, 100]) + shift
+        colour = {Order.AS_ASKED: "tab:blue", Order.BY_SCORE: "tab:orange", Order.AT_RANDOM: "0.55"}[order]
+        axis.errorbar(shares, middle, (middle - low, high - middle), marker="o", color=colour, label=order.value)
+    axis.set_xlabel("candidates decided, %")
+    axis.set_title(item.output, fontsize=10)
+    axis.grid(axis="y", color="0.9")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
 def _draw(axis: Axes, item: OutputResult) -> None:
-    places = np.arange(len(DETECTORS))
-    for place, name in zip(places, DETECTORS, strict=True):
+    places = np.arange(len(SHOWN))
+    for place, name in zip(places, SHOWN, strict=True):
         average = item.averages[name]
         colour = "tab:blue" if name == Arm.DECIDED.value else "0.55"
         low, high = (100 * (end or 0.0) for end in (average.low, average.high))
         axis.plot([place, place], [low, high], color=colour, linewidth=3, solid_capstyle="butt")
         axis.plot([place], [100 * (average.value or 0.0)], "o", color=colour, markersize=9)
-    runs = np.array([item.by_replicate[name] for name in DETECTORS]) * 100
+    runs = np.array([item.by_replicate[name] for name in SHOWN]) * 100
     axis.plot(places, runs, color="0.8", linewidth=0.8, zorder=0)
-    axis.set_xticks(places, [name.replace(" and ", "\nand ") for name in DETECTORS], fontsize=8, rotation=20)
+    axis.set_xticks(places, [name.replace(" and ", "\nand ") for name in SHOWN], fontsize=8, rotation=20)
     axis.set_title(item.output, fontsize=10)
     axis.grid(axis="y", color="0.9")
     axis.spines[["top", "right"]].set_visible(False)
@@ -166,7 +210,7 @@ def _result(
     measures: dict[str, list[ArmMeasure]] = {
         name: [measure(outcome.findings[name], truth, output, rule) for outcome in outcomes] for name in DETECTORS
     }
-    original = measures[Arm.ORIGINAL.value]
+    original, as_asked = measures[Arm.ORIGINAL.value], PART_ARMS[Order.AS_ASKED].value
     others = [arm.value for arm in Arm if arm is not Arm.ORIGINAL]
     return OutputResult(
         output=output,
@@ -177,6 +221,11 @@ def _result(
         recovered=MeasuredValue.of(
             recovered_share(original, measures[Arm.DECIDED.value], measures[Arm.COMPLETE.value])
         ),
+        order_gains={
+            order.value: MeasuredValue.of(difference_of(measures[PART_ARMS[order].value], measures[as_asked]))
+            for order in PART_ARMS
+            if order is not Order.AS_ASKED
+        },
     )
 
 

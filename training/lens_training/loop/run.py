@@ -12,11 +12,12 @@ from lens_engine.phantom.patient import UNIVERSAL
 from lens_training.loop.cohorts import ensure_cohort, test_cohort, truth_of
 from lens_training.loop.design import LoopDesign
 from lens_training.loop.replicate import Replicate, ReplicateFolders, ReplicateOutcome
-from lens_training.loop.report import LoopResults, figure_of, results_of
+from lens_training.loop.report import LoopResults, figure_of, figure_of_orders, results_of
 
 RESULTS_FILE = "results.json"
 PAGE_FILE = "results.md"
 FIGURE_FILE = "loop.png"
+ORDERS_FILE = "loop-orders.png"
 
 Say = Callable[[str], None]
 
@@ -44,6 +45,7 @@ def run_loop(design: LoopDesign, folder: Path, say: Say, parallel: int = 1) -> L
     write_text_atomically(folder / RESULTS_FILE, results.model_dump_json(indent=1) + "\n")
     write_text_atomically(folder / PAGE_FILE, results.text)
     figure_of(results).savefig(folder / FIGURE_FILE, dpi=150)
+    figure_of_orders(results).savefig(folder / ORDERS_FILE, dpi=150)
     return results
 
 
