@@ -166,7 +166,7 @@ def figure_of_orders(results: LoopResults) -> Figure:
     for axis, output in zip(axes, OUTPUTS, strict=True):
         _draw_orders(axis, results.result(output, PRIMARY[1]), results.design.part)
     axes[0].set_ylabel("average sensitivity, %")
-    axes[0].legend(fontsize=8, frameon=False)
+    axes[0].legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(0.93, 0))
     figure.suptitle("What the next detector gains from the candidates decided, by the order of asking", fontsize=11)
     return figure
 
