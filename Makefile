@@ -1,7 +1,9 @@
 # Everything a newcomer needs: `make demo` and `make test`. Each sets up what it needs first.
 
 PYTHON ?= python3
-VENV := .venv
+# The Qt binding, pyqt5 or pyqt6; each has an environment of its own.
+QT ?= pyqt5
+VENV := $(if $(filter pyqt5,$(QT)),.venv,.venv-$(QT))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 # Without a display the GUI runs on a virtual one; Qt's offscreen platform cannot draw napari's layers.
@@ -12,7 +14,7 @@ export MALLOC_TRIM_THRESHOLD_ := 17179869184
 # Threads that wait for each other sleep instead of spinning: spinning beside a busy process costs eight times as much.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo pictures test nightly lint bench clean
+.PHONY: setup demo pictures test test-qt6 nightly lint bench clean
 
 setup: $(STAMP)
 
@@ -21,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt tools/install_system_packages
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,$(QT)]"
 	touch $(STAMP)
 
 demo: $(STAMP)
@@ -34,6 +36,10 @@ pictures:
 
 test: $(STAMP)
 	$(SCREEN) $(BIN)/python -m pytest $(TESTS)
+
+# The viewer's tests with the other Qt binding.
+test-qt6:
+	$(MAKE) QT=pyqt6 TESTS="$(or $(TESTS),tests/test_napari)" test
 
 # Every recipe from data to FROC at the tiny scale, about four minutes for each training (a sweep has seven); leaves
 # runs/NAME for each.
@@ -53,4 +59,4 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) demo runs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-pyqt6 demo runs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

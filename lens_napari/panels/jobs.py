@@ -25,6 +25,8 @@ from lens_napari.viewer.palette import BAD, GOOD, MUTED
 
 COLOUR_OF_STATE = {JobState.DONE: GOOD, JobState.FAILED: BAD, JobState.CANCELLED: MUTED}
 BAR_STEPS = 1000
+OPEN_HEIGHT = 96
+QWIDGETSIZE_MAX = (1 << 24) - 1  # Qt's word for "no limit", which not every binding exports
 RESULTS = {
     JobKind.DETECT: "{series} series, {skipped} of them seen before",
     JobKind.MINE: "{candidates} candidates in {series} series",
@@ -103,9 +105,8 @@ class JobsPanel(Panel):
 
     def __init__(self) -> None:
         super().__init__("lens-jobs")
-        self.setMinimumHeight(96)
         top = QHBoxLayout()
-        self.detect_button = button("Detect", "Look at every series that the promoted model has not seen")
+        self.detect_button = button("Find lesions", "Let the detector look at every scan that it has not seen")
         self.mine_button = button("Mine", "Find lesions that were not marked, from what was detected")
         self.export_button = button(
             "Export test set", "Write the 3D boxes of every complete series into the exports folder of the project"
@@ -114,10 +115,14 @@ class JobsPanel(Panel):
         self.export_button.setMenu(self.export_menu)
         self.message_label = label(wrap=False)
         self.message_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        top.addWidget(self.detect_button)
-        top.addWidget(self.mine_button)
-        top.addWidget(self.export_button)
+        self.list_button = button("All jobs", "Show or hide what was done before")
+        self.list_button.setCheckable(True)
+        for widget in (self.detect_button, self.mine_button, self.export_button):
+            top.addWidget(widget)
         top.addWidget(self.message_label, 1)
+        top.addWidget(self.list_button)
+        self._message = ""
+        self._jobs: Sequence[JobStatus] = ()
         self.rows: dict[str, JobRow] = {}
         holder = QWidget()
         self._list = QVBoxLayout(holder)
@@ -133,10 +138,14 @@ class JobsPanel(Panel):
         self.log_view.setReadOnly(True)
         self.log_view.hide()
         self.column.addLayout(top)
-        below = QHBoxLayout()
+        self.list_area = QWidget()
+        below = QHBoxLayout(self.list_area)
+        below.setContentsMargins(0, 0, 0, 0)
         below.addWidget(area, 1)
         below.addWidget(self.log_view, 1)
-        self.column.addLayout(below, 1)
+        self.column.addWidget(self.list_area, 1)
+        self._fold()
+        self.list_button.toggled.connect(lambda _: self._fold())
         self.detect_button.clicked.connect(lambda _: self.detect_requested.emit())
         self.mine_button.clicked.connect(lambda _: self.mine_requested.emit())
 
@@ -151,11 +160,13 @@ class JobsPanel(Panel):
             if self._list.indexOf(row) != place:
                 self._list.removeWidget(row)
                 self._list.insertWidget(place, row)
+        self._jobs = tuple(jobs)
+        self._fold()
 
     def show_message(self, text: str) -> None:
         """Say something about the queue itself, for example that no worker can be started."""
-        self.message_label.setText(text)
-        self.message_label.setToolTip(text)
+        self._message = text
+        self._fold()
 
     def show_export_menu(self) -> None:
         """Ask in which form the test set is to be written."""
@@ -166,6 +177,20 @@ class JobsPanel(Panel):
         self.log_view.setVisible(self.log_view.isHidden() or self.log_view.toPlainText() != text)
         self.log_view.setPlainText(text)
         self.log_view.verticalScrollBar().setValue(self.log_view.verticalScrollBar().maximum())
+
+    def _fold(self) -> None:
+        """Leave one line where nothing runs or waits to be continued: the picture can use the room."""
+        is_at_rest = all(job.state.is_final for job in self._jobs)
+        is_done = is_at_rest and all(job.state is JobState.DONE for job in self._jobs[:1])
+        is_open = self.list_button.isChecked() or not is_done
+        self.list_area.setVisible(is_open)
+        self.list_button.setVisible(bool(self._jobs) and is_done)
+        self.setMinimumHeight(OPEN_HEIGHT if is_open else 0)
+        self.setMaximumHeight(QWIDGETSIZE_MAX if is_open else self.column.sizeHint().height())
+        last = "" if is_open or not self._jobs else f"Last job: {self._jobs[0].kind.value}, {_in_words(self._jobs[0])}"
+        text = self._message or last
+        self.message_label.setText(text)
+        self.message_label.setToolTip(text)
 
     def _make_export_menu(self) -> QMenu:
         menu = QMenu(self)

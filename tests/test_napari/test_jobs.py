@@ -1,6 +1,7 @@
 """Jobs, models and retrain docks on the real queue of a project; only what is exported needs a worker."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ from support.review_project import add_held_out_series
 
 from lens_engine.jobs.inputs import JobKind
 from lens_engine.jobs.launcher import ensure_worker, workers
-from lens_engine.jobs.status import JobState
+from lens_engine.jobs.status import JobProgress, JobState, JobStatus
 from lens_engine.project import Project
 from lens_engine.store.database import Database
 from lens_engine.store.labels.completeness import mark_complete
 from lens_engine.store.models.model_versions import Models
 from lens_napari.jobs_controller import JobsController
-from lens_napari.panels.jobs import JobRow
+from lens_napari.panels.jobs import JobRow, JobsPanel
 from lens_napari.review.froc_view import froc_view
 from lens_napari.review.learning import TrainChoices
 from lens_napari.review.project_store import ProjectStore
@@ -88,6 +89,33 @@ def test_a_job_is_queued_cancelled_and_continued_by_buttons(docks: JobsControlle
     assert not row.resume_button.isHidden()
     row.resume_button.click()
     qtbot.waitUntil(lambda: has_state(docks, row, JobState.QUEUED), timeout=PATIENCE_MS)
+
+
+def job_in(state: JobState) -> JobStatus:
+    result = {"candidates": 3, "series": 2} if state is JobState.DONE else {}
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    return JobStatus(state.value, JobKind.MINE, state, JobProgress(), None, created_at=now, result=result)
+
+
+def test_jobs_take_one_line_until_one_runs_or_waits_to_be_continued(qtbot: QtBot) -> None:
+    panel = JobsPanel()
+    qtbot.addWidget(panel)
+    assert panel.list_area.isHidden()
+    panel.show_jobs([job_in(JobState.RUNNING)])
+    assert not panel.list_area.isHidden()
+    panel.show_jobs([job_in(JobState.DONE), job_in(JobState.FAILED)])
+    assert panel.list_area.isHidden()
+    assert panel.message_label.text() == "Last job: mine, done: 3 candidates in 2 series"
+    QTest.mouseClick(panel.list_button, Qt.MouseButton.LeftButton)
+    assert not panel.list_area.isHidden()
+    QTest.mouseClick(panel.list_button, Qt.MouseButton.LeftButton)
+    assert panel.list_area.isHidden()
+    for state in (JobState.FAILED, JobState.CANCELLED):
+        panel.show_jobs([job_in(state), job_in(JobState.DONE)])
+        assert not panel.list_area.isHidden()
+    panel.show_jobs([job_in(JobState.DONE)])
+    panel.show_message("No worker can be started")
+    assert panel.message_label.text() == "No worker can be started"
 
 
 def test_nothing_to_detect_is_said_and_no_job_is_made(docks: JobsController, qtbot: QtBot) -> None:
