@@ -301,7 +301,7 @@ class ProjectStore:
             unseen=len(self.unseen_series(promoted.version)) if promoted else len(series),
             model_version=promoted.version if promoted else None,
             is_mined=is_mined,
-            validation_waiting=len(self._candidates.queue(split=Split.VAL)) if is_mined else 0,
+            validation_waiting=self._candidates.count_open(Split.VAL) if is_mined else 0,
         )
 
     def is_searched(self, series_id: int) -> bool:
@@ -335,14 +335,13 @@ class ProjectStore:
 
     def _known_lesion(self, reason: Reason, asked_in: SeriesRecord) -> AnnotationRecord | Decision | None:
         """Return the annotation or decision of the patient that a reason names."""
-        for record in self.viewable_series():
-            if record.patient_id == asked_in.patient_id:
-                for annotation in self._annotations.of_series(record.id):
-                    if annotation.id == reason.annotation_id:
-                        return annotation
-                for decided in self._decisions.history(record.id):
-                    if decided.id == reason.decision_id:
-                        return decided.decision
+        for record in self.catalog.of_patient(asked_in.patient_id):
+            for annotation in self._annotations.of_series(record.id):
+                if annotation.id == reason.annotation_id:
+                    return annotation
+            for decided in self._decisions.history(record.id):
+                if decided.id == reason.decision_id:
+                    return decided.decision
         return None
 
 

@@ -245,6 +245,13 @@ class Catalog:
             roots = self._roots()
             return tuple(_record(row, roots) for row in session.execute(query))
 
+    def of_patient(self, patient_id: int) -> tuple[SeriesRecord, ...]:
+        """Return the series of a patient with images, in the order in which they were added."""
+        query = _series_query().where(PatientRow.id == patient_id, SeriesRow.source_format.is_not(None))
+        with self.database.reading() as session:
+            roots = self._roots()
+            return tuple(_record(row, roots) for row in session.execute(query.order_by(SeriesRow.id)))
+
     def complete_series(self, split: Split) -> tuple[CompleteSeries, ...]:
         """Return the series of a split that are marked complete and have images."""
         query = (
