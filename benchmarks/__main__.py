@@ -31,6 +31,7 @@ _GROWTHS: Mapping[str, Callable[[bool], list[Growth]]] = {
     "memory": lambda full: memory.growth(),
     "mining": lambda full: mining.growth(full=full),
     "viewer": lambda full: viewer.growth(full=full),
+    "worklist": lambda full: worklist.growth(full=full),
 }
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from sqlalchemy import select
@@ -161,6 +162,18 @@ class Decisions:
             grouped = decisions_of(session, None if series_id is None else [series_id])
         found = [record for series in grouped.values() for record in series.current]
         return tuple(sorted(found, key=lambda record: record.id))
+
+    def decided_by(self, reader: str, since: datetime) -> frozenset[int]:
+        """Return the candidates about which a reader has decided since a moment; what he took back is none of them."""
+        query = (
+            select(DecisionRow.candidate_id, DecisionRow.verdict)
+            .join(ReaderRow, ReaderRow.id == DecisionRow.reader_id)
+            .where(ReaderRow.name == reader, DecisionRow.decided_at >= since, DecisionRow.candidate_id.is_not(None))
+            .order_by(DecisionRow.id)
+        )
+        with self.database.reading() as session:
+            last_words = {row.candidate_id: row.verdict for row in session.execute(query)}
+        return frozenset(number for number, said in last_words.items() if said is not Verdict.WITHDRAWN)
 
     def counts(self) -> dict[Verdict, int]:
         """Return how many places have which verdict."""

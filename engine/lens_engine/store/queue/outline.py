@@ -61,6 +61,11 @@ class QueueOutline:
     boxes: NDArray[np.float64]
     verdicts: NDArray[np.int8]
 
+    @classmethod
+    def empty(cls) -> "QueueOutline":
+        """Return the outline of a project before its first mining."""
+        return _outline([], None, None, np.zeros(0, np.int8))
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -84,6 +89,14 @@ class QueueOutline:
         first, behind_last = self.boxes[:, 2], self.boxes[:, 5]
         return np.asarray(first + (behind_last - first) // 2, dtype=np.int64)
 
+    def middle_slice(self, row: int) -> int:
+        """Return the same of one candidate."""
+        return int(self.rows(np.asarray([row])).middle_slices()[0])
+
+    def rules_of(self, row: int) -> tuple[Rule, ...]:
+        """Return the rules that ask about one candidate."""
+        return tuple(rule for rule, asks in zip(RULES, self.rules[row], strict=True) if asks)
+
     def surest(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return which expert is surest of each candidate, by its column, and its score.
 
@@ -106,7 +119,7 @@ def read_outline(session: Session, split: Split | None) -> QueueOutline:
         select(MiningRunRow.id, MiningRunRow.model_version).where(MiningRunRow.id == latest_run())
     ).one_or_none()
     if run is None:
-        return _outline([], None, None, np.zeros(0, np.int8))
+        return QueueOutline.empty()
     query = asked_about(select(*_COLUMNS), run.id, split)
     rows = session.execute(query).all()
     verdicts, priorities = _verdicts(session, rows, run.id), [row.priority for row in rows]
