@@ -6,7 +6,7 @@ file `roots.yaml` in the user's configuration folder (`name: /folder`). The root
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import platformdirs
 import yaml
@@ -113,7 +113,7 @@ class Roots:
     def absolute(self, row: RootRow, paths: list[str]) -> tuple[Path, ...]:
         """Return stored relative paths as paths of this machine."""
         folder = self.folder(row)
-        return tuple(folder / PurePosixPath(path) for path in paths)
+        return tuple(folder / path for path in paths)
 
 
 def _common_folder(paths: tuple[Path, ...]) -> Path:

@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -217,14 +218,13 @@ def _outline(
 ) -> QueueOutline:
     said_by_experts = _parsed([row.expert_scores for row in rows])
     scores = [{row.expert: row.score, **said} for row, said in zip(rows, said_by_experts, strict=True)]
-    experts = tuple(dict.fromkeys(expert for said in scores for expert in said))
+    experts = tuple(dict.fromkeys(chain.from_iterable(scores)))
     rule_number = {rule.value: i for i, rule in enumerate(RULES)}
     kind_number = {kind.value: i for i, kind in enumerate(KINDS)}
     rules = np.zeros((len(rows), len(RULES)), dtype=np.bool_)
     for i, reasons in enumerate(_parsed([row.reasons for row in rows])):
         for reason in reasons:
             rules[i, rule_number[reason["rule"]]] = True
-    nan = float("nan")
     return QueueOutline(
         mining_run=mining_run,
         model_version=model_version,
@@ -233,9 +233,9 @@ def _outline(
         series_ids=np.asarray([row.series_id for row in rows], dtype=np.int64),
         kinds=np.asarray([kind_number[row.kind] for row in rows], dtype=np.int8),
         rules=rules,
-        scores=np.asarray([[said.get(expert, nan) for expert in experts] for said in scores], dtype=np.float64).reshape(
+        scores=np.asarray([list(map(said.get, experts)) for said in scores], dtype=np.float64).reshape(
             len(rows), len(experts)
-        ),
+        ),  # None, where an expert sees nothing, becomes NaN
         boxes=np.asarray([row[2:8] for row in rows], dtype=np.float64).reshape(len(rows), 6),
         verdicts=verdicts,
     )
