@@ -18,9 +18,9 @@ class Listed(StrEnum):
 
     OPEN = "To review"
     ALL = "All lesions"
-    LESIONS = "✓  Decided: lesion"
-    NOT_LESIONS = "✕  Decided: not a lesion"
-    UNSURE = "?  Decided: unsure"
+    LESIONS = "✓  Lesion"
+    NOT_LESIONS = "✕  Not a lesion"
+    UNSURE = "?  Unsure"
     WITH_VALIDATION = "Validation patients too"
 
 
