@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks import detection, labels, memory, mining, operations, reading, viewer
+from benchmarks import detection, labels, memory, mining, operations, reading, viewer, worklist
 from benchmarks.conditions import conditions, ensure_environment
 from benchmarks.measure import Comparison, Growth
 
@@ -24,12 +24,14 @@ _COMPARISONS: Mapping[str, Callable[[bool], list[Comparison]]] = {
     "reading": lambda full: reading.run(),
     "labels": lambda full: labels.run(full=full),
     "viewer": lambda full: viewer.run(full=full),
+    "worklist": lambda full: worklist.run(full=full),
 }
 _GROWTHS: Mapping[str, Callable[[bool], list[Growth]]] = {
     "detection": lambda full: detection.growth(full=full),
     "memory": lambda full: memory.growth(),
     "mining": lambda full: mining.growth(full=full),
     "viewer": lambda full: viewer.growth(full=full),
+    "worklist": lambda full: worklist.growth(full=full),
 }
 
 

@@ -53,7 +53,7 @@ from lens_engine.phantom.patient import (
     PhantomSettings,
 )
 from lens_engine.phantom.simulated_reader import SimulatedReader
-from lens_engine.store.queue_order import order_of_asking
+from lens_engine.store.queue.order import order_of_asking
 
 SEEDS = {"test": TEST_SEEDS, "val": VAL_SEEDS[100:]}
 """Where patients come from; choices are made on `val`, in other patients than those the demo model was measured on."""
@@ -229,7 +229,7 @@ def _orders(ward: Ward, mined: Mined) -> dict[str, list[ReviewCurve]]:
     series_ids = [candidate.series_id for candidate in mined.candidates]
     scores = np.asarray([candidate.finding.score for candidate in mined.candidates])
     rows: Mapping[str, list[Sequence[int]]] = {
-        AS_ASKED: [order_of_asking(series_ids, mined.priorities, [True] * count)],
+        AS_ASKED: [order_of_asking(series_ids, mined.priorities, [True] * count).tolist()],
         PURE: [np.argsort(-np.asarray(mined.priorities), kind="stable").tolist()],
         BY_SCORE: [np.argsort(-scores, kind="stable").tolist()],
         AT_RANDOM: [generator.permutation(count).tolist() for _ in range(SHUFFLES)],

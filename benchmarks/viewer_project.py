@@ -33,8 +33,7 @@ def make_viewer_project(folder: Path, shape: tuple[int, int, int], rectangles: i
     database = Database.open(Project.create(folder / "project"))
     catalog = Catalog(database)
     catalog.add_dataset("universal", Scope.UNIVERSAL)
-    version = Models(database).register(_checkpoint(folder / "checkpoint")).version
-    Models(database).promote(version)
+    version = register_model(database, folder / "checkpoint")
     series_id = _add_series(catalog, folder / "scan.nii", shape)
     groups = (*EXPERTS, FUSED, "annotations")
     lesions = max(1, (rectangles // SLICES_OF_LESION - CANDIDATES) // len(groups))
@@ -55,6 +54,13 @@ def make_viewer_project(folder: Path, shape: tuple[int, int, int], rectangles: i
     Candidates(database).replace_open(version, candidates, [1 - i / (CANDIDATES + 1) for i in range(CANDIDATES)])
     database.close()
     return folder / "project"
+
+
+def register_model(database: Database, folder: Path) -> str:
+    """Give a project a model without weights, which is in use from then on; return its version."""
+    version = Models(database).register(_checkpoint(folder)).version
+    Models(database).promote(version)
+    return version
 
 
 def body(shape: tuple[int, int, int]) -> NDArray[np.int16]:

@@ -13,20 +13,21 @@ import napari
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
-from lens_engine.findings import ReasonCode, Rule, Split, Verdict
+from lens_engine.findings import ReasonCode, Split, Verdict
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.decisions import DecisionRecord, SettledError
 from lens_engine.store.exchange.ingest import AddReport
+from lens_engine.store.queue.outline import QueueOutline
 from lens_napari.adding_controller import AddingController
 from lens_napari.completeness_controller import CompletenessController
 from lens_napari.jobs_controller import JobsController
 from lens_napari.next_step_controller import NextStepController
 from lens_napari.offers import refuse_offers, take_offers
 from lens_napari.panels.lesion import LesionPanel
-from lens_napari.panels.worklist import Listed, WorklistPanel
+from lens_napari.panels.worklist import WorklistPanel
 from lens_napari.review.box_table import CANDIDATES, BoxTable, Shown
-from lens_napari.review.cards import KnownRows, Presence, box_table, lesion_card, worklist_rows
+from lens_napari.review.cards import Presence, box_table, lesion_card
 from lens_napari.review.next_step import Action
 from lens_napari.review.project_store import LoadedSeries, ProjectStore, ReviewedProject, ThenAndNow, message_of
 from lens_napari.review.session import ReviewSession, Write
@@ -52,6 +53,7 @@ from lens_napari.review.wording import (
     scans_refused,
     settled_by_another,
 )
+from lens_napari.review.worklist.filters import Listed, WorklistFilter
 from lens_napari.viewer.background import Lane
 from lens_napari.viewer.palette import expert_colours
 from lens_napari.viewer.series_view import Drawing, SeriesView
@@ -95,8 +97,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._colours = expert_colours(store.experts())
         self._commits = Lane("commits")
         self._ahead = Lane("ahead")
-        self.session = self._new_session(())
         self._series: dict[int, SeriesRecord] = {}
+        self.session = self._new_session(QueueOutline.empty(), frozenset())
         self._lesion_types: tuple[str, ...] = ()
         self._model_version: str | None = None
         self._table: BoxTable | None = None
@@ -104,7 +106,6 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._is_elsewhere = False
         self._asked_split: Split | None = Split.TRAIN
         self._partner: ThenAndNow | None = None
-        self._known_rows: KnownRows = {}
         self._is_closed = False
         self._was_opened = False
         self._is_returning = False
@@ -114,9 +115,10 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._coming.setInterval(REACTION_MS)
         self._coming.timeout.connect(self._refresh)
 
-        self.view = SeriesView(viewer, self._colours, store.load, self._ahead)
+        self.view = SeriesView(viewer, self._colours, self._read_series, self._ahead)
         legend_colours = {group: self.view.layers.colour_of(group) for group in self.view.layers.groups}
         self.worklist = WorklistPanel(legend_colours, settings.thresholds, settings.keys)
+        self.worklist.filters.hide_scores(settings.scores_hidden)
         self.lesion_panel = LesionPanel(settings.keys, scores_hidden=settings.scores_hidden)
         self.completeness = CompletenessController(store, self._commits, self.worklist.series_box)
         self.jobs = JobsController(store, self._commits, start_worker=start_worker)
@@ -128,8 +130,13 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     @property
     def current(self) -> CandidateRecord | None:
-        """The lesion asked about; None when nothing is left or the queue is not read yet."""
+        """The lesion asked about; None when nothing is left, or until the queue or its series is read."""
         return self.session.current
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether there is a lesion to ask about, its series read or not."""
+        return self.session.position is not None
 
     @property
     def is_ready(self) -> bool:
@@ -217,7 +224,9 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def reload(self) -> None:
         """Read the queue again, for example after mining."""
-        self._commits.submit(partial(self._store.reviewed, self._asked_split), self._on_project, self._on_error)
+        self._commits.submit(
+            partial(self._store.reviewed, self.settings.reader, self._asked_split), self._on_project, self._on_error
+        )
 
     def show_series(self, series_id: int) -> None:
         """Look at any series, outside the review; J, K or G come back."""
@@ -230,17 +239,17 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def show_current(self) -> None:
         """Show the lesion asked about, loading its scan first where needed."""
-        current, shown = self.current, self.shown_series
+        wanted, current, shown = self.session.asked_series, self.current, self.shown_series
         self._is_elsewhere = False
-        if current is None:
+        if wanted is None:
             self._arrived_at = None
-        elif shown is not None and shown.id == current.candidate.series_id:
+        elif current is not None and shown is not None and shown.id == wanted:
             self.view.stay()
             if self._arrived_at != current.id:
                 self._arrive(current)
         else:
             self._arrived_at = None
-            self._load(current.candidate.series_id)
+            self._load(wanted)
         self._refresh()
 
     # -- saying -------------------------------------------------------------------------------------------------------
@@ -260,9 +269,9 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def _obstacle(self) -> str | None:
         """Return why no verdict can be given now, in words; None where the reader sees what he decides about."""
         current = self.current
-        if current is None:
+        if not self.is_asking:
             return NOTHING_ASKED if self._was_opened else STILL_READING
-        if self._arrived_at == current.id:
+        if current is not None and self._arrived_at == current.id:
             if self._coming.isActive():
                 return JUST_ARRIVED
             unseen = self.view.why_unseen(current.candidate.finding.slices)
@@ -307,9 +316,9 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._series = {record.id: record for record in project.series}
         self._lesion_types = project.lesion_types
         self.lesion_panel.show_types(project.lesion_types)
-        self.session = self._new_session(project.queue)
-        self.session.only(self.worklist.rule)
-        self._known_rows = {}
+        self.session = self._new_session(project.queue, project.decided_today)
+        self.worklist.filters.show_choices(project.queue.experts, self._series.values())
+        self.session.narrow(self.worklist.filters.filter)
         self._table = None
         self._arrived_at = None
         self._was_opened = True
@@ -318,17 +327,20 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if not project.series:
             self.view.texts.set("top_left", NO_SCANS_ON_PICTURE)
         self.show_current()
-        if self.current is None and project.series:
+        if not self.is_asking and project.series:
             self._load(project.series[0].id)
 
-    def _new_session(self, records: Sequence[CandidateRecord]) -> ReviewSession:
-        session = ReviewSession(records, self.settings.reader)
+    def _new_session(self, queue: QueueOutline, decided_today: frozenset[int]) -> ReviewSession:
+        session = ReviewSession(queue, self.settings.reader, series=self._series, decided_today=decided_today)
         session.scores_hidden = self.settings.scores_hidden
         return session
 
     def _load(self, series_id: int) -> None:
-        asked = next((entry for entry in self.session.entries if entry.record.candidate.series_id == series_id), None)
-        self.view.load(series_id, asked.record.model_version if asked else self._model_version)
+        self.view.load(series_id, self.session.model_version_of(series_id) or self._model_version)
+
+    def _read_series(self, series_id: int, model_version: str | None) -> LoadedSeries:
+        # Runs in a lane: a list that is read anew meanwhile asks for its series anew, too.
+        return self._store.load(series_id, model_version, self.session.outline.mining_run)
 
     def _on_error(self, error: Exception) -> None:
         self.lesion_panel.show_message(message_of(error))
@@ -337,6 +349,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _on_series(self, loaded: LoadedSeries) -> None:
         """Go on in the series that has come on screen."""
+        self.session.learn(loaded.candidates)
         self._table = box_table(self.view.layers.groups, loaded, self.session.entries)
         self.completeness.show(loaded.record)
         self.worklist.series_box.show_searched(loaded.is_searched)
@@ -393,10 +406,9 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _refresh(self) -> None:
         """Show in the panels what the session says."""
-        current = self.current
-        rows = worklist_rows(self.session, self._series, self._known_rows)
-        self.worklist.show_rows(rows, current.id if current else None, self.session.tally())
-        record = self._series.get(current.candidate.series_id) if current else None
+        current, tally = self.current, self.session.tally()
+        self.worklist.show_rows(self.session.rows(), tally)
+        record = self._series.get(self.session.asked_series or 0)
         partner = (
             self._partner.partner if self._partner and current and self._partner.candidate_id == current.id else None
         )
@@ -404,7 +416,6 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if card is not None:
             self.lesion_panel.show_card(card)
         else:
-            tally = self.session.tally()
             self.lesion_panel.show_summary(tally, self.next_steps.step(tally, self.session.filtered))
         self._draw()
 
@@ -444,9 +455,9 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def _connect(self) -> None:
         worklist, lesion = self.worklist, self.lesion_panel
         worklist.lesion_chosen.connect(self._choose_lesion)
-        worklist.rule_chosen.connect(self._choose_rule)
+        worklist.filters.changed.connect(self._narrow)
+        worklist.filters.typing_ended.connect(self._give_keys_back)
         worklist.series_box.series_chosen.connect(self.show_series)
-        worklist.validation_wanted.connect(self._ask_about_validation)
         worklist.reload_requested.connect(self.reload)
         worklist.legend.changed.connect(self._on_shown)
         lesion.verdict_given.connect(self.give_verdict)
@@ -481,6 +492,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _hide_scores(self, hidden: bool) -> None:  # a Qt signal's argument
         self.session.scores_hidden = hidden
+        self.worklist.filters.hide_scores(hidden)
         self._keep(self.settings.model_copy(update={"scores_hidden": hidden}))
         self._refresh()
 
@@ -506,8 +518,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             Action.FIND: self.jobs_panel.detect_requested.emit,
             Action.MINE: self.jobs_panel.mine_requested.emit,
             Action.RETRAIN: self.jobs.show_retrain,
-            Action.ANY_REASON: self.worklist.take_filter_off,
-            Action.WITH_VALIDATION: partial(self.worklist.list_as, Listed.WITH_VALIDATION),
+            Action.ANY_REASON: self.worklist.filters.take_off,
+            Action.WITH_VALIDATION: partial(self.worklist.filters.list_as, Listed.WITH_VALIDATION),
         }
         steps[action]()
 
@@ -516,7 +528,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         for one in (self.worklist.series_box.find_button, self.adding.panel.find_button):
             one.setEnabled(not is_searching)
             one.setText("Looking for lesions …" if is_searching else Action.FIND.value)
-        if self.current is None:
+        if not self.is_asking:
             self._refresh()
 
     def _take_opened(self, paths: Sequence[Path]) -> bool:
@@ -548,9 +560,18 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if self.shown_series is not None:
             self.show_series(self.shown_series.id)
 
-    def _choose_rule(self, rule: Rule | None) -> None:
-        self.session.only(rule)
-        self._move("")
+    def _narrow(self, wanted: WorklistFilter) -> None:
+        """Walk over what the reader wants to see; the picture stays where its lesion is still asked about."""
+        before = self.session.asked_id
+        self.session.narrow(wanted)
+        self._ask_about_validation(wanted.listed is Listed.WITH_VALIDATION)
+        if self.session.asked_id == before:
+            self._refresh()
+        else:
+            self._move("")
+
+    def _give_keys_back(self) -> None:
+        self.viewer.window._qt_window.setFocus()
 
     def _on_candidates_changed(self) -> None:
         if self.session.tally().open == 0 and self.session.pending == 0:

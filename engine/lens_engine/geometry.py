@@ -6,6 +6,7 @@ Only readers and exporters use the way back (`source_axes`, `source_flips`).
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -65,15 +66,13 @@ class VolumeGeometry:
                 "Three positive numbers are needed",
                 "Correct the header or choose another series",
             )
-        deviation = np.abs(np.asarray(self.directions) @ np.asarray(self.directions).T - np.eye(3)).max()
+        deviation, tilt = _deviation_and_tilt(self.directions)
         if not deviation < 1e-3:
             raise GeometryError(
                 f"The axes of the volume are not at right angles (deviation {deviation:.4f})",
                 "An untilted series with orthogonal axes is needed",
                 "Resample the series to a regular grid first",
             )
-        agreement = np.diag(np.asarray(self.directions) @ np.asarray(CANONICAL_DIRECTIONS_LPS).T)
-        tilt = float(np.degrees(np.arccos(np.clip(agreement.min(), -1, 1))))
         if tilt > MAX_TILT_DEGREES:
             raise GeometryError(
                 f"The slices are turned by {tilt:.1f} degrees against the patient's axes",
@@ -178,6 +177,18 @@ class VolumeGeometry:
             source_flips=_triple(bool(value) for value in values["source_flips"]),
             first_slice_number=int(values["first_slice_number"]),
         )
+
+
+@lru_cache(maxsize=1024)
+def _deviation_and_tilt(directions: tuple[Vector, Vector, Vector]) -> tuple[float, float]:
+    """Return how far axes are from right angles, and how many degrees they are turned against the patient's.
+
+    Very many series have the same few axes.
+    """
+    axes = np.asarray(directions)
+    deviation = np.abs(axes @ axes.T - np.eye(3)).max()
+    agreement = np.diag(axes @ np.asarray(CANONICAL_DIRECTIONS_LPS).T)
+    return float(deviation), float(np.degrees(np.arccos(np.clip(agreement.min(), -1, 1))))
 
 
 def _assign_axes(agreement: NDArray[np.float64]) -> tuple[int, int, int]:

@@ -69,7 +69,7 @@ class DemoReview:
         verdicts: Counter[str] = Counter()
         pictured: set[Rule] = set()
         wait_until(lambda: self.controller.is_open, PATIENCE_SECONDS)
-        while self.controller.current is not None and verdicts.total() < at_most:
+        while self.controller.is_asking and verdicts.total() < at_most:
             if not wait_ready(self.controller, PATIENCE_SECONDS):
                 raise JobError("A lesion did not appear within a minute", "", "See the messages above")
             asked, shown = self.controller.current, self.controller.shown_series
@@ -85,7 +85,7 @@ class DemoReview:
             verdicts[verdict.value] += 1
         if not wait_saved(self.controller, PATIENCE_SECONDS):
             raise JobError("The decisions were not saved within a minute", "", "See the messages above")
-        left = len(self.controller.session.open_records())
+        left = self.controller.session.tally().open
         say(f"{verdicts.total()} lesions decided by the simulated reader, {left} left")
         self.picture("after-review")
         return ReviewOutcome(verdicts, left)

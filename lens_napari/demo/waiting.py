@@ -25,6 +25,6 @@ def wait_saved(review: ReviewController, timeout_seconds: float) -> bool:
 def wait_ready(review: ReviewController, timeout_seconds: float) -> bool:
     """Let the window live until the lesion asked about is on screen, or nothing is left to ask."""
     return wait_until(
-        lambda: review.is_open and (review.is_ready or (review.current is None and not review.view.is_loading)),
+        lambda: review.is_open and (review.is_ready or (not review.is_asking and not review.view.is_loading)),
         timeout_seconds,
     )

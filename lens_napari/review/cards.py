@@ -1,20 +1,18 @@
-"""Turns session entries into what the panels show: rows of the worklist, the card of one lesion, rows of boxes."""
+"""Turns what the session knows into what the panels show: the card of one lesion, and the boxes of a series."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lens_engine.findings import FUSED, Finding, Verdict
+import numpy as np
+
+from lens_engine.findings import Verdict
 from lens_engine.store.catalog import SeriesRecord
-from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxRow, BoxState, BoxTable
+from lens_engine.store.queue.outline import KINDS, OPEN
+from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxRow, BoxTable
 from lens_napari.review.project_store import LoadedSeries
 from lens_napari.review.session import Entry, ReviewSession, SaveState
-from lens_napari.review.thumbnails import middle_section
-from lens_napari.review.wording import HIDDEN_SCORE, MARK_OF_STATE, Partner, headline, size_mm, symbol, why
-
-UNKNOWN = "–"
-PENDING_MARK = "○"
-"""Stands for a verdict that is not on disk yet."""
+from lens_napari.review.wording import UNKNOWN, Partner, headline, size_mm, why, why_in_short
 
 
 class Presence(StrEnum):
@@ -57,47 +55,6 @@ class LesionCard:
     """Who decided; empty while the lesion is open."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorklistRow:
-    """One lesion as a line of text; the score is that of the expert beside it, the surest at the place."""
-
-    candidate_id: int
-    state: BoxState
-    save_state: SaveState
-    why: str
-    score: str
-    expert: str
-    patient: str
-    slice_text: str
-
-    @property
-    def mark(self) -> str:
-        """Verdict as a symbol; a hollow circle until it is on disk."""
-        return PENDING_MARK if self.save_state is SaveState.PENDING else MARK_OF_STATE.get(self.state, "")
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """Mark, why, score, expert, patient and slice."""
-        return self.mark, self.why, self.score, self.expert, self.patient, self.slice_text
-
-
-KnownRows = dict[int, tuple[Entry, bool, bool, WorklistRow]]
-"""Rows made before, by candidate: the entry, whether it was asked about, whether scores were hidden, and the row."""
-
-
-def worklist_rows(session: ReviewSession, series: Mapping[int, SeriesRecord], known: KnownRows) -> list[WorklistRow]:
-    """Return the whole queue as lines of text; rows that have not changed are taken from `known`, which is updated."""
-    rows = []
-    for entry in session.entries:
-        candidate_id, is_asked = entry.record.id, entry.record is session.current
-        before = known.get(candidate_id)
-        if before is None or before[0] is not entry or before[1:3] != (is_asked, session.scores_hidden):
-            row = _row(entry, series.get(entry.record.candidate.series_id), session)
-            before = known[candidate_id] = (entry, is_asked, session.scores_hidden, row)
-        rows.append(before[3])
-    return rows
-
-
 def lesion_card(
     session: ReviewSession,
     record: SeriesRecord | None,
@@ -106,31 +63,35 @@ def lesion_card(
     *,
     presence: Presence,
 ) -> LesionCard | None:
-    """Return what is said about the lesion asked about, or None when nothing is asked."""
-    entry = session.current_entry
-    if entry is None or session.position is None:
+    """Return what is said about the lesion asked about, or None when nothing is asked.
+
+    Until its series was read, that is what the list knows of it.
+    """
+    position, entry, outline = session.position, session.current_entry, session.outline
+    if position is None or session.rank is None:
         return None
-    candidate = entry.record.candidate
-    show = _shows_scores(entry, session)
-    scores = dict(candidate.finding.expert_scores)
-    if candidate.finding.expert not in scores:
-        scores[candidate.finding.expert] = candidate.finding.score
+    decision = entry.decision if entry else None
+    is_decided = decision is not None if entry else outline.verdicts[position] != OPEN
+    show = not session.scores_hidden or is_decided
+    seen = ~np.isnan(outline.scores[position])
+    scores = {expert: float(outline.scores[position, i]) for i, expert in enumerate(outline.experts) if seen[i]}
     geometry = record.geometry if record else None
-    section = middle_section(candidate.finding.slices) if candidate.finding.slices else None
+    x1, y1, z1, x2, y2, z2 = (float(edge) for edge in outline.boxes[position])
+    in_short = why_in_short(outline.rules_of(position))
     return LesionCard(
-        position=f"{session.position + 1} of {len(session.entries)}",
-        headline=headline(candidate),
-        why=why(candidate, partner, show_scores=show),
-        size=size_mm(candidate, geometry) if geometry else UNKNOWN,
-        where=f"patient {record.patient_code}, slice {section.slice_index + 1}" if record and section else UNKNOWN,
+        position=f"{session.rank + 1:,} of {len(outline):,}",
+        headline=headline(KINDS[outline.kinds[position]]),
+        why=why(entry.record.candidate, partner, show_scores=show) if entry else in_short,
+        size=size_mm((x1, y1, z1, x2, y2, z2), geometry) if geometry else UNKNOWN,
+        where=f"patient {record.patient_code}, slice {outline.middle_slice(position) + 1}" if record else UNKNOWN,
         experts=tuple(ExpertScore(expert, colour, scores.get(expert)) for expert, colour in colours.items()),
-        verdict=entry.verdict,
-        lesion_type=entry.decision.lesion_type if entry.decision else None,
-        is_inherited=entry.record.inherited and entry.decision is _stored(entry),
-        save_state=entry.save_state,
+        verdict=decision.verdict if decision else None,
+        lesion_type=decision.lesion_type if decision else None,
+        is_inherited=entry is not None and entry.record.inherited and decision is _stored(entry),
+        save_state=entry.save_state if entry else SaveState.UNTOUCHED,
         presence=presence,
         show_scores=show,
-        reader=entry.decision.reader if entry.decision else "",
+        reader=decision.reader if decision else "",
     )
 
 
@@ -146,34 +107,6 @@ def box_table(groups: Sequence[str], loaded: LoadedSeries, entries: Iterable[Ent
         if entry.record.candidate.series_id == loaded.record.id
     ]
     return BoxTable.from_rows(groups, [*findings, *annotations, *candidates])
-
-
-def _row(entry: Entry, record: SeriesRecord | None, session: ReviewSession) -> WorklistRow:
-    finding = entry.record.candidate.finding
-    show = _shows_scores(entry, session)
-    surest = _surest(finding)
-    section = middle_section(finding.slices) if finding.slices else None
-    return WorklistRow(
-        candidate_id=entry.record.id,
-        state=entry.state if entry.record is not session.current else max(entry.state, BoxState.ASKED),
-        save_state=entry.save_state,
-        why=symbol(entry.record.candidate),
-        score=f"{surest[1]:.2f}" if show else HIDDEN_SCORE,
-        expert=surest[0] if show else UNKNOWN,
-        patient=record.patient_code.lstrip("0").rjust(4, "0") if record else UNKNOWN,
-        slice_text=str(section.slice_index + 1) if section else UNKNOWN,
-    )
-
-
-def _surest(finding: Finding) -> tuple[str, float]:
-    """Return which expert is surest of a place, and its score; the fusion where no expert is known to see it."""
-    scores = {finding.expert: finding.score, **finding.expert_scores}
-    experts = [expert for expert in scores if expert != FUSED] or [FUSED]
-    return max(((expert, scores[expert]) for expert in experts), key=lambda pair: pair[1])
-
-
-def _shows_scores(entry: Entry, session: ReviewSession) -> bool:
-    return not session.scores_hidden or entry.decision is not None
 
 
 def _stored(entry: Entry) -> object:

@@ -19,7 +19,7 @@ class Action(StrEnum):
     ADD_SCANS = "Add scans …"
     FIND = "Find lesions"
     MINE = "Mine"
-    ANY_REASON = "Show lesions of any reason"
+    ANY_REASON = "Take the filter off"
     WITH_VALIDATION = "Ask about validation patients too"
     RETRAIN = "Retrain …"
 

@@ -5,6 +5,7 @@ Nothing here touches Qt; every method may take long and none is called in the GU
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import datetime
 from threading import Lock
 
 from lens_engine.errors import LensError, StoreError
@@ -27,6 +28,7 @@ from lens_engine.store.labels.completeness import measurable_elsewhere, measured
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.mining_runs import latest_version
 from lens_engine.store.models.model_versions import ModelRecord, Models
+from lens_engine.store.queue.outline import QueueOutline
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Window, preset_for
 from lens_napari.review.adding import AddRequest
@@ -48,6 +50,8 @@ class ReviewedProject:
     ----------
     queue
         The lesions of the latest mining, decided ones included: of the patients that are learnt from, or of all.
+    decided_today
+        Those of all candidates about which the reader has decided today.
     series
         Every series with images.
     lesion_types
@@ -58,7 +62,8 @@ class ReviewedProject:
         Whether that model was not trained on patients.
     """
 
-    queue: tuple[CandidateRecord, ...]
+    queue: QueueOutline
+    decided_today: frozenset[int]
     series: tuple[SeriesRecord, ...]
     lesion_types: tuple[str, ...]
     model_version: str | None
@@ -77,6 +82,8 @@ class LoadedSeries:
     """Grey values that fit the region of the first lesion; used where no lesion is asked about."""
     is_searched: bool = True
     """Whether a model has looked at it, whatever it found."""
+    candidates: tuple[CandidateRecord, ...] = ()
+    """The lesions of it that readers are asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +161,13 @@ class ProjectStore:
         self._snapshots = Snapshots(database)
         self._volumes = VolumeCache()
 
-    def reviewed(self, split: Split | None = Split.TRAIN) -> ReviewedProject:
+    def reviewed(self, reader: str, split: Split | None = Split.TRAIN) -> ReviewedProject:
         """Return everything that a review begins with; the lesions are those of one split, or of all."""
         promoted = self.promoted()
+        midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
         return ReviewedProject(
-            queue=self._candidates.queue(split=split, include_decided=True),
+            queue=self._candidates.outline(split),
+            decided_today=self._decisions.decided_by(reader, midnight),
             series=self.viewable_series(),
             lesion_types=self.catalog.lesion_types(),
             model_version=promoted.version if promoted else None,
@@ -178,8 +187,8 @@ class ProjectStore:
         """Return every series with images."""
         return self.catalog.all_series(with_images=True)
 
-    def load(self, series_id: int, model_version: str | None) -> LoadedSeries:
-        """Read one series with its findings and annotations.
+    def load(self, series_id: int, model_version: str | None, mining_run: int | None = None) -> LoadedSeries:
+        """Read one series with its findings and annotations, and what a mining run asks about in it.
 
         Raises
         ------
@@ -195,7 +204,8 @@ class ProjectStore:
         annotations = self._annotations.of_series(series_id, AnnotationRole.LABEL)
         region = next((finding.box for finding in findings), None)
         window = preset_for(volume.voxels, region or _middle_of(volume)).value
-        return LoadedSeries(record, volume, findings, tuple(annotations), window, is_searched)
+        candidates = () if mining_run is None else self._candidates.of_series(series_id, mining_run)
+        return LoadedSeries(record, volume, findings, tuple(annotations), window, is_searched, candidates)
 
     def then_and_now(self, asked: CandidateRecord) -> ThenAndNow | None:
         """Return the known partner in another scan beside the candidate, or None when it has none."""
@@ -280,28 +290,28 @@ class ProjectStore:
         promoted, listed = self.promoted(), latest_version(self._database)
         if promoted is None or promoted.version == listed:
             return None
-        mined = [record for record in self.viewable_series() if record.split is not Split.TEST]
+        mined = {number for number, split in self.catalog.splits_with_images().items() if split is not Split.TEST}
         if not mined:
             return None
-        unseen = sum(not self._detections.exists(record.id, promoted.version) for record in mined)
+        unseen = len(mined - set(self._detections.series_of(promoted.version)))
         return OutdatedList(promoted.version, listed, unseen, len(mined))
 
     def unseen_series(self, model_version: str) -> tuple[int, ...]:
         """Return every series with images that a model version has not looked at."""
         seen = self._detections.series_of(model_version)
-        return tuple(record.id for record in self.viewable_series() if record.id not in seen)
+        return tuple(number for number in self.catalog.splits_with_images() if number not in seen)
 
     def standing(self) -> Standing:
         """Return how far the project has come."""
-        series, promoted = self.viewable_series(), self.promoted()
+        series, promoted = self.catalog.splits_with_images(), self.promoted()
         is_mined = self._candidates.has_run()
         return Standing(
             series=len(series),
-            mined_series=sum(record.split is not Split.TEST for record in series),
+            mined_series=sum(split is not Split.TEST for split in series.values()),
             unseen=len(self.unseen_series(promoted.version)) if promoted else len(series),
             model_version=promoted.version if promoted else None,
             is_mined=is_mined,
-            validation_waiting=len(self._candidates.queue(split=Split.VAL)) if is_mined else 0,
+            validation_waiting=self._candidates.count_open(Split.VAL) if is_mined else 0,
         )
 
     def is_searched(self, series_id: int) -> bool:
@@ -335,14 +345,13 @@ class ProjectStore:
 
     def _known_lesion(self, reason: Reason, asked_in: SeriesRecord) -> AnnotationRecord | Decision | None:
         """Return the annotation or decision of the patient that a reason names."""
-        for record in self.viewable_series():
-            if record.patient_id == asked_in.patient_id:
-                for annotation in self._annotations.of_series(record.id):
-                    if annotation.id == reason.annotation_id:
-                        return annotation
-                for decided in self._decisions.history(record.id):
-                    if decided.id == reason.decision_id:
-                        return decided.decision
+        for record in self.catalog.of_patient(asked_in.patient_id):
+            for annotation in self._annotations.of_series(record.id):
+                if annotation.id == reason.annotation_id:
+                    return annotation
+            for decided in self._decisions.history(record.id):
+                if decided.id == reason.decision_id:
+                    return decided.decision
         return None
 
 

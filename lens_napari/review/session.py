@@ -1,18 +1,26 @@
 """The review in plain Python: the queue of lesions, the one on screen, what was said, and what is on disk.
 
-No Qt and no napari. The session never writes: it hands out `Write` values in the order in which they must be committed,
-and is told afterwards whether each one is on disk.
+No Qt and no napari. Of most lesions the session knows what the outline of the queue says; everything about the lesions
+of a series is learnt when it comes on screen, before anything can be said of them. The session never writes: it hands
+out `Write` values in the order in which they must be committed, and is told afterwards whether each one is on disk.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
+import numpy as np
+
 from lens_engine.errors import LensError
 from lens_engine.findings import POSITIVE_VERDICTS, Decision, ReasonCode, Rule, Verdict
 from lens_engine.store.candidates import CandidateRecord
+from lens_engine.store.catalog import SeriesRecord
+from lens_engine.store.queue.outline import OPEN, VERDICTS, QueueOutline
 from lens_napari.review.box_table import BoxState
+from lens_napari.review.worklist.filters import WorklistFilter
+from lens_napari.review.worklist.listing import Listing
+from lens_napari.review.worklist.rows import WorklistRows
 
 STATE_OF_VERDICT = {
     Verdict.ACCEPTED: BoxState.ACCEPTED,
@@ -37,7 +45,7 @@ class SaveState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One lesion of the queue.
+    """One lesion of the queue of which everything was read.
 
     Attributes
     ----------
@@ -88,16 +96,28 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """What a filter leaves of the queue."""
+    """What a filter leaves of the queue.
 
-    rule: Rule
+    Attributes
+    ----------
+    rule
+        The reason that is chosen; None where something else is.
+    """
+
+    rule: Rule | None
     total: int
     open: int
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Counts for the summary."""
+    """Counts for the summary.
+
+    Attributes
+    ----------
+    today
+        Lesions of the queue that this reader has decided about today, in this window or before.
+    """
 
     total: int
     open: int
@@ -106,6 +126,51 @@ class Tally:
     unsure: int
     decided_now: int
     pending: int
+    today: int = 0
+
+
+class Entries:
+    """The lesions of a queue by position: the state of all of them, and those of which everything was read."""
+
+    def __init__(self, outline: QueueOutline) -> None:
+        self.outline = outline
+        plain = np.full(len(outline), BoxState.PLAIN, dtype=np.int8)
+        state_of = np.asarray([STATE_OF_VERDICT.get(verdict, BoxState.PLAIN) for verdict in VERDICTS], dtype=np.int8)
+        self.states = np.where(outline.verdicts == OPEN, plain, state_of[outline.verdicts])
+        """int8 (n,), the `BoxState` of each."""
+        self.position_of = {int(candidate_id): i for i, candidate_id in enumerate(outline.ids)}
+        self._read: dict[int, Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self.outline)
+
+    def __contains__(self, position: object) -> bool:
+        """Return whether everything about a lesion was read."""
+        return position in self._read
+
+    def __getitem__(self, position: int) -> Entry:
+        """Return a lesion.
+
+        Raises
+        ------
+        LensError
+            If it was not read yet.
+        """
+        if position not in self._read:
+            raise LensError(
+                f"Lesion {self.outline.ids[position]} was not read yet",
+                "A lesion whose series is on screen",
+                "Wait until the scan is shown",
+            )
+        return self._read[position]
+
+    def __setitem__(self, position: int, entry: Entry) -> None:
+        self._read[position] = entry
+        self.states[position] = entry.state
+
+    def read(self) -> tuple[Entry, ...]:
+        """Return the lesions that were read, in the order of the queue."""
+        return tuple(self._read[position] for position in sorted(self._read))
 
 
 def _now() -> datetime:
@@ -117,26 +182,35 @@ class ReviewSession:
 
     Parameters
     ----------
-    records
+    outline
         The queue, best first; decided ones included.
     reader
         Who decides.
+    series
+        The series of the lesions, by id.
+    decided_today
+        Candidates about which the reader has decided today, before the queue was read.
     clock
         Time of a decision.
     """
 
     def __init__(
         self,
-        records: Sequence[CandidateRecord],
+        outline: QueueOutline,
         reader: str,
         *,
+        series: Mapping[int, SeriesRecord] | None = None,
+        decided_today: Collection[int] = (),
         clock: Callable[[], datetime] = _now,
     ) -> None:
-        self._entries = [Entry(record, record.decision.decision if record.decision else None) for record in records]
-        self._position_of = {record.id: i for i, record in enumerate(records)}
+        self._entries = Entries(outline)
+        self._position_of = self._entries.position_of
+        self._series = series or {}
+        self._listing = Listing(outline, self._series, self._entries.states)
+        self._surest = outline.surest()
         self._reader = reader
+        self._decided_today = {number for number in decided_today if number in self._position_of}
         self._clock = clock
-        self._rule: Rule | None = None
         self._undo: list[_Step] = []
         self._redo: list[_Step] = []
         self._pending: dict[int, _Step] = {}
@@ -145,12 +219,17 @@ class ReviewSession:
         self._last_rejected: int | None = None
         self.scores_hidden = False
         """Whether scores stay hidden until the verdict; recorded with every decision."""
-        self._position = self._next_open(-1)
+        self._position = self._next_open(None)
+
+    @property
+    def outline(self) -> QueueOutline:
+        """The queue as it was read."""
+        return self._entries.outline
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """All lesions in the order of the queue."""
-        return tuple(self._entries)
+        """The lesions of which everything was read, in the order of the queue."""
+        return self._entries.read()
 
     @property
     def position(self) -> int | None:
@@ -158,67 +237,110 @@ class ReviewSession:
         return self._position
 
     @property
+    def rank(self) -> int | None:
+        """The place of the lesion asked about in the list as it is sorted, from 0; None when nothing is left."""
+        return None if self._position is None else self._listing.rank(self._position)
+
+    @property
+    def asked_id(self) -> int | None:
+        """The lesion asked about, read or not; None when nothing is left."""
+        return None if self._position is None else int(self.outline.ids[self._position])
+
+    @property
+    def asked_series(self) -> int | None:
+        """The series that the lesion asked about lies in; None when nothing is left."""
+        return None if self._position is None else int(self.outline.series_ids[self._position])
+
+    @property
     def current(self) -> CandidateRecord | None:
-        """The lesion asked about; None when nothing is left."""
-        return None if self._position is None else self._entries[self._position].record
+        """The lesion asked about; None when nothing is left, or until its series was read."""
+        entry = self.current_entry
+        return None if entry is None else entry.record
 
     @property
     def current_entry(self) -> Entry | None:
-        """The lesion asked about, with what was said about it."""
-        return None if self._position is None else self._entries[self._position]
+        """The lesion asked about, with what was said about it; None as `current` is."""
+        is_read = self._position is not None and self._position in self._entries
+        return self._entries[self._position] if is_read and self._position is not None else None
 
     @property
     def filtered(self) -> Filtered | None:
         """What the filter leaves; None without one."""
-        if self._rule is None:
+        wanted = self._listing.filter
+        if not wanted.narrows and wanted.state is None:
             return None
-        matching = [self._entries[i] for i in range(len(self._entries)) if self._matches(i)]
-        return Filtered(self._rule, len(matching), sum(entry.decision is None for entry in matching))
+        return Filtered(None if wanted.state else wanted.only_rule, *self._listing.counts())
 
     @property
     def pending(self) -> int:
         """Verdicts that are not on disk yet."""
         return len(self._pending)
 
-    def open_records(self) -> tuple[CandidateRecord, ...]:
-        """Return the lesions that nobody has decided about, in the order of the queue."""
-        return tuple(entry.record for entry in self._entries if entry.decision is None)
+    def learn(self, records: Iterable[CandidateRecord]) -> None:
+        """Take in everything that is stored of some lesions; what was said here meanwhile stays.
+
+        Lesions of another queue are left out.
+        """
+        for record in records:
+            position = self._position_of.get(record.id)
+            if position is None:
+                continue
+            if position not in self._entries or self._entries[position].save_state is SaveState.UNTOUCHED:
+                self._entries[position] = Entry(record, record.decision.decision if record.decision else None)
 
     def tally(self) -> Tally:
         """Count what was said and what is left."""
-        states = [entry.state for entry in self._entries]
+        counts = np.bincount(self._entries.states, minlength=len(BoxState))
+        now = {position for position in self._decided_now if self._entries[position].decision is not None}
+        open_again = {int(self.outline.ids[position]) for position in self._decided_now - now}
+        decided_here = {int(self.outline.ids[position]) for position in now}
         return Tally(
-            total=len(states),
-            open=states.count(BoxState.PLAIN),
-            accepted=states.count(BoxState.ACCEPTED),
-            rejected=states.count(BoxState.REJECTED),
-            unsure=states.count(BoxState.UNSURE),
-            decided_now=sum(self._entries[i].decision is not None for i in self._decided_now),
+            total=len(self._entries),
+            open=int(counts[BoxState.PLAIN]),
+            accepted=int(counts[BoxState.ACCEPTED]),
+            rejected=int(counts[BoxState.REJECTED]),
+            unsure=int(counts[BoxState.UNSURE]),
+            decided_now=len(now),
             pending=len(self._pending),
+            today=len((self._decided_today | decided_here) - open_again),
+        )
+
+    def rows(self) -> WorklistRows:
+        """Return the list as it is now: the lines are made when they are looked at."""
+        return WorklistRows(
+            positions=self._listing.shown(self._position),
+            outline=self.outline,
+            surest=self._surest,
+            states=self._entries.states.copy(),
+            pending=frozenset(step.position for step in self._pending.values()),
+            series=self._series,
+            current=self._position,
+            are_scores_hidden=self.scores_hidden,
         )
 
     def states_of_series(self, series_id: int) -> dict[int, BoxState]:
         """Return how the box of every candidate of a series is drawn, by candidate id."""
-        states = {entry.record.id: entry.state for entry in self._entries if _series(entry) == series_id}
-        if self.current is not None and self.current.candidate.series_id == series_id:
-            states[self.current.id] = BoxState.ASKED
+        here = np.flatnonzero(self.outline.series_ids == series_id)
+        states = {int(self.outline.ids[i]): BoxState(self._entries.states[i]) for i in here}
+        if self.asked_id is not None and self.asked_series == series_id:
+            states[self.asked_id] = BoxState.ASKED
         return states
+
+    def model_version_of(self, series_id: int) -> str | None:
+        """Return the model version whose findings the lesions of a series are of; None where none are asked about."""
+        return self.outline.model_version if (self.outline.series_ids == series_id).any() else None
 
     def upcoming_series(self) -> int | None:
         """Return the series of the next open lesion that lies in another series than the current one."""
-        if self._position is None:
-            return None
-        here = _series(self._entries[self._position])
-        following = [*range(self._position + 1, len(self._entries)), *range(self._position)]
-        others = (i for i in following if self._is_wanted(i) and _series(self._entries[i]) != here)
-        return next((_series(self._entries[i]) for i in others), None)
+        following = None if self._position is None else self._listing.following_elsewhere(self._position)
+        return None if following is None else int(self.outline.series_ids[following])
 
-    def only(self, rule: Rule | None) -> None:
-        """Walk only over lesions that this rule asks about; None walks over all."""
-        self._rule = rule
+    def narrow(self, wanted: WorklistFilter) -> None:
+        """Walk only over the lesions that a filter leaves, in the order that it names."""
+        self._listing.narrow(wanted)
         self._last_rejected = None
-        if self._position is None or not self._matches(self._position):
-            self._position = self._next_open(-1)
+        if self._position is None or not self._listing.fits(self._position):
+            self._position = self._next_open(None)
 
     def go_to(self, candidate_id: int) -> None:
         """Put the cursor on a lesion, decided or not.
@@ -238,14 +360,12 @@ class ReviewSession:
         self._last_rejected = None
 
     def go_next(self) -> bool:
-        """Move to the next lesion of the queue; return whether there was one."""
-        start = -1 if self._position is None else self._position
-        return self._move(range(start + 1, len(self._entries)))
+        """Move to the next lesion of the list; return whether there was one."""
+        return self._move(1)
 
     def go_previous(self) -> bool:
-        """Move to the previous lesion of the queue; return whether there was one."""
-        start = len(self._entries) if self._position is None else self._position
-        return self._move(range(start - 1, -1, -1))
+        """Move to the previous lesion of the list; return whether there was one."""
+        return self._move(-1)
 
     def decide(self, verdict: Verdict, reason: ReasonCode | None = None) -> Write | None:
         """Say something about the lesion on screen and move to the next open one.
@@ -389,25 +509,12 @@ class ReviewSession:
     def _is_pending(self, position: int) -> bool:
         return any(step.position == position for step in self._pending.values())
 
-    def _move(self, positions: range) -> bool:
-        found = next((i for i in positions if self._matches(i)), None)
+    def _move(self, step: int) -> bool:
+        found = self._listing.neighbour(self._position, step)
         self._last_rejected = None
         if found is not None:
             self._position = found
         return found is not None
 
-    def _next_open(self, after: int) -> int | None:
-        following = [*range(after + 1, len(self._entries)), *range(after + 1)]
-        return next((i for i in following if self._is_wanted(i)), None)
-
-    def _is_wanted(self, position: int) -> bool:
-        return self._entries[position].decision is None and self._matches(position)
-
-    def _matches(self, position: int) -> bool:
-        if self._rule is None:
-            return True
-        return any(reason.rule is self._rule for reason in self._entries[position].record.candidate.reasons)
-
-
-def _series(entry: Entry) -> int:
-    return entry.record.candidate.series_id
+    def _next_open(self, after: int | None) -> int | None:
+        return self._listing.following(after)

@@ -1,10 +1,10 @@
 """What is said on the screen about lesions, series and exports, in a reader's words."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lens_engine.findings import Candidate, CandidateKind, Decision, Reason, ReasonCode, Rule, Verdict
+from lens_engine.findings import Box3D, Candidate, CandidateKind, Decision, Reason, ReasonCode, Rule, Verdict
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.jobs.results import ExportResult
 from lens_engine.jobs.status import JobState, JobStatus
@@ -23,6 +23,7 @@ NOT_FOR_DIAGNOSIS = "For research use only. Not for diagnosis."
 DEMO_REMINDER = "Demo model, not trained on patients."
 DEMO_ADVICE = "Demo model, not trained on patients: its boxes mean nothing on real scans."
 HIDDEN_SCORE = "•••"
+UNKNOWN = "–"
 MARK_OF_STATE = {BoxState.ACCEPTED: "✓", BoxState.REJECTED: "✕", BoxState.UNSURE: "?"}
 VERDICT_TEXT = {
     Verdict.ACCEPTED: "lesion",
@@ -66,16 +67,22 @@ class Partner:
     where: str
 
 
-def headline(candidate: Candidate) -> str:
+def headline(kind: CandidateKind) -> str:
     """Return the question that is asked."""
-    if candidate.kind is CandidateKind.MISSING_ANNOTATION:
+    if kind is CandidateKind.MISSING_ANNOTATION:
         return "Missing annotation?"
     return "Uncertain: is this a lesion?"
 
 
-def symbol(candidate: Candidate) -> str:
-    """Return one symbol for why this lesion is asked about."""
-    return "".join(SYMBOLS[rule] for rule in SYMBOLS if any(reason.rule is rule for reason in candidate.reasons))
+def symbol(rules: Collection[Rule]) -> str:
+    """Return one symbol for each rule that asks about a lesion."""
+    return "".join(sign for rule, sign in SYMBOLS.items() if rule in rules)
+
+
+def why_in_short(rules: Collection[Rule]) -> str:
+    """Return why a human is asked, as far as that is known before the scan is read."""
+    sentence = "; ".join(meaning for rule, meaning in MEANINGS.items() if rule in rules) or "found by the detector"
+    return f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def why(candidate: Candidate, partner: Partner | None, *, show_scores: bool) -> str:
@@ -89,9 +96,9 @@ def why(candidate: Candidate, partner: Partner | None, *, show_scores: bool) -> 
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
-def size_mm(candidate: Candidate, geometry: VolumeGeometry) -> str:
-    """Return the extent of the box in mm, left-right by front-back by head-feet."""
-    x1, y1, z1, x2, y2, z2 = candidate.finding.box
+def size_mm(box: Box3D, geometry: VolumeGeometry) -> str:
+    """Return the extent of a box in mm, left-right by front-back by head-feet."""
+    x1, y1, z1, x2, y2, z2 = box
     sz, sy, sx = geometry.spacing_mm
     return f"{(x2 - x1) * sx:.0f} × {(y2 - y1) * sy:.0f} × {(z2 - z1) * sz:.0f} mm"
 
@@ -122,8 +129,15 @@ def scans_refused(names: str) -> str:
     )
 
 
-def nothing_matches(rule: Rule, total: int) -> tuple[str, str]:
-    """Return a heading and a sentence for a filter that leaves nothing to ask, of `total` lesions that it matches."""
+def nothing_matches(rule: Rule | None, total: int) -> tuple[str, str]:
+    """Return a heading and a sentence for a filter that leaves nothing to ask, of `total` lesions that it matches.
+
+    The rule is None where something else was chosen above the list.
+    """
+    if rule is None and total == 0:
+        return "The filter matches nothing", "No lesion of this list is as you have chosen above it."
+    if rule is None:
+        return "The filter is done", f"You have been through every lesion that is as you have chosen ({total})."
     name = f"“{SYMBOLS[rule]}  {rule}”"
     if total == 0:
         return "The filter matches nothing", f"No lesion of this list is asked about because of {name}."
@@ -135,6 +149,12 @@ def others_open(count: int) -> str:
     if count == 0:
         return "No other lesion waits."
     return "1 other lesion waits." if count == 1 else f"{count} other lesions wait."
+
+
+def progress(settled: int, total: int, today: int, pending: int) -> str:
+    """Return how far a review is, for example "12 of 340 settled · 48 today by you"."""
+    saving = f" · {pending} being saved" if pending else ""
+    return f"{settled:,} of {total:,} settled · {today:,} today by you{saving}"
 
 
 def series_line(record: SeriesRecord) -> str:

@@ -60,12 +60,12 @@ def test_searched_scans_are_mined_by_the_button(viewer: Any, project_folder: Pat
 
 def test_a_reason_without_open_lesions_is_not_the_end_of_the_review(review: ReviewController) -> None:
     assert wait_ready(review, PATIENCE_SECONDS)
-    choose(review.worklist.rule_box, Rule.CROSS_SLICE)
+    choose(review.worklist.filters.rule_box, Rule.CROSS_SLICE)
     assert headline_is(review, "The filter matches nothing")
     click(review, Action.ANY_REASON)
     assert wait_ready(review, PATIENCE_SECONDS)
     assert review.current is not None
-    assert review.worklist.rule_box.currentData() is None
+    assert review.worklist.filters.rule_box.currentData() is None
 
 
 def test_a_scan_that_was_never_searched_says_so_beside_the_review(viewer: Any, project_folder: Path) -> None:

@@ -100,7 +100,7 @@ def disturb(review: ReviewController, press: Press, chance: random.Random) -> bo
         lambda: press(Qt.Key.Key_H),
         lambda: setattr(review.view.layers.boxes[CANDIDATES], "visible", False),
         lambda: review.worklist.series_box.series_chosen.emit(other),
-        lambda: review.worklist.lesion_chosen.emit(chance.choice(review.session.entries).record.id),
+        lambda: review.worklist.lesion_chosen.emit(chance.choice(review.session.outline.ids.tolist())),
     ]
     chosen = chance.choice(doings)
     chosen()

@@ -25,9 +25,9 @@ from lens_napari import commands
 from lens_napari.application import open_project, open_review
 from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
-from lens_napari.panels.worklist import Listed
-from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES
+from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxState
 from lens_napari.review.next_step import Action
+from lens_napari.review.worklist.filters import Listed
 from lens_napari.viewer.layers import ASKED_PIXELS, DECIDED, DIMMED, FULL, OTHER_PIXELS
 from lens_napari.viewer.palette import BAD, CANDIDATE_COLOUR
 
@@ -46,7 +46,7 @@ def in_series(review: ReviewController) -> int:
     """Return how many lesions wait in the series on screen."""
     assert review.current is not None
     here = review.current.candidate.series_id
-    return sum(record.candidate.series_id == here for record in review.session.open_records())
+    return list(review.session.states_of_series(here).values()).count(BoxState.PLAIN) + 1
 
 
 def test_three_keys_are_three_decisions_on_disk(review: ReviewController, press: Press, project_folder: Path) -> None:
@@ -316,13 +316,14 @@ def test_a_lesion_comes_in_the_window_of_its_region_from_whichever_scan_the_read
     review: ReviewController,
 ) -> None:
     asked(review)
-    one_of_series = {record.candidate.series_id: record for record in review.session.open_records()}
+    outline = review.session.outline
+    row_of_series = {series_id: row for row, series_id in enumerate(outline.series_ids.tolist())}
     for _ in range(2):  # the second time every region is known already
-        for record in one_of_series.values():
-            review.worklist.lesion_chosen.emit(record.id)
-            assert asked(review) == record.id
+        for row in row_of_series.values():
+            review.worklist.lesion_chosen.emit(int(outline.ids[row]))
+            assert asked(review) == outline.ids[row]
             assert review.view.loaded is not None
-            region = preset_for(review.view.loaded.volume.voxels, record.candidate.finding.box)
+            region = preset_for(review.view.loaded.volume.voxels, tuple(outline.boxes[row]))
             assert review.view.window == region.value
 
 
@@ -388,7 +389,7 @@ def test_the_buttons_say_the_same_as_the_keys(review: ReviewController, project_
 
 
 def test_after_the_last_lesion_the_summary_offers_retraining(review: ReviewController, press: Press) -> None:
-    while review.current is not None:
+    while review.is_asking:
         asked(review)
         press(Qt.Key.Key_Y)
     assert wait_saved(review, PATIENCE_SECONDS)
@@ -407,7 +408,7 @@ def test_a_project_without_candidates_shows_a_scan_and_says_what_to_do(viewer: A
     database.close()
     controller = open_project(project_folder, viewer, start_worker=False)
     assert wait_until(lambda: controller.shown_series is not None, PATIENCE_SECONDS)
-    assert controller.current is None
+    assert not controller.is_asking
     panel = controller.lesion_panel
     assert wait_until(lambda: panel.summary_heading.text() == "Mining found nothing to ask about", PATIENCE_SECONDS)
     assert "marked lesions" in panel.what_next_label.text()
@@ -438,7 +439,7 @@ def test_a_scan_that_is_gone_is_told_and_the_review_goes_on(
     message = controller.lesion_panel.message_label
     assert wait_until(lambda: bool(message.text()), PATIENCE_SECONDS)
     assert not controller.is_ready
-    while controller.current is not None and controller.current.candidate.series_id == review_template.series[0].id:
+    while controller.session.asked_series == review_template.series[0].id:
         controller.go_next()
     assert wait_ready(controller, PATIENCE_SECONDS)
     away.rename(source.paths[0])
@@ -458,17 +459,17 @@ def test_validation_patients_are_asked_about_where_the_reader_wants_it(viewer: A
     review = open_project(project_folder, viewer, start_worker=False)
 
     def asked_there() -> bool:
-        return any(record.candidate.series_id == held_out.id for record in review.session.open_records())
+        return held_out.id in review.session.outline.series_ids
 
     asked(review)
-    open_before = len(review.session.open_records())
+    open_before = review.session.tally().open
     assert not asked_there()
-    choose(review.worklist.show_box, Listed.ALL)
+    choose(review.worklist.filters.show_box, Listed.ALL)
     assert not asked_there()
-    choose(review.worklist.show_box, Listed.WITH_VALIDATION)
+    choose(review.worklist.filters.show_box, Listed.WITH_VALIDATION)
     assert wait_until(asked_there, PATIENCE_SECONDS)
-    assert len(review.worklist.model.rows) == len(review.session.open_records()) == open_before + 1
-    choose(review.worklist.show_box, Listed.OPEN)
+    assert len(review.worklist.model.rows) == review.session.tally().open == open_before + 1
+    choose(review.worklist.filters.show_box, Listed.OPEN)
     assert wait_until(lambda: not asked_there(), PATIENCE_SECONDS)
     review.close()
 

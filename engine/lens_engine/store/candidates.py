@@ -18,14 +18,12 @@ from lens_engine.findings import Candidate, Finding, Reason, Rule, Split
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, SeriesDecisions, decisions_of
 from lens_engine.store.mining_runs import begin_run, finish_run, latest_run
-from lens_engine.store.queue_order import order_of_asking
+from lens_engine.store.queue.order import order_of_asking
+from lens_engine.store.queue.outline import QueueOutline, asked_about, count_open, read_outline
 from lens_engine.store.schema import (
     CandidateRow,
     DecisionRow,
     MiningRunRow,
-    PatientRow,
-    SeriesRow,
-    StudyRow,
     box_values,
 )
 
@@ -104,23 +102,35 @@ class Candidates:
         all.
         """
         with self.database.reading() as session:
-            query = (
-                select(CandidateRow, MiningRunRow.model_version)
-                .join(MiningRunRow, MiningRunRow.id == CandidateRow.mining_run_id)
-                .where(CandidateRow.mining_run_id == latest_run())
-                .order_by(CandidateRow.id)
+            query = select(CandidateRow, MiningRunRow.model_version).join(
+                MiningRunRow, MiningRunRow.id == CandidateRow.mining_run_id
             )
-            if split is not None:
-                query = (
-                    query.join(SeriesRow, SeriesRow.id == CandidateRow.series_id)
-                    .join(StudyRow, StudyRow.id == SeriesRow.study_id)
-                    .join(PatientRow, PatientRow.id == StudyRow.patient_id)
-                    .where(PatientRow.split == split)
-                )
-            rows = [(row, version) for row, version in session.execute(query)]
+            query = asked_about(query, latest_run(), split)
+            rows: list[tuple[CandidateRow, str]] = [(row, version) for row, version in session.execute(query)]
             decided = decisions_of(session, sorted({row.series_id for row, _ in rows}))
             records = [_record(row, version, decided[row.series_id]) for row, version in rows]
         return _ordered([record for record in records if include_decided or record.decision is None])
+
+    def outline(self, split: Split | None = Split.TRAIN) -> QueueOutline:
+        """Return the queue as columns, in the same order, decided candidates included: all at once, however many."""
+        with self.database.reading() as session:
+            return read_outline(session, split)
+
+    def count_open(self, split: Split) -> int:
+        """Return how many candidates of the latest run wait, of the patients of one split."""
+        with self.database.reading() as session:
+            return count_open(session, split)
+
+    def of_series(self, series_id: int, mining_run: int) -> tuple[CandidateRecord, ...]:
+        """Return the candidates of one series in one run, decided or not, in the order in which they were found."""
+        query = select(CandidateRow).where(
+            CandidateRow.series_id == series_id, CandidateRow.mining_run_id == mining_run
+        )
+        with self.database.reading() as session:
+            version = session.get_one(MiningRunRow, mining_run).model_version
+            decided = decisions_of(session, [series_id])[series_id]
+            rows = session.scalars(query.order_by(CandidateRow.id))
+            return tuple(_record(row, version, decided) for row in rows)
 
     def has_run(self) -> bool:
         """Return whether a mining was stored, whatever it found."""
@@ -185,7 +195,7 @@ def _ordered(records: Sequence[CandidateRecord]) -> tuple[CandidateRecord, ...]:
         [record.priority for record in records],
         [record.decision is None for record in records],
     )
-    return tuple(records[row] for row in order)
+    return tuple(records[row] for row in order.tolist())
 
 
 def _values(run_id: int, candidate: Candidate, priority: float) -> dict[str, Any]:
@@ -211,7 +221,7 @@ def _reason_values(reason: Reason) -> dict[str, Any]:
     return {**values, **numbers, "rule": reason.rule.value}
 
 
-def _record(row: CandidateRow, model_version: str, decided: SeriesDecisions) -> CandidateRecord:
+def _record(row: CandidateRow, model_version: str, decided: SeriesDecisions[DecisionRecord]) -> CandidateRecord:
     decision, is_inherited = decided.about(row.id, row.box)
     return CandidateRecord(
         row.id, _candidate(row), model_version, row.mining_run_id, row.priority, decision, is_inherited

@@ -245,6 +245,25 @@ class Catalog:
             roots = self._roots()
             return tuple(_record(row, roots) for row in session.execute(query))
 
+    def of_patient(self, patient_id: int) -> tuple[SeriesRecord, ...]:
+        """Return the series of a patient with images, in the order in which they were added."""
+        query = _series_query().where(PatientRow.id == patient_id, SeriesRow.source_format.is_not(None))
+        with self.database.reading() as session:
+            roots = self._roots()
+            return tuple(_record(row, roots) for row in session.execute(query.order_by(SeriesRow.id)))
+
+    def splits_with_images(self) -> dict[int, Split]:
+        """Return the split of every series with images, by its id, in the order in which they were added."""
+        query = (
+            select(SeriesRow.id, PatientRow.split)
+            .join(StudyRow, StudyRow.id == SeriesRow.study_id)
+            .join(PatientRow, PatientRow.id == StudyRow.patient_id)
+            .where(SeriesRow.source_format.is_not(None))
+            .order_by(SeriesRow.id)
+        )
+        with self.database.reading() as session:
+            return {row.id: row.split for row in session.execute(query)}
+
     def complete_series(self, split: Split) -> tuple[CompleteSeries, ...]:
         """Return the series of a split that are marked complete and have images."""
         query = (

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Generic, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -15,11 +17,13 @@ from sqlalchemy.orm import Session
 
 from lens_engine.boxes import as_boxes
 from lens_engine.errors import StoreError
-from lens_engine.findings import POSITIVE_VERDICTS, Box3D, Decision, ReasonCode, Verdict
+from lens_engine.findings import POSITIVE_VERDICTS, Box3D, Decision, ReasonCode, Verdict, is_copy
 from lens_engine.store.catalog import known_lesion_types
 from lens_engine.store.database import Database
-from lens_engine.store.decision_rules import best_match, standing_ids
+from lens_engine.store.decision_rules import Linked, best_match, standing_ids, touch
 from lens_engine.store.schema import CandidateRow, DecisionRow, ReaderRow, SeriesRow, box_values
+
+Said = TypeVar("Said", bound=Linked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class SettledError(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class SeriesDecisions:
+class SeriesDecisions(Generic[Said]):
     """Everything that was decided in one series.
 
     Attributes
@@ -82,20 +86,20 @@ class SeriesDecisions:
         The latest row about each candidate that nothing has ended, withdrawn ones included.
     """
 
-    current: tuple[DecisionRecord, ...]
-    own: dict[int, DecisionRecord]
+    current: tuple[Said, ...]
+    own: dict[int, Said]
 
     @classmethod
-    def of(cls, history: Sequence[DecisionRecord]) -> "SeriesDecisions":
+    def of(cls, history: Sequence[Said]) -> "SeriesDecisions[Said]":
         """Sort out the history of one series."""
         ids = standing_ids(history)
         standing = sorted((record for record in history if record.id in ids), key=lambda record: record.id)
         return cls(
-            current=tuple(record for record in standing if record.decision.verdict is not Verdict.WITHDRAWN),
+            current=tuple(record for record in standing if record.verdict is not Verdict.WITHDRAWN),
             own={record.candidate_id: record for record in standing if record.candidate_id is not None},
         )
 
-    def about(self, candidate_id: int, box: Box3D) -> tuple[DecisionRecord | None, bool]:
+    def about(self, candidate_id: int, box: Box3D) -> tuple[Said | None, bool]:
         """Return the decision that counts for a candidate, and whether it was inherited by place.
 
         What was said about the candidate itself always wins. A copy is not inherited: its original lies there.
@@ -103,7 +107,8 @@ class SeriesDecisions:
         own = self.own.get(candidate_id)
         if own is not None and own.verdict is not Verdict.WITHDRAWN:
             return own, False
-        heard = [record for record in self.current if not record.decision.is_copy]
+        near = (record for record in self.current if touch(record.box, box))
+        heard = [record for record in near if not is_copy(record.verdict, record.reason_code)]
         index = best_match([(record.box, record.verdict) for record in heard], box)
         return (None, False) if index is None else (heard[index], True)
 
@@ -158,12 +163,24 @@ class Decisions:
         found = [record for series in grouped.values() for record in series.current]
         return tuple(sorted(found, key=lambda record: record.id))
 
+    def decided_by(self, reader: str, since: datetime) -> frozenset[int]:
+        """Return the candidates about which a reader has decided since a moment; what he took back is none of them."""
+        query = (
+            select(DecisionRow.candidate_id, DecisionRow.verdict)
+            .join(ReaderRow, ReaderRow.id == DecisionRow.reader_id)
+            .where(ReaderRow.name == reader, DecisionRow.decided_at >= since, DecisionRow.candidate_id.is_not(None))
+            .order_by(DecisionRow.id)
+        )
+        with self.database.reading() as session:
+            last_words = {row.candidate_id: row.verdict for row in session.execute(query)}
+        return frozenset(number for number, said in last_words.items() if said is not Verdict.WITHDRAWN)
+
     def counts(self) -> dict[Verdict, int]:
         """Return how many places have which verdict."""
         return dict(Counter(record.decision.verdict for record in self.current()))
 
 
-def decisions_of(session: Session, series_ids: Sequence[int] | None) -> dict[int, SeriesDecisions]:
+def decisions_of(session: Session, series_ids: Sequence[int] | None) -> dict[int, SeriesDecisions[DecisionRecord]]:
     """Return the decisions of the given series (None: of every series with decisions)."""
     histories: dict[int, list[DecisionRecord]] = {series_id: [] for series_id in series_ids or ()}
     for record in _read(session, series_ids):

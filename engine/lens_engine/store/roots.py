@@ -6,7 +6,7 @@ file `roots.yaml` in the user's configuration folder (`name: /folder`). The root
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import platformdirs
 import yaml
@@ -59,12 +59,17 @@ class Roots:
 
     project: Project
     overrides: Mapping[str, Path] = field(default_factory=dict)
+    _folders: dict[tuple[str, str], Path] = field(default_factory=dict, repr=False, compare=False)
+    """Folders by name and stored path: finding one out asks the disk, and very many series share it."""
 
     def folder(self, row: RootRow) -> Path:
         """Return where the root lies on this machine."""
-        if row.name in self.overrides:
-            return self.overrides[row.name].expanduser().resolve()
-        return (self.project.folder / row.path).resolve()
+        key = row.name, row.path
+        if key not in self._folders:
+            here = self.overrides.get(row.name)
+            folder = self.project.folder / row.path if here is None else here.expanduser()
+            self._folders[key] = folder.resolve()
+        return self._folders[key]
 
     def add(self, session: Session, folder: Path, name: str | None = None) -> RootRow:
         """Make `folder` a root, named after itself unless `name` is given; a known folder keeps its root.
@@ -108,7 +113,7 @@ class Roots:
     def absolute(self, row: RootRow, paths: list[str]) -> tuple[Path, ...]:
         """Return stored relative paths as paths of this machine."""
         folder = self.folder(row)
-        return tuple(folder / PurePosixPath(path) for path in paths)
+        return tuple(folder / path for path in paths)
 
 
 def _common_folder(paths: tuple[Path, ...]) -> Path:

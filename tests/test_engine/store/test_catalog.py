@@ -93,6 +93,22 @@ def test_images_join_the_series_that_an_annotation_file_has_named(database: Data
     assert catalog.add_series(new_series("png", name=SUB_VOLUME), "universal")[1] is False
 
 
+def test_the_series_of_a_patient_are_those_that_can_be_looked_at(add_series: AddSeries, database: Database) -> None:
+    first, _, second = (
+        add_series("a", patient_key="p"),
+        add_series("b", patient_key="other"),
+        add_series("c", patient_key="p", study_key="a"),
+    )
+    add_series("d", patient_key="p", geometry=None, source=None)
+    assert Catalog(database).of_patient(first.patient_id) == (first, second)
+
+
+def test_the_splits_are_those_of_the_series_with_images(add_series: AddSeries, database: Database) -> None:
+    held_out, learnt_from = add_series("a", Split.TEST), add_series("b", Split.TRAIN)
+    add_series("c", Split.VAL, geometry=None, source=None)
+    assert Catalog(database).splits_with_images() == {held_out.id: Split.TEST, learnt_from.id: Split.TRAIN}
+
+
 def test_pseudonym_is_never_taken_for_the_name_of_another_patient(add_series: AddSeries) -> None:
     pseudonym = add_series("a")
     other = add_series("b", Split.TEST, **{**without_images(pseudonym.name, "name:000001"), "first_slice_number": 1})

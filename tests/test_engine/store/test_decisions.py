@@ -2,7 +2,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -19,7 +19,7 @@ Ask = Callable[..., tuple[CandidateRecord, ...]]
 
 READER_PROCESS = """
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from lens_engine.findings import Decision, Verdict
 from lens_engine.project import Project
@@ -405,3 +405,24 @@ def test_two_readers_at_once_lose_no_decision(database: Database, add_series: Ad
     assert [record.previous_id for record in history] == [None, *[record.id for record in history[:-1]]]
     assert len(Decisions(database).current()) == 1
     assert Candidates(database).queue() == ()
+
+
+def test_what_a_reader_has_decided_since_a_moment_is_known_by_candidate(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask
+) -> None:
+    series, decisions = add_series("a"), Decisions(database)
+    today = datetime(2026, 3, 1, tzinfo=UTC)
+    early, late, withdrawn, of_another = ask(series.id, *(tuple(edge + 50 * i for edge in BOX) for i in range(4)))
+    for asked, values in (
+        (early, {"decided_at": today - timedelta(seconds=1)}),
+        (late, {"decided_at": today}),
+        (withdrawn, {"decided_at": today}),
+        (of_another, {"decided_at": today, "reader": "Reader B"}),
+    ):
+        box = asked.candidate.finding.box
+        decisions.add(make_decision(series.id, Verdict.ACCEPTED, asked.id, box, **values))
+    decisions.add(
+        make_decision(series.id, Verdict.WITHDRAWN, withdrawn.id, withdrawn.candidate.finding.box, decided_at=today)
+    )
+    assert decisions.decided_by("Reader A", today) == {late.id}
+    assert decisions.decided_by("nobody", today) == frozenset()

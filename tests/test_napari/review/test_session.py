@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.outlines import outline_of
 
 from lens_engine.errors import LensError
 from lens_engine.findings import (
@@ -22,6 +23,7 @@ from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.decisions import DecisionRecord
 from lens_napari.review.box_table import BoxState
 from lens_napari.review.session import Filtered, ReviewSession, SaveState, Write
+from lens_napari.review.worklist.filters import Listed, WorklistFilter
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ALL_VERDICTS = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.UNSURE)
@@ -34,8 +36,15 @@ def record(number: int, series_id: int = 1, rule: Rule = Rule.CROSS_DATASET) -> 
     return CandidateRecord(number, candidate, "v1", 1, 1 / number, None, False)
 
 
+def session_with(*records: CandidateRecord) -> ReviewSession:
+    """Return a session in which every lesion was read."""
+    session = ReviewSession(outline_of(records), "reader", clock=lambda: NOON)
+    session.learn(records)
+    return session
+
+
 def session_of(count: int) -> ReviewSession:
-    return ReviewSession([record(i + 1) for i in range(count)], "reader", clock=lambda: NOON)
+    return session_with(*(record(i + 1) for i in range(count)))
 
 
 def said(write: Write | None) -> tuple[int | None, Verdict]:
@@ -116,7 +125,7 @@ def test_what_another_reader_has_settled_holds_and_is_known_at_the_next_verdict(
 def test_undo_gives_back_what_was_inherited_and_says_nothing_in_its_place() -> None:
     known = Decision(1, 7, Verdict.ACCEPTED, (1.0, 1.0, 5.0, 9.0, 9.0, 6.0), (), "another reader", NOON)
     inheriting = replace(record(1), decision=DecisionRecord(7, known), inherited=True)
-    session = ReviewSession([inheriting, record(2)], "reader", clock=lambda: NOON)
+    session = session_with(inheriting, record(2))
     session.go_to(1)
     session.decide(Verdict.REJECTED)
     assert said(session.undo()) == (1, Verdict.WITHDRAWN)
@@ -132,15 +141,15 @@ def test_a_reason_after_the_reader_has_moved_on_does_nothing(move: Callable[[Rev
 
 
 def test_a_filter_says_what_it_leaves() -> None:
-    session = ReviewSession([record(1), record(2, rule=Rule.INTRA_PATIENT)], "reader")
+    session = session_with(record(1), record(2, rule=Rule.INTRA_PATIENT))
     assert session.filtered is None
-    session.only(Rule.CROSS_SLICE)
+    session.narrow(WorklistFilter(rule=Rule.CROSS_SLICE))
     assert session.current is None
     assert session.filtered == Filtered(Rule.CROSS_SLICE, total=0, open=0)
-    session.only(Rule.INTRA_PATIENT)
+    session.narrow(WorklistFilter(rule=Rule.INTRA_PATIENT))
     session.decide(Verdict.ACCEPTED)
     assert session.filtered == Filtered(Rule.INTRA_PATIENT, total=1, open=0)
-    session.only(None)
+    session.narrow(WorklistFilter(rule=None))
     assert session.current is not None
     assert session.current.id == 1
 
@@ -186,7 +195,7 @@ def test_a_plain_verdict_takes_the_type_back_and_undo_gives_it_again() -> None:
 def test_a_type_leaves_the_box_that_was_decided_as_it_is(verdict: Verdict) -> None:
     section = SliceBox(5, (2.0, 2.0, 8.0, 8.0))
     known = Decision(1, 1, verdict, (2.0, 2.0, 5.0, 8.0, 8.0, 6.0), (section,), "another reader", NOON)
-    session = ReviewSession([replace(record(1), decision=DecisionRecord(7, known))], "reader", clock=lambda: NOON)
+    session = session_with(replace(record(1), decision=DecisionRecord(7, known)))
     session.go_to(1)
     session.accept_as("lung nodule")
     assert session.entries[0].decision == replace(known, reader="reader", lesion_type="lung nodule")
@@ -232,15 +241,15 @@ def test_hidden_scores_are_recorded_with_the_decision() -> None:
 
 
 def test_only_lesions_of_the_chosen_rule_are_asked() -> None:
-    session = ReviewSession([record(1), record(2, rule=Rule.INTRA_PATIENT)], "reader")
-    session.only(Rule.INTRA_PATIENT)
+    session = session_with(record(1), record(2, rule=Rule.INTRA_PATIENT))
+    session.narrow(WorklistFilter(rule=Rule.INTRA_PATIENT))
     assert session.current is not None
     assert session.current.id == 2
     assert not session.go_next()
 
 
 def test_the_next_series_is_known_in_advance() -> None:
-    session = ReviewSession([record(1, 7), record(2, 7), record(3, 8)], "reader")
+    session = session_with(record(1, 7), record(2, 7), record(3, 8))
     assert session.upcoming_series() == 8
 
 
@@ -260,3 +269,49 @@ def test_undoing_everything_leaves_every_lesion_open(verdicts: list[Verdict]) ->
     while session.redo() is not None:
         pass
     assert [entry.verdict for entry in session.entries[: len(verdicts)]] == verdicts
+
+
+def test_nothing_can_be_said_of_a_lesion_before_it_was_read() -> None:
+    session = ReviewSession(outline_of([record(1, 7), record(2, 8)]), "reader")
+    assert (session.asked_id, session.asked_series, session.current) == (1, 7, None)
+    with pytest.raises(LensError, match="Lesion 1 was not read"):
+        session.decide(Verdict.ACCEPTED)
+    session.learn([record(1, 7)])
+    assert said(session.decide(Verdict.ACCEPTED)) == (1, Verdict.ACCEPTED)
+
+
+def test_what_others_have_said_is_learnt_until_something_is_said_here() -> None:
+    theirs = Decision(1, 1, Verdict.REJECTED, (1.0, 1.0, 5.0, 9.0, 9.0, 6.0), (), "another reader", NOON)
+    session = session_of(2)
+    session.learn([replace(record(1), decision=DecisionRecord(7, theirs)), record(99)])
+    assert session.entries[0].decision is theirs
+    assert session.tally().rejected == 1
+    session.go_to(2)
+    session.decide(Verdict.ACCEPTED)
+    session.learn([replace(record(2), decision=DecisionRecord(8, replace(theirs, candidate_id=2)))])
+    assert session.entries[1].verdict is Verdict.ACCEPTED
+
+
+def test_decided_lesions_are_gone_through_again_one_after_the_other() -> None:
+    session = session_of(4)
+    for verdict in (Verdict.REJECTED, Verdict.ACCEPTED, Verdict.REJECTED):
+        session.decide(verdict)
+    session.narrow(WorklistFilter(Listed.NOT_LESIONS))
+    assert said(session.decide(Verdict.ACCEPTED)) == (1, Verdict.ACCEPTED)
+    assert said(session.decide(Verdict.UNSURE)) == (3, Verdict.UNSURE)
+    assert session.current is None
+    assert session.filtered == Filtered(None, total=0, open=0)
+    session.narrow(WorklistFilter())
+    assert session.asked_id == 4
+
+
+def test_the_reader_is_told_what_he_has_done_today() -> None:
+    records = [record(i + 1) for i in range(4)]
+    session = ReviewSession(outline_of(records), "reader", decided_today={1, 77}, clock=lambda: NOON)
+    session.learn(records)
+    assert session.tally().today == 1  # of 77 this list knows nothing
+    session.decide(Verdict.ACCEPTED)
+    session.decide(Verdict.ACCEPTED)
+    assert session.tally().today == 2
+    session.undo()
+    assert session.tally().today == 1

@@ -38,13 +38,13 @@ def test_hidden_scores_are_not_in_the_sentence() -> None:
 
 
 def test_every_rule_has_its_symbol() -> None:
-    assert symbol(candidate(MATCHED, UNCERTAIN, CONTINUED)) == "⇄?↕"
+    assert symbol({MATCHED.rule, UNCERTAIN.rule, CONTINUED.rule}) == "⇄?↕"
 
 
 def test_the_question_depends_on_the_kind() -> None:
-    assert headline(candidate(MATCHED)) == "Missing annotation?"
-    assert "lesion?" in headline(candidate(UNCERTAIN, kind=CandidateKind.UNCERTAIN))
+    assert headline(CandidateKind.MISSING_ANNOTATION) == "Missing annotation?"
+    assert "lesion?" in headline(CandidateKind.UNCERTAIN)
 
 
 def test_the_size_is_in_millimetres() -> None:
-    assert size_mm(candidate(MATCHED), VolumeGeometry((20, 20, 20), (5.0, 0.5, 0.5))) == "5 × 4 × 15 mm"
+    assert size_mm(candidate(MATCHED).finding.box, VolumeGeometry((20, 20, 20), (5.0, 0.5, 0.5))) == "5 × 4 × 15 mm"

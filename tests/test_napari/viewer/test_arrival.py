@@ -35,7 +35,7 @@ def test_a_small_lesion_takes_its_part_of_the_picture_and_lies_in_the_middle(rev
 def test_a_zoom_that_the_reader_chose_stays_until_he_goes_to_the_lesion(review: ReviewController, press: Press) -> None:
     automatic = zoom_of(review)
     review.viewer.scene.camera.zoom *= 1.5
-    for _ in range(len(review.session.open_records())):  # the series changes on the way
+    for _ in range(review.session.tally().open):  # the series changes on the way
         press(Qt.Key.Key_J)
         assert zoom_of(review) == pytest.approx(automatic * 1.5)
     press(Qt.Key.Key_G)

@@ -1,18 +1,43 @@
 """A queue is asked in passes, and series by series within each."""
 
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lens_engine.store.queue_order import MOST_PASSES, PASS_LESIONS, order_of_asking
+from lens_engine.store.queue.order import MOST_PASSES, PASS_LESIONS, order_of_asking
 
 lesions = st.lists(st.tuples(st.integers(1, 6), st.integers(0, 10), st.booleans()), max_size=90)
 Lesions = list[tuple[int, int, bool]]
 
 
 def order(queue: Lesions) -> list[int]:
-    return order_of_asking([row[0] for row in queue], [row[1] / 10 for row in queue], [row[2] for row in queue])
+    columns = [row[0] for row in queue], [row[1] / 10 for row in queue], [row[2] for row in queue]
+    return order_of_asking(*columns).tolist()
+
+
+def one_by_one(queue: Lesions) -> list[int]:
+    """Return the order as its words say it, without arrays."""
+    ranked = sorted(range(len(queue)), key=lambda row: -queue[row][1])
+    passes = min(max(len(ranked) // PASS_LESIONS, 1), MOST_PASSES)
+    bounds = [round(len(ranked) * number / passes) for number in range(passes + 1)]
+    order: list[int] = []
+    for first, last in pairwise(bounds):
+        groups: dict[int, list[int]] = {}
+        for row in ranked[first:last]:
+            groups.setdefault(queue[row][0], []).append(row)
+        best = {
+            series: max((queue[row][1] for row in rows if queue[row][2]), default=-1.0)
+            for series, rows in groups.items()
+        }
+        for series in sorted(groups, key=lambda series: (-best[series], series)):
+            order += groups[series]
+    return order
+
+
+@given(lesions)
+def test_the_order_is_that_of_its_description(queue: Lesions) -> None:
+    assert order(queue) == one_by_one(queue)
 
 
 @given(lesions)

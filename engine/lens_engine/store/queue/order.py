@@ -4,15 +4,15 @@ Asked series by series alone, a reader who stops after a third of the queue has 
 the best third of the lesions. So a long queue is asked in passes: the best lesions of all series, then the next best.
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 MOST_PASSES = 3
 PASS_LESIONS = 20
 """For fewer lesions a volume is not loaded again."""
 
 
-def order_of_asking(series_ids: Sequence[int], priorities: Sequence[float], is_open: Sequence[bool]) -> list[int]:
+def order_of_asking(series_ids: ArrayLike, priorities: ArrayLike, is_open: ArrayLike) -> NDArray[np.int64]:
     """Return the rows of a queue in the order in which to ask.
 
     Within a pass a series stays together: the one with the best open lesion first, and its lesions by priority. Equals
@@ -25,18 +25,14 @@ def order_of_asking(series_ids: Sequence[int], priorities: Sequence[float], is_o
     is_open
         Whether nobody has decided yet.
     """
-    ranked = sorted(range(len(priorities)), key=lambda row: -priorities[row])
+    series, values = np.asarray(series_ids, dtype=np.int64), np.asarray(priorities, dtype=np.float64)
+    ranked = np.argsort(-values, kind="stable")
+    if not len(ranked):
+        return ranked
     passes = min(max(len(ranked) // PASS_LESIONS, 1), MOST_PASSES)
-    bounds = [round(len(ranked) * number / passes) for number in range(passes + 1)]
-    order: list[int] = []
-    for first, last in pairwise(bounds):
-        groups: dict[int, list[int]] = {}
-        for row in ranked[first:last]:
-            groups.setdefault(series_ids[row], []).append(row)
-        best_open = {
-            series: max((priorities[row] for row in rows if is_open[row]), default=-1.0)
-            for series, rows in groups.items()
-        }
-        for series in sorted(groups, key=lambda series: (-best_open[series], series)):
-            order += groups[series]
-    return order
+    bounds = [round(len(ranked) * number / passes) for number in range(1, passes)]
+    pass_of = np.searchsorted(bounds, np.arange(len(ranked)), side="right")
+    _, group_of = np.unique(pass_of * (int(series.max()) + 1) + series[ranked], return_inverse=True)
+    best_open = np.full(int(group_of.max()) + 1, -1.0)
+    np.maximum.at(best_open, group_of, np.where(np.asarray(is_open, dtype=bool)[ranked], values[ranked], -1.0))
+    return ranked[np.lexsort((series[ranked], -best_open[group_of], pass_of))]

@@ -1,0 +1,1 @@
+"""In which order a reader is asked, and the whole queue as columns."""
