@@ -19,10 +19,11 @@ MOUSE = {
     "← →": "slices",
     "Ctrl+0": "the whole slice",
 }
-WIDTH = 860
+WIDTH = 1020
 COLUMNS: tuple[tuple[KeyGroup, ...], ...] = (
     (KeyGroup.VERDICT, KeyGroup.REASON),
-    (KeyGroup.MOVING, KeyGroup.PICTURE),
+    (KeyGroup.MOVING, KeyGroup.BOX),
+    (KeyGroup.PICTURE,),
 )
 
 

@@ -71,6 +71,10 @@ class LesionPanel(Panel):
         self._fill_summary_box()
         self.show_summary(NOTHING_YET, OPENING)
 
+    def add_below(self, widget: QWidget) -> None:
+        """Put a widget below everything else, where it moves no verdict button."""
+        self.column.insertWidget(self.column.count() - 1, widget)
+
     def show_message(self, text: str) -> None:
         """Show an error on top of the panel until the next one or an empty text."""
         self.message_label.setText(text)
@@ -318,8 +322,5 @@ def _picture(thumbnail: Thumbnail, colour: str) -> QPixmap:
 def _key_list(keys: KeySettings) -> str:
     return (
         f"{HELP_KEY} all keys · {spoken(keys.undo)} undo · {spoken(keys.redo_also)} redo · "
-        f"{keys.hide_boxes} hide boxes · {keys.dim_boxes} dim boxes · {spoken(keys.complete)} series complete · "
-        "wheel: slices · Ctrl+wheel: zoom\n"
-        f"window: {keys.window_soft_tissue} soft tissue, {keys.window_lung} lung, {keys.window_liver} liver, "
-        f"{keys.window_bone} bone, {keys.window_automatic} automatic; right-drag or Shift-drag by hand"
+        f"{keys.hide_boxes} hide boxes · wheel: slices · Ctrl+wheel: zoom · right-drag: window"
     )

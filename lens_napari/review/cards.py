@@ -116,12 +116,12 @@ def lesion_card(
     if candidate.finding.expert not in scores:
         scores[candidate.finding.expert] = candidate.finding.score
     geometry = record.geometry if record else None
-    section = middle_section(candidate.finding.slices) if candidate.finding.slices else None
+    section = middle_section(entry.slices) if entry.slices else None
     return LesionCard(
         position=f"{session.position + 1} of {len(session.entries)}",
         headline=headline(candidate),
         why=why(candidate, partner, show_scores=show),
-        size=size_mm(candidate, geometry) if geometry else UNKNOWN,
+        size=size_mm(entry.box, geometry) if geometry else UNKNOWN,
         where=f"patient {record.patient_code}, slice {section.slice_index + 1}" if record and section else UNKNOWN,
         experts=tuple(ExpertScore(expert, colour, scores.get(expert)) for expert, colour in colours.items()),
         verdict=entry.verdict,

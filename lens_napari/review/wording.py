@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lens_engine.findings import Candidate, CandidateKind, Decision, Reason, ReasonCode, Rule, Verdict
+from lens_engine.findings import Box3D, Candidate, CandidateKind, Decision, Reason, ReasonCode, Rule, Verdict
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.jobs.results import ExportResult
 from lens_engine.jobs.status import JobState, JobStatus
@@ -89,9 +89,9 @@ def why(candidate: Candidate, partner: Partner | None, *, show_scores: bool) -> 
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
-def size_mm(candidate: Candidate, geometry: VolumeGeometry) -> str:
-    """Return the extent of the box in mm, left-right by front-back by head-feet."""
-    x1, y1, z1, x2, y2, z2 = candidate.finding.box
+def size_mm(box: Box3D, geometry: VolumeGeometry) -> str:
+    """Return the extent of a box in mm, left-right by front-back by head-feet."""
+    x1, y1, z1, x2, y2, z2 = box
     sz, sy, sx = geometry.spacing_mm
     return f"{(x2 - x1) * sx:.0f} × {(y2 - y1) * sy:.0f} × {(z2 - z1) * sz:.0f} mm"
 

@@ -11,9 +11,9 @@ BOX = (10.0, 10.0, 30.0, 20.0)
 Change = Callable[[Draft], Draft]
 ends = st.tuples(st.integers(-2, 2), st.integers(-2, 2)).map(lambda by: lambda draft: draft.moved_ends(*by))
 boxes = st.integers(0, 19).map(
-    lambda index: lambda draft: draft.with_box(index, (1.0 + index, 2.0, 9.0 + index, 8.0))
-    if draft.section(index)
-    else draft
+    lambda index: (
+        lambda draft: draft.with_box(index, (1.0 + index, 2.0, 9.0 + index, 8.0)) if draft.section(index) else draft
+    )
 )
 changes = st.lists(st.one_of(ends, boxes), max_size=12)
 

@@ -47,4 +47,4 @@ def test_the_question_depends_on_the_kind() -> None:
 
 
 def test_the_size_is_in_millimetres() -> None:
-    assert size_mm(candidate(MATCHED), VolumeGeometry((20, 20, 20), (5.0, 0.5, 0.5))) == "5 × 4 × 15 mm"
+    assert size_mm(candidate(MATCHED).finding.box, VolumeGeometry((20, 20, 20), (5.0, 0.5, 0.5))) == "5 × 4 × 15 mm"
