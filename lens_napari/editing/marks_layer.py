@@ -75,18 +75,21 @@ class MarksLayer:
         half = HANDLE_PIXELS / 2 / zoom
         squares = [_square(slice_index, point, half / sy, half / sx) for point in handles]
         lines = [np.asarray([_voxel(slice_index, end, sy, sx) for end in (r.start_mm, r.end_mm)]) for r in rulers]
+        ends = [_square(slice_index, (line[1][2] + VOXEL_CENTRE, line[1][1] + VOXEL_CENTRE), pixel, pixel) for line in lines]
+        unmarked = len(squares) + len(lines)
         # As for the boxes: nothing in between is sliced, drawn or measured by napari.
         with self.layer.events.blocker_all():
             self.layer.visible = False
             self.layer.data = []
             self.layer.add(
-                [*squares, *lines],
-                shape_type=["rectangle"] * len(squares) + ["line"] * len(lines),
-                edge_width=[pixel] * len(squares) + [LINE_PIXELS * pixel] * len(lines),
-                edge_color=["black"] * len(squares) + [RULER_COLOUR] * len(lines),
-                face_color=[HANDLE_COLOUR] * len(squares) + ["transparent"] * len(lines),
+                [*squares, *lines, *ends],
+                shape_type=["rectangle"] * len(squares) + ["line"] * len(lines) + ["rectangle"] * len(ends),
+                edge_width=[pixel] * len(squares) + [LINE_PIXELS * pixel] * len(lines) + [pixel] * len(ends),
+                edge_color=["black"] * len(squares) + [RULER_COLOUR] * (len(lines) + len(ends)),
+                face_color=[HANDLE_COLOUR] * len(squares) + ["transparent"] * len(lines) + [RULER_COLOUR] * len(ends),
             )
-            self.layer.features = {"words": [""] * len(squares) + [ruler.words for ruler in rulers]}
+            # The length stands where the drag ended, so that those of two axes do not lie on each other.
+            self.layer.features = {"words": [""] * unmarked + [ruler.words for ruler in rulers]}
             self.layer.text.visible = bool(rulers)
             self.layer.visible = True
         self.layer.events.visible()
@@ -103,7 +106,7 @@ class MarksLayer:
             opacity=1.0,
             visible=False,
             features={"words": np.empty(0, dtype=object)},
-            text={"string": "{words}", "anchor": "upper_right", "size": 11, "color": RULER_COLOUR},
+            text={"string": "{words}", "anchor": "upper_left", "size": 11, "color": RULER_COLOUR},
         )
         self.layer.events.highlight.block()
         self._on_new_layer(self.layer)

@@ -10,11 +10,10 @@ from lens_napari.review.session import SaveState
 from lens_napari.review.settings import KeySettings, spoken
 from lens_napari.review.wording import NOTHING_SAID, size_mm
 
-DRAWN_LESION = "the drawn lesion"
 TITLES = {
-    Purpose.ADJUST: "Box of the lesion asked about",
-    Purpose.DRAW: "A lesion that nobody asked about",
-    Purpose.CHANGE: f"Box of {DRAWN_LESION}",
+    Purpose.ADJUST: "Box in work",
+    Purpose.DRAW: "New lesion",
+    Purpose.CHANGE: "Drawn lesion",
 }
 NO_SCAN = f"No scan is on screen. {NOTHING_SAID}"
 SCAN_LOADS = "Still loading the scan. Nothing was changed: press again when it is on screen."
@@ -43,22 +42,22 @@ class DrawnRow:
 
 def how_to(purpose: Purpose, keys: KeySettings) -> str:
     """Return what to do with a box that has just come into work."""
-    end = f"{spoken(keys.accept)} keeps it, Esc takes it back."
+    end = f"{spoken(keys.accept)} keeps it, Esc drops it."
     if purpose is Purpose.DRAW:
         return f"Drag a box over the lesion on this slice. {end}"
-    return f"Drag an edge, a corner or the inside of the box, slice by slice. {end}"
+    return f"Drag edge, corner or inside, slice by slice. {end}"
 
 
 def finish_first(keys: KeySettings) -> str:
     """Return what is said when something else is wanted while a box is in work."""
-    return f"A box is in work: {spoken(keys.accept)} keeps it, Esc takes it back. {NOTHING_SAID}"
+    return f"A box is in work: {spoken(keys.accept)} keeps it, Esc drops it. {NOTHING_SAID}"
 
 
 def drawn_is_chosen(keys: KeySettings) -> str:
     """Return what is said when a verdict is given while a drawn lesion is chosen."""
-    types = f"{spoken(keys.lesion_types[0])} to {spoken(keys.lesion_types[-1])} give its type"
-    change = f"{spoken(keys.change_box)} changes its box, {spoken(keys.delete_drawn)} deletes it, {types}"
-    return f"A drawn lesion is chosen: {change}, Esc goes back to the lesion asked about. {NOTHING_SAID}"
+    types = f"{spoken(keys.lesion_types[0])} to {spoken(keys.lesion_types[-1])} type"
+    ways = f"{spoken(keys.change_box)} box, {spoken(keys.delete_drawn)} delete, {types}, Esc back"
+    return f"A drawn lesion is chosen: {ways}. {NOTHING_SAID}"
 
 
 def added_words(slices: Slices) -> str:

@@ -10,7 +10,7 @@ from lens_napari.panels.parts import button, label, line
 from lens_napari.review.settings import KeySettings, spoken
 from lens_napari.viewer.palette import MUTED
 
-ROWS_SHOWN = 3
+ROWS_SHOWN = 2
 FIELD_WIDTH = 44
 NARROW = "padding: 4px 3px;"
 
@@ -94,7 +94,7 @@ class BoxesPanel(QWidget):  # type: ignore[misc]  # qtpy carries no types
         column = QVBoxLayout(self.draft_box)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
-        self.draft_label = label(style="font-weight: bold;")
+        self.draft_label = label(style="font-weight: bold;", wrap=False)
         column.addWidget(self.draft_label)
         row = QHBoxLayout()
         row.addWidget(self._make_extent_box(keys))
@@ -140,7 +140,7 @@ class BoxesPanel(QWidget):  # type: ignore[misc]  # qtpy carries no types
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
         row = QHBoxLayout()
-        row.addWidget(label("drawn in this series:", style=f"color: {MUTED};"))
+        row.addWidget(label("drawn in this series:", style=f"color: {MUTED};", wrap=False))
         self.delete_button = button(f"Delete [{spoken(keys.delete_drawn)}]", "The drawn lesion is none")
         self.delete_button.setStyleSheet(NARROW)
         self.delete_button.clicked.connect(lambda _: self.delete_requested.emit())

@@ -150,7 +150,7 @@ class LesionPanel(Panel):
         column = QVBoxLayout(self.lesion_box)
         column.setContentsMargins(0, 0, 0, 0)
         self.position_label = label(style=f"color: {MUTED};")
-        self.headline_label = label(style="font-size: 14pt; font-weight: bold;")
+        self.headline_label = label(style="font-size: 14pt; font-weight: bold;", wrap=False)
         self.why_label = label(style="font-size: 11pt;")
         self.size_label = label()
         self.scores_box = QCheckBox("Hide scores until the verdict")
@@ -172,7 +172,7 @@ class LesionPanel(Panel):
         column.addLayout(self._make_move_buttons(keys))
         self.state_label = label(style="font-size: 11pt;")
         column.addWidget(self.state_label)
-        column.addWidget(label(_key_list(keys), style=f"color: {MUTED};"))
+        column.addWidget(label(_key_list(keys), style=f"color: {MUTED};", wrap=False))
 
     def _make_pictures(self) -> QWidget:
         self.pictures = QWidget()
@@ -320,7 +320,4 @@ def _picture(thumbnail: Thumbnail, colour: str) -> QPixmap:
 
 
 def _key_list(keys: KeySettings) -> str:
-    return (
-        f"{HELP_KEY} all keys · {spoken(keys.undo)} undo · {spoken(keys.redo_also)} redo · "
-        f"{keys.hide_boxes} hide boxes · wheel: slices · Ctrl+wheel: zoom · right-drag: window"
-    )
+    return f"{HELP_KEY} all keys · wheel: slices · {keys.hide_boxes} hide boxes"
