@@ -1,6 +1,7 @@
 """What lies over the picture while boxes are edited and lengths measured: handles and rulers, thin and of one size."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,22 @@ LINE_PIXELS = 1.5
 HANDLE_COLOUR = "#FFFFFF"
 RULER_COLOUR = "#E6C15A"
 
+END_PIXELS = 3.0
+"""Side of the point at the end of a ruler."""
+
 Marks = tuple[int, float, tuple[Point, ...], tuple[Ruler, ...]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shape:
+    """One shape in napari's voxel-centre coordinates, (n, 3) as (z, y, x)."""
+
+    corners: NDArray[np.float64]
+    kind: str
+    line_pixels: float
+    line_colour: str
+    colour: str
+    words: str = ""
 
 
 class MarksLayer:
@@ -71,25 +87,21 @@ class MarksLayer:
         if self.layer is None:
             self._make_layer()
         _, sy, sx = self._spacing_mm()
-        pixel = 1 / zoom / sx
-        half = HANDLE_PIXELS / 2 / zoom
-        squares = [_square(slice_index, point, half / sy, half / sx) for point in handles]
-        lines = [np.asarray([_voxel(slice_index, end, sy, sx) for end in (r.start_mm, r.end_mm)]) for r in rulers]
-        ends = [_square(slice_index, (line[1][2] + VOXEL_CENTRE, line[1][1] + VOXEL_CENTRE), pixel, pixel) for line in lines]
-        unmarked = len(squares) + len(lines)
+        shapes = [_square(slice_index, point, HANDLE_PIXELS / zoom, (sy, sx)) for point in handles]
+        for ruler in rulers:
+            shapes += _line_with_end(slice_index, ruler, END_PIXELS / zoom, (sy, sx))
         # As for the boxes: nothing in between is sliced, drawn or measured by napari.
         with self.layer.events.blocker_all():
             self.layer.visible = False
             self.layer.data = []
             self.layer.add(
-                [*squares, *lines, *ends],
-                shape_type=["rectangle"] * len(squares) + ["line"] * len(lines) + ["rectangle"] * len(ends),
-                edge_width=[pixel] * len(squares) + [LINE_PIXELS * pixel] * len(lines) + [pixel] * len(ends),
-                edge_color=["black"] * len(squares) + [RULER_COLOUR] * (len(lines) + len(ends)),
-                face_color=[HANDLE_COLOUR] * len(squares) + ["transparent"] * len(lines) + [RULER_COLOUR] * len(ends),
+                [shape.corners for shape in shapes],
+                shape_type=[shape.kind for shape in shapes],
+                edge_width=[shape.line_pixels / zoom / sx for shape in shapes],
+                edge_color=[shape.line_colour for shape in shapes],
+                face_color=[shape.colour for shape in shapes],
             )
-            # The length stands where the drag ended, so that those of two axes do not lie on each other.
-            self.layer.features = {"words": [""] * unmarked + [ruler.words for ruler in rulers]}
+            self.layer.features = {"words": [shape.words for shape in shapes]}
             self.layer.text.visible = bool(rulers)
             self.layer.visible = True
         self.layer.events.visible()
@@ -113,11 +125,21 @@ class MarksLayer:
         self._viewer.layers.selection.active = active
 
 
-def _square(slice_index: int, point: Point, half_y: float, half_x: float) -> NDArray[np.float64]:
+def _square(
+    slice_index: int, point: Point, side_mm: float, spacing_mm: PointMm, colour: str = HANDLE_COLOUR, words: str = ""
+) -> _Shape:
     x, y = point[0] - VOXEL_CENTRE, point[1] - VOXEL_CENTRE
-    ends = ((y - half_y, x - half_x), (y - half_y, x + half_x), (y + half_y, x + half_x), (y + half_y, x - half_x))
-    return np.asarray([[slice_index, *end] for end in ends], dtype=np.float64)
+    dy, dx = (side_mm / 2 / step for step in spacing_mm)
+    ends = ((y - dy, x - dx), (y - dy, x + dx), (y + dy, x + dx), (y + dy, x - dx))
+    corners = np.asarray([[slice_index, *end] for end in ends], dtype=np.float64)
+    return _Shape(corners, "rectangle", 1.0, "black", colour, words)
 
 
-def _voxel(slice_index: int, point_mm: PointMm, sy: float, sx: float) -> tuple[float, float, float]:
-    return slice_index, point_mm[0] / sy, point_mm[1] / sx
+def _line_with_end(slice_index: int, ruler: Ruler, side_mm: float, spacing_mm: PointMm) -> list[_Shape]:
+    """Return a line, and the point where the drag ended: there stands the length, apart from that of another line."""
+    sy, sx = spacing_mm
+    ends = [(slice_index, y / sy, x / sx) for y, x in (ruler.start_mm, ruler.end_mm)]
+    line = _Shape(np.asarray(ends, dtype=np.float64), "line", LINE_PIXELS, RULER_COLOUR, "transparent")
+    _, y, x = ends[1]
+    end = (x + VOXEL_CENTRE, y + VOXEL_CENTRE)
+    return [line, _square(slice_index, end, side_mm, spacing_mm, RULER_COLOUR, ruler.words)]

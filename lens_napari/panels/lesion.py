@@ -13,7 +13,7 @@ from lens_napari.panels.parts import Panel, ScoreBar, button, heading, label, li
 from lens_napari.review.cards import ExpertScore, LesionCard, Presence
 from lens_napari.review.next_step import OPENING, Action, NextStep
 from lens_napari.review.session import SaveState, Tally
-from lens_napari.review.settings import HELP_KEY, KeySettings, spoken
+from lens_napari.review.settings import HELP_KEY, KeySettings
 from lens_napari.review.thumbnails import THUMBNAIL_SIDE, Thumbnail
 from lens_napari.review.wording import HIDDEN_SCORE, VERDICT_TEXT
 from lens_napari.viewer.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, MUTED, UNDECIDED
