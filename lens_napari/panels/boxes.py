@@ -3,16 +3,28 @@
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QSpinBox, QVBoxLayout, QWidget
 
 from lens_napari.editing.wording import DrawnRow
 from lens_napari.panels.parts import button, label, line
 from lens_napari.review.settings import KeySettings, spoken
 from lens_napari.viewer.palette import MUTED
+from lens_napari.viewer.slice_field import ENDING_KEYS
 
 ROWS_SHOWN = 2
 FIELD_WIDTH = 44
 NARROW = "padding: 4px 3px;"
+
+
+class _SliceField(QSpinBox):  # type: ignore[misc]  # qtpy carries no types
+    """Keeps the key that ends a number: on the picture it would keep the box."""
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # Qt's name
+        """Take the key, and let it go no further."""
+        super().keyPressEvent(event)
+        if event.key() in ENDING_KEYS:
+            event.accept()
 
 
 class BoxesPanel(QWidget):  # type: ignore[misc]  # qtpy carries no types
@@ -124,7 +136,7 @@ class BoxesPanel(QWidget):  # type: ignore[misc]  # qtpy carries no types
         return self.extent_box
 
     def _make_field(self, tip: str) -> QSpinBox:
-        field = QSpinBox()
+        field = _SliceField()
         field.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
         field.setFixedWidth(FIELD_WIDTH)
         field.setToolTip(tip)

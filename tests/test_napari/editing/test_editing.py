@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QLineEdit
 from support.review_project import history_on_disk
 
 from lens_engine.findings import Box2D, Scope, SliceBox, Verdict, box_from_slices
@@ -16,8 +16,8 @@ from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet, LesionOrigin, LesionRole
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
-from lens_engine.store.decisions import Decisions
 from lens_engine.store.labels.snapshots import Snapshots
+from lens_engine.tasks.mining_inputs import lesions_of_series
 from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
 from lens_napari.editing.wording import ANOTHER_SERIES, BEGIN_INSIDE, SCAN_LOADS, TOO_SMALL
@@ -197,6 +197,26 @@ def test_keys_and_fields_change_the_slices_of_a_box(
     (stored,) = history_on_disk(project_folder)
     assert stored.verdict is Verdict.ADJUSTED
     assert (stored.box[2], stored.box[5]) == (first, last + 2)
+
+
+def test_enter_in_a_field_ends_a_number_and_keeps_no_box(review: ReviewController, press: Press) -> None:
+    asked(review)
+    press(Qt.Key.Key_Up, SHIFT)
+    assert review.boxes.draft is not None
+    assert review.boxes.draft.extent is not None
+    last = review.boxes.draft.extent[1]
+    field = review.boxes.panel.last_field
+    field.selectAll()
+    QTest.keyClicks(field, str(last + 2))
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    assert review.boxes.draft.extent[1] == last + 1
+    number = review.viewer.window._qt_window.findChild(QLineEdit, "lens-slice")
+    number.selectAll()
+    QTest.keyClicks(number, str(last + 1))
+    QTest.keyClick(number, Qt.Key.Key_Return)
+    assert slice_on_screen(review) == last
+    assert review.boxes.draft is not None
+    assert review.session.pending == 0
 
 
 def test_an_adjusted_lesion_that_is_accepted_again_keeps_its_box(
@@ -383,7 +403,7 @@ def test_adjusted_and_drawn_lesions_are_labels_and_known_to_the_next_mining(
     said = {one.verdict: one for one in history_on_disk(project_folder)}
     database = Database.open(Project.open(project_folder))
     snapshot = Snapshots(database).compose(LabelSet.CURATED)
-    known = Decisions(database).current()
+    known = lesions_of_series(database, said[Verdict.ADDED].decision.series_id).decided
     database.close()
     labels = {
         lesion.box: lesion
@@ -393,7 +413,7 @@ def test_adjusted_and_drawn_lesions_are_labels_and_known_to_the_next_mining(
     }
     assert set(labels) == {said[Verdict.ADDED].box, said[Verdict.ADJUSTED].box}
     assert labels[said[Verdict.ADDED].box].experts == ("universal", "lung")
-    assert {record.box for record in known} == set(labels)
+    assert {lesion.box for lesion in known} == set(labels)
 
 
 def test_a_length_is_measured_in_millimetres_and_goes_with_escape_or_the_slice(
