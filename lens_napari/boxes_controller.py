@@ -202,10 +202,10 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if not self.lengths.is_empty:
             self.lengths.forget()
             self._draw_marks()
-        elif self.draft is not None and self.draft.purpose is Purpose.CHANGE:
+        elif self.draft is not None and self.draft.purpose is Purpose.CHANGE and not self.is_away():
             self.draft = None
             self.changed.emit()
-        else:
+        elif not self.is_away():
             self.let_go()
 
     def delete(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
 
-from lens_engine.findings import Decision, Verdict, box_from_slices
+from lens_engine.findings import Decision, Verdict, box_from_slices, slices_of_box
 from lens_engine.store.decisions import DecisionRecord
 from lens_napari.editing.draft import NEW_LESION, Slices
 from lens_napari.review.session import SaveState
@@ -129,7 +129,10 @@ class DrawnLesions:
             if number is None:
                 number = next(self._numbers)
                 self._rows[number] = StoredRow(record.id)
-            self._lesions[number] = DrawnLesion(number, record.decision, self._rows[number])
+            decision = record.decision
+            if not decision.slices:
+                decision = replace(decision, slices=slices_of_box(decision.box))
+            self._lesions[number] = DrawnLesion(number, decision, self._rows[number])
 
     def add(self, series_id: int, slices: Slices, lesion_type: str | None) -> DrawnWrite:
         """Say that there is a lesion that nobody asked about."""

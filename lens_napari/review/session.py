@@ -20,6 +20,7 @@ from lens_engine.findings import (
     SliceBox,
     Verdict,
     box_from_slices,
+    slices_of_box,
 )
 from lens_engine.store.candidates import CandidateRecord
 from lens_napari.review.box_table import BoxState
@@ -77,8 +78,8 @@ class Entry:
     @property
     def slices(self) -> tuple[SliceBox, ...]:
         """Its cross-sections: as a reader has changed them, or as they were found."""
-        if self.decision is not None and self.is_adjusted and self.decision.slices:
-            return self.decision.slices
+        if self.decision is not None and self.is_adjusted:
+            return self.decision.slices or slices_of_box(self.decision.box)
         return self.record.candidate.finding.slices
 
     @property

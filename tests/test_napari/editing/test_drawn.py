@@ -114,3 +114,10 @@ def test_a_write_names_the_row_of_its_lesion() -> None:
     (lesion,) = drawn.of_series(SERIES)
     writes.append(drawn.delete(lesion.number))
     assert writes[0].row is writes[1].row
+
+
+def test_a_lesion_without_cross_sections_has_the_box_on_every_slice() -> None:
+    drawn = lesions()
+    said = replace(drawn.add(SERIES, SLICES, None).said, series_id=SERIES + 1, slices=())
+    drawn.show(SERIES + 1, [DecisionRecord(9, said)])
+    assert [one.decision.slices for one in drawn.of_series(SERIES + 1)] == [SLICES]

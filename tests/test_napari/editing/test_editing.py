@@ -340,20 +340,23 @@ def test_a_box_below_a_voxel_and_one_from_outside_are_refused_in_words(review: R
     assert review.boxes.drawn.undo_act == 0
 
 
-def test_a_box_in_work_waits_while_another_series_is_on_screen(review: ReviewController, press: Press) -> None:
+@pytest.mark.parametrize("key_there", [Qt.Key.Key_Y, Qt.Key.Key_Escape, Qt.Key.Key_E])
+def test_a_box_in_work_waits_while_another_series_is_on_screen(
+    review: ReviewController, press: Press, key_there: Qt.Key
+) -> None:
     draw_lesion(review, press)
     here, draft = review.shown_series, review.boxes.draft
     assert here is not None
     other = next(record for record in review._series.values() if record != here)
     review.show_series(other.id)
-    for key in (Qt.Key.Key_Return, Qt.Key.Key_Y):
+    for key in (Qt.Key.Key_Return, Qt.Key.Key_Y, Qt.Key.Key_Escape):
         press(key)
         assert notice(review) == SCAN_LOADS
     press(Qt.Key.Key_Up, SHIFT)
     assert wait_until(lambda: review.shown_series == other and not review.view.is_loading, PATIENCE_SECONDS)
     drag(review, (20.0, 20.0), (30.0, 30.0))
     assert review.boxes.draft == draft
-    press(Qt.Key.Key_Y)
+    press(key_there, SHIFT if key_there == Qt.Key.Key_E else NO_MODIFIER)
     assert notice(review) == ANOTHER_SERIES
     assert wait_until(lambda: review.shown_series == here and not review.view.is_loading, PATIENCE_SECONDS)
     assert review.boxes.draft == draft
