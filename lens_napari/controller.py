@@ -6,6 +6,7 @@ another.
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ import napari
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
-from lens_engine.findings import ReasonCode, Split, Verdict
+from lens_engine.findings import Box3D, ReasonCode, Split, Verdict, box_from_slices
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.decisions import DecisionRecord, SettledError
 from lens_engine.store.exchange.ingest import AddReport
 from lens_engine.store.queue.outline import QueueOutline
 from lens_napari.adding_controller import AddingController
+from lens_napari.boxes_controller import BoxesController
 from lens_napari.completeness_controller import CompletenessController
+from lens_napari.editing.draft import Slices
+from lens_napari.editing.wording import ANOTHER_LESION, NO_BOX
 from lens_napari.jobs_controller import JobsController
 from lens_napari.next_step_controller import NextStepController
 from lens_napari.offers import refuse_offers, take_offers
@@ -97,6 +101,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._colours = expert_colours(store.experts())
         self._commits = Lane("commits")
         self._ahead = Lane("ahead")
+        self._acts = count(1)
         self._series: dict[int, SeriesRecord] = {}
         self.session = self._new_session(QueueOutline.empty(), frozenset())
         self._lesion_types: tuple[str, ...] = ()
@@ -120,6 +125,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.worklist = WorklistPanel(legend_colours, settings.thresholds, settings.keys)
         self.worklist.filters.hide_scores(settings.scores_hidden)
         self.lesion_panel = LesionPanel(settings.keys, scores_hidden=settings.scores_hidden)
+        self.boxes = BoxesController(viewer, self.view, store, self._commits, settings, self._acts)
+        self.lesion_panel.add_below(self.boxes.panel)
         self.completeness = CompletenessController(store, self._commits, self.worklist.series_box)
         self.jobs = JobsController(store, self._commits, start_worker=start_worker)
         self.jobs_panel, self.models_panel = self.jobs.jobs_panel, self.jobs.models_panel
@@ -173,6 +180,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             refuse_offers(self._take_opened)
             self.adding.close()
             self.jobs.close()
+            self.boxes.close()
             self.view.close()
             self._ahead.close(finish=False)
             self._commits.close(finish=True)
@@ -181,11 +189,11 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def give_verdict(self, verdict: Verdict) -> None:
         """Decide about the lesion on screen and move on; one that cannot be seen is brought back instead."""
-        self._say_of_shown(partial(self.session.decide, verdict))
+        self._say(verdict, None)
 
     def give_type(self, lesion_type: str) -> None:
         """Accept the lesion on screen as one of a type and move on; one that cannot be seen is brought back instead."""
-        self._say_of_shown(partial(self.session.accept_as, lesion_type))
+        self._say(Verdict.ACCEPTED, lesion_type)
 
     def give_numbered_type(self, number: int) -> None:
         """Accept the lesion on screen as one of a type by its number, where there is such a type."""
@@ -198,29 +206,62 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Add the reason to the rejection that was just made."""
         write = self.session.add_reason(reason)
         self._tell(NO_REJECTION if write is None else reason_noted(reason))
+        if write is not None:
+            self.boxes.drawn.forget_taken_back()
         self._send(write)
         self._refresh()
 
     def undo(self) -> None:
-        """Take back the last verdict and return to its lesion."""
-        self._return_with(self.session.undo(), NOTHING_TO_UNDO)
+        """Take back the last change of the box in work, or else the last verdict or drawing, and return to it."""
+        if not self.boxes.undo(self.session.undo_act):
+            self._return_with(self.session.undo(), NOTHING_TO_UNDO)
 
     def redo(self) -> None:
         """Say again what was taken back."""
-        self._return_with(self.session.redo(), NOTHING_TO_REDO)
+        if not self.boxes.redo(self.session.redo_act):
+            self._return_with(self.session.redo(), NOTHING_TO_REDO)
 
     def go_next(self) -> None:
         """Show the next lesion without a verdict."""
-        self._move("" if self.session.go_next() else LAST_OF_LIST)
+        if not self.boxes.holds():
+            self._move("" if self.session.go_next() else LAST_OF_LIST)
 
     def go_previous(self) -> None:
         """Show the previous lesion."""
-        self._move("" if self.session.go_previous() else FIRST_OF_LIST)
+        if not self.boxes.holds():
+            self._move("" if self.session.go_previous() else FIRST_OF_LIST)
 
     def go_to(self) -> None:
         """Bring the lesion asked about into the picture again, large enough to judge."""
         self.view.automatic_zoom()
         self._move("")
+
+    def change_box(self) -> None:
+        """Take the box of the drawn lesion that is chosen into work, or that of the lesion asked about."""
+        if self.boxes.draft is not None:
+            self.boxes.is_away()
+        elif self.boxes.chosen is not None:
+            self.boxes.change_chosen()
+        else:
+            self._act_on_shown(self._change_asked)
+
+    def draw_lesion(self) -> None:
+        """Let the next drag draw the box of a lesion that nobody asked about."""
+        self.worklist.legend.boxes[CANDIDATES].setChecked(True)
+        self.boxes.draw()
+
+    def keep_box(self) -> None:
+        """Say that the box in work is a lesion."""
+        if self.boxes.draft is None:
+            self._tell(NO_BOX)
+        else:
+            self.give_verdict(Verdict.ACCEPTED)
+
+    def move_ends(self, by_first: int, by_last: int) -> None:
+        """Move the first and the last slice of the box; one that was not in work yet is from then on."""
+        if self.boxes.draft is None:
+            self.change_box()
+        self.boxes.move_ends(by_first, by_last)
 
     def reload(self) -> None:
         """Read the queue again, for example after mining."""
@@ -254,27 +295,55 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     # -- saying -------------------------------------------------------------------------------------------------------
 
-    def _say_of_shown(self, say: Callable[[], Write | None]) -> None:
-        """Let a verdict act where the reader sees the lesion; where not, bring it on screen and tell him."""
+    def _say(self, verdict: Verdict, lesion_type: str | None) -> None:
+        """Let a verdict act on the drawn lesion that it is about, or else on the lesion asked about."""
+        if self.boxes.takes(verdict, lesion_type):
+            return
+        adjusted = self.boxes.adjusted_lesion
+        if adjusted is not None and (self.current is None or self.current.id != adjusted):
+            self.session.go_to(adjusted)
+            self._reveal()
+            self._tell(ANOTHER_LESION)
+            return
+        self._act_on_shown(partial(self._decide, verdict, lesion_type))
+
+    def _decide(self, verdict: Verdict, lesion_type: str | None) -> None:
+        changed = self.boxes.changed_box()
+        self.boxes.let_go()
+        self.boxes.drawn.forget_taken_back()
+        self.lesion_panel.show_message("")
+        if changed is not None:
+            self._send(self.session.adjust(changed, lesion_type))
+        elif lesion_type is not None:
+            self._send(self.session.accept_as(lesion_type))
+        else:
+            self._send(self.session.decide(verdict))
+        self.show_current()
+
+    def _change_asked(self) -> None:
+        entry = self.session.current_entry
+        if entry is not None:
+            self.boxes.change_asked(entry.record.id, entry.slices)
+
+    def _act_on_shown(self, act: Callable[[], None]) -> None:
+        """Let a key act where the reader sees the lesion; where not, bring it on screen and tell him."""
         obstacle = self._obstacle()
         self._tell(obstacle or "")
         self._was_too_early = obstacle in (STILL_LOADING, GOING_BACK, LOADING_AGAIN)
         if obstacle is None:
-            self.lesion_panel.show_message("")
-            self._send(say())
-            self.show_current()
+            act()
         elif not self._coming.isActive():
             self._reveal()
 
     def _obstacle(self) -> str | None:
         """Return why no verdict can be given now, in words; None where the reader sees what he decides about."""
-        current = self.current
+        entry = self.session.current_entry
         if not self.is_asking:
             return NOTHING_ASKED if self._was_opened else STILL_READING
-        if current is not None and self._arrived_at == current.id:
+        if entry is not None and self._arrived_at == entry.record.id:
             if self._coming.isActive():
                 return JUST_ARRIVED
-            unseen = self.view.why_unseen(current.candidate.finding.slices)
+            unseen = self.view.why_unseen(self.boxes.slices_of(entry.record.id, entry.slices))
             return None if unseen is None else brought_back(unseen)
         if self._is_elsewhere:
             return GOING_BACK
@@ -311,6 +380,9 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if self.session.pending:  # said after the list was asked for, so that the list knows nothing of it
             self.reload()
             return
+        if self.boxes.draft is not None:
+            self.worklist.reload_button.show()
+            return
         self.view.forget(DEMO_REMINDER if project.is_demo else "")
         self._model_version = project.model_version
         self._series = {record.id: record for record in project.series}
@@ -331,7 +403,9 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._load(project.series[0].id)
 
     def _new_session(self, queue: QueueOutline, decided_today: frozenset[int]) -> ReviewSession:
-        session = ReviewSession(queue, self.settings.reader, series=self._series, decided_today=decided_today)
+        session = ReviewSession(
+            queue, self.settings.reader, series=self._series, decided_today=decided_today, acts=self._acts
+        )
         session.scores_hidden = self.settings.scores_hidden
         return session
 
@@ -351,6 +425,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Go on in the series that has come on screen."""
         self.session.learn(loaded.candidates)
         self._table = box_table(self.view.layers.groups, loaded, self.session.entries)
+        self.boxes.show(loaded)
         self.completeness.show(loaded.record)
         self.worklist.series_box.show_searched(loaded.is_searched)
         current = self.current
@@ -366,18 +441,23 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self.view.read_ahead(upcoming)
 
     def _arrive(self, asked: CandidateRecord) -> None:
-        shown = self.shown_series
-        if shown is None or self._table is None:
+        entry = self.session.current_entry
+        if entry is None or self.shown_series is None or self._table is None:
             return
-        finding = asked.candidate.finding
-        self.worklist.legend.boxes[CANDIDATES].setChecked(True)
-        self.view.go_to(middle_section(finding.slices), finding.box, self._drawing(self._table, shown))
+        slices = self.boxes.slices_of(asked.id, entry.slices)
+        self._show_place(slices, entry.box if slices is entry.slices else box_from_slices(slices))
         self._arrived_at = asked.id
         self._is_returning = False
         self._coming.stop()
         self._partner = None
         self.lesion_panel.show_thumbnails(None, None)
         self._ahead.submit(partial(self._partner_of, asked), self._on_partner, self._on_error)
+
+    def _show_place(self, slices: Slices, box: Box3D) -> None:
+        """Bring a place of the series on screen into the picture, and with it the boxes."""
+        if self._table is not None and self.shown_series is not None:
+            self.worklist.legend.boxes[CANDIDATES].setChecked(True)
+            self.view.go_to(middle_section(slices), box, self._drawing(self._table, self.shown_series))
 
     def _partner_of(self, asked: CandidateRecord) -> ThenAndNow | None:
         # Runs in the lane: nobody waits for partners of lesions that have gone by.
@@ -390,7 +470,12 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._refresh()
 
     def _drawing(self, table: BoxTable, record: SeriesRecord) -> Drawing:
-        return Drawing(table, self.worklist.legend.shown, self.session.states_of_series(record.id))
+        states = self.session.states_of_series(record.id) | self.boxes.states(record.id)
+        entry = self.session.current_entry
+        if entry is not None and entry.record.id in states and self.boxes.is_loud_in(record.id):
+            states[entry.record.id] = entry.state
+        changed = self.session.adjusted_of_series(record.id) | self.boxes.of_series(record.id)
+        return Drawing(table, self.worklist.legend.shown, states, changed)
 
     def _draw(self) -> None:
         if self._table is not None and self.shown_series is not None:
@@ -417,6 +502,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self.lesion_panel.show_card(card)
         else:
             self.lesion_panel.show_summary(tally, self.next_steps.step(tally, self.session.filtered))
+        self.boxes.show_panel()
         self._draw()
 
     # -- writing ------------------------------------------------------------------------------------------------------
@@ -468,6 +554,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         lesion.previous_requested.connect(self.go_previous)
         lesion.go_to_requested.connect(self.go_to)
         lesion.scores_hidden_changed.connect(self._hide_scores)
+        self._connect_boxes()
         lesion.retrain_requested.connect(self.jobs.show_retrain)
         lesion.step_requested.connect(self._take_step)
         worklist.series_box.add_requested.connect(self.adding.choose)
@@ -486,12 +573,25 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.view.group_toggled.connect(worklist.legend.show_group)
         QApplication.instance().aboutToQuit.connect(self.close)
 
+    def _connect_boxes(self) -> None:
+        boxes = self.boxes
+        boxes.changed.connect(self._refresh)
+        boxes.moved.connect(self._draw)
+        boxes.told.connect(self._tell)
+        boxes.failed.connect(self.lesion_panel.show_message)
+        boxes.acted.connect(lambda: self.session.forget_taken_back())
+        boxes.saved.connect(self.jobs.refresh_plan)
+        boxes.wanted.connect(self.show_series)
+        boxes.out_of_sight.connect(lambda slices: self._show_place(slices, box_from_slices(slices)))
+        boxes.panel.change_requested.connect(self.change_box)
+        boxes.panel.keep_requested.connect(self.keep_box)
+
     def _on_shown(self, shown: Shown) -> None:
         self._keep(self.settings.model_copy(update={"thresholds": dict(shown.thresholds)}))
         self._draw()
 
     def _hide_scores(self, hidden: bool) -> None:  # a Qt signal's argument
-        self.session.scores_hidden = hidden
+        self.session.scores_hidden = self.boxes.drawn.scores_hidden = hidden
         self.worklist.filters.hide_scores(hidden)
         self._keep(self.settings.model_copy(update={"scores_hidden": hidden}))
         self._refresh()
@@ -502,6 +602,9 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._commits.submit(partial(save_settings, settings, self._settings_path), lambda _: None, self._on_error)
 
     def _choose_lesion(self, candidate_id: int) -> None:
+        if self.boxes.holds():
+            self._refresh()
+            return
         self.session.go_to(candidate_id)
         self._move("")
 

@@ -24,7 +24,7 @@ from lens_napari.workspace import SIZE
 
 KEYS = {Verdict.ACCEPTED: Qt.Key.Key_Y, Verdict.REJECTED: Qt.Key.Key_N, Verdict.UNSURE: Qt.Key.Key_U}
 SAID_INSTEAD = {Verdict.ADJUSTED: Verdict.ACCEPTED}
-"""No key corrects a box: a box that is about a lesion and lies badly is accepted as it is."""
+"""The demo presses one key for each lesion: a box that is about a lesion and lies badly is accepted as it is."""
 PATIENCE_SECONDS = 60.0
 THUMBNAIL_SECONDS = 2.0
 """The pictures of then and now are read in the background within this time."""

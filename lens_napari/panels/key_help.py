@@ -19,10 +19,11 @@ MOUSE = {
     "← →": "slices",
     "Ctrl+0": "the whole slice",
 }
-WIDTH = 860
+WIDTH = 1020
 COLUMNS: tuple[tuple[KeyGroup, ...], ...] = (
     (KeyGroup.VERDICT, KeyGroup.REASON),
-    (KeyGroup.MOVING, KeyGroup.PICTURE),
+    (KeyGroup.MOVING, KeyGroup.BOX),
+    (KeyGroup.PICTURE,),
 )
 
 
@@ -69,8 +70,8 @@ class KeyHelp(QFrame):  # type: ignore[misc]  # qtpy carries no types
             self.hide()
             return
         room = self.parentWidget().rect()
-        self.setFixedWidth(min(WIDTH, room.width()))
-        self.adjustSize()
+        width = min(WIDTH, room.width())
+        self.setFixedSize(width, min(self.layout().heightForWidth(width), room.height()))
         self.move(max(0, (room.width() - self.width()) // 2), max(0, (room.height() - self.height()) // 2))
         self.show()
         self.raise_()

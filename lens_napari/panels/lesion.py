@@ -13,7 +13,7 @@ from lens_napari.panels.parts import Panel, ScoreBar, button, heading, label, li
 from lens_napari.review.cards import ExpertScore, LesionCard, Presence
 from lens_napari.review.next_step import OPENING, Action, NextStep
 from lens_napari.review.session import SaveState, Tally
-from lens_napari.review.settings import HELP_KEY, KeySettings, spoken
+from lens_napari.review.settings import HELP_KEY, KeySettings
 from lens_napari.review.thumbnails import THUMBNAIL_SIDE, Thumbnail
 from lens_napari.review.wording import HIDDEN_SCORE, VERDICT_TEXT
 from lens_napari.viewer.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, MUTED, UNDECIDED
@@ -70,6 +70,10 @@ class LesionPanel(Panel):
         self._fill_lesion_box(keys, scores_hidden=scores_hidden)
         self._fill_summary_box()
         self.show_summary(NOTHING_YET, OPENING)
+
+    def add_below(self, widget: QWidget) -> None:
+        """Put a widget below everything else, where it moves no verdict button."""
+        self.column.insertWidget(self.column.count() - 1, widget)
 
     def show_message(self, text: str) -> None:
         """Show an error on top of the panel until the next one or an empty text."""
@@ -146,7 +150,7 @@ class LesionPanel(Panel):
         column = QVBoxLayout(self.lesion_box)
         column.setContentsMargins(0, 0, 0, 0)
         self.position_label = label(style=f"color: {MUTED};")
-        self.headline_label = label(style="font-size: 14pt; font-weight: bold;")
+        self.headline_label = label(style="font-size: 14pt; font-weight: bold;", wrap=False)
         self.why_label = label(style="font-size: 11pt;")
         self.size_label = label()
         self.scores_box = QCheckBox("Hide scores until the verdict")
@@ -168,7 +172,7 @@ class LesionPanel(Panel):
         column.addLayout(self._make_move_buttons(keys))
         self.state_label = label(style="font-size: 11pt;")
         column.addWidget(self.state_label)
-        column.addWidget(label(_key_list(keys), style=f"color: {MUTED};"))
+        column.addWidget(label(_key_list(keys), style=f"color: {MUTED};", wrap=False))
 
     def _make_pictures(self) -> QWidget:
         self.pictures = QWidget()
@@ -316,10 +320,4 @@ def _picture(thumbnail: Thumbnail, colour: str) -> QPixmap:
 
 
 def _key_list(keys: KeySettings) -> str:
-    return (
-        f"{HELP_KEY} all keys · {spoken(keys.undo)} undo · {spoken(keys.redo_also)} redo · "
-        f"{keys.hide_boxes} hide boxes · {keys.dim_boxes} dim boxes · {spoken(keys.complete)} series complete · "
-        "wheel: slices · Ctrl+wheel: zoom\n"
-        f"window: {keys.window_soft_tissue} soft tissue, {keys.window_lung} lung, {keys.window_liver} liver, "
-        f"{keys.window_bone} bone, {keys.window_automatic} automatic; right-drag or Shift-drag by hand"
-    )
+    return f"{HELP_KEY} all keys · wheel: slices · {keys.hide_boxes} hide boxes"

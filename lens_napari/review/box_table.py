@@ -6,6 +6,7 @@ Plain numpy, no Qt and no napari: layers are views of this table, never the trut
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ CANDIDATES = "candidates"
 
 NO_LESION = -1
 """Lesion number of boxes that nobody is asked about."""
+NOTHING_CHANGED: Mapping[int, Sequence[SliceBox]] = MappingProxyType({})
 
 
 class BoxState(IntEnum):
@@ -138,13 +140,25 @@ class Rectangle:
 
 
 def resolve(
-    table: BoxTable, shown: Shown, slice_index: int, states: Mapping[int, BoxState]
+    table: BoxTable,
+    shown: Shown,
+    slice_index: int,
+    states: Mapping[int, BoxState],
+    changed: Mapping[int, Sequence[SliceBox]] = NOTHING_CHANGED,
 ) -> dict[str, tuple[Rectangle, ...]]:
     """Return the rectangles of every group on one slice; a group with nothing to draw has an empty tuple.
 
     The lesion asked about comes last in its group, so that it is drawn on top, and no threshold hides a candidate.
+    Lesions in `changed`, by number, are candidates with these cross-sections, whatever the table says of them.
     """
     drawn: dict[str, list[Rectangle]] = {group: [] for group in table.groups}
+    if changed and not shown.everything_hidden and CANDIDATES not in shown.hidden:
+        drawn[CANDIDATES] = [
+            _candidate(section, lesion, states.get(lesion, BoxState.PLAIN), shown)
+            for lesion, slices in changed.items()
+            for section in slices
+            if section.slice_index == slice_index
+        ]
     if not shown.everything_hidden:
         rows = table.on_slice(slice_index)
         limits = np.asarray([shown.thresholds.get(group, 0.0) for group in table.groups], dtype=np.float32)
@@ -155,10 +169,17 @@ def resolve(
             group = table.groups[table.group_index[i]]
             x1, y1, x2, y2 = (float(value) for value in table.boxes[i])
             lesion = int(table.lesion[i])
+            if lesion in changed:
+                continue
             state = states.get(lesion, BoxState.PLAIN)
             is_dimmed = shown.rest_is_dimmed and group != ANNOTATIONS and state is not BoxState.ASKED
             drawn[group].append(Rectangle(group, (x1, y1, x2, y2), float(table.scores[i]), lesion, state, is_dimmed))
     return {group: tuple(sorted(boxes, key=_asked_last)) for group, boxes in drawn.items()}
+
+
+def _candidate(section: SliceBox, lesion: int, state: BoxState, shown: Shown) -> Rectangle:
+    is_dimmed = shown.rest_is_dimmed and state is not BoxState.ASKED
+    return Rectangle(CANDIDATES, section.box, section.score, lesion, state, is_dimmed)
 
 
 def _asked_last(rectangle: Rectangle) -> bool:

@@ -12,6 +12,7 @@ from lens_engine.store.queue.outline import KINDS, OPEN
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxRow, BoxTable
 from lens_napari.review.project_store import LoadedSeries
 from lens_napari.review.session import Entry, ReviewSession, SaveState
+from lens_napari.review.thumbnails import middle_section
 from lens_napari.review.wording import UNKNOWN, Partner, headline, size_mm, why, why_in_short
 
 
@@ -77,13 +78,16 @@ def lesion_card(
     scores = {expert: float(outline.scores[position, i]) for i, expert in enumerate(outline.experts) if seen[i]}
     geometry = record.geometry if record else None
     x1, y1, z1, x2, y2, z2 = (float(edge) for edge in outline.boxes[position])
+    box = entry.box if entry else (x1, y1, z1, x2, y2, z2)
+    section = middle_section(entry.slices) if entry and entry.is_adjusted else None
+    middle = section.slice_index if section else outline.middle_slice(position)
     in_short = why_in_short(outline.rules_of(position))
     return LesionCard(
         position=f"{session.rank + 1:,} of {len(outline):,}",
         headline=headline(KINDS[outline.kinds[position]]),
         why=why(entry.record.candidate, partner, show_scores=show) if entry else in_short,
-        size=size_mm((x1, y1, z1, x2, y2, z2), geometry) if geometry else UNKNOWN,
-        where=f"patient {record.patient_code}, slice {outline.middle_slice(position) + 1}" if record else UNKNOWN,
+        size=size_mm(box, geometry) if geometry else UNKNOWN,
+        where=f"patient {record.patient_code}, slice {middle + 1}" if record else UNKNOWN,
         experts=tuple(ExpertScore(expert, colour, scores.get(expert)) for expert, colour in colours.items()),
         verdict=decision.verdict if decision else None,
         lesion_type=decision.lesion_type if decision else None,

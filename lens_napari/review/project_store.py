@@ -4,7 +4,7 @@ Nothing here touches Qt; every method may take long and none is called in the GU
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
 
@@ -238,6 +238,31 @@ class ProjectStore:
             If another reader has said something that this one has not seen.
         """
         return self._decisions.add_seen(decision, seen)
+
+    def drawn_lesions(self, series_id: int) -> tuple[DecisionRecord, ...]:
+        """Return the lesions of a series that readers drew without being asked."""
+        return self._decisions.added(series_id)
+
+    def commit_drawn(self, said: Decision, row_id: int | None, *, is_there: bool) -> int:
+        """Write what is said now of a lesion that a reader drew, and return its row, which is on disk then.
+
+        Parameters
+        ----------
+        row_id
+            The latest row about it; None of a new one.
+        is_there
+            Whether the lesion is there until now: not before it is drawn, nor while it is deleted.
+
+        Raises
+        ------
+        StoreError
+            If it could not be written before, or was taken back meanwhile.
+        """
+        if not is_there:
+            return self._decisions.add(replace(said, previous_id=row_id)).id
+        if row_id is None:
+            raise StoreError("The lesion is not on disk", "A lesion that was saved", "Draw it again")
+        return self._decisions.change_added(row_id, said).id
 
     def mark_complete(self, series_id: int) -> MarkedSeries:
         """Say that every lesion of a series is annotated in 3D; it is on disk when this returns.

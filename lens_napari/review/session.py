@@ -5,15 +5,26 @@ of a series is learnt when it comes on screen, before anything can be said of th
 out `Write` values in the order in which they must be committed, and is told afterwards whether each one is on disk.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import count
 
 import numpy as np
 
 from lens_engine.errors import LensError
-from lens_engine.findings import POSITIVE_VERDICTS, Decision, ReasonCode, Rule, Verdict
+from lens_engine.findings import (
+    POSITIVE_VERDICTS,
+    Box3D,
+    Decision,
+    ReasonCode,
+    Rule,
+    SliceBox,
+    Verdict,
+    box_from_slices,
+    slices_of_box,
+)
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.queue.outline import OPEN, VERDICTS, QueueOutline
@@ -67,6 +78,25 @@ class Entry:
         """How its box is drawn when it is not the one asked about."""
         return STATE_OF_VERDICT.get(self.decision.verdict, BoxState.PLAIN) if self.decision else BoxState.PLAIN
 
+    @property
+    def is_adjusted(self) -> bool:
+        """Whether a reader has changed its box."""
+        return self.decision is not None and self.decision.verdict is Verdict.ADJUSTED
+
+    @property
+    def slices(self) -> tuple[SliceBox, ...]:
+        """Its cross-sections: as a reader has changed them, or as they were found."""
+        if self.decision is not None and self.is_adjusted:
+            return self.decision.slices or slices_of_box(self.decision.box)
+        return self.record.candidate.finding.slices
+
+    @property
+    def box(self) -> Box3D:
+        """Its box: as a reader has changed it, or as it was found."""
+        if self.decision is not None and self.is_adjusted:
+            return self.decision.box
+        return self.record.candidate.finding.box
+
 
 @dataclass(frozen=True, slots=True)
 class Write:
@@ -87,8 +117,9 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One undoable change of one lesion."""
+    """One undoable change of one lesion; acts are numbered in their order."""
 
+    act: int
     position: int
     before: Decision | None
     after: Decision | None
@@ -173,7 +204,8 @@ class Entries:
         return tuple(self._read[position] for position in sorted(self._read))
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """Return the time of a decision that is made now."""
     return datetime.now(UTC)
 
 
@@ -192,6 +224,8 @@ class ReviewSession:
         Candidates about which the reader has decided today, before the queue was read.
     clock
         Time of a decision.
+    acts
+        Numbers what readers do, one after the other; shared with others whose acts can be taken back.
     """
 
     def __init__(
@@ -201,7 +235,8 @@ class ReviewSession:
         *,
         series: Mapping[int, SeriesRecord] | None = None,
         decided_today: Collection[int] = (),
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = now,
+        acts: Iterator[int] | None = None,
     ) -> None:
         self._entries = Entries(outline)
         self._position_of = self._entries.position_of
@@ -211,6 +246,7 @@ class ReviewSession:
         self._reader = reader
         self._decided_today = {number for number in decided_today if number in self._position_of}
         self._clock = clock
+        self._acts = acts or count(1)
         self._undo: list[_Step] = []
         self._redo: list[_Step] = []
         self._pending: dict[int, _Step] = {}
@@ -276,6 +312,16 @@ class ReviewSession:
         """Verdicts that are not on disk yet."""
         return len(self._pending)
 
+    @property
+    def undo_act(self) -> int:
+        """Number of the act that would be taken back; 0 without any."""
+        return self._undo[-1].act if self._undo else 0
+
+    @property
+    def redo_act(self) -> int | None:
+        """Number of the act that would be done again; None without any."""
+        return self._redo[-1].act if self._redo else None
+
     def learn(self, records: Iterable[CandidateRecord]) -> None:
         """Take in everything that is stored of some lesions; what was said here meanwhile stays.
 
@@ -291,16 +337,16 @@ class ReviewSession:
     def tally(self) -> Tally:
         """Count what was said and what is left."""
         counts = np.bincount(self._entries.states, minlength=len(BoxState))
-        now = {position for position in self._decided_now if self._entries[position].decision is not None}
-        open_again = {int(self.outline.ids[position]) for position in self._decided_now - now}
-        decided_here = {int(self.outline.ids[position]) for position in now}
+        decided = {position for position in self._decided_now if self._entries[position].decision is not None}
+        open_again = {int(self.outline.ids[position]) for position in self._decided_now - decided}
+        decided_here = {int(self.outline.ids[position]) for position in decided}
         return Tally(
             total=len(self._entries),
             open=int(counts[BoxState.PLAIN]),
             accepted=int(counts[BoxState.ACCEPTED]),
             rejected=int(counts[BoxState.REJECTED]),
             unsure=int(counts[BoxState.UNSURE]),
-            decided_now=len(now),
+            decided_now=len(decided),
             pending=len(self._pending),
             today=len((self._decided_today | decided_here) - open_again),
         )
@@ -329,6 +375,12 @@ class ReviewSession:
     def model_version_of(self, series_id: int) -> str | None:
         """Return the model version whose findings the lesions of a series are of; None where none are asked about."""
         return self.outline.model_version if (self.outline.series_ids == series_id).any() else None
+
+    def adjusted_of_series(self, series_id: int) -> dict[int, tuple[SliceBox, ...]]:
+        """Return the cross-sections of the candidates of a series whose boxes readers have changed, by candidate id."""
+        here = np.flatnonzero(self.outline.series_ids == series_id).tolist()
+        entries = [self._entries[position] for position in here if position in self._entries]
+        return {entry.record.id: entry.slices for entry in entries if entry.is_adjusted}
 
     def upcoming_series(self) -> int | None:
         """Return the series of the next open lesion that lies in another series than the current one."""
@@ -370,11 +422,29 @@ class ReviewSession:
     def decide(self, verdict: Verdict, reason: ReasonCode | None = None) -> Write | None:
         """Say something about the lesion on screen and move to the next open one.
 
-        Returns None when nothing is asked.
+        A lesion whose box was changed keeps that box when it is accepted again. Returns None when nothing is asked.
         """
         if self._position is None:
             return None
-        return self._say(self._position, self._decision(self._position, verdict, reason))
+        said = self._decision(self._position, verdict, reason)
+        entry = self._entries[self._position]
+        if verdict is Verdict.ACCEPTED and entry.is_adjusted:
+            said = replace(said, verdict=Verdict.ADJUSTED, box=entry.box, slices=entry.slices)
+        return self._say(self._position, said)
+
+    def adjust(self, slices: tuple[SliceBox, ...], lesion_type: str | None) -> Write | None:
+        """Say that the lesion on screen is one with another box, and move to the next open one.
+
+        A type that was said before stays where none is given. Returns None when nothing is asked.
+        """
+        if self._position is None:
+            return None
+        known = self._entries[self._position].decision
+        said = self._decision(self._position, Verdict.ADJUSTED, None)
+        said = replace(said, box=box_from_slices(slices), slices=slices)
+        return self._say(
+            self._position, replace(said, lesion_type=lesion_type or (known.lesion_type if known else None))
+        )
 
     def accept_as(self, lesion_type: str) -> Write | None:
         """Say that the lesion on screen is one of a type, and move on to the next open one.
@@ -406,7 +476,7 @@ class ReviewSession:
             return None
         step = self._undo.pop()
         self._redo.append(step)
-        return self._replay(step.position, step.before)
+        return self._replay(step, step.before)
 
     def redo(self) -> Write | None:
         """Say again what was taken back last."""
@@ -414,7 +484,11 @@ class ReviewSession:
             return None
         step = self._redo.pop()
         self._undo.append(step)
-        return self._replay(step.position, step.after)
+        return self._replay(step, step.after)
+
+    def forget_taken_back(self) -> None:
+        """Let nothing be said again: the reader has gone on with something else."""
+        self._redo.clear()
 
     def mark_saved(self, ticket: int) -> None:
         """Note that a write is on disk."""
@@ -465,15 +539,16 @@ class ReviewSession:
         )
 
     def _apply(self, position: int, decision: Decision, before: Decision | None) -> Write:
-        self._undo.append(_Step(position, before, decision))
+        act = next(self._acts)
+        self._undo.append(_Step(act, position, before, decision))
         self._redo.clear()
-        return self._write(_Step(position, self._entries[position].decision, decision), decision)
+        return self._write(_Step(act, position, self._entries[position].decision, decision), decision)
 
-    def _replay(self, position: int, wanted: Decision | None) -> Write:
-        before = self._entries[position].decision
+    def _replay(self, step: _Step, wanted: Decision | None) -> Write:
+        position, before = step.position, self._entries[step.position].decision
         decision = self._decision(position, Verdict.WITHDRAWN, None)
         if wanted is not None and self._is_inherited(position, wanted):
-            return self._return_to(position, _Step(position, before, wanted), decision)
+            return self._return_to(replace(step, before=before, after=wanted), decision)
         if wanted is not None:
             decision = replace(
                 decision,
@@ -484,11 +559,11 @@ class ReviewSession:
                 scores_hidden=wanted.scores_hidden,
                 lesion_type=wanted.lesion_type,
             )
-        return self._return_to(position, _Step(position, before, wanted and decision), decision)
+        return self._return_to(replace(step, before=before, after=wanted and decision), decision)
 
-    def _return_to(self, position: int, step: _Step, decision: Decision) -> Write:
+    def _return_to(self, step: _Step, decision: Decision) -> Write:
         self._last_rejected = None
-        self._position = position
+        self._position = step.position
         return self._write(step, decision)
 
     def _is_inherited(self, position: int, decision: Decision) -> bool:

@@ -21,6 +21,7 @@ class KeyGroup(StrEnum):
     VERDICT = "The verdict"
     MOVING = "From lesion to lesion"
     REASON = "After “not a lesion”, why"
+    BOX = "Boxes and lengths"
     PICTURE = "The picture"
 
 
@@ -30,7 +31,10 @@ def _key(default: str, group: KeyGroup, words: str) -> str:
 
 
 class KeySettings(BaseModel):
-    """Keys in napari's spelling, with what they do in a reader's words; free in napari's Shapes layers."""
+    """Keys in napari's spelling, with what they do in a reader's words.
+
+    They are free in napari's Shapes layers, but for `Enter` and `Escape`, which end a drawing there too.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,6 +59,16 @@ class KeySettings(BaseModel):
     reason_normal_node: str = _key("O", KeyGroup.REASON, "a normal node")
     reason_duplicate: str = _key("C", KeyGroup.REASON, "a copy: a second box of a lesion that you have answered")
     reason_benign: str = _key("M", KeyGroup.REASON, "benign")
+    change_box: str = _key("Shift-E", KeyGroup.BOX, "change the box of the lesion asked about, or of the one chosen")
+    draw_lesion: str = _key("Shift-D", KeyGroup.BOX, "draw a lesion that nobody asked about")
+    first_up: str = _key("Shift-Up", KeyGroup.BOX, "box: one slice more above")
+    last_down: str = _key("Shift-Down", KeyGroup.BOX, "box: one slice more below")
+    first_down: str = _key("Control-Shift-Down", KeyGroup.BOX, "box: one slice less above")
+    last_up: str = _key("Control-Shift-Up", KeyGroup.BOX, "box: one slice less below")
+    keep_box: str = _key("Enter", KeyGroup.BOX, "keep the box, like “lesion”")
+    cancel: str = _key("Escape", KeyGroup.BOX, "take the box back as it was; lengths go")
+    delete_drawn: str = _key("Shift-X", KeyGroup.BOX, "delete the drawn lesion that is chosen")
+    measure: str = _key("Shift-R", KeyGroup.BOX, "measure a length")
     window_soft_tissue: str = _key("F1", KeyGroup.PICTURE, "window: soft tissue")
     window_lung: str = _key("F2", KeyGroup.PICTURE, "window: lung")
     window_liver: str = _key("F3", KeyGroup.PICTURE, "window: liver")

@@ -46,11 +46,15 @@ class Drawing:
         What of them the reader wants to see.
     states
         How the box of each lesion is drawn, by lesion number.
+    changed
+        Cross-sections of lesions whose boxes a reader has changed or drawn, by lesion number; those of the table are
+        not drawn.
     """
 
     table: BoxTable
     shown: Shown
     states: Mapping[int, BoxState]
+    changed: Mapping[int, Sequence[SliceBox]]
 
 
 class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
@@ -76,6 +80,8 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
     """The `LoadedSeries` that is on screen now, without boxes."""
     failed = Signal(object)
     """The error for which a series cannot be shown."""
+    drawn = Signal()
+    """The boxes were drawn again: the slice, the zoom or the boxes have changed."""
 
     def __init__(self, viewer: Any, colours: Mapping[str, str], load: Load, ahead: Lane) -> None:
         super().__init__()
@@ -185,6 +191,11 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Hide all boxes, or show them again."""
         self._everything_hidden = not self._everything_hidden
         self._redraw()
+
+    def show_boxes(self) -> None:
+        """Show the boxes again where all were hidden."""
+        if self._everything_hidden:
+            self.toggle_boxes()
 
     def go_to(self, section: SliceBox, box: Box3D, drawing: Drawing) -> None:
         """Bring a lesion on screen, and these boxes with it, whatever was hidden or panned before.
@@ -302,10 +313,11 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
             return
         slice_index = slice_on_screen(self._viewer, self._loaded.volume.geometry)
         shown = replace(self._drawing.shown, everything_hidden=self._everything_hidden)
-        rectangles = resolve(self._drawing.table, shown, slice_index, self._drawing.states)
+        rectangles = resolve(self._drawing.table, shown, slice_index, self._drawing.states, self._drawing.changed)
         self.layers.draw(rectangles, slice_index, float(self._viewer.scene.camera.zoom))
         count = self._loaded.volume.voxels.shape[0]
         self.texts.set("bottom_right", f"slice {slice_index + 1} / {count}")
+        self.drawn.emit()
 
     def _show_label(self, loaded: LoadedSeries) -> None:
         record = loaded.record

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QObject
-from qtpy.QtGui import QIntValidator
+from qtpy.QtCore import QObject, Qt
+from qtpy.QtGui import QIntValidator, QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMainWindow, QWidget
 
 NAPARI_NUMBERS = ("slice_label", "slice_label_sep")
 """Qt names of napari's own numbers at the slider, which count from 0."""
 MOST_DIGITS = 5
+ENDING_KEYS = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 
 
 class SliceField(QObject):  # type: ignore[misc]  # qtpy carries no types
@@ -92,7 +93,7 @@ class SliceField(QObject):  # type: ignore[misc]  # qtpy carries no types
         row = QHBoxLayout(self.box)
         row.setContentsMargins(4, 0, 4, 0)
         row.setSpacing(2)
-        self._number, self._total = QLineEdit(), QLabel()
+        self._number, self._total = _NumberField(), QLabel()
         self._number.setObjectName("lens-slice")
         self._number.setValidator(QIntValidator(1, 10**MOST_DIGITS - 1))
         self._number.setFixedWidth(self._number.fontMetrics().horizontalAdvance("8" * MOST_DIGITS))
@@ -115,6 +116,16 @@ class SliceField(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._number.clearFocus()
         if self._main is not None:
             self._main.setFocus()  # so that the keys act again
+
+
+class _NumberField(QLineEdit):  # type: ignore[misc]  # qtpy carries no types
+    """Keeps the key that ends a number: on the picture it would keep a box."""
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # Qt's name
+        """Take the key, and let it go no further."""
+        super().keyPressEvent(event)
+        if event.key() in ENDING_KEYS:
+            event.accept()
 
 
 def _is_slider_of_slices(widget: QWidget) -> bool:

@@ -151,6 +151,25 @@ class Decisions:
                     raise SettledError(counts)
             return _append(session, decision)
 
+    def change_added(self, added_id: int, said: Decision) -> DecisionRecord:
+        """Append what is said now of a lesion that a reader added, and return the row as stored.
+
+        It is the lesion with another box or type, or a withdrawal: the lesion is deleted. Each takes the lesion back as
+        it was; of the two rows of a change both are stored or none.
+
+        Raises
+        ------
+        StoreError
+            If no reader added the lesion, or it does not stand any more; see `add`. Nothing is stored.
+        """
+        with _writing(self.database, said) as session:
+            added = _standing_added(session, added_id, said.series_id).decision
+            withdrawal = replace(said, verdict=Verdict.WITHDRAWN, box=added.box, slices=added.slices, lesion_type=None)
+            taken_back = _append(session, replace(withdrawal, previous_id=added_id))
+            if said.verdict is Verdict.WITHDRAWN:
+                return taken_back
+            return _append(session, replace(said, previous_id=taken_back.id))
+
     def history(self, series_id: int) -> tuple[DecisionRecord, ...]:
         """Return every row about a series, oldest first: the audit trail."""
         with self.database.reading() as session:
@@ -174,6 +193,10 @@ class Decisions:
         with self.database.reading() as session:
             last_words = {row.candidate_id: row.verdict for row in session.execute(query)}
         return frozenset(number for number, said in last_words.items() if said is not Verdict.WITHDRAWN)
+
+    def added(self, series_id: int) -> tuple[DecisionRecord, ...]:
+        """Return the lesions of a series that readers added without being asked, and that stand; ascending ids."""
+        return tuple(record for record in self.current(series_id) if _is_added(record))
 
     def counts(self) -> dict[Verdict, int]:
         """Return how many places have which verdict."""
@@ -223,6 +246,22 @@ def _append(session: Session, decision: Decision) -> DecisionRecord:
     session.flush()
     asked = None if decision.candidate_id is None else _candidate(session, decision.candidate_id)
     return DecisionRecord(row.id, decision, None if asked is None else asked.mining_run_id)
+
+
+def _is_added(record: DecisionRecord) -> bool:
+    return record.verdict is Verdict.ADDED and record.candidate_id is None
+
+
+def _standing_added(session: Session, added_id: int, series_id: int) -> DecisionRecord:
+    standing = decisions_of(session, [series_id])[series_id].current
+    found = next((record for record in standing if record.id == added_id and _is_added(record)), None)
+    if found is None:
+        raise StoreError(
+            f"Decision {added_id} is no lesion that a reader added, or was taken back meanwhile",
+            "A lesion that a reader added and that stands",
+            "Show the series again",
+        )
+    return found
 
 
 def _is_news(counting: Decision, seen: Decision | None, reader: str) -> bool:

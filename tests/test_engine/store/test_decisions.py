@@ -426,3 +426,46 @@ def test_what_a_reader_has_decided_since_a_moment_is_known_by_candidate(
     )
     assert decisions.decided_by("Reader A", today) == {late.id}
     assert decisions.decided_by("nobody", today) == frozenset()
+
+
+SMALLER: Box3D = (2.0, 2.0, 2.0, 3.0, 3.0, 3.0)
+
+
+def test_an_added_lesion_with_a_smaller_box_stands_alone(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision
+) -> None:
+    decisions, added = Decisions(database), make_decision(add_series("a").id, Verdict.ADDED)
+    first = decisions.add(added)
+    changed = decisions.change_added(first.id, replace(added, box=SMALLER, slices=()))
+    assert decisions.current() == decisions.added(added.series_id) == (changed,)
+    assert changed.box == SMALLER
+    history = decisions.history(added.series_id)
+    assert [row.verdict for row in history] == [Verdict.ADDED, Verdict.WITHDRAWN, Verdict.ADDED]
+    assert [row.previous_id for row in history] == [None, first.id, history[1].id]
+
+
+def test_an_added_lesion_is_deleted_by_a_row_and_can_come_back(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision
+) -> None:
+    decisions, added = Decisions(database), make_decision(add_series("a").id, Verdict.ADDED)
+    first = decisions.add(added)
+    deleted = decisions.change_added(first.id, replace(added, verdict=Verdict.WITHDRAWN))
+    assert decisions.current() == ()
+    again = decisions.add(replace(added, previous_id=deleted.id))
+    assert decisions.current() == (again,)
+    assert len(decisions.history(added.series_id)) == 3
+
+
+def test_only_a_standing_lesion_that_a_reader_added_can_be_changed(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask
+) -> None:
+    series, decisions = add_series("a"), Decisions(database)
+    (asked,) = ask(series.id, BOX)
+    accepted = decisions.add(make_decision(series.id, Verdict.ACCEPTED, asked.id))
+    added = decisions.add(make_decision(series.id, Verdict.ADDED))
+    deletion = make_decision(series.id, Verdict.WITHDRAWN)
+    decisions.change_added(added.id, deletion)
+    for no_lesion in (accepted.id, added.id):
+        with pytest.raises(StoreError, match=f"Decision {no_lesion} is no lesion that a reader added"):
+            decisions.change_added(no_lesion, deletion)
+    assert decisions.current() == (accepted,)

@@ -67,3 +67,14 @@ def test_all_but_the_lesion_asked_about_and_the_annotations_stand_back() -> None
     assert dimmed == {(ANNOTATIONS, -1): False, ("universal", -1): True, (CANDIDATES, 1): True, (CANDIDATES, 2): False}
     bright = resolve(table, Shown(rest_is_dimmed=False), 0, states)
     assert not any(box.is_dimmed for boxes in bright.values() for box in boxes)
+
+
+def test_a_changed_lesion_is_drawn_as_it_is_now_and_a_drawn_one_without_any_row() -> None:
+    table = BoxTable.from_rows((CANDIDATES,), [BoxRow(CANDIDATES, [SliceBox(0, (0, 0, 4, 4))], 0.9, lesion=1)])
+    changed = {1: [SliceBox(1, (1, 1, 5, 5))], -3: [SliceBox(0, (6, 6, 8, 8))]}
+    states = {-3: BoxState.ACCEPTED}
+    first, second = (resolve(table, Shown(), index, states, changed)[CANDIDATES] for index in (0, 1))
+    assert [(one.lesion, one.box, one.state) for one in first] == [(-3, (6, 6, 8, 8), BoxState.ACCEPTED)]
+    assert [(one.lesion, one.box) for one in second] == [(1, (1, 1, 5, 5))]
+    for hidden in (Shown(everything_hidden=True), Shown(hidden=frozenset({CANDIDATES}))):
+        assert resolve(table, hidden, 0, states, changed)[CANDIDATES] == ()

@@ -315,3 +315,53 @@ def test_the_reader_is_told_what_he_has_done_today() -> None:
     assert session.tally().today == 2
     session.undo()
     assert session.tally().today == 1
+
+
+CHANGED = (SliceBox(5, (1.0, 1.0, 9.0, 9.0)), SliceBox(6, (2.0, 2.0, 8.0, 8.0)))
+
+
+def test_another_box_is_a_decision_that_undo_and_redo_cover_as_one() -> None:
+    session = session_of(2)
+    found = session.entries[0].slices
+    write = session.adjust(CHANGED, None)
+    assert write is not None
+    assert (write.decision.verdict, write.decision.slices) == (Verdict.ADJUSTED, CHANGED)
+    assert write.decision.box == (1.0, 1.0, 5.0, 9.0, 9.0, 7.0)
+    assert session.entries[0].slices == CHANGED
+    assert session.adjusted_of_series(1) == {session.entries[0].record.id: CHANGED}
+    session.undo()
+    assert session.entries[0].slices == found
+    session.redo()
+    assert session.entries[0].slices == CHANGED
+
+
+def test_an_adjusted_box_stays_when_the_lesion_is_accepted_again_and_goes_when_it_is_rejected() -> None:
+    session = session_of(2)
+    session.adjust(CHANGED, None)
+    session.go_to(session.entries[0].record.id)
+    again = session.decide(Verdict.ACCEPTED)
+    assert again is not None
+    assert (again.decision.verdict, again.decision.slices) == (Verdict.ADJUSTED, CHANGED)
+    session.go_to(session.entries[0].record.id)
+    session.decide(Verdict.REJECTED)
+    assert session.adjusted_of_series(1) == {}
+
+
+def test_another_box_leaves_the_type_unless_one_is_given() -> None:
+    session = session_of(1)
+    session.accept_as("liver tumour")
+    for given_type, expected in ((None, "liver tumour"), ("lung nodule", "lung nodule")):
+        session.go_to(session.entries[0].record.id)
+        write = session.adjust(CHANGED, given_type)
+        assert write is not None
+        assert write.decision.lesion_type == expected
+
+
+def test_what_was_taken_back_is_forgotten_when_the_reader_goes_on_elsewhere() -> None:
+    session = session_of(2)
+    session.decide(Verdict.ACCEPTED)
+    assert (session.undo_act, session.redo_act) == (1, None)
+    session.undo()
+    assert (session.undo_act, session.redo_act) == (0, 1)
+    session.forget_taken_back()
+    assert session.redo() is None

@@ -1,0 +1,486 @@
+"""Boxes in work, drawn lesions and lengths in one viewer: what a drag, a key or a button makes of them.
+
+At most one box is in work. It stays so while the reader looks at another series, and only keys that say so end it.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+
+from lens_engine.findings import Box2D, Verdict
+from lens_engine.store.decisions import DecisionRecord
+from lens_napari.editing import wording
+from lens_napari.editing.draft import NEW_LESION, Draft, Purpose, Slices
+from lens_napari.editing.drags import DrawDrag, ReshapeDrag, RulerDrag
+from lens_napari.editing.drawn import DrawnLesion, DrawnLesions, DrawnWrite
+from lens_napari.editing.geometry import Point, handle_at, handle_points, is_inside
+from lens_napari.editing.lengths import Lengths
+from lens_napari.editing.marks_layer import HANDLE_PIXELS, MarksLayer
+from lens_napari.editing.mouse import Drag, DragTool
+from lens_napari.editing.ruler import PointMm, Ruler
+from lens_napari.panels.boxes import BoxesPanel
+from lens_napari.review.box_table import BoxState
+from lens_napari.review.project_store import LoadedSeries, ProjectStore, message_of
+from lens_napari.review.session import now
+from lens_napari.review.settings import ViewerSettings
+from lens_napari.review.sight import Unseen
+from lens_napari.review.wording import NOTHING_TO_REDO, NOTHING_TO_UNDO, brought_back
+from lens_napari.viewer.background import Lane
+from lens_napari.viewer.series_view import SeriesView
+from lens_napari.viewer.voxel_frame import VOXEL_CENTRE
+
+
+class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
+    """The boxes that readers change and draw.
+
+    Parameters
+    ----------
+    viewer, view
+        The napari viewer, and the series in it.
+    store, commits
+        The opened project, and the lane in which decisions are committed.
+    settings
+        Who reads, and with which keys.
+    acts
+        Numbers what the reader does, shared with the review session.
+    """
+
+    changed = Signal()
+    """Something is to be drawn and said differently."""
+    moved = Signal()
+    """Boxes are to be drawn differently, and nothing else."""
+    told = Signal(str)
+    """What became of a key or a drag, where it is not plain to see."""
+    failed = Signal(str)
+    """Why something was not saved."""
+    acted = Signal()
+    """A lesion was drawn, changed or deleted: nothing that was taken back before can be said again."""
+    saved = Signal()
+    wanted = Signal(int)
+    """A series that is to be shown."""
+    out_of_sight = Signal(object)
+    """Cross-sections that are to be brought into the picture."""
+
+    def __init__(
+        self,
+        viewer: Any,
+        view: SeriesView,
+        store: ProjectStore,
+        commits: Lane,
+        settings: ViewerSettings,
+        acts: Iterator[int],
+    ) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._view = view
+        self._store = store
+        self._commits = commits
+        self._keys = settings.keys
+        self.drawn = DrawnLesions(settings.reader, now, acts)
+        self.drawn.scores_hidden = settings.scores_hidden
+        self.panel = BoxesPanel(settings.keys)
+        self.draft: Draft | None = None
+        """The box in work."""
+        self.chosen: int | None = None
+        """Number of the drawn lesion that keys are about; None while they are about the lesion asked about."""
+        self.lengths = Lengths()
+        self._marks = MarksLayer(viewer, lambda: view.layers.spacing_mm, view.new_layer.emit)
+        self._mouse = DragTool(viewer, self._begin_drag)
+        view.drawn.connect(self._draw_marks)
+        self.panel.draw_requested.connect(self.draw)
+        self.panel.measure_requested.connect(self.measure)
+        self.panel.drop_requested.connect(self.cancel)
+        self.panel.delete_requested.connect(self.delete)
+        self.panel.extent_chosen.connect(self._choose_extent)
+        self.panel.lesion_chosen.connect(self.choose)
+
+    # -- what is in work ----------------------------------------------------------------------------------------------
+
+    @property
+    def adjusted_lesion(self) -> int | None:
+        """The candidate whose box is in work."""
+        return self.draft.lesion if self.draft and self.draft.purpose is Purpose.ADJUST else None
+
+    def slices_of(self, candidate_id: int, slices: Slices) -> Slices:
+        """Return the cross-sections of a candidate as they are on screen."""
+        return self.draft.slices if self.draft and self.adjusted_lesion == candidate_id else slices
+
+    def changed_box(self) -> Slices | None:
+        """Return the changed box of the candidate in work; None where none is, or it is not changed."""
+        if self.draft is None or self.adjusted_lesion is None or not self.draft.is_changed:
+            return None
+        return self.draft.slices
+
+    def of_series(self, series_id: int) -> dict[int, Slices]:
+        """Return the cross-sections of the boxes in a series that were drawn or are in work, by lesion number."""
+        found = {one.number: one.decision.slices for one in self.drawn.of_series(series_id)}
+        if self.draft is not None and self.draft.series_id == series_id:
+            found[self.draft.lesion] = self.draft.slices
+        return found
+
+    def states(self, series_id: int) -> dict[int, BoxState]:
+        """Return how the boxes of `of_series` are drawn; one at most is loud: that which keys are about."""
+        states = dict.fromkeys(self.of_series(series_id), BoxState.ACCEPTED)
+        loud = self.draft.lesion if self.draft is not None else self.chosen
+        if loud in states:
+            states[loud] = BoxState.ASKED
+        return states
+
+    def is_loud_in(self, series_id: int) -> bool:
+        """Return whether keys are about a box of a series that was drawn, or is in work."""
+        return BoxState.ASKED in self.states(series_id).values() and self.adjusted_lesion is None
+
+    def holds(self) -> bool:
+        """Return whether a box in work has to be kept or dropped first, and say so; an unchanged one is dropped."""
+        if self.draft is not None and self.draft.is_changed:
+            self.told.emit(wording.finish_first(self._keys))
+            return True
+        self.let_go()
+        return False
+
+    def let_go(self) -> None:
+        """End the work on a box, and let keys be about the lesion asked about again."""
+        if self.draft is not None or self.chosen is not None:
+            self.draft = self.chosen = None
+            self.changed.emit()
+
+    def takes(self, verdict: Verdict, lesion_type: str | None) -> bool:
+        """Take a verdict that is about a drawn lesion, or refuse it in words; return whether that is done."""
+        draft = self.draft
+        if draft is None and self.chosen is None:
+            return False
+        if draft is None:
+            self._say_of_chosen(lesion_type)
+            return True
+        if verdict is not Verdict.ACCEPTED and (draft.is_changed or draft.purpose is not Purpose.ADJUST):
+            self.told.emit(wording.finish_first(self._keys))
+            return True
+        if draft.purpose is not Purpose.ADJUST:
+            self._keep(draft, lesion_type)
+        return draft.purpose is not Purpose.ADJUST
+
+    # -- keys ---------------------------------------------------------------------------------------------------------
+
+    def change_asked(self, candidate_id: int, slices: Slices) -> None:
+        """Take the box of the lesion asked about, which is on screen, into work."""
+        if self._loaded is not None:
+            self._begin(self._loaded, Purpose.ADJUST, candidate_id, slices)
+
+    def change_chosen(self) -> None:
+        """Take the box of the drawn lesion that is chosen into work."""
+        chosen = self._chosen_on_screen()
+        if chosen is not None and self._loaded is not None:
+            self._begin(self._loaded, Purpose.CHANGE, chosen.number, chosen.decision.slices)
+
+    def draw(self) -> None:
+        """Let the next drag draw a box."""
+        if not self.is_away() and not self.holds():
+            if self._loaded is None:
+                self.told.emit(self._no_scan)
+            else:
+                self._view.show_boxes()
+                self._begin(self._loaded, Purpose.DRAW, NEW_LESION, ())
+
+    def move_ends(self, by_first: int, by_last: int) -> None:
+        """Move the first and the last slice of the box in work."""
+        if self.draft is not None and not self.is_away():
+            self._follow(self.draft.moved_ends(by_first, by_last))
+
+    def measure(self) -> None:
+        """Let the next drag measure a length."""
+        if self._loaded is None:
+            self.told.emit(self._no_scan)
+        else:
+            self.lengths.is_measuring = True
+            self.told.emit(wording.MEASURE)
+
+    def cancel(self) -> None:
+        """Let the lengths go; where there are none, the box in work, and then the choice of a drawn lesion."""
+        self.told.emit("")
+        if not self.lengths.is_empty:
+            self.lengths.forget()
+            self._draw_marks()
+        elif self.draft is not None and self.draft.purpose is Purpose.CHANGE and not self.is_away():
+            self.draft = None
+            self.changed.emit()
+        elif not self.is_away():
+            self.let_go()
+
+    def delete(self) -> None:
+        """Delete the drawn lesion that is chosen."""
+        if self.chosen is None:
+            self.told.emit(wording.NOT_CHOSEN)
+        elif self.draft is not None:
+            self.told.emit(wording.finish_first(self._keys))
+        else:
+            chosen = self._chosen_on_screen()
+            if chosen is not None:
+                self._act(self.drawn.delete(chosen.number), wording.DELETED)
+
+    def undo(self, other_act: int) -> bool:
+        """Take back the last change of the box in work, or of a drawn lesion unless the other act is the later one."""
+        if self.draft is not None:
+            self._step(self.draft.undone(), NOTHING_TO_UNDO)
+            return True
+        if self.drawn.undo_act <= other_act:
+            self.let_go()
+            return False
+        self._replay(self.drawn.undo(), wording.TAKEN_BACK)
+        return True
+
+    def redo(self, other_act: int | None) -> bool:
+        """Make a change again that was taken back, unless the other act comes first; return whether that is done."""
+        if self.draft is not None:
+            self._step(self.draft.redone(), NOTHING_TO_REDO)
+            return True
+        act = self.drawn.redo_act
+        if act is None or (other_act is not None and other_act < act):
+            self.let_go()
+            return False
+        self._replay(self.drawn.redo(), wording.DONE_AGAIN)
+        return True
+
+    def choose(self, number: int) -> None:
+        """Let keys be about a drawn lesion of the series on screen, and show it."""
+        found = self.drawn.find(number)
+        if self._loaded is None:
+            self.told.emit(self._no_scan)
+        elif found is not None and not self.holds():
+            self.chosen = number
+            self.told.emit("")
+            self.out_of_sight.emit(found.decision.slices)
+        self.changed.emit()
+
+    def is_away(self) -> bool:
+        """Return whether the box in work is not on screen, and go there."""
+        if self.draft is None or self._is_here:
+            return False
+        if self._view.is_loading:
+            self.told.emit(wording.SCAN_LOADS)
+        else:
+            self.wanted.emit(self.draft.series_id)
+            self.told.emit(wording.ANOTHER_SERIES)
+        return True
+
+    # -- the series on screen -----------------------------------------------------------------------------------------
+
+    def show(self, loaded: LoadedSeries) -> None:
+        """Go on in the series that has come on screen."""
+        self.lengths.forget()
+        self._marks.rescale()
+        if self.draft is None:
+            self.chosen = None
+        self._read_drawn(loaded.record.id)
+
+    def show_panel(self) -> None:
+        """Show the box in work and the drawn lesions of the series on screen."""
+        loaded = self._view.loaded
+        if self.draft is None or loaded is None:
+            self.panel.hide_draft()
+        elif self.draft.series_id == loaded.record.id:
+            words = wording.draft_words(self.draft, loaded.volume.geometry)
+            self.panel.show_draft(words, self.draft.extent, self.draft.depth)
+        else:
+            self.panel.show_draft(wording.IN_ANOTHER_SERIES, None, self.draft.depth)
+        if loaded is not None:
+            lesions = self.drawn.of_series(loaded.record.id)
+            self.panel.show_drawn([wording.drawn_row(one, loaded.volume.geometry) for one in lesions], self.chosen)
+
+    def close(self) -> None:
+        """Leave the mouse to napari and draw nothing any more."""
+        self._view.drawn.disconnect(self._draw_marks)
+        self._mouse.close()
+        self._marks.clear()
+
+    @property
+    def _loaded(self) -> LoadedSeries | None:
+        """The series on screen; None while another one is coming."""
+        return None if self._view.is_loading else self._view.loaded
+
+    @property
+    def _no_scan(self) -> str:
+        return wording.SCAN_LOADS if self._view.is_loading else wording.NO_SCAN
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether the box in work lies in the series on screen."""
+        loaded = self._loaded
+        return self.draft is not None and loaded is not None and loaded.record.id == self.draft.series_id
+
+    def _begin(self, loaded: LoadedSeries, purpose: Purpose, lesion: int, slices: Slices) -> None:
+        self.draft = Draft.of(purpose, loaded.record.id, lesion, loaded.volume.voxels.shape, slices)
+        self.told.emit(wording.how_to(purpose, self._keys))
+        self.changed.emit()
+
+    def _follow(self, draft: Draft) -> None:
+        """Show the box in work as it is now, unless another one or another series is on screen meanwhile."""
+        if self.draft is not None and self._is_here and draft.lesion == self.draft.lesion:
+            self.draft = draft
+            self.moved.emit()
+            self.show_panel()
+
+    def _step(self, draft: Draft, nothing: str) -> None:
+        if not self.is_away():
+            self.told.emit(nothing if draft is self.draft else "")
+            self._follow(draft)
+
+    def _choose_extent(self, first: int, last: int) -> None:
+        if self.draft is not None and not self.is_away():
+            self._follow(self.draft.between(first, last))
+
+    # -- dragging and drawing -----------------------------------------------------------------------------------------
+
+    def _begin_drag(self, start_mm: PointMm) -> Drag | None:
+        loaded, shown, start = self._view.loaded, self._view.slice_on_screen, self._to_voxel(start_mm)
+        if loaded is None or shown is None or (self.draft is None and not self.lengths.is_measuring):
+            return None
+        if self._view.is_loading:
+            self.told.emit(wording.SCAN_LOADS)
+            return None
+        needs_inside = self.lengths.is_measuring or (self._is_here and self.draft and not self.draft.slices)
+        if needs_inside and not is_inside(start, loaded.volume.voxels.shape[1:]):
+            self.told.emit(wording.BEGIN_INSIDE)
+            return None
+        if self.lengths.is_measuring:
+            return RulerDrag(shown[0], start_mm, self._follow_length, self._end_length)
+        return self._box_drag(shown[0], start)
+
+    def _box_drag(self, slice_index: int, start: Point) -> Drag | None:
+        draft = self.draft
+        if draft is None or not self._is_here:
+            return None
+        if not draft.slices:
+            return DrawDrag(draft, slice_index, start, self._to_voxel, self._follow, self._refuse_small)
+        box = self._box_on(slice_index)
+        if box is None:
+            return None
+        _, sy, sx = self._view.layers.spacing_mm
+        zoom = float(self._viewer.scene.camera.zoom)
+        handle = handle_at(box, start, (HANDLE_PIXELS / zoom / sx, HANDLE_PIXELS / zoom / sy))
+        return None if handle is None else ReshapeDrag(draft, slice_index, handle, start, self._to_voxel, self._follow)
+
+    def _box_on(self, slice_index: int) -> Box2D | None:
+        """Return the box in work on a slice, where it can be seen and taken."""
+        if self.draft is None or not self._is_here:
+            return None
+        is_hidden = self._view.why_unseen(self.draft.slices) in (Unseen.HIDDEN, Unseen.COVERED)
+        return None if is_hidden else self.draft.section(slice_index)
+
+    def _to_voxel(self, point_mm: PointMm) -> Point:
+        _, sy, sx = self._view.layers.spacing_mm
+        return point_mm[1] / sx + VOXEL_CENTRE, point_mm[0] / sy + VOXEL_CENTRE
+
+    def _refuse_small(self) -> None:
+        self.told.emit(wording.TOO_SMALL)
+
+    def _follow_length(self, ruler: Ruler) -> None:
+        self.lengths.follow(ruler)
+        self._draw_marks()
+
+    def _end_length(self) -> None:
+        self.told.emit(self.lengths.rulers[-1].words if self.lengths.end() else wording.NO_LENGTH)
+
+    def _draw_marks(self) -> None:
+        shown = self._view.slice_on_screen
+        if shown is not None:
+            self.lengths.stay_on(shown[0])
+            box = self._box_on(shown[0])
+            handles = handle_points(box) if box is not None else ()
+            self._marks.draw(shown[0], float(self._viewer.scene.camera.zoom), handles, self.lengths.rulers)
+
+    # -- saying and writing -------------------------------------------------------------------------------------------
+
+    def _keep(self, draft: Draft, lesion_type: str | None) -> None:
+        if self.is_away():
+            return
+        if not draft.slices:
+            self.told.emit(wording.NOT_DRAWN_YET)
+        elif self._is_seen(draft.slices):
+            self.draft = None
+            if draft.purpose is Purpose.DRAW:
+                write = self.drawn.add(draft.series_id, draft.slices, lesion_type)
+                self._act(write, wording.added_words(draft.slices))
+            elif draft.is_changed or lesion_type is not None:
+                self._act(self.drawn.change(draft.lesion, draft.slices, lesion_type), wording.CHANGED)
+            else:
+                self.let_go()
+
+    def _say_of_chosen(self, lesion_type: str | None) -> None:
+        if lesion_type is None:
+            self.told.emit(wording.drawn_is_chosen(self._keys))
+            return
+        chosen = self._chosen_on_screen()
+        if chosen is not None:
+            self._act(self.drawn.change(chosen.number, chosen.decision.slices, lesion_type), wording.CHANGED)
+
+    def _chosen_on_screen(self) -> DrawnLesion | None:
+        """Return the drawn lesion that is chosen where the reader sees it; where not, bring it back."""
+        chosen = None if self.chosen is None else self.drawn.find(self.chosen)
+        if chosen is None or self._loaded is None:
+            self.told.emit(self._no_scan if self._loaded is None else wording.NOT_CHOSEN)
+            return None
+        return chosen if self._is_seen(chosen.decision.slices) else None
+
+    def _is_seen(self, slices: Slices) -> bool:
+        unseen = self._view.why_unseen(slices)
+        if unseen is not None:
+            self.told.emit(brought_back(unseen))
+            self.out_of_sight.emit(slices)
+        return unseen is None
+
+    def _act(self, write: DrawnWrite, words: str) -> None:
+        self.chosen = None
+        self.acted.emit()
+        self.told.emit(words)
+        self._send(write)
+
+    def _replay(self, write: DrawnWrite | None, words: str) -> None:
+        self.chosen = None
+        if write is None:
+            return
+        self._send(write)
+        loaded = self._view.loaded
+        if loaded is not None and loaded.record.id == write.said.series_id:
+            self.out_of_sight.emit(write.said.slices)
+        else:
+            self.wanted.emit(write.said.series_id)
+        self.told.emit(words)
+
+    def _send(self, write: DrawnWrite) -> None:
+        self._commits.submit(
+            partial(self._commit, write),
+            lambda _: self._on_saved(write.ticket),
+            partial(self._on_not_saved, write.ticket),
+        )
+        self.changed.emit()
+
+    def _commit(self, write: DrawnWrite) -> None:
+        # Runs in the lane, behind the write that gave the lesion its row.
+        write.row.id = self._store.commit_drawn(write.said, write.row.id, is_there=write.was_there)
+
+    def _on_saved(self, ticket: int) -> None:
+        self.drawn.mark_saved(ticket)
+        self.changed.emit()
+        self.saved.emit()
+
+    def _on_not_saved(self, ticket: int, error: Exception) -> None:
+        self.drawn.mark_failed(ticket)
+        self.failed.emit(message_of(error))
+        self.changed.emit()
+
+    def _read_drawn(self, series_id: int) -> None:
+        # In the lane of the commits: what is read there knows all that was said before.
+        self._commits.submit(
+            partial(self._store.drawn_lesions, series_id),
+            partial(self._on_drawn, series_id),
+            lambda error: self.failed.emit(message_of(error)),
+        )
+
+    def _on_drawn(self, series_id: int, records: tuple[DecisionRecord, ...]) -> None:
+        if self.drawn.is_pending(series_id):
+            self._read_drawn(series_id)  # something was said meanwhile
+        elif records or self.drawn.of_series(series_id):
+            self.drawn.show(series_id, records)
+            self.changed.emit()

@@ -1,0 +1,1 @@
+"""Boxes that a reader changes or draws, and lengths that he measures."""
