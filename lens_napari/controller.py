@@ -52,6 +52,7 @@ from lens_napari.review.wording import (
     scans_refused,
     settled_by_another,
 )
+from lens_napari.sections.linked_planes import LinkedPlanes
 from lens_napari.viewer.background import Lane
 from lens_napari.viewer.palette import expert_colours
 from lens_napari.viewer.series_view import Drawing, SeriesView
@@ -115,6 +116,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._coming.timeout.connect(self._refresh)
 
         self.view = SeriesView(viewer, self._colours, store.load, self._ahead)
+        self.planes = LinkedPlanes(self.view)
         legend_colours = {group: self.view.layers.colour_of(group) for group in self.view.layers.groups}
         self.worklist = WorklistPanel(legend_colours, settings.thresholds, settings.keys)
         self.lesion_panel = LesionPanel(settings.keys, scores_hidden=settings.scores_hidden)
@@ -166,6 +168,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             refuse_offers(self._take_opened)
             self.adding.close()
             self.jobs.close()
+            self.planes.close()
             self.view.close()
             self._ahead.close(finish=False)
             self._commits.close(finish=True)
@@ -242,6 +245,10 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._arrived_at = None
             self._load(current.candidate.series_id)
         self._refresh()
+
+    def keep_sections(self, are_shown: bool) -> None:  # a Qt signal's argument
+        """Remember whether this reader wants coronal and sagittal sections."""
+        self._keep(self.settings.model_copy(update={"sections_shown": are_shown}))
 
     # -- saying -------------------------------------------------------------------------------------------------------
 

@@ -55,6 +55,7 @@ class KeySettings(BaseModel):
     reason_normal_node: str = _key("O", KeyGroup.REASON, "a normal node")
     reason_duplicate: str = _key("C", KeyGroup.REASON, "a copy: a second box of a lesion that you have answered")
     reason_benign: str = _key("M", KeyGroup.REASON, "benign")
+    sections: str = _key("Shift-S", KeyGroup.PICTURE, "coronal and sagittal sections, or none")
     window_soft_tissue: str = _key("F1", KeyGroup.PICTURE, "window: soft tissue")
     window_lung: str = _key("F2", KeyGroup.PICTURE, "window: lung")
     window_liver: str = _key("F3", KeyGroup.PICTURE, "window: liver")
@@ -93,6 +94,8 @@ class ViewerSettings(BaseModel):
         Hide scores until the verdict.
     thresholds
         Least score shown, by expert.
+    sections_shown
+        Have coronal and sagittal sections below the picture.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -100,6 +103,7 @@ class ViewerSettings(BaseModel):
     reader: str = Field(default_factory=getpass.getuser, min_length=1)
     scores_hidden: bool = False
     thresholds: dict[str, float] = Field(default_factory=dict)
+    sections_shown: bool = True
     keys: KeySettings = KeySettings()
 
 
