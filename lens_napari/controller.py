@@ -13,7 +13,7 @@ import napari
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
-from lens_engine.findings import ReasonCode, Rule, Split, Verdict
+from lens_engine.findings import ReasonCode, Rule, Split, Verdict, middle_section
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.decisions import DecisionRecord, SettledError
@@ -28,10 +28,9 @@ from lens_napari.panels.worklist import Listed, WorklistPanel
 from lens_napari.review.box_table import CANDIDATES, BoxTable, Shown
 from lens_napari.review.cards import KnownRows, Presence, box_table, lesion_card, worklist_rows
 from lens_napari.review.next_step import Action
-from lens_napari.review.project_store import LoadedSeries, ProjectStore, ReviewedProject, ThenAndNow, message_of
+from lens_napari.review.project_store import LoadedSeries, ProjectStore, ReviewedProject, message_of
 from lens_napari.review.session import ReviewSession, Write
 from lens_napari.review.settings import ViewerSettings, save_settings
-from lens_napari.review.thumbnails import middle_section
 from lens_napari.review.wording import (
     DEMO_REMINDER,
     FIRST_OF_LIST,
@@ -53,6 +52,7 @@ from lens_napari.review.wording import (
     settled_by_another,
 )
 from lens_napari.sections.linked_planes import LinkedPlanes
+from lens_napari.sections.partner_view import PartnerView
 from lens_napari.viewer.background import Lane
 from lens_napari.viewer.palette import expert_colours
 from lens_napari.viewer.series_view import Drawing, SeriesView
@@ -104,7 +104,6 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._arrived_at: int | None = None
         self._is_elsewhere = False
         self._asked_split: Split | None = Split.TRAIN
-        self._partner: ThenAndNow | None = None
         self._known_rows: KnownRows = {}
         self._is_closed = False
         self._was_opened = False
@@ -120,6 +119,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         legend_colours = {group: self.view.layers.colour_of(group) for group in self.view.layers.groups}
         self.worklist = WorklistPanel(legend_colours, settings.thresholds, settings.keys)
         self.lesion_panel = LesionPanel(settings.keys, scores_hidden=settings.scores_hidden)
+        self.partner = PartnerView(self.view, self.lesion_panel.pictures, store.partner_of)
         self.completeness = CompletenessController(store, self._commits, self.worklist.series_box)
         self.jobs = JobsController(store, self._commits, start_worker=start_worker)
         self.jobs_panel, self.models_panel = self.jobs.jobs_panel, self.jobs.models_panel
@@ -169,6 +169,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self.adding.close()
             self.jobs.close()
             self.planes.close()
+            self.partner.close()
             self.view.close()
             self._ahead.close(finish=False)
             self._commits.close(finish=True)
@@ -317,6 +318,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.session = self._new_session(project.queue)
         self.session.only(self.worklist.rule)
         self._known_rows = {}
+        self.partner.forget()
         self._table = None
         self._arrived_at = None
         self._was_opened = True
@@ -369,19 +371,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._arrived_at = asked.id
         self._is_returning = False
         self._coming.stop()
-        self._partner = None
-        self.lesion_panel.show_thumbnails(None, None)
-        self._ahead.submit(partial(self._partner_of, asked), self._on_partner, self._on_error)
-
-    def _partner_of(self, asked: CandidateRecord) -> ThenAndNow | None:
-        # Runs in the lane: nobody waits for partners of lesions that have gone by.
-        return self._store.then_and_now(asked) if self._arrived_at == asked.id else None
-
-    def _on_partner(self, partner: ThenAndNow | None) -> None:
-        if partner is not None and self.current is not None and partner.candidate_id == self.current.id:
-            self._partner = partner
-            self.lesion_panel.show_thumbnails(partner.then, partner.now)
-            self._refresh()
+        self.partner.show_for(asked)
 
     def _drawing(self, table: BoxTable, record: SeriesRecord) -> Drawing:
         return Drawing(table, self.worklist.legend.shown, self.session.states_of_series(record.id))
@@ -404,9 +394,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         rows = worklist_rows(self.session, self._series, self._known_rows)
         self.worklist.show_rows(rows, current.id if current else None, self.session.tally())
         record = self._series.get(current.candidate.series_id) if current else None
-        partner = (
-            self._partner.partner if self._partner and current and self._partner.candidate_id == current.id else None
-        )
+        partner = self.partner.partner_of(current.id) if current else None
         card = lesion_card(self.session, record, self._colours, partner, presence=self._presence)
         if card is not None:
             self.lesion_panel.show_card(card)
@@ -476,6 +464,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.next_steps.failed.connect(self._on_error)
         self.completeness.changed.connect(lambda _: self.jobs.refresh_plan())
         self.jobs.candidates_changed.connect(self._on_candidates_changed)
+        self.partner.found.connect(self._refresh)
         self.view.arrived.connect(self._on_series)
         self.view.failed.connect(self._on_error)
         self.view.foreign.refused.connect(self._on_refused_scans)

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lens_engine.findings import FUSED, Finding, Verdict
+from lens_engine.findings import FUSED, Finding, Verdict, middle_section
 from lens_engine.store.catalog import SeriesRecord
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxRow, BoxState, BoxTable
+from lens_napari.review.partners import partner_reason
 from lens_napari.review.project_store import LoadedSeries
 from lens_napari.review.session import Entry, ReviewSession, SaveState
-from lens_napari.review.thumbnails import middle_section
-from lens_napari.review.wording import HIDDEN_SCORE, MARK_OF_STATE, Partner, headline, size_mm, symbol, why
+from lens_napari.review.wording import HIDDEN_SCORE, MARK_OF_STATE, Partner, comparison, headline, size_mm, symbol, why
 
 UNKNOWN = "–"
 PENDING_MARK = "○"
@@ -55,6 +55,8 @@ class LesionCard:
     show_scores: bool
     reader: str
     """Who decided; empty while the lesion is open."""
+    comparison: str = ""
+    """What is said of the lesion and its partner; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def lesion_card(
     if entry is None or session.position is None:
         return None
     candidate = entry.record.candidate
+    reason = partner_reason(candidate)
     show = _shows_scores(entry, session)
     scores = dict(candidate.finding.expert_scores)
     if candidate.finding.expert not in scores:
@@ -131,6 +134,7 @@ def lesion_card(
         presence=presence,
         show_scores=show,
         reader=entry.decision.reader if entry.decision else "",
+        comparison=comparison(reason, partner, show_scores=show) if partner and reason else "",
     )
 
 

@@ -42,9 +42,9 @@ class SectionsDock(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def want(self, is_wanted: bool) -> None:  # what a setting says
         """Have the panel in the window, or not."""
-        if is_wanted and not isalive(self.dock):
+        if is_wanted and self._is_thrown_away:
             self.dock = self._make()
-        if isalive(self.dock):
+        if not self._is_thrown_away:
             self.dock.setVisible(is_wanted)
         self._look()
 
@@ -54,7 +54,14 @@ class SectionsDock(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def close(self) -> None:
         """Ask nobody any more whether the panel is wanted."""
-        self._look_later.timeout.disconnect(self._look)  # napari takes all docks apart when its window closes
+        self._look_later.stop()
+        if isalive(self.dock):  # napari takes all docks apart when its window closes
+            self.dock.visibilityChanged.disconnect(self._on_visibility)
+
+    @property
+    def _is_thrown_away(self) -> bool:
+        """Whether the dock was closed with the cross of napari's title bar, which takes the panel out first."""
+        return not isalive(self.dock) or self.dock.widget() is None
 
     def _make(self) -> QDockWidget:
         dock: QDockWidget = self._window.add_dock_widget(
@@ -66,13 +73,15 @@ class SectionsDock(QObject):  # type: ignore[misc]  # qtpy carries no types
         main.resizeDocks([self._beside, dock], [JOBS_WIDTH, SECTIONS_WIDTH], Qt.Orientation.Horizontal)
         main.resizeDocks([self._beside], [HEIGHT], Qt.Orientation.Vertical)
         dock.visibilityChanged.connect(self._panel.uncovered)
-        dock.visibilityChanged.connect(lambda _: self._look_later.start())
-        dock.destroyed.connect(lambda _: self._look_later.start())  # closed with the cross of napari's title bar
+        dock.visibilityChanged.connect(self._on_visibility)
         return dock
+
+    def _on_visibility(self, _is_visible: bool) -> None:  # a Qt signal's argument
+        self._look_later.start()
 
     def _look(self) -> None:
         """See whether the reader has closed the panel or has it again; a hidden window says nothing of that."""
-        is_wanted = isalive(self.dock) and not self.dock.isHidden()
+        is_wanted = not self._is_thrown_away and not self.dock.isHidden()
         if is_wanted != self._is_wanted:
             self._is_wanted = is_wanted
             height = HEIGHT if is_wanted else self._least_height

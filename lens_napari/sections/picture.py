@@ -86,6 +86,8 @@ class SectionPicture(QWidget):  # type: ignore[misc]  # qtpy carries no types
     """A click, or a drag with the left button: the place (down, right) in mm."""
     scrolled = Signal(int)
     """Notches of the wheel, towards the reader where positive."""
+    zoomed = Signal(float)
+    """The reader sees so many millimetres now."""
 
     def __init__(self, label: str, letters: Letters) -> None:
         super().__init__()
@@ -159,6 +161,10 @@ class SectionPicture(QWidget):  # type: ignore[misc]  # qtpy carries no types
         self._middle, self._seen_mm = middle, min(max(seen_mm, LEAST_SEEN_MM), MOST_SEEN_MM)
         self._paint_anew()
 
+    def see(self, seen_mm: float) -> None:
+        """Show so many millimetres around the place that is in the middle now."""
+        self.look_at(self.field.middle_mm, seen_mm)
+
     def look_at_all(self) -> None:
         """Show the whole section."""
         self._middle = None
@@ -191,8 +197,8 @@ class SectionPicture(QWidget):  # type: ignore[misc]  # qtpy carries no types
         notches = int(self._turned / NOTCH)
         self._turned -= notches * NOTCH
         if notches and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
-            field = self.field
-            self.look_at(field.middle_mm, field.seen_mm * ZOOM_STEP**notches)
+            self.see(self.field.seen_mm * ZOOM_STEP**notches)
+            self.zoomed.emit(self.field.seen_mm)
         elif notches:
             self.scrolled.emit(notches)
 

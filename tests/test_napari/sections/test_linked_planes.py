@@ -1,15 +1,23 @@
 """The coronal and sagittal sections of a review by real clicks, wheel turns and keys in a real window."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget
 
+from lens_engine.findings import Split
+from lens_engine.geometry import VolumeGeometry
+from lens_engine.io.series import SeriesFormat, SeriesSource
+from lens_engine.project import Project
+from lens_engine.store.catalog import Catalog, NewSeries
+from lens_engine.store.database import Database
 from lens_engine.window_presets import Preset
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
@@ -263,3 +271,28 @@ def test_a_closed_review_leaves_no_marks_on_the_picture(shown_review: ReviewCont
     assert any(mark.isVisible() for mark in marks)
     shown_review.close()
     assert not any(mark.isVisible() for mark in marks)
+
+
+def test_a_series_of_one_slice_has_sections_of_one_row(
+    shown_review: ReviewController, project_folder: Path, tmp_path: Path, mouse: Any
+) -> None:
+    path = tmp_path / "one.nii.gz"
+    sitk.WriteImage(sitk.GetImageFromArray(np.full((1, 40, 50), 30, dtype=np.int16)), str(path))
+    database = Database.open(Project.open(project_folder))
+    new = NewSeries("one", "one", "one", 1, 1, geometry=VolumeGeometry((1, 40, 50), (5.0, 1.0, 1.0)))
+    source = SeriesSource(SeriesFormat.NIFTI, (path,), None)
+    record, _ = Catalog(database).add_series(replace(new, source=source), "universal", Split.TRAIN)
+    database.close()
+    shown_review.show_series(record.id)
+    assert wait_until(lambda: shown_review.shown_series == record, PATIENCE_SECONDS)
+    coronal, sagittal = pictures(shown_review)
+    assert coronal.section is not None
+    assert sagittal.section is not None
+    assert coronal.section.hu.shape == (1, 50)
+    assert sagittal.section.hu.shape == (1, 40)
+    mouse.turn(coronal, 1)
+    mouse.turn(sagittal, -1)
+    mouse.click(coronal, (0.5, 30.5))
+    mouse.click(sagittal, (3.0, 10.5))
+    assert shown_review.planes.place == (0, 10, 30)
+    assert coronal.lines[0] == 0.5
