@@ -116,7 +116,8 @@ class LinkedPlanes(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._place = inside((section.slice_index, (y1 + y2) // 2, (x1 + x2) // 2), volume.geometry)
         seen_mm = max(LEAST_FIELD_MM, FIELD_OF_LESION * _longest_mm(box, volume.geometry))
         for plane, picture in self.panel.pictures.items():
-            picture.look_at(plane.place_of(self._place, volume.geometry), seen_mm)
+            most_mm = max(plane.size_mm(volume.geometry))  # a large lesion is not seen smaller than the whole section
+            picture.look_at(plane.place_of(self._place, volume.geometry), min(seen_mm, most_mm))
         self._show()
 
     def _on_window(self, window: Window) -> None:

@@ -12,7 +12,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget
 
-from lens_engine.findings import Split
+from lens_engine.findings import Split, middle_section
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.series import SeriesFormat, SeriesSource
 from lens_engine.project import Project
@@ -74,6 +74,19 @@ def test_both_sections_go_through_the_lesion_asked_about(shown_review: ReviewCon
         assert len(boxes) == 1
         assert boxes[0].corner[0] == pytest.approx(z1 * spacing(shown_review)[0])
         assert boxes[0].opposite[0] == pytest.approx(z2 * spacing(shown_review)[0])
+
+
+def test_a_large_lesion_is_not_seen_smaller_than_in_the_whole_section(shown_review: ReviewController) -> None:
+    asked = shown_review.current
+    assert asked is not None
+    key = middle_section(asked.candidate.finding.slices)
+    x1, y1, z1, x2, y2, z2 = asked.candidate.finding.box
+    for box, seen_mm in (((x1, y1, z1, x1 + 1, y1 + 1, z1 + 1), 80.0), ((x1, y1, z1, x2 + 500, y2, z2), None)):
+        shown_review.view.brought.emit(key, box)
+        for plane, picture in shown_review.planes.panel.pictures.items():
+            assert shown_review.view.loaded is not None
+            whole = max(plane.size_mm(shown_review.view.loaded.volume.geometry))
+            assert picture.field.seen_mm == pytest.approx(seen_mm or whole)
 
 
 def test_a_millimetre_is_as_long_in_both_directions_of_a_section(shown_review: ReviewController) -> None:
