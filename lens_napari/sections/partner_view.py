@@ -53,7 +53,8 @@ class PartnerView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._generation = 0
         self._asked: CandidateRecord | None = None
         self._partner: Partner | None = None
-        self._compared: tuple[LesionToCompare, LesionToCompare] | None = None
+        self._then: LesionToCompare | None = None
+        self._now: LesionToCompare | None = None
         view.drawn.connect(self._on_drawn)
         pictures.scrolled.connect(self._scroll)
 
@@ -83,7 +84,7 @@ class PartnerView(QObject):  # type: ignore[misc]  # qtpy carries no types
     def forget(self) -> None:
         """Show no partner; what is being read is no longer wanted."""
         self._generation += 1
-        self._asked = self._partner = self._compared = None
+        self._asked = self._partner = self._then = self._now = None
         self._pictures.hide()
 
     def close(self) -> None:
@@ -97,44 +98,34 @@ class PartnerView(QObject):  # type: ignore[misc]  # qtpy carries no types
         return self._find(asked) if generation == self._generation else None
 
     def _on_found(self, generation: int, found: FoundPartner | None) -> None:
-        loaded, asked = self._view.loaded, self._asked
-        if generation != self._generation or asked is None:
+        if generation != self._generation:
             return
-        if found is None or loaded is None:
+        if found is None:
             self._pictures.hide()
             return
         self._partner = found.partner
         if isinstance(found.lesion, LensError):
             self._on_failed(generation, found.lesion)
         else:
-            finding = asked.candidate.finding
-            now = LesionToCompare(scan_in_words(loaded.record), finding.box, finding.slices, loaded.volume)
-            self._compare(found.lesion, now)
+            self._then = found.lesion
+            shown = self._view.slice_on_screen
+            if shown is not None:
+                self._on_drawn(shown[0])
         self.found.emit()
 
     def _on_failed(self, generation: int, error: Exception) -> None:
         if generation == self._generation:
             self._pictures.say(CANNOT_BE_READ, message_of(error))
 
-    def _compare(self, then: LesionToCompare, now: LesionToCompare) -> None:
-        self._compared = then, now
-        self._pictures.name_scans(then.where, now.where)
-        side_mm = compared_side_mm(then, now)
-        for picture, lesion in ((self._pictures.then, then), (self._pictures.now, now)):
-            row_mm, column_mm = Plane.AXIAL.pixel_mm(lesion.volume.geometry)
-            x1, y1, x2, y2 = lesion.key_section.box
-            picture.look_at(((y1 + y2) / 2 * row_mm, (x1 + x2) / 2 * column_mm), side_mm)
-        shown = self._view.slice_on_screen
-        if shown is not None:
-            self._on_drawn(shown[0])
-
     def _on_drawn(self, slice_index: int) -> None:
-        loaded, asked = self._view.loaded, self._asked
-        if self._compared is None or loaded is None or asked is None:
-            return
-        if loaded.record.id != asked.candidate.series_id:
-            return  # the reader looks at something else
-        then, now = self._compared
+        loaded, asked, then = self._view.loaded, self._asked, self._then
+        if loaded is None or asked is None or then is None or loaded.record.id != asked.candidate.series_id:
+            return  # not read yet, or the reader looks at something else
+        if self._now is None:
+            finding = asked.candidate.finding
+            self._now = LesionToCompare(scan_in_words(loaded.record), finding.box, finding.slices, loaded.volume)
+            self._look_at(then, self._now)
+        now = self._now
         partner_slice = linked_slice(
             slice_index,
             now.key_section.slice_index,
@@ -145,9 +136,17 @@ class PartnerView(QObject):  # type: ignore[misc]  # qtpy carries no types
         _show(self._pictures.then, then, partner_slice, ANNOTATION_COLOUR)
         _show(self._pictures.now, now, slice_index, CANDIDATE_COLOUR)
 
+    def _look_at(self, then: LesionToCompare, now: LesionToCompare) -> None:
+        self._pictures.name_scans(then.where, now.where)
+        side_mm = compared_side_mm(then, now)
+        for picture, lesion in ((self._pictures.then, then), (self._pictures.now, now)):
+            row_mm, column_mm = Plane.AXIAL.pixel_mm(lesion.volume.geometry)
+            x1, y1, x2, y2 = lesion.key_section.box
+            picture.look_at(((y1 + y2) / 2 * row_mm, (x1 + x2) / 2 * column_mm), side_mm)
+
     def _scroll(self, notches: int) -> None:
         shown = self._view.slice_on_screen
-        if shown is not None and self._compared is not None:
+        if shown is not None and self._now is not None:
             self._view.go_to_slice(shown[0] + notches)
 
 

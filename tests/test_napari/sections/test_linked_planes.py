@@ -19,6 +19,7 @@ from lens_engine.project import Project
 from lens_engine.store.catalog import Catalog, NewSeries
 from lens_engine.store.database import Database
 from lens_engine.window_presets import Preset
+from lens_napari import commands
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
@@ -239,7 +240,7 @@ def test_while_they_are_closed_nothing_is_cut_and_the_reader_can_have_them_again
     assert wait_ready(shown_review, PATIENCE_SECONDS)
     mouse.turn(shown_review.viewer.window._qt_viewer.canvas.native, 1)
     assert coronal.section is before
-    press(Qt.Key.Key_S, SHIFT)
+    commands.sections()
     assert wait_until(lambda: coronal.section is not before, PATIENCE_SECONDS)
     assert coronal.section is not None
     np.testing.assert_array_equal(coronal.section.hu, voxels(shown_review)[:, marks.place[1], :])

@@ -252,3 +252,21 @@ def test_a_reader_who_looks_elsewhere_and_comes_back_finds_the_partner_again(
     before = pictures.then.label
     mouse.turn(pictures.then, -1)
     assert pictures.then.label != before
+
+
+def test_a_partner_that_is_read_while_the_reader_looks_elsewhere_waits_for_him(
+    review: ReviewController, press: Press
+) -> None:
+    matched = matched_across_studies(review)
+    series = next(one for one in review.session.open_records() if one.id == matched).candidate.series_id
+    same = [one for one in review.session.open_records() if one.candidate.series_id == series and one.id != matched]
+    ask_about(review, same[0].id)
+    review.worklist.lesion_chosen.emit(matched)
+    other = next(record for record in review._series.values() if record.id != series)
+    review.show_series(other.id)
+    assert wait_until(lambda: review.shown_series == other and not review.partner.is_reading, PATIENCE_SECONDS)
+    assert pictures_of(review).then.section is None
+    press(Qt.Key.Key_G)
+    assert wait_ready(review, PATIENCE_SECONDS)
+    assert wait_until(lambda: pictures_of(review).then.section is not None, PATIENCE_SECONDS)
+    assert pictures_of(review).now.section is not None
