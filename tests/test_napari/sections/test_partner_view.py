@@ -16,14 +16,14 @@ from support.review_project import ReviewProject, decisions_on_disk, make_review
 from lens_engine.findings import Reason, Rule, middle_section
 from lens_engine.project import Project
 from lens_engine.store.annotations import Annotations
-from lens_engine.store.candidates import Candidates
+from lens_engine.store.candidates import CandidateRecord, Candidates
 from lens_engine.store.database import Database
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
-from lens_napari.review.partners import LEAST_SIDE_MM
+from lens_napari.review.partners import LEAST_SIDE_MM, FoundPartner
 from lens_napari.sections.partner_pictures import PartnerPictures
-from lens_napari.sections.partner_view import CANNOT_BE_READ, ENDS_HERE
+from lens_napari.sections.partner_view import CANNOT_BE_READ, ENDS_HERE, READING, PartnerView
 from lens_napari.viewer.palette import ANNOTATION_COLOUR, CANDIDATE_COLOUR
 
 PATIENCE_SECONDS = 60.0
@@ -255,18 +255,27 @@ def test_a_reader_who_looks_elsewhere_and_comes_back_finds_the_partner_again(
 
 
 def test_a_partner_that_is_read_while_the_reader_looks_elsewhere_waits_for_him(
-    review: ReviewController, press: Press
+    review: ReviewController, press: Press, qtbot: Any
 ) -> None:
-    matched = matched_across_studies(review)
-    series = next(one for one in review.session.open_records() if one.id == matched).candidate.series_id
-    same = [one for one in review.session.open_records() if one.candidate.series_id == series and one.id != matched]
-    ask_about(review, same[0].id)
-    review.worklist.lesion_chosen.emit(matched)
-    other = next(record for record in review._series.values() if record.id != series)
+    ask_about(review, matched_across_studies(review))
+    asked, may_read, pictures = review.current, threading.Event(), PartnerPictures()
+    qtbot.addWidget(pictures)
+    assert asked is not None
+
+    def read(candidate: CandidateRecord) -> FoundPartner | None:
+        may_read.wait(PATIENCE_SECONDS)
+        return review._store.partner_of(candidate)
+
+    partner = PartnerView(review.view, pictures, read)
+    partner.show_for(asked)
+    assert pictures.then.words == READING
+    other = next(record for record in review._series.values() if record != review.shown_series)
     review.show_series(other.id)
-    assert wait_until(lambda: review.shown_series == other and not review.partner.is_reading, PATIENCE_SECONDS)
-    assert pictures_of(review).then.section is None
+    assert wait_until(lambda: review.shown_series == other, PATIENCE_SECONDS)
+    may_read.set()
+    assert wait_until(lambda: not partner.is_reading, PATIENCE_SECONDS)
+    assert pictures.then.section is None
     press(Qt.Key.Key_G)
-    assert wait_ready(review, PATIENCE_SECONDS)
-    assert wait_until(lambda: pictures_of(review).then.section is not None, PATIENCE_SECONDS)
-    assert pictures_of(review).now.section is not None
+    assert wait_until(lambda: pictures.then.section is not None, PATIENCE_SECONDS)
+    assert pictures.now.section is not None
+    partner.close()
