@@ -20,8 +20,8 @@ NOTCH = 120
 ZOOM_STEP = 1.1
 LEAST_SEEN_MM, MOST_SEEN_MM = 20.0, 2000.0
 TEXT_COLOUR, LETTER_COLOUR, LINE_COLOUR = "#D8DEE9", "#F0E442", "#F0E442"
-TEXT_BACKGROUND = QColor(0, 0, 0, 140)
-LINE_STRENGTH = 0.55
+TEXT_BACKGROUND, SHADOW = QColor(0, 0, 0, 140), QColor(0, 0, 0, 90)
+LINE_STRENGTH = 0.75
 GAP_PIXELS = 14
 """Of a line on each side of where two cross, so that what is there can be seen."""
 LETTER_MARGIN = 4
@@ -257,16 +257,17 @@ class SectionPicture(QWidget):  # type: ignore[misc]  # qtpy carries no types
 
     def _paint_lines(self, painter: QPainter) -> None:
         down_mm, right_mm = self._lines
+        down, right = self.field.to_pixels((down_mm or 0.0, right_mm or 0.0))
         colour = QColor(LINE_COLOUR)
         colour.setAlphaF(LINE_STRENGTH)
-        painter.setPen(QPen(colour, 1.0))
-        down, right = self.field.to_pixels((down_mm or 0.0, right_mm or 0.0))
-        if down_mm is not None:
-            for begin, end in _beside(right if right_mm is not None else None, self.width()):
-                painter.drawLine(QPointF(begin, down), QPointF(end, down))
-        if right_mm is not None:
-            for begin, end in _beside(down if down_mm is not None else None, self.height()):
-                painter.drawLine(QPointF(right, begin), QPointF(right, end))
+        for pen in (QPen(SHADOW, 3.0), QPen(colour, 1.0)):  # a yellow line alone is lost on bone
+            painter.setPen(pen)
+            if down_mm is not None:
+                for begin, end in _beside(right if right_mm is not None else None, self.width()):
+                    painter.drawLine(QPointF(begin, down), QPointF(end, down))
+            if right_mm is not None:
+                for begin, end in _beside(down if down_mm is not None else None, self.height()):
+                    painter.drawLine(QPointF(right, begin), QPointF(right, end))
 
     def _paint_outlines(self, painter: QPainter) -> None:
         for outline in self._outlines:
