@@ -14,7 +14,7 @@ import napari
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
-from lens_engine.findings import Box3D, ReasonCode, Split, Verdict, box_from_slices
+from lens_engine.findings import Box3D, ReasonCode, Split, Verdict, box_from_slices, middle_section
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.decisions import DecisionRecord, SettledError
@@ -33,10 +33,9 @@ from lens_napari.panels.worklist import WorklistPanel
 from lens_napari.review.box_table import CANDIDATES, BoxTable, Shown
 from lens_napari.review.cards import Presence, box_table, lesion_card
 from lens_napari.review.next_step import Action
-from lens_napari.review.project_store import LoadedSeries, ProjectStore, ReviewedProject, ThenAndNow, message_of
+from lens_napari.review.project_store import LoadedSeries, ProjectStore, ReviewedProject, message_of
 from lens_napari.review.session import ReviewSession, Write
 from lens_napari.review.settings import ViewerSettings, save_settings
-from lens_napari.review.thumbnails import middle_section
 from lens_napari.review.wording import (
     DEMO_REMINDER,
     FIRST_OF_LIST,
@@ -58,6 +57,8 @@ from lens_napari.review.wording import (
     settled_by_another,
 )
 from lens_napari.review.worklist.filters import Listed, WorklistFilter
+from lens_napari.sections.linked_planes import LinkedPlanes
+from lens_napari.sections.partner_view import PartnerView
 from lens_napari.viewer.background import Lane
 from lens_napari.viewer.palette import expert_colours
 from lens_napari.viewer.series_view import Drawing, SeriesView
@@ -110,7 +111,6 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._arrived_at: int | None = None
         self._is_elsewhere = False
         self._asked_split: Split | None = Split.TRAIN
-        self._partner: ThenAndNow | None = None
         self._is_closed = False
         self._was_opened = False
         self._is_returning = False
@@ -121,12 +121,14 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._coming.timeout.connect(self._refresh)
 
         self.view = SeriesView(viewer, self._colours, self._read_series, self._ahead)
+        self.planes = LinkedPlanes(self.view)
         legend_colours = {group: self.view.layers.colour_of(group) for group in self.view.layers.groups}
         self.worklist = WorklistPanel(legend_colours, settings.thresholds, settings.keys)
         self.worklist.filters.hide_scores(settings.scores_hidden)
         self.lesion_panel = LesionPanel(settings.keys, scores_hidden=settings.scores_hidden)
         self.boxes = BoxesController(viewer, self.view, store, self._commits, settings, self._acts)
         self.lesion_panel.add_below(self.boxes.panel)
+        self.partner = PartnerView(self.view, self.lesion_panel.pictures, store.partner_of)
         self.completeness = CompletenessController(store, self._commits, self.worklist.series_box)
         self.jobs = JobsController(store, self._commits, start_worker=start_worker)
         self.jobs_panel, self.models_panel = self.jobs.jobs_panel, self.jobs.models_panel
@@ -181,6 +183,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self.adding.close()
             self.jobs.close()
             self.boxes.close()
+            self.planes.close()
+            self.partner.close()
             self.view.close()
             self._ahead.close(finish=False)
             self._commits.close(finish=True)
@@ -293,6 +297,10 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._load(wanted)
         self._refresh()
 
+    def keep_sections(self, are_shown: bool) -> None:  # a Qt signal's argument
+        """Remember whether this reader wants coronal and sagittal sections."""
+        self._keep(self.settings.model_copy(update={"sections_shown": are_shown}))
+
     # -- saying -------------------------------------------------------------------------------------------------------
 
     def _say(self, verdict: Verdict, lesion_type: str | None) -> None:
@@ -391,6 +399,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.session = self._new_session(project.queue, project.decided_today)
         self.worklist.filters.show_choices(project.queue.experts, self._series.values())
         self.session.narrow(self.worklist.filters.filter)
+        self.partner.forget()
         self._table = None
         self._arrived_at = None
         self._was_opened = True
@@ -449,25 +458,13 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._arrived_at = asked.id
         self._is_returning = False
         self._coming.stop()
-        self._partner = None
-        self.lesion_panel.show_thumbnails(None, None)
-        self._ahead.submit(partial(self._partner_of, asked), self._on_partner, self._on_error)
+        self.partner.show_for(asked)
 
     def _show_place(self, slices: Slices, box: Box3D) -> None:
         """Bring a place of the series on screen into the picture, and with it the boxes."""
         if self._table is not None and self.shown_series is not None:
             self.worklist.legend.boxes[CANDIDATES].setChecked(True)
             self.view.go_to(middle_section(slices), box, self._drawing(self._table, self.shown_series))
-
-    def _partner_of(self, asked: CandidateRecord) -> ThenAndNow | None:
-        # Runs in the lane: nobody waits for partners of lesions that have gone by.
-        return self._store.then_and_now(asked) if self._arrived_at == asked.id else None
-
-    def _on_partner(self, partner: ThenAndNow | None) -> None:
-        if partner is not None and self.current is not None and partner.candidate_id == self.current.id:
-            self._partner = partner
-            self.lesion_panel.show_thumbnails(partner.then, partner.now)
-            self._refresh()
 
     def _drawing(self, table: BoxTable, record: SeriesRecord) -> Drawing:
         states = self.session.states_of_series(record.id) | self.boxes.states(record.id)
@@ -494,9 +491,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         current, tally = self.current, self.session.tally()
         self.worklist.show_rows(self.session.rows(), tally)
         record = self._series.get(self.session.asked_series or 0)
-        partner = (
-            self._partner.partner if self._partner and current and self._partner.candidate_id == current.id else None
-        )
+        partner = self.partner.partner_of(current.id) if current else None
         card = lesion_card(self.session, record, self._colours, partner, presence=self._presence)
         if card is not None:
             self.lesion_panel.show_card(card)
@@ -567,6 +562,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.next_steps.failed.connect(self._on_error)
         self.completeness.changed.connect(lambda _: self.jobs.refresh_plan())
         self.jobs.candidates_changed.connect(self._on_candidates_changed)
+        self.partner.found.connect(self._refresh)
         self.view.arrived.connect(self._on_series)
         self.view.failed.connect(self._on_error)
         self.view.foreign.refused.connect(self._on_refused_scans)

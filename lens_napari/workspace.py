@@ -16,6 +16,8 @@ from lens_engine.window_presets import Preset
 from lens_napari.controller import ReviewController
 from lens_napari.panels.key_help import KeyHelp
 from lens_napari.review.settings import KeySettings
+from lens_napari.sections.axial_marks import AxialMarks
+from lens_napari.sections.dock import SectionsDock
 from lens_napari.viewer.drops import FileDrops
 from lens_napari.viewer.guard import NAPARI_ACTIONS_OFF, PictureGuard
 from lens_napari.viewer.keys import Action, KeyBindings
@@ -50,6 +52,7 @@ def arrange(controller: ReviewController) -> QMainWindow:
     QTimer.singleShot(0, right.raise_)  # napari raises what was added last when it gets back to its event loop
     main.resizeDocks([left, right], [LEFT_WIDTH, RIGHT_WIDTH], Qt.Orientation.Horizontal)
     main.resizeDocks([bottom], [BOTTOM_HEIGHT], Qt.Orientation.Vertical)
+    _add_sections(controller, main, bottom)
     controller.jobs.retrain_shown.connect(retrain.raise_)
     controller.adding.shown.connect(lambda: _bring_forward(adding))
     _take_drops(controller, main)
@@ -124,12 +127,30 @@ def key_actions(review: ReviewController, keys: KeySettings) -> dict[str, Action
         keys.reason_normal_node: partial(review.give_reason, ReasonCode.NORMAL_NODE),
         keys.reason_duplicate: partial(review.give_reason, ReasonCode.DUPLICATE),
         keys.reason_benign: partial(review.give_reason, ReasonCode.BENIGN),
+        keys.sections: review.planes.toggled.emit,
         keys.window_soft_tissue: partial(view.set_window, Preset.SOFT_TISSUE.value),
         keys.window_lung: partial(view.set_window, Preset.LUNG.value),
         keys.window_liver: partial(view.set_window, Preset.LIVER.value),
         keys.window_bone: partial(view.set_window, Preset.BONE.value),
         keys.window_automatic: review.automatic_window,
     }
+
+
+def _add_sections(controller: ReviewController, main: QMainWindow, beside: QDockWidget) -> None:
+    planes = controller.planes
+    dock = SectionsDock(controller.viewer.window, planes.panel, beside, BOTTOM_HEIGHT)
+    dock.want(controller.settings.sections_shown)
+    dock.wanted.connect(controller.keep_sections)
+    planes.toggled.connect(lambda: dock.toggle())
+    marks = AxialMarks(controller.viewer, main)
+    planes.moved.connect(marks.show_at)
+    marks.picked.connect(planes.point_in_slice)
+
+    def close() -> None:
+        dock.close()
+        marks.close()
+
+    controller.closed.connect(close)
 
 
 def _take_drops(controller: ReviewController, main: QMainWindow) -> None:

@@ -92,6 +92,11 @@ class SliceBox:
     score: float = 1.0
 
 
+def middle_section(slices: Sequence[SliceBox]) -> SliceBox:
+    """Return the middle cross-section of a lesion, on which it is looked at first."""
+    return slices[len(slices) // 2]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A 3D box that one expert, or the fusion of all, believes to be a lesion.

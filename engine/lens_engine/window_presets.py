@@ -32,6 +32,13 @@ class Window:
         """Return the window between two grey-value limits."""
         return cls(width=high - low, level=(low + high) / 2)
 
+    def greys(self, hu: NDArray[np.int16]) -> NDArray[np.uint8]:
+        """Return HU of any shape as grey values: 0 at the lower limit and below, 255 at the upper one and above."""
+        low, _ = self.limits
+        scaled = (hu - np.float32(low)) * np.float32(255.0 / self.width)
+        greys: NDArray[np.uint8] = np.clip(scaled, 0, 255).astype(np.uint8)
+        return greys
+
     def dragged(self, right: float, down: float) -> "Window":
         """Return the window after a drag in screen pixels: right widens, down lowers the level (brighter)."""
         return Window(width=max(MIN_WIDTH, self.width + 2 * right), level=self.level + down)

@@ -26,8 +26,8 @@ KEYS = {Verdict.ACCEPTED: Qt.Key.Key_Y, Verdict.REJECTED: Qt.Key.Key_N, Verdict.
 SAID_INSTEAD = {Verdict.ADJUSTED: Verdict.ACCEPTED}
 """The demo presses one key for each lesion: a box that is about a lesion and lies badly is accepted as it is."""
 PATIENCE_SECONDS = 60.0
-THUMBNAIL_SECONDS = 2.0
-"""The pictures of then and now are read in the background within this time."""
+PARTNER_SECONDS = 2.0
+"""The scan of a partner is read in the background within this time."""
 TRAINING_PATIENCE_SECONDS = 1200.0
 
 Say = Callable[[str], None]
@@ -77,7 +77,7 @@ class DemoReview:
                 break
             for rule in {reason.rule for reason in asked.candidate.reasons} - pictured:
                 pictured.add(rule)
-                wait_until(lambda: False, THUMBNAIL_SECONDS)
+                wait_until(lambda: False, PARTNER_SECONDS)
                 self.picture(f"review-{rule.value}")
             answer = reader.answer(shown.name, asked.candidate.finding.box)
             verdict = SAID_INSTEAD.get(answer.verdict, answer.verdict)

@@ -14,6 +14,7 @@ from lens_napari.viewer.palette import MUTED
 MOUSE = {
     "wheel": "slices",
     "Ctrl+wheel": "zoom, which then stays",
+    "Ctrl+click": "coronal and sagittal section through that place",
     "drag": "another part of the slice",
     "right drag": "window and level; or Shift+drag",
     "← →": "slices",

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor, QImage, QPainter, QPen, QPixmap
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from lens_engine.findings import ReasonCode, Verdict
 from lens_engine.jobs.status import JobProgress
@@ -14,9 +12,9 @@ from lens_napari.review.cards import ExpertScore, LesionCard, Presence
 from lens_napari.review.next_step import OPENING, Action, NextStep
 from lens_napari.review.session import SaveState, Tally
 from lens_napari.review.settings import HELP_KEY, KeySettings
-from lens_napari.review.thumbnails import THUMBNAIL_SIDE, Thumbnail
 from lens_napari.review.wording import HIDDEN_SCORE, VERDICT_TEXT
-from lens_napari.viewer.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, MUTED, UNDECIDED
+from lens_napari.sections.partner_pictures import PartnerPictures
+from lens_napari.viewer.palette import BAD, GOOD, MUTED, UNDECIDED
 
 NOTICE_COLOUR = "#E6C15A"
 BAR_STEPS = 1000
@@ -107,19 +105,11 @@ class LesionPanel(Panel):
         self.headline_label.setText(card.headline)
         self.why_label.setText(card.why)
         self.size_label.setText(f"{card.size}   ·   {card.where}")
+        self.pictures.comparison_label.setText(card.comparison)
         self._show_experts(card.experts, show_scores=card.show_scores)
         self._show_state(card)
         for one in (self.accept_button, self.reject_button, self.unsure_button, *self.type_buttons):
             one.setEnabled(card.presence is Presence.ON_SCREEN)
-
-    def show_thumbnails(self, then: Thumbnail | None, now: Thumbnail | None) -> None:
-        """Show the partner and the candidate at the same scale, or neither."""
-        self.pictures.setVisible(then is not None and now is not None)
-        if then is not None and now is not None:
-            self.then_label.setPixmap(_picture(then, ANNOTATION_COLOUR))
-            self.now_label.setPixmap(_picture(now, CANDIDATE_COLOUR))
-            self.then_caption.setText(f"then: {then.caption}")
-            self.now_caption.setText(f"now: {now.caption}")
 
     def show_summary(self, tally: Tally, step: NextStep) -> None:
         """Show what was done and what makes sense now, instead of a lesion."""
@@ -164,7 +154,8 @@ class LesionPanel(Panel):
             column.addWidget(widget)
         column.addLayout(self._experts)
         column.addWidget(self.scores_box)
-        column.addWidget(self._make_pictures())
+        self.pictures = PartnerPictures()
+        column.addWidget(self.pictures)
         column.addWidget(line())
         column.addLayout(self._make_verdict_buttons(keys))
         column.addWidget(self._make_types_box())
@@ -173,24 +164,6 @@ class LesionPanel(Panel):
         self.state_label = label(style="font-size: 11pt;")
         column.addWidget(self.state_label)
         column.addWidget(label(_key_list(keys), style=f"color: {MUTED};", wrap=False))
-
-    def _make_pictures(self) -> QWidget:
-        self.pictures = QWidget()
-        grid = QGridLayout(self.pictures)
-        grid.setContentsMargins(0, 4, 0, 4)
-        self.then_label, self.now_label = QLabel(), QLabel()
-        self.then_caption, self.now_caption = label(), label()
-        for column, (picture, caption) in enumerate(
-            ((self.then_label, self.then_caption), (self.now_label, self.now_caption))
-        ):
-            picture.setFixedSize(THUMBNAIL_SIDE, THUMBNAIL_SIDE)
-            grid.addWidget(caption, 0, column)
-            grid.addWidget(picture, 1, column)
-        kept = self.pictures.sizePolicy()
-        kept.setRetainSizeWhenHidden(True)  # with or without a partner, the buttons below stay in place
-        self.pictures.setSizePolicy(kept)
-        self.pictures.hide()
-        return self.pictures
 
     def _make_verdict_buttons(self, keys: KeySettings) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -298,25 +271,6 @@ class LesionPanel(Panel):
 
 def _shortened(name: str, letters: int) -> str:
     return name if len(name) <= letters else f"{name[: letters - 1].rstrip()}…"
-
-
-def _picture(thumbnail: Thumbnail, colour: str) -> QPixmap:
-    pixels = np.ascontiguousarray(thumbnail.pixels)
-    height, width = pixels.shape
-    image = QImage(pixels.tobytes(), width, height, width, QImage.Format.Format_Grayscale8).copy()
-    picture = QPixmap.fromImage(image).scaled(
-        THUMBNAIL_SIDE,
-        THUMBNAIL_SIDE,
-        Qt.AspectRatioMode.IgnoreAspectRatio,
-        Qt.TransformationMode.SmoothTransformation,
-    )
-    painter = QPainter(picture)
-    painter.setPen(QPen(QColor(colour), 1.5))
-    across, along = THUMBNAIL_SIDE / width, THUMBNAIL_SIDE / height
-    x1, y1, x2, y2 = thumbnail.box
-    painter.drawRect(round(x1 * across), round(y1 * along), round((x2 - x1) * across), round((y2 - y1) * along))
-    painter.end()
-    return picture
 
 
 def _key_list(keys: KeySettings) -> str:

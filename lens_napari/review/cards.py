@@ -6,14 +6,14 @@ from enum import StrEnum
 
 import numpy as np
 
-from lens_engine.findings import Verdict
+from lens_engine.findings import Verdict, middle_section
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.queue.outline import KINDS, OPEN
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxRow, BoxTable
+from lens_napari.review.partners import partner_reason
 from lens_napari.review.project_store import LoadedSeries
 from lens_napari.review.session import Entry, ReviewSession, SaveState
-from lens_napari.review.thumbnails import middle_section
-from lens_napari.review.wording import UNKNOWN, Partner, headline, size_mm, why, why_in_short
+from lens_napari.review.wording import UNKNOWN, Partner, comparison, headline, size_mm, why, why_in_short
 
 
 class Presence(StrEnum):
@@ -54,6 +54,8 @@ class LesionCard:
     show_scores: bool
     reader: str
     """Who decided; empty while the lesion is open."""
+    comparison: str = ""
+    """What is said of the lesion and its partner; empty without one."""
 
 
 def lesion_card(
@@ -72,6 +74,7 @@ def lesion_card(
     if position is None or session.rank is None:
         return None
     decision = entry.decision if entry else None
+    reason = partner_reason(entry.record.candidate) if entry else None
     is_decided = decision is not None if entry else outline.verdicts[position] != OPEN
     show = not session.scores_hidden or is_decided
     seen = ~np.isnan(outline.scores[position])
@@ -96,6 +99,7 @@ def lesion_card(
         presence=presence,
         show_scores=show,
         reader=decision.reader if decision else "",
+        comparison=comparison(reason, partner, show_scores=show) if partner and reason else "",
     )
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from threading import Lock
 
 from lens_engine.errors import LensError, StoreError
-from lens_engine.findings import Decision, Finding, Reason, Rule, Split
+from lens_engine.findings import Decision, Finding, Reason, Split, middle_section
 from lens_engine.io.series import read_volume, scan, whole_series
 from lens_engine.jobs.results import TrainResult
 from lens_engine.jobs.status import JobStatus
@@ -34,7 +34,7 @@ from lens_engine.window_presets import Window, preset_for
 from lens_napari.review.adding import AddRequest
 from lens_napari.review.learning import FrozenLabels, LastTraining, LearningPlan, OutdatedList
 from lens_napari.review.next_step import Standing
-from lens_napari.review.thumbnails import Thumbnail, common_side_mm, crop, middle_section
+from lens_napari.review.partners import FoundPartner, LesionToCompare, apart, partner_reason
 from lens_napari.review.wording import Partner
 
 CACHE_BYTES = 1_500_000_000
@@ -92,16 +92,6 @@ class MarkedSeries:
 
     record: SeriesRecord
     lesions: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ThenAndNow:
-    """The known partner of a candidate, and both as pictures at the same scale."""
-
-    candidate_id: int
-    partner: Partner
-    then: Thumbnail
-    now: Thumbnail
 
 
 class VolumeCache:
@@ -207,27 +197,18 @@ class ProjectStore:
         candidates = () if mining_run is None else self._candidates.of_series(series_id, mining_run)
         return LoadedSeries(record, volume, findings, tuple(annotations), window, is_searched, candidates)
 
-    def then_and_now(self, asked: CandidateRecord) -> ThenAndNow | None:
-        """Return the known partner in another scan beside the candidate, or None when it has none."""
-        reason = next((reason for reason in asked.candidate.reasons if reason.rule is Rule.INTRA_PATIENT), None)
-        if reason is None:
+    def partner_of(self, asked: CandidateRecord) -> FoundPartner | None:
+        """Return the marked lesion that a candidate is said to be, with its scan, or None when there is none."""
+        reason, slices = partner_reason(asked.candidate), asked.candidate.finding.slices
+        if reason is None or not slices:
             return None
-        now_record = self.catalog.series(asked.candidate.series_id)
-        known = self._known_lesion(reason, now_record)
-        if known is None or not known.slices or not asked.candidate.finding.slices:
+        now = self.catalog.series(asked.candidate.series_id)
+        known = self._known_lesion(reason, now)
+        if known is None or not known.slices:
             return None
-        then_record = self.catalog.series(known.series_id)
-        then_volume, now_volume = self._volumes.get(then_record), self._volumes.get(now_record)
-        finding = asked.candidate.finding
-        side_mm = common_side_mm([(known.box, then_volume), (finding.box, now_volume)])
-        window = preset_for(now_volume.voxels, finding.box).value
-        then_section, now_section = middle_section(known.slices), middle_section(finding.slices)
-        return ThenAndNow(
-            candidate_id=asked.id,
-            partner=Partner(_scan_in_words(then_record)),
-            then=crop(then_volume, then_section, side_mm, window, _scan_in_words(then_record)),
-            now=crop(now_volume, now_section, side_mm, window, _scan_in_words(now_record)),
-        )
+        then = self.catalog.series(known.series_id)
+        distance = apart(then, middle_section(known.slices).slice_index, now, middle_section(slices).slice_index)
+        return FoundPartner(asked.id, Partner(scan_in_words(then), distance), self._to_compare(known, then))
 
     def commit(self, decision: Decision, seen: Decision | None) -> DecisionRecord:
         """Write a decision behind the one it replaces; it is on disk when this returns.
@@ -368,12 +349,17 @@ class ProjectStore:
     def _marked(self, record: SeriesRecord) -> MarkedSeries:
         return MarkedSeries(record, completeness.known_lesions(self._database, record.id))
 
+    def _to_compare(self, known: AnnotationRecord | Decision, series: SeriesRecord) -> LesionToCompare | LensError:
+        try:
+            return LesionToCompare(scan_in_words(series), known.box, known.slices, self._volumes.get(series))
+        except LensError as error:  # what is said about the partner is known all the same
+            return error
+
     def _known_lesion(self, reason: Reason, asked_in: SeriesRecord) -> AnnotationRecord | Decision | None:
-        """Return the annotation or decision of the patient that a reason names."""
+        """Return the annotation, or the decision about the patient, that a reason names."""
+        if reason.annotation_id is not None:
+            return self._annotations.find(reason.annotation_id)
         for record in self.catalog.of_patient(asked_in.patient_id):
-            for annotation in self._annotations.of_series(record.id):
-                if annotation.id == reason.annotation_id:
-                    return annotation
             for decided in self._decisions.history(record.id):
                 if decided.id == reason.decision_id:
                     return decided.decision
@@ -385,6 +371,12 @@ def message_of(error: Exception) -> str:
     return str(error) if isinstance(error, LensError) else f"{type(error).__name__}: {error}"
 
 
+def scan_in_words(record: SeriesRecord) -> str:
+    """Return which scan of its patient a series is."""
+    date = f" of {record.study_date.isoformat()}" if record.study_date else ""
+    return f"study {record.study_number}{date}, series {record.series_number}"
+
+
 def _is_measured(result: TrainResult) -> bool:
     return result.evaluation is not None and result.evaluation.measurable
 
@@ -392,11 +384,6 @@ def _is_measured(result: TrainResult) -> bool:
 def _middle_of(volume: Volume) -> tuple[float, float, float, float, float, float]:
     z, y, x = (size / 2 for size in volume.voxels.shape)
     return x - 20, y - 20, z, x + 20, y + 20, z + 1
-
-
-def _scan_in_words(record: SeriesRecord) -> str:
-    date = f" of {record.study_date.isoformat()}" if record.study_date else ""
-    return f"study {record.study_number}{date}, series {record.series_number}"
 
 
 def _measured_on(database: Database) -> str:

@@ -69,6 +69,7 @@ class KeySettings(BaseModel):
     cancel: str = _key("Escape", KeyGroup.BOX, "take the box back as it was; lengths go")
     delete_drawn: str = _key("Shift-X", KeyGroup.BOX, "delete the drawn lesion that is chosen")
     measure: str = _key("Shift-R", KeyGroup.BOX, "measure a length")
+    sections: str = _key("Shift-S", KeyGroup.PICTURE, "coronal and sagittal sections, or none")
     window_soft_tissue: str = _key("F1", KeyGroup.PICTURE, "window: soft tissue")
     window_lung: str = _key("F2", KeyGroup.PICTURE, "window: lung")
     window_liver: str = _key("F3", KeyGroup.PICTURE, "window: liver")
@@ -107,6 +108,8 @@ class ViewerSettings(BaseModel):
         Hide scores until the verdict.
     thresholds
         Least score shown, by expert.
+    sections_shown
+        Have coronal and sagittal sections below the picture.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -114,6 +117,7 @@ class ViewerSettings(BaseModel):
     reader: str = Field(default_factory=getpass.getuser, min_length=1)
     scores_hidden: bool = False
     thresholds: dict[str, float] = Field(default_factory=dict)
+    sections_shown: bool = True
     keys: KeySettings = KeySettings()
 
 

@@ -19,6 +19,8 @@ MEANINGS = {
     Rule.CROSS_DATASET: "uncertain: seen by a single-type expert",
     Rule.CROSS_SLICE: "continues a marked lesion from a neighbouring slice",
 }
+VERY_ALIKE = 0.5
+"""Two lesions no further apart than this part of the limit are said to be very alike."""
 NOT_FOR_DIAGNOSIS = "For research use only. Not for diagnosis."
 DEMO_REMINDER = "Demo model, not trained on patients."
 DEMO_ADVICE = "Demo model, not trained on patients: its boxes mean nothing on real scans."
@@ -62,9 +64,12 @@ class Partner:
     ----------
     where
         The scan it is in, for example "study 2 of 2023-05-04".
+    apart
+        How far that is from the candidate, for example "3 months before this study"; empty where unknown.
     """
 
     where: str
+    apart: str = ""
 
 
 def headline(kind: CandidateKind) -> str:
@@ -94,6 +99,11 @@ def why(candidate: Candidate, partner: Partner | None, *, show_scores: bool) -> 
         clauses.append(_experts_clause(experts, show_scores=show_scores))
     sentence = "; ".join(dict.fromkeys(clauses)) or "found by the detector"
     return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def comparison(reason: Reason, partner: Partner, *, show_scores: bool) -> str:
+    """Return what is said of a candidate and its partner where both are shown."""
+    return " · ".join(filter(None, [partner.apart, _likeness(reason) if show_scores else ""]))
 
 
 def size_mm(box: Box3D, geometry: VolumeGeometry) -> str:
@@ -212,6 +222,15 @@ def _clause(reason: Reason, partner: Partner | None, *, show_scores: bool) -> st
         return f"it looks like {where}{distance}"
     known = "a marked lesion" if reason.decision_id is None else "a lesion that a reader found"
     return f"it continues {known} on a neighbouring slice"
+
+
+def _likeness(reason: Reason) -> str:
+    if reason.distance is None:
+        return ""
+    if reason.distance_limit is None:
+        return f"distance {reason.distance:.2f}"
+    degree = "very alike" if reason.distance <= reason.distance_limit * VERY_ALIKE else "alike"
+    return f"{degree} (distance {reason.distance:.2f} of at most {reason.distance_limit:.2f})"
 
 
 def _experts_clause(reasons: Sequence[Reason], *, show_scores: bool) -> str:

@@ -80,8 +80,12 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
     """The `LoadedSeries` that is on screen now, without boxes."""
     failed = Signal(object)
     """The error for which a series cannot be shown."""
-    drawn = Signal()
-    """The boxes were drawn again: the slice, the zoom or the boxes have changed."""
+    drawn = Signal(int)
+    """The slice on screen; the boxes were drawn again: the slice, the zoom or the boxes have changed."""
+    brought = Signal(object, object)
+    """The `SliceBox` and the whole box of a lesion that was brought on screen."""
+    window_changed = Signal(object)
+    """The `Window` of the picture."""
 
     def __init__(self, viewer: Any, colours: Mapping[str, str], load: Load, ahead: Lane) -> None:
         super().__init__()
@@ -127,6 +131,13 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
             return None
         geometry = self._loaded.volume.geometry
         return slice_on_screen(self._viewer, geometry), geometry.shape[0]
+
+    @property
+    def drawing(self) -> Drawing | None:
+        """What is drawn now; None where there is nothing to draw on."""
+        if self._loaded is None or self._drawing is None:
+            return None
+        return replace(self._drawing, shown=replace(self._drawing.shown, everything_hidden=self._everything_hidden))
 
     @property
     def is_loading(self) -> bool:
@@ -219,6 +230,7 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.go_to_slice(section.slice_index)
         self._zoom.arrive(section, self._loaded.volume.geometry)
         self._redraw()
+        self.brought.emit(section, box)
 
     def go_to_middle(self, drawing: Drawing) -> None:
         """Bring the middle slice on screen, and these boxes with it."""
@@ -234,6 +246,18 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
             inside = min(max(slice_index, 0), geometry.shape[0] - 1)
             # In mm: napari's steps are those of the finest layer, which may be one that the reader drew.
             self._viewer.dims.set_point(0, inside * geometry.spacing_mm[0])
+
+    def show_place(self, voxel: tuple[int, int, int]) -> None:
+        """Bring a voxel (z, y, x) on screen: its slice, and the part of that where it is outside; the zoom stays."""
+        if self._loaded is None:
+            return
+        z, y, x = voxel
+        self.go_to_slice(z)
+        geometry = self._loaded.volume.geometry
+        left, top, right, bottom = picture_of(self._viewer, self.layers, geometry).field
+        if not (left <= x and x + 1 <= right and top <= y and y + 1 <= bottom):
+            _, sy, sx = geometry.spacing_mm
+            self._viewer.scene.camera.center = (0.0, y * sy, x * sx)
 
     def set_window(self, window: Window) -> None:
         """Choose a window by hand; it sticks until it is made automatic again."""
@@ -285,7 +309,7 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         with self._zoom.on_series():
             self.layers.show_volume(loaded.volume, loaded.record.name, window)
         if is_first:
-            self.layers.image.events.contrast_limits.connect(self._show_window)
+            self.layers.image.events.contrast_limits.connect(self._on_window)
         self._mouse.read_again()
         self._show_window()
         self._show_label(loaded)
@@ -309,15 +333,15 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._redraw_later.start()
 
     def _redraw(self) -> None:
-        if self._loaded is None or self._drawing is None or self._is_closed:
+        drawing = self.drawing
+        if self._loaded is None or drawing is None or self._is_closed:
             return
         slice_index = slice_on_screen(self._viewer, self._loaded.volume.geometry)
-        shown = replace(self._drawing.shown, everything_hidden=self._everything_hidden)
-        rectangles = resolve(self._drawing.table, shown, slice_index, self._drawing.states, self._drawing.changed)
+        rectangles = resolve(drawing.table, drawing.shown, slice_index, drawing.states, drawing.changed)
         self.layers.draw(rectangles, slice_index, float(self._viewer.scene.camera.zoom))
         count = self._loaded.volume.voxels.shape[0]
         self.texts.set("bottom_right", f"slice {slice_index + 1} / {count}")
-        self.drawn.emit()
+        self.drawn.emit(slice_index)
 
     def _show_label(self, loaded: LoadedSeries) -> None:
         record = loaded.record
@@ -326,7 +350,11 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         # The empty last line keeps it above the letter and the slice number where the window is small.
         self.texts.set("bottom_left", "\n".join([*filter(None, (self._notice, NOT_FOR_DIAGNOSIS)), " "]))
 
-    def _show_window(self, _event: object = None) -> None:
+    def _on_window(self, _event: object) -> None:
+        self._show_window()
+        self.window_changed.emit(self.window)
+
+    def _show_window(self) -> None:
         value = f"\n{self._hu} HU" if self._hu is not None else ""
         self.texts.set("top_right", f"{self.window}{value}")
 

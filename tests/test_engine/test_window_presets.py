@@ -21,3 +21,8 @@ def test_limits_and_window_are_inverse() -> None:
 def test_dragging_right_widens_and_never_turns_over() -> None:
     assert Window(400, 40).dragged(10, 5) == Window(420, 45)
     assert Window(400, 40).dragged(-1000, 0).width == 1
+
+
+def test_greys_run_from_black_at_the_lower_limit_to_white_at_the_upper() -> None:
+    hu = np.asarray([[-3024, -160, 40, 240, 3071]], dtype=np.int16)
+    np.testing.assert_array_equal(Window(400, 40).greys(hu), [[0, 0, 127, 255, 255]])

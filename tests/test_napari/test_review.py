@@ -353,8 +353,8 @@ def test_the_wheel_scrolls_and_zooms_with_control(review: ReviewController) -> N
 def test_the_partner_is_shown_then_and_now(review: ReviewController) -> None:
     asked(review)
     panel = review.lesion_panel
-    assert wait_until(lambda: not panel.pictures.isHidden(), PATIENCE_SECONDS)
-    assert panel.then_caption.text().startswith("then: study 1 of 2023-05-04")
+    assert wait_until(lambda: panel.pictures.then.section is not None, PATIENCE_SECONDS)
+    assert panel.pictures.then_caption.text().startswith("then: study 1 of 2023-05-04")
     assert "a lesion marked in study 1" in panel.why_label.text()
 
 
@@ -363,8 +363,8 @@ def test_a_partner_that_a_reader_decided_is_shown_then_and_now(viewer: Any, proj
     review = open_project(project_folder, viewer, start_worker=False)
     asked(review)
     panel = review.lesion_panel
-    assert wait_until(lambda: not panel.pictures.isHidden(), PATIENCE_SECONDS)
-    assert panel.then_caption.text().startswith("then: study 1 of 2023-05-04")
+    assert wait_until(lambda: panel.pictures.then.section is not None, PATIENCE_SECONDS)
+    assert panel.pictures.then_caption.text().startswith("then: study 1 of 2023-05-04")
     assert "a lesion that a reader found in study 1" in panel.why_label.text()
     review.close()
 

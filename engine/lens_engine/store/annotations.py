@@ -108,6 +108,10 @@ class Annotations:
             query = query.where(AnnotationRow.role == role)
         return self._read(query)
 
+    def find(self, annotation_id: int) -> AnnotationRecord | None:
+        """Return one annotation, or None where there is none of this id."""
+        return next(iter(self._read(select(AnnotationRow).where(AnnotationRow.id == annotation_id))), None)
+
     def all(
         self, role: AnnotationRole | None = None, split: Split | None = None, dataset: str | None = None
     ) -> tuple[AnnotationRecord, ...]:

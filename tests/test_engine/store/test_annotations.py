@@ -42,3 +42,11 @@ def test_annotations_can_be_asked_for_by_role_split_and_data_set(database: Datab
     assert len(annotations.all(dataset="universal")) == 2
     assert annotations.all(dataset="lung") == ()
     assert annotations.of_series(train.id, AnnotationRole.REFERENCE) == ()
+
+
+def test_one_annotation_is_found_by_its_id(database: Database, add_series: AddSeries) -> None:
+    annotations = Annotations(database)
+    annotations.add([annotation(add_series("a").id, box) for box in (BOX, OTHER)])
+    first, second = annotations.all()
+    assert annotations.find(second.id) == second
+    assert annotations.find(first.id + second.id + 1) is None

@@ -4,7 +4,7 @@ import pytest
 
 from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, Rule, SliceBox
 from lens_engine.geometry import VolumeGeometry
-from lens_napari.review.wording import Partner, headline, size_mm, symbol, why
+from lens_napari.review.wording import Partner, comparison, headline, size_mm, symbol, why
 
 FINDING = Finding("fused", (0.0, 0.0, 5.0, 10.0, 8.0, 8.0), (SliceBox(6, (0.0, 0.0, 10.0, 8.0)),), 0.8)
 MATCHED = Reason(Rule.INTRA_PATIENT, annotation_id=3, distance=0.111, distance_limit=0.15)
@@ -48,3 +48,20 @@ def test_the_question_depends_on_the_kind() -> None:
 
 def test_the_size_is_in_millimetres() -> None:
     assert size_mm(candidate(MATCHED).finding.box, VolumeGeometry((20, 20, 20), (5.0, 0.5, 0.5))) == "5 × 4 × 15 mm"
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (MATCHED, "3 days before this study · alike (distance 0.11 of at most 0.15)"),
+        (replace(MATCHED, distance=0.07), "3 days before this study · very alike (distance 0.07 of at most 0.15)"),
+        (replace(MATCHED, distance_limit=None), "3 days before this study · distance 0.11"),
+        (CONTINUED, "3 days before this study"),
+    ],
+)
+def test_a_line_says_how_far_apart_and_how_alike_two_lesions_are(reason: Reason, words: str) -> None:
+    assert comparison(reason, Partner("study 1", "3 days before this study"), show_scores=True) == words
+
+
+def test_a_hidden_score_is_not_in_the_line() -> None:
+    assert comparison(MATCHED, Partner("study 1", "the same day"), show_scores=False) == "the same day"

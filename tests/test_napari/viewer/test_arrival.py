@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from qtpy.QtCore import Qt
 
+from lens_engine.findings import middle_section
 from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_ready
-from lens_napari.review.thumbnails import middle_section
 from lens_napari.viewer.arrival import FIELD_OF_LESION, LEAST_FIELD_MM
 
 PATIENCE_SECONDS = 60.0

@@ -1,0 +1,115 @@
+"""The boxes that a coronal or sagittal section cuts, as rectangles on it. Needs neither Qt nor napari."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lens_engine.geometry import VolumeGeometry
+from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxTable, Shown
+from lens_napari.sections.planes import PlaceMm, Plane
+
+FIRST_EDGE_OF_AXIS = {1: 1, 2: 0}
+"""Where a box `[x1, y1, x2, y2]` begins along the canonical axes y and x; it ends two numbers on."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutBox:
+    """A lesion that a section cuts.
+
+    Attributes
+    ----------
+    group
+        `CANDIDATES` for the lesion asked about, or `ANNOTATIONS`.
+    corner, opposite
+        Upper left and lower right corner on the section.
+    """
+
+    group: str
+    corner: PlaceMm
+    opposite: PlaceMm
+
+
+@dataclass(frozen=True, slots=True)
+class _Stack:
+    """Cross-sections on neighbouring slices that lie over each other, as far as they have been met.
+
+    Attributes
+    ----------
+    first, last
+        Slices.
+    low, high
+        Edges of all of them along the rows of the section, in voxels.
+    last_low, last_high
+        Those of the last one.
+    """
+
+    first: int
+    last: int
+    low: float
+    high: float
+    last_low: float
+    last_high: float
+
+    def continued(self, low: float, high: float) -> "_Stack | None":
+        """Return the stack with a cross-section on the next slice, None where that lies elsewhere."""
+        if low >= self.last_high or high <= self.last_low:
+            return None
+        return _Stack(self.first, self.last + 1, min(self.low, low), max(self.high, high), low, high)
+
+
+def cut_boxes(
+    table: BoxTable, shown: Shown, asked: int | None, plane: Plane, section: int, geometry: VolumeGeometry
+) -> tuple[CutBox, ...]:
+    """Return the annotations and, above them, the lesion asked about, where a section cuts them and they are shown.
+
+    Cross-sections on neighbouring slices that lie over each other are one rectangle.
+
+    Parameters
+    ----------
+    asked
+        Number of the lesion asked about.
+    plane
+        Coronal or sagittal.
+    section
+        Index of the section.
+    """
+    if shown.everything_hidden:
+        return ()
+    wanted = {group: table.group_index == i for i, group in enumerate(table.groups) if group not in shown.hidden}
+    if CANDIDATES in wanted:
+        wanted[CANDIDATES] &= (table.lesion == asked) & (asked is not None)
+    row_mm, column_mm = plane.pixel_mm(geometry)
+    return tuple(
+        CutBox(group, (one.first * row_mm, one.low * column_mm), ((one.last + 1) * row_mm, one.high * column_mm))
+        for group in (ANNOTATIONS, CANDIDATES)
+        if group in wanted
+        for one in _stacks(table, wanted[group] & _is_cut(table, plane, section), plane)
+    )
+
+
+def _is_cut(table: BoxTable, plane: Plane, section: int) -> NDArray[np.bool_]:
+    """Return which boxes have a part in the voxels of a section."""
+    first = FIRST_EDGE_OF_AXIS[plane.across]
+    cut: NDArray[np.bool_] = (table.boxes[:, first] < section + 1) & (table.boxes[:, first + 2] > section)
+    return cut
+
+
+def _stacks(table: BoxTable, rows: NDArray[np.bool_], plane: Plane) -> Iterable[_Stack]:
+    first_edge = FIRST_EDGE_OF_AXIS[plane.right]
+    ended: list[_Stack] = []
+    growing: list[_Stack] = []
+    for i in np.flatnonzero(rows):
+        slice_index = int(table.slice_index[i])
+        low, high = float(table.boxes[i, first_edge]), float(table.boxes[i, first_edge + 2])
+        ended += [stack for stack in growing if stack.last < slice_index - 1]
+        growing = [stack for stack in growing if stack.last >= slice_index - 1]
+        below = [stack for stack in growing if stack.last == slice_index - 1]
+        longer = next(((stack, grown) for stack in below if (grown := stack.continued(low, high))), None)
+        if longer is not None:
+            growing.remove(longer[0])
+            growing.append(longer[1])
+        else:
+            growing.append(_Stack(slice_index, slice_index, low, high, low, high))
+    return [*ended, *growing]

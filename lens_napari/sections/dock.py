@@ -1,0 +1,89 @@
+"""Where the coronal and the sagittal section lie in the window: beside the jobs, below the picture, or nowhere."""
+
+from typing import Any
+
+from qtpy.compat import isalive
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtWidgets import QDockWidget, QMainWindow
+
+from lens_napari.sections.panel import SectionsPanel
+
+NAME = "Coronal and sagittal"
+HEIGHT = 230
+JOBS_WIDTH, SECTIONS_WIDTH = 300, 600
+
+
+class SectionsDock(QObject):  # type: ignore[misc]  # qtpy carries no types
+    """The dock of a panel, which the reader may close and have again.
+
+    Parameters
+    ----------
+    window
+        napari's window.
+    panel
+        What lies in the dock.
+    beside
+        The dock in whose empty part it lies.
+    least_height
+        Of the row of both while the panel is closed.
+    """
+
+    wanted = Signal(bool)
+    """Whether the reader wants to have the panel, when that has changed."""
+
+    def __init__(self, window: Any, panel: SectionsPanel, beside: QDockWidget, least_height: int) -> None:
+        super().__init__()
+        self._window, self._panel, self._beside, self._least_height = window, panel, beside, least_height
+        self._is_wanted = True
+        self._look_later = QTimer(self)
+        self._look_later.setSingleShot(True)
+        self._look_later.timeout.connect(self._look)
+        self.dock = self._make()
+
+    def want(self, is_wanted: bool) -> None:  # what a setting says
+        """Have the panel in the window, or not."""
+        if is_wanted and self._is_thrown_away:
+            self.dock = self._make()
+        if not self._is_thrown_away:
+            self.dock.setVisible(is_wanted)
+        self._look()
+
+    def toggle(self) -> None:
+        """Have the panel where it is not, and the other way round."""
+        self.want(not self._is_wanted)
+
+    def close(self) -> None:
+        """Ask nobody any more whether the panel is wanted."""
+        self._look_later.stop()
+        if isalive(self.dock):  # napari takes all docks apart when its window closes
+            self.dock.visibilityChanged.disconnect(self._on_visibility)
+
+    @property
+    def _is_thrown_away(self) -> bool:
+        """Whether the dock was closed with the cross of napari's title bar, which takes the panel out first."""
+        return not isalive(self.dock) or self.dock.widget() is None
+
+    def _make(self) -> QDockWidget:
+        dock: QDockWidget = self._window.add_dock_widget(
+            self._panel, name=NAME, area="bottom", add_vertical_stretch=False
+        )
+        self._panel.show()  # it was hidden when its last dock was thrown away
+        main: QMainWindow = self._beside.window()
+        main.splitDockWidget(self._beside, dock, Qt.Orientation.Horizontal)
+        main.resizeDocks([self._beside, dock], [JOBS_WIDTH, SECTIONS_WIDTH], Qt.Orientation.Horizontal)
+        main.resizeDocks([self._beside], [HEIGHT], Qt.Orientation.Vertical)
+        dock.visibilityChanged.connect(self._panel.uncovered)
+        dock.visibilityChanged.connect(self._on_visibility)
+        return dock
+
+    def _on_visibility(self, _is_visible: bool) -> None:  # a Qt signal's argument
+        self._look_later.start()
+
+    def _look(self) -> None:
+        """See whether the reader has closed the panel or has it again; a hidden window says nothing of that."""
+        is_wanted = not self._is_thrown_away and not self.dock.isHidden()
+        if is_wanted != self._is_wanted:
+            self._is_wanted = is_wanted
+            height = HEIGHT if is_wanted else self._least_height
+            self._beside.window().resizeDocks([self._beside], [height], Qt.Orientation.Vertical)
+            self.wanted.emit(is_wanted)
