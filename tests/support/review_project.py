@@ -27,7 +27,7 @@ from lens_engine.phantom.write_nifti import write_nifti_series
 from lens_engine.project import Project
 from lens_engine.proposals import Proposals, SeriesDetections
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
-from lens_engine.store.candidates import Candidates
+from lens_engine.store.candidates import CandidateRecord, Candidates
 from lens_engine.store.catalog import Catalog, NewSeries, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
@@ -154,6 +154,14 @@ def series_on_disk(folder: Path, series_id: int) -> SeriesRecord:
     record = Catalog(database).series(series_id)
     database.close()
     return record
+
+
+def lesions_on_disk(folder: Path) -> tuple[CandidateRecord, ...]:
+    """Read every lesion that is asked about with a connection of its own, in the order of the queue."""
+    database = Database.open(Project.open(folder))
+    found = Candidates(database).queue()
+    database.close()
+    return found
 
 
 def decisions_on_disk(folder: Path) -> list[DecisionRecord]:

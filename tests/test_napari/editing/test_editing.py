@@ -11,7 +11,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLineEdit
 from support.review_project import history_on_disk
 
-from lens_engine.findings import Box2D, Scope, SliceBox, Verdict, box_from_slices
+from lens_engine.findings import Box2D, Scope, SliceBox, Verdict, box_from_slices, middle_section
 from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet, LesionOrigin, LesionRole
 from lens_engine.store.catalog import Catalog
@@ -22,7 +22,6 @@ from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
 from lens_napari.editing.wording import ANOTHER_SERIES, BEGIN_INSIDE, SCAN_LOADS, TOO_SMALL
 from lens_napari.review.box_table import CANDIDATES
-from lens_napari.review.thumbnails import middle_section
 
 PATIENCE_SECONDS = 120.0
 LEFT, NO_MODIFIER = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier

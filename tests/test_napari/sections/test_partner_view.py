@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from support.review_project import ReviewProject, decisions_on_disk, make_review_project
+from support.review_project import ReviewProject, decisions_on_disk, lesions_on_disk, make_review_project
 
 from lens_engine.findings import Reason, Rule, middle_section
 from lens_engine.project import Project
@@ -44,7 +44,7 @@ def matched_across_studies(review: ReviewController) -> int:
     second = {record.id for record in review._series.values() if record.study_number == 2}
     return next(
         record.id
-        for record in review.session.open_records()
+        for record in lesions_on_disk(review._store.project.folder)
         if record.candidate.series_id in second and record.candidate.reasons[0].rule is Rule.INTRA_PATIENT
     )
 
@@ -159,7 +159,7 @@ def test_where_the_other_scan_ends_it_says_so(compared: ReviewController, mouse:
 def test_a_candidate_without_a_partner_has_no_pictures(review: ReviewController) -> None:
     alone = next(
         record.id
-        for record in review.session.open_records()
+        for record in lesions_on_disk(review._store.project.folder)
         if all(reason.rule is Rule.CROSS_DATASET for reason in record.candidate.reasons)
     )
     ask_about(review, alone)
@@ -203,7 +203,7 @@ def test_a_partner_whose_files_are_gone_says_so_and_the_review_goes_on(
     second = review_template.series[1].id
     matched = next(
         record.id
-        for record in review.session.open_records()
+        for record in lesions_on_disk(review._store.project.folder)
         if record.candidate.series_id == second and record.candidate.reasons[0].rule is Rule.INTRA_PATIENT
     )
     ask_about(review, matched)
@@ -220,8 +220,9 @@ def test_a_partner_whose_files_are_gone_says_so_and_the_review_goes_on(
 
 def test_closing_the_window_while_the_partner_is_read_ends_everything(review: ReviewController) -> None:
     matched = matched_across_studies(review)
-    series = review.session.entries[review.session._position_of[matched]].record.candidate.series_id
-    same = [one for one in review.session.open_records() if one.candidate.series_id == series and one.id != matched]
+    lesions = {lesion.id: lesion for lesion in lesions_on_disk(review._store.project.folder)}
+    series = lesions.pop(matched).candidate.series_id
+    same = [lesion for lesion in lesions.values() if lesion.candidate.series_id == series]
     ask_about(review, same[0].id)
     review.worklist.lesion_chosen.emit(matched)
     assert review.partner.is_reading
