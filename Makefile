@@ -3,6 +3,8 @@
 PYTHON ?= python3
 # The Qt binding, pyqt5 or pyqt6; each has an environment of its own.
 QT ?= pyqt5
+# Processes that share the tests, file by file; half of them wait for windows and workers.
+PROCESSES ?= 2
 VENV := $(if $(filter pyqt5,$(QT)),.venv,.venv-$(QT))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
@@ -35,7 +37,7 @@ pictures:
 	cp demo/screenshots/review-cross-slice.png demo/screenshots/models.png docs/images/
 
 test: $(STAMP)
-	$(SCREEN) $(BIN)/python -m pytest $(TESTS)
+	$(SCREEN) $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(TESTS)
 
 # The viewer's tests with the other Qt binding.
 test-qt6:

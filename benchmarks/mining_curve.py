@@ -194,24 +194,47 @@ def _settled(candidates: Iterable[Candidate], name: str, reader: SimulatedReader
 
 
 def _show_uncertain(ward: Ward, mined: Mined) -> dict[str, object]:
-    """Print and return what uncertain candidates reach of the withheld lesions in the scopes of their experts."""
+    """Print and return what uncertain candidates reach of the withheld lesions in the scopes of their experts.
+
+    No candidate is uncertain where a match says that an annotation is missing, so that is counted apart, too.
+    """
     names = ward.patients
-    counts = np.zeros((4, len(names)))  # found, wanted, false ones, series
+    counts = np.zeros((6, len(names)))  # found, wanted, false ones, series, found and wanted that no match asks about
     for series in ward.universal:
         wanted = [lesion for lesion in series.truth if not lesion.is_labelled and lesion.lesion_type in DATASETS[1:]]
-        uncertain = [c for c in _of_series(mined.candidates, series) if c.kind is CandidateKind.UNCERTAIN]
-        at_wanted = [lies_at_lesions([candidate.finding], wanted)[0] for candidate in uncertain]
-        found = np.any(at_wanted, axis=0).sum() if uncertain else 0
+        candidates = _of_series(mined.candidates, series)
+        uncertain = [c for c in candidates if c.kind is CandidateKind.UNCERTAIN]
+        is_found = _reached(uncertain, wanted)
+        is_left = ~_reached([c for c in candidates if c.kind is CandidateKind.MISSING_ANNOTATION], wanted)
         false = sum(not lies_at_lesions([candidate.finding], series.truth).any() for candidate in uncertain)
-        counts[:, names.index(series.patient)] += (found, len(wanted), false, 1)
+        row = (is_found.sum(), len(wanted), false, 1, (is_found & is_left).sum(), is_left.sum())
+        counts[:, names.index(series.patient)] += row
     weights = patient_resamples(names, np.random.default_rng(0))
-    recall, false_per_series = (_ratio(counts[top], counts[bottom], weights) for top, bottom in ((0, 1), (2, 3)))
-    print(
-        f"uncertain candidates: {recall.value:.1%} ({recall.low:.1%} to {recall.high:.1%}) of {counts[1].sum():.0f} "
-        f"withheld lesions in the experts' scopes, at {false_per_series.value:.2f} ({false_per_series.low:.2f} to "
-        f"{false_per_series.high:.2f}) false ones a series"
+    recall, false_per_series, of_rest = (
+        _ratio(counts[top], counts[bottom], weights) for top, bottom in ((0, 1), (2, 3), (4, 5))
     )
-    return {"recall": _as_values(recall), "false_per_series": _as_values(false_per_series)}
+    print(
+        f"uncertain candidates: {_in_percent(recall)} of {counts[1].sum():.0f} withheld lesions in the experts' scopes "
+        f"and {_in_percent(of_rest)} of the {counts[5].sum():.0f} that no match asks about, at "
+        f"{false_per_series.value:.2f} ({false_per_series.low:.2f} to {false_per_series.high:.2f}) false ones a series"
+    )
+    return {
+        "recall": _as_values(recall),
+        "recall of the rest": _as_values(of_rest),
+        "false_per_series": _as_values(false_per_series),
+    }
+
+
+def _reached(candidates: Sequence[Candidate], lesions: Sequence[Located]) -> NDArray[np.bool_]:
+    """Return for each lesion whether a candidate lies at it."""
+    reached = np.zeros(len(lesions), dtype=np.bool_)
+    for candidate in candidates:
+        reached |= lies_at_lesions([candidate.finding], lesions)[0]
+    return reached
+
+
+def _in_percent(share: Interval) -> str:
+    return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"
 
 
 def _ratio(top: NDArray[np.float64], bottom: NDArray[np.float64], weights: NDArray[np.int64]) -> Interval:

@@ -25,7 +25,7 @@ from lens_napari.viewer.slice_field import SliceField
 from lens_napari.viewer.window_end import WindowEnd
 
 SIZE = (1600, 1000)
-LEFT_WIDTH, RIGHT_WIDTH, BOTTOM_HEIGHT = 320, 350, 120
+LEFT_WIDTH, RIGHT_WIDTH, BOTTOM_HEIGHT = 320, 350, 64
 NAPARI_DOCKS = ("layer list", "layer controls")
 
 

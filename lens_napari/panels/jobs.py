@@ -26,7 +26,6 @@ from lens_napari.viewer.palette import BAD, GOOD, MUTED
 COLOUR_OF_STATE = {JobState.DONE: GOOD, JobState.FAILED: BAD, JobState.CANCELLED: MUTED}
 BAR_STEPS = 1000
 OPEN_HEIGHT = 96
-QWIDGETSIZE_MAX = (1 << 24) - 1  # Qt's word for "no limit", which not every binding exports
 RESULTS = {
     JobKind.DETECT: "{series} series, {skipped} of them seen before",
     JobKind.MINE: "{candidates} candidates in {series} series",
@@ -144,6 +143,7 @@ class JobsPanel(Panel):
         below.addWidget(area, 1)
         below.addWidget(self.log_view, 1)
         self.column.addWidget(self.list_area, 1)
+        self.column.addStretch(0)  # the line stays above where the list is folded away
         self._fold()
         self.list_button.toggled.connect(lambda _: self._fold())
         self.detect_button.clicked.connect(lambda _: self.detect_requested.emit())
@@ -179,14 +179,13 @@ class JobsPanel(Panel):
         self.log_view.verticalScrollBar().setValue(self.log_view.verticalScrollBar().maximum())
 
     def _fold(self) -> None:
-        """Leave one line where nothing runs or waits to be continued: the picture can use the room."""
+        """Leave one line where nothing runs or waits to be continued."""
         is_at_rest = all(job.state.is_final for job in self._jobs)
         is_done = is_at_rest and all(job.state is JobState.DONE for job in self._jobs[:1])
         is_open = self.list_button.isChecked() or not is_done
         self.list_area.setVisible(is_open)
         self.list_button.setVisible(bool(self._jobs) and is_done)
         self.setMinimumHeight(OPEN_HEIGHT if is_open else 0)
-        self.setMaximumHeight(QWIDGETSIZE_MAX if is_open else self.column.sizeHint().height())
         last = "" if is_open or not self._jobs else f"Last job: {self._jobs[0].kind.value}, {_in_words(self._jobs[0])}"
         text = self._message or last
         self.message_label.setText(text)
