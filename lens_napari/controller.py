@@ -123,7 +123,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.view = SeriesView(viewer, self._colours, self._read_series, self._ahead)
         self.planes = LinkedPlanes(self.view)
         legend_colours = {group: self.view.layers.colour_of(group) for group in self.view.layers.groups}
-        self.worklist = WorklistPanel(legend_colours, settings.thresholds, settings.keys)
+        self.worklist = WorklistPanel(legend_colours, settings)
         self.worklist.filters.hide_scores(settings.scores_hidden)
         self.lesion_panel = LesionPanel(settings.keys, scores_hidden=settings.scores_hidden)
         self.boxes = BoxesController(viewer, self.view, store, self._commits, settings, self._acts)
@@ -583,7 +583,12 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         boxes.panel.keep_requested.connect(self.keep_box)
 
     def _on_shown(self, shown: Shown) -> None:
-        self._keep(self.settings.model_copy(update={"thresholds": dict(shown.thresholds)}))
+        kept = {
+            "thresholds": dict(shown.thresholds),
+            "shown_experts": tuple(group for group in shown.thresholds if group not in shown.hidden),
+            "rest_is_dimmed": shown.rest_is_dimmed,
+        }
+        self._keep(self.settings.model_copy(update=kept))
         self._draw()
 
     def _hide_scores(self, hidden: bool) -> None:  # a Qt signal's argument

@@ -1,7 +1,8 @@
 """The legend: one row per group of boxes with its colour, whether it is shown, and from which score on.
 
 The boxes of the experts and of their fusion wait for the reader to ask for them: what they say about a lesion stands
-beside it, and what they found and nobody marked is a candidate.
+beside it, and what they found and nobody marked is a candidate. What he asked for is shown in the next session, too;
+annotations and candidates are shown whenever a review begins.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QSlider, QWidget
 
 from lens_napari.panels.parts import swatch
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, Shown
+from lens_napari.review.settings import ViewerSettings
 
 WITHOUT_SCORE = (ANNOTATIONS, CANDIDATES)
 SHOWN_FROM_THE_START = (ANNOTATIONS, CANDIDATES)
@@ -24,7 +26,7 @@ class Legend(QWidget):  # type: ignore[misc]  # qtpy carries no types
     changed = Signal(object)
     """Carries what is `Shown`, without the key H."""
 
-    def __init__(self, colours: Mapping[str, str], thresholds: Mapping[str, float], dim_key: str) -> None:
+    def __init__(self, colours: Mapping[str, str], settings: ViewerSettings) -> None:
         super().__init__()
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -37,16 +39,16 @@ class Legend(QWidget):  # type: ignore[misc]  # qtpy carries no types
         for row, (group, colour) in enumerate(colours.items()):
             box = QCheckBox(group)
             box.setIcon(swatch(colour))
-            box.setChecked(group in SHOWN_FROM_THE_START)
+            box.setChecked(group in SHOWN_FROM_THE_START or group in settings.shown_experts)
             box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             box.setToolTip(f"Show the boxes of “{group}” (H hides all boxes)")
             box.toggled.connect(self._emit)
             self.boxes[group] = box
             grid.addWidget(box, row, 0)
             if group not in WITHOUT_SCORE:
-                self._add_slider(grid, row, group, thresholds.get(group, DEFAULT_THRESHOLD))
-        self.dim_box = QCheckBox(f"Dim all but the lesion asked about [{dim_key}]")
-        self.dim_box.setChecked(True)
+                self._add_slider(grid, row, group, settings.thresholds.get(group, DEFAULT_THRESHOLD))
+        self.dim_box = QCheckBox(f"Dim all but the lesion asked about [{settings.keys.dim_boxes}]")
+        self.dim_box.setChecked(settings.rest_is_dimmed)
         self.dim_box.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.dim_box.setToolTip("Annotations stay bright, too")
         self.dim_box.toggled.connect(self._emit)

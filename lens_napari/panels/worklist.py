@@ -10,7 +10,7 @@ from lens_napari.panels.series import SeriesBox
 from lens_napari.panels.worklist_filters import WorklistFilters
 from lens_napari.panels.worklist_table import RowsModel, rows_table
 from lens_napari.review.session import Tally
-from lens_napari.review.settings import KeySettings
+from lens_napari.review.settings import ViewerSettings
 from lens_napari.review.wording import NOT_FOR_DIAGNOSIS, progress
 from lens_napari.review.worklist.rows import WorklistRows
 
@@ -21,7 +21,7 @@ class WorklistPanel(Panel):
     lesion_chosen = Signal(int)
     reload_requested = Signal()
 
-    def __init__(self, colours: Mapping[str, str], thresholds: Mapping[str, float], keys: KeySettings) -> None:
+    def __init__(self, colours: Mapping[str, str], settings: ViewerSettings) -> None:
         super().__init__("lens-worklist")
         self.setMinimumWidth(300)
         self.filters = WorklistFilters()
@@ -31,8 +31,8 @@ class WorklistPanel(Panel):
         self.bar = progress_bar()
         self.reload_button = button("Load the new list", "Mining has found new candidates")
         self.reload_button.hide()
-        self.series_box = SeriesBox(keys.complete)
-        self.legend = Legend(colours, thresholds, keys.dim_boxes)
+        self.series_box = SeriesBox(settings.keys.complete)
+        self.legend = Legend(colours, settings)
         for widget in (
             self.filters,
             self.table,

@@ -108,6 +108,10 @@ class ViewerSettings(BaseModel):
         Hide scores until the verdict.
     thresholds
         Least score shown, by expert.
+    shown_experts
+        Experts, and the fusion, whose boxes are shown.
+    rest_is_dimmed
+        Dim all boxes but that of the lesion asked about.
     sections_shown
         Have coronal and sagittal sections below the picture.
     """
@@ -117,6 +121,8 @@ class ViewerSettings(BaseModel):
     reader: str = Field(default_factory=getpass.getuser, min_length=1)
     scores_hidden: bool = False
     thresholds: dict[str, float] = Field(default_factory=dict)
+    shown_experts: tuple[str, ...] = ()
+    rest_is_dimmed: bool = True
     sections_shown: bool = True
     keys: KeySettings = KeySettings()
 

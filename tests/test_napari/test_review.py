@@ -279,6 +279,25 @@ def test_the_legend_switches_a_group_on_and_off(review: ReviewController) -> Non
     assert review.view.layers.boxes["universal"].nshapes == 0
 
 
+def test_experts_that_were_shown_are_shown_again_and_candidates_always(
+    review: ReviewController, press: Press, project_folder: Path
+) -> None:
+    asked(review)
+    legend = review.worklist.legend
+    for group in (FUSED, CANDIDATES):
+        legend.boxes[group].click()
+    press(Qt.Key.Key_Q)
+    review.close()
+    again = open_project(project_folder, review.viewer, start_worker=False)
+    assert wait_ready(again, PATIENCE_SECONDS)
+    shown = again.worklist.legend.shown
+    assert FUSED not in shown.hidden
+    assert CANDIDATES not in shown.hidden
+    assert "universal" in shown.hidden
+    assert not shown.rest_is_dimmed
+    again.close()
+
+
 def test_annotations_of_the_data_set_are_shown(review: ReviewController) -> None:
     asked(review)
     table = review._table
