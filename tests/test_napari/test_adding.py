@@ -220,8 +220,9 @@ def test_after_the_project_is_closed_napari_opens_what_is_dropped(
 
 
 def test_stop_adds_nothing_while_files_are_read(empty: ReviewController, tmp_path: Path, empty_project: Path) -> None:
-    for number in range(3_000):
+    for number in range(10_000):
         (tmp_path / f"{number}.txt").write_text("no scan")
+    empty.adding._timer.setInterval(0)  # a quick disk is through before the window looks for the second time
     empty.adding.offer([tmp_path])
     assert offered(empty)
     panel = empty.adding.panel

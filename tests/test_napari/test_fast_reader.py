@@ -144,7 +144,7 @@ def test_of_600_keys_none_is_lost_doubled_or_applied_to_what_was_not_displayed(
     stored = [(one.candidate_id, one.verdict, one.reason_code) for one in history_on_disk(project_folder)]
     assert stored == notes.words
     assert blind > PRESSES // 20
-    assert len(stored) > PRESSES // 4
+    assert len(stored) > PRESSES // 8  # the rest came too early, or changed nothing
     known = {entry.record.id: entry.decision for entry in review.session.entries}
     for lesion, holds in notes.holds.items():
         decision = known[lesion]
