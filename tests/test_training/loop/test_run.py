@@ -47,6 +47,7 @@ def jobs_of(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_experiment_trains_every_arm_in_a_real_project_and_repeats_no_job(tmp_path: Path) -> None:
     said: list[str] = []
     results = run_loop(SMALL, tmp_path / "loop", said.append)
