@@ -12,6 +12,9 @@ from enum import StrEnum
 FUSED = "fused"
 """Name under which the fusion of all experts is listed beside them."""
 
+MAX_COMMENT = 2000
+"""Characters of a reader's comment."""
+
 Box2D = tuple[float, float, float, float]
 Box3D = tuple[float, float, float, float, float, float]
 
@@ -163,6 +166,26 @@ class Candidate:
     reasons: tuple[Reason, ...]
 
 
+Segment2D = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class RecistAxes:
+    """The diameters of a lesion as they were drawn on one slice (RECIST 1.1): the longest, and the one across it.
+
+    Attributes
+    ----------
+    slice_index
+        Canonical index, 0 at the head.
+    long_axis, short_axis
+        `(x1, y1, x2, y2)` of both ends as voxel edges; no short axis where only one was drawn.
+    """
+
+    slice_index: int
+    long_axis: Segment2D
+    short_axis: Segment2D | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What one reader said about one place; never changed, only followed by another.
@@ -181,6 +204,10 @@ class Decision:
         The decision that this one follows: the one that counted for the place until then.
     lesion_type
         What a lesion is of, as a single-type data set of the project names it; None where the reader did not say.
+    comment
+        The reader's own words, at most `MAX_COMMENT` characters.
+    axes
+        The lesion's diameters as the reader drew them.
     """
 
     series_id: int
@@ -195,6 +222,8 @@ class Decision:
     scores_hidden: bool = False
     previous_id: int | None = None
     lesion_type: str | None = None
+    comment: str = ""
+    axes: RecistAxes | None = None
 
     @property
     def is_copy(self) -> bool:

@@ -7,9 +7,9 @@ one, or the one about the same place that it inherits.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -17,7 +17,16 @@ from sqlalchemy.orm import Session
 
 from lens_engine.boxes import as_boxes
 from lens_engine.errors import StoreError
-from lens_engine.findings import POSITIVE_VERDICTS, Box3D, Decision, ReasonCode, Verdict, is_copy
+from lens_engine.findings import (
+    MAX_COMMENT,
+    POSITIVE_VERDICTS,
+    Box3D,
+    Decision,
+    ReasonCode,
+    RecistAxes,
+    Verdict,
+    is_copy,
+)
 from lens_engine.store.catalog import known_lesion_types
 from lens_engine.store.database import Database
 from lens_engine.store.decision_rules import Linked, best_match, standing_ids, touch
@@ -128,8 +137,8 @@ class Decisions:
         Raises
         ------
         StoreError
-            If there is no such series, the candidate or previous decision is not of it, nothing can be withdrawn, or no
-            data set labels the lesion's type.
+            If there is no such series, the candidate or previous decision is not of it, nothing can be withdrawn, no
+            data set labels the lesion's type, the comment is too long, or the axes lie beside the box.
         BoxError
             If the box is not one.
         """
@@ -229,6 +238,8 @@ def _append(session: Session, decision: Decision) -> DecisionRecord:
         decision = replace(decision, previous_id=_followed_id(session, decision.candidate_id))
     _check(session, decision)
     _check_type(session, decision)
+    _check_comment(decision)
+    _check_axes(decision)
     row = DecisionRow(
         series_id=decision.series_id,
         candidate_id=decision.candidate_id,
@@ -240,6 +251,8 @@ def _append(session: Session, decision: Decision) -> DecisionRecord:
         scores_hidden=decision.scores_hidden,
         decided_at=decision.decided_at,
         lesion_type=decision.lesion_type,
+        comment=decision.comment,
+        axes=None if decision.axes is None else asdict(decision.axes),
         **box_values(decision.box, decision.slices),
     )
     session.add(row)
@@ -327,6 +340,30 @@ def _check_type(session: Session, decision: Decision) -> None:
         )
 
 
+def _check_comment(decision: Decision) -> None:
+    if len(decision.comment) > MAX_COMMENT:
+        raise StoreError(
+            f"The comment has {len(decision.comment)} characters",
+            f"At most {MAX_COMMENT} characters",
+            "Shorten the comment",
+        )
+
+
+def _check_axes(decision: Decision) -> None:
+    axes = decision.axes
+    if axes is not None and not decision.box[2] <= axes.slice_index < decision.box[5]:
+        raise StoreError(
+            f"The axes lie on slice {axes.slice_index}, the box on slices {decision.box[2]:g} to {decision.box[5]:g}",
+            "Axes on a slice of the lesion",
+            "Draw them on a slice that the box covers",
+        )
+
+
+def _axes(stored: dict[str, Any]) -> RecistAxes:
+    short = stored["short_axis"]
+    return RecistAxes(stored["slice_index"], tuple(stored["long_axis"]), None if short is None else tuple(short))
+
+
 def _candidate(session: Session, candidate_id: int) -> CandidateRow:
     row = session.get(CandidateRow, candidate_id)
     if row is None:
@@ -380,6 +417,8 @@ def _record(row: DecisionRow, reader: str, mining_run: int | None) -> DecisionRe
             scores_hidden=row.scores_hidden,
             previous_id=row.previous_id,
             lesion_type=row.lesion_type,
+            comment=row.comment,
+            axes=None if row.axes is None else _axes(row.axes),
         ),
         mining_run,
     )

@@ -291,6 +291,8 @@ class DecisionRow(BoxColumns, Base):
     scores_hidden: Mapped[bool]
     decided_at: Mapped[datetime]
     lesion_type: Mapped[str | None] = mapped_column(String(200))
+    comment: Mapped[str] = mapped_column(Text, default="", server_default="")
+    axes: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class SnapshotRow(Base):

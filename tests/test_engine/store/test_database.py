@@ -44,7 +44,7 @@ def test_migrations_make_exactly_the_tables_of_the_models(database: Database) ->
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_decisions_of_the_first_version_have_no_type_and_stay_append_only(tmp_path: Path) -> None:
+def test_decisions_of_the_first_version_have_no_type_nor_comment_and_stay_append_only(tmp_path: Path) -> None:
     project = Project.create(tmp_path)
     url = make_url(project.database_url)
     Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,8 @@ def test_decisions_of_the_first_version_have_no_type_and_stay_append_only(tmp_pa
     engine.dispose()
     database = Database.open(project)
     (decision,) = Decisions(database).current()
-    assert (decision.verdict, decision.decision.lesion_type) == (Verdict.ACCEPTED, None)
+    said = decision.decision
+    assert (said.verdict, said.lesion_type, said.comment, said.axes) == (Verdict.ACCEPTED, None, "", None)
     for statement in ("UPDATE decisions SET lesion_type = 'liver'", "DELETE FROM decisions"):
         with pytest.raises(StoreError, match="append-only"), database.session() as session:
             session.execute(text(statement))
@@ -146,7 +147,8 @@ def test_mining_runs_of_the_first_schema_are_whole(
     Candidates(database).replace_open("v1", [candidate], [0.5])
     with database.session() as session:
         session.execute(text("ALTER TABLE mining_runs DROP COLUMN is_whole"))
-        session.execute(text("ALTER TABLE decisions DROP COLUMN lesion_type"))
+        for column in ("lesion_type", "comment", "axes"):
+            session.execute(text(f"ALTER TABLE decisions DROP COLUMN {column}"))
         session.execute(text("UPDATE alembic_version SET version_num = 'r0001'"))
     database.close()
     upgraded = Database.open(database.project)

@@ -3,18 +3,20 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 from support.store_samples import BOX, AddSeries, MakeDecision
 
 from lens_engine.errors import BoxError, StoreError
-from lens_engine.findings import Box3D, ReasonCode, Scope, Split, Verdict
+from lens_engine.findings import MAX_COMMENT, Box3D, ReasonCode, RecistAxes, Scope, Split, Verdict
 from lens_engine.store.candidates import CandidateRecord, Candidates
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions, SettledError
 
+AXES = RecistAxes(int(BOX[2]), (BOX[0], BOX[1], BOX[3], BOX[4]), (BOX[0], BOX[4], BOX[3], BOX[1]))
 Ask = Callable[..., tuple[CandidateRecord, ...]]
 
 READER_PROCESS = """
@@ -39,7 +41,8 @@ def test_decision_comes_back_as_it_was_given(
     database: Database, add_series: AddSeries, make_decision: MakeDecision
 ) -> None:
     series = add_series("a")
-    given = make_decision(series.id, Verdict.REJECTED, reason_code=ReasonCode.VESSEL, scores_hidden=True, round=2)
+    said = {"reason_code": ReasonCode.VESSEL, "comment": "splenic artery", "scores_hidden": True, "round": 2}
+    given = replace(make_decision(series.id, Verdict.REJECTED, **said), axes=AXES)
     stored = Decisions(database).add(given)
     assert stored.decision == given
     assert Decisions(database).history(series.id) == (stored,)
@@ -53,6 +56,22 @@ def test_stored_decision_cannot_be_changed(
     with pytest.raises(StoreError, match="append-only"), database.session() as session:
         session.execute(text(statement))
     assert Decisions(database).current() == (stored,)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "happened"),
+    [
+        ({"comment": "x" * (MAX_COMMENT + 1)}, f"{MAX_COMMENT + 1} characters"),
+        ({"axes": replace(AXES, slice_index=int(BOX[5]))}, f"slice {BOX[5]:g}"),
+    ],
+)
+def test_comment_without_end_and_axes_beside_the_box_are_refused(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision, wrong: dict[str, Any], happened: str
+) -> None:
+    series = add_series("a")
+    with pytest.raises(StoreError, match=happened):
+        Decisions(database).add(replace(make_decision(series.id, Verdict.ACCEPTED), **wrong))
+    assert Decisions(database).history(series.id) == ()
 
 
 def test_withdrawing_opens_the_place_and_keeps_both_rows(
