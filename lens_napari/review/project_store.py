@@ -388,7 +388,7 @@ def _middle_of(volume: Volume) -> tuple[float, float, float, float, float, float
 
 def _measured_on(database: Database) -> str:
     measured = measured_series(database, Split.TEST)
-    left_out = why_left_out(measured.left_out)
+    left_out = why_left_out(measured.left_out, measured.disputed)
     if measured.series:
         patients = {record.patient_id for record in measured.series}
         known = f"{len(measured.series)} complete held-out series of {len(patients)} patients"
