@@ -151,6 +151,11 @@ class ProjectStore:
         self._snapshots = Snapshots(database)
         self._volumes = VolumeCache()
 
+    @property
+    def database(self) -> Database:
+        """The project's database, for readings of the test set."""
+        return self._database
+
     def reviewed(self, reader: str, split: Split | None = Split.TRAIN) -> ReviewedProject:
         """Return everything that a review begins with; the lesions are those of one split, or of all."""
         promoted = self.promoted()
