@@ -38,7 +38,7 @@ def open_project(project_folder: Path, viewer: Any = None, *, start_worker: bool
     settings = load_settings(path)
     store = ProjectStore(Project.open(project_folder))
     if viewer is None:
-        viewer = _new_viewer()
+        viewer = new_viewer()
     for before in [one for one in _open_reviews if one.viewer is viewer]:
         before.close()  # two reviews would each put the other's picture away
     viewer.title = f"{TITLE} · {store.project.settings.name}"
@@ -63,7 +63,8 @@ def review(project_folder: Path) -> None:
     controller.close()
 
 
-def _new_viewer() -> Any:
+def new_viewer() -> Any:
+    """Open a window of napari."""
     is_first_time = get_settings().application.window_size is None
     viewer = napari.Viewer(title=TITLE, show=False, show_welcome_screen=False)
     # napari announces the end of PyQt5 in a box that would cover the slice number; `lens doctor` names the binding.

@@ -10,13 +10,13 @@ from qtpy.QtCore import QObject, Signal
 
 from lens_engine.findings import Verdict
 from lens_napari.drags_controller import DragsController
-from lens_napari.drawn_controller import DrawnController
+from lens_napari.drawn_controller import DrawnController, DrawnStore
 from lens_napari.editing import wording
 from lens_napari.editing.draft import NEW_LESION, Draft, Purpose, Slices
 from lens_napari.editing.drawn import DrawnLesion, DrawnWrite
 from lens_napari.panels.boxes import BoxesPanel
 from lens_napari.review.box_table import BoxState
-from lens_napari.review.project_store import LoadedSeries, ProjectStore
+from lens_napari.review.project_store import LoadedSeries
 from lens_napari.review.settings import ViewerSettings
 from lens_napari.review.wording import NOTHING_TO_REDO, NOTHING_TO_UNDO, brought_back
 from lens_napari.viewer.background import Lane
@@ -31,7 +31,7 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
     viewer, view
         The napari viewer, and the series in it.
     store, commits
-        The opened project, and the lane in which decisions are committed.
+        Where drawn lesions are kept, and the lane in which decisions are committed.
     settings
         Who reads, and with which keys.
     acts
@@ -58,7 +58,7 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self,
         viewer: Any,
         view: SeriesView,
-        store: ProjectStore,
+        store: DrawnStore,
         commits: Lane,
         settings: ViewerSettings,
         acts: Iterator[int],

@@ -2,15 +2,27 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Protocol
 
 from qtpy.QtCore import QObject, Signal
 
+from lens_engine.findings import Decision
 from lens_engine.store.decisions import DecisionRecord
 from lens_napari.editing.drawn import DrawnLesions, DrawnWrite
-from lens_napari.review.project_store import ProjectStore, message_of
+from lens_napari.review.project_store import message_of
 from lens_napari.review.session import now
 from lens_napari.review.settings import ViewerSettings
 from lens_napari.viewer.background import Lane
+
+
+class DrawnStore(Protocol):
+    """Where drawn lesions are kept: those of the review, or of a reading of the test set."""
+
+    def drawn_lesions(self, series_id: int) -> tuple[DecisionRecord, ...]:
+        """Return the lesions that were drawn in a series."""
+
+    def commit_drawn(self, said: Decision, row_id: int | None, *, is_there: bool) -> int:
+        """Write what is said now of a drawn lesion, and return its row; see `ProjectStore.commit_drawn`."""
 
 
 class DrawnController(QObject):  # type: ignore[misc]  # qtpy carries no types
@@ -19,8 +31,8 @@ class DrawnController(QObject):  # type: ignore[misc]  # qtpy carries no types
     Parameters
     ----------
     store, commits
-        The opened project, and the lane in which decisions are committed: what is read there knows all that was said
-        before.
+        Where the lesions are kept, and the lane in which decisions are committed: what is read there knows all that
+        was said before.
     settings
         Who draws.
     acts
@@ -33,7 +45,7 @@ class DrawnController(QObject):  # type: ignore[misc]  # qtpy carries no types
     failed = Signal(str)
     """Why something was not saved, or not read."""
 
-    def __init__(self, store: ProjectStore, commits: Lane, settings: ViewerSettings, acts: Iterator[int]) -> None:
+    def __init__(self, store: DrawnStore, commits: Lane, settings: ViewerSettings, acts: Iterator[int]) -> None:
         super().__init__()
         self._store = store
         self._commits = commits

@@ -4,7 +4,7 @@ The picture is the largest thing, and napari's own layer docks stay behind.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from napari.settings import get_settings
 from napari.utils.key_bindings import coerce_keybinding
@@ -15,9 +15,10 @@ from lens_engine.findings import ReasonCode, Verdict
 from lens_engine.window_presets import Preset
 from lens_napari.controller import ReviewController
 from lens_napari.panels.key_help import KeyHelp
-from lens_napari.review.settings import KeySettings
+from lens_napari.review.settings import KeySettings, ViewerSettings
 from lens_napari.sections.axial_marks import AxialMarks
 from lens_napari.sections.dock import SectionsDock
+from lens_napari.sections.linked_planes import LinkedPlanes
 from lens_napari.viewer.drops import FileDrops
 from lens_napari.viewer.guard import NAPARI_ACTIONS_OFF, PictureGuard
 from lens_napari.viewer.keys import Action, KeyBindings
@@ -52,7 +53,7 @@ def arrange(controller: ReviewController) -> QMainWindow:
     QTimer.singleShot(0, right.raise_)  # napari raises what was added last when it gets back to its event loop
     main.resizeDocks([left, right], [LEFT_WIDTH, RIGHT_WIDTH], Qt.Orientation.Horizontal)
     main.resizeDocks([bottom], [BOTTOM_HEIGHT], Qt.Orientation.Vertical)
-    _add_sections(controller, main, bottom)
+    add_sections(controller, main, bottom)
     controller.jobs.retrain_shown.connect(retrain.raise_)
     controller.adding.shown.connect(lambda: _bring_forward(adding))
     _take_drops(controller, main)
@@ -136,7 +137,20 @@ def key_actions(review: ReviewController, keys: KeySettings) -> dict[str, Action
     }
 
 
-def _add_sections(controller: ReviewController, main: QMainWindow, beside: QDockWidget) -> None:
+class WithSections(Protocol):
+    """A controller with coronal and sagittal sections of what is on screen."""
+
+    viewer: Any
+    settings: ViewerSettings
+    planes: LinkedPlanes
+    closed: Any
+
+    def keep_sections(self, are_shown: bool) -> None:
+        """Remember whether this reader wants them."""
+
+
+def add_sections(controller: WithSections, main: QMainWindow, beside: QDockWidget) -> None:
+    """Put the sections below the picture, where this reader wants them, and mark where they cut the slice."""
     planes = controller.planes
     dock = SectionsDock(controller.viewer.window, planes.panel, beside, BOTTOM_HEIGHT)
     dock.want(controller.settings.sections_shown)

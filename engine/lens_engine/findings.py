@@ -208,6 +208,8 @@ class Decision:
         The reader's own words, at most `MAX_COMMENT` characters.
     axes
         The lesion's diameters as the reader drew them.
+    reading_id
+        The reading of the test set that it is part of, and of nothing else; None for the review.
     """
 
     series_id: int
@@ -224,6 +226,7 @@ class Decision:
     lesion_type: str | None = None
     comment: str = ""
     axes: RecistAxes | None = None
+    reading_id: int | None = None
 
     @property
     def is_copy(self) -> bool:

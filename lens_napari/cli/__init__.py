@@ -16,6 +16,7 @@ from lens_napari.cli import (
     job_verbs,
     model_verbs,
     project_verbs,
+    testset_verb,
     training_verbs,
     viewer_verbs,
 )
@@ -36,7 +37,7 @@ def main_options(context: typer.Context, project: ProjectOption = None) -> None:
     context.obj = project
 
 
-for verbs in (project_verbs, completeness_verb, job_verbs, model_verbs, viewer_verbs, doctor_verb):
+for verbs in (project_verbs, completeness_verb, testset_verb, job_verbs, model_verbs, viewer_verbs, doctor_verb):
     for name, verb in verbs.VERBS.items():
         app.command(name)(verb)
 for name, verb in training_verbs.VERBS.items():

@@ -59,14 +59,16 @@ def _state(database: Database, before: SeriesRecord, record: SeriesRecord) -> st
 
 def _list(database: Database) -> None:
     table = Table("series", "patient", "split", "images", "complete")
-    left_out = {name for split in (Split.VAL, Split.TEST) for name in measured_series(database, split).left_out}
+    measured = [measured_series(database, split) for split in (Split.VAL, Split.TEST)]
+    left_out = sorted(name for part in measured for name in part.left_out)
+    disputed = sorted(name for part in measured for name in part.disputed)
     for record in Catalog(database).all_series():
-        mark = "left out" if record.name in left_out else "yes" if record.is_complete else ""
+        mark = "left out" if record.name in (*left_out, *disputed) else "yes" if record.is_complete else ""
         images = "" if record.source is None else "yes"
         table.add_row(record.name, record.patient_code, record.split, images, mark)
     console.print(table)
-    if left_out:
-        console.print(f"[yellow]Note:[/] {escape(why_left_out(sorted(left_out)))}")
+    if left_out or disputed:
+        console.print(f"[yellow]Note:[/] {escape(why_left_out(left_out, disputed))}")
 
 
 VERBS = {"complete": complete}

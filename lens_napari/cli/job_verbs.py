@@ -169,7 +169,9 @@ def export(
     console.print(f"{report.lesions} lesions of {report.series} series written to {escape(str(out))}")
     if report.mapping_file is not None:
         console.print(f"Which series is which stays in the project: {escape(str(report.mapping_file))}")
-    _print_left_out(report.left_out)
+    if report.readings_file is not None:
+        console.print(f"Who read what: {escape(str(report.readings_file))}")
+    _print_left_out(report.left_out, report.disputed)
 
 
 def jobs(
@@ -357,12 +359,12 @@ def _print_evaluation(result: EvaluateResult) -> None:
             *(changes[rule].in_percent if rule in changes else "" for rule in rules),
         )
     console.print(table)
-    _print_left_out(result.left_out)
+    _print_left_out(result.left_out, result.disputed)
 
 
-def _print_left_out(names: Sequence[str]) -> None:
-    if names:
-        console.print(f"[yellow]Note:[/] {escape(why_left_out(names))}")
+def _print_left_out(names: Sequence[str], disputed: Sequence[str]) -> None:
+    if names or disputed:
+        console.print(f"[yellow]Note:[/] {escape(why_left_out(names, disputed))}")
 
 
 VERBS = {

@@ -10,11 +10,23 @@ from lens_napari.cli.context import open_project
 from lens_napari.cli.display import require_display
 
 
-def review(context: typer.Context) -> None:
-    """Open napari on the lesions that wait for a reader."""
+def review(
+    context: typer.Context,
+    test_set: Annotated[
+        bool,
+        typer.Option("--test-set", help="Mark every lesion of held-out scans instead, blind to model and reader."),
+    ] = False,
+) -> None:
+    """Open napari on the lesions that wait for a reader, or on the test set."""
     project = open_project(context)
     _require_qt()
     require_display()
+    if test_set:
+        # Only here: every other verb works where no Qt binding is installed.
+        from lens_napari.test_set.window import read_test_set
+
+        read_test_set(project.folder)
+        return
     # Only here: every other verb works where no Qt binding is installed.
     from lens_napari.application import review as open_review
 

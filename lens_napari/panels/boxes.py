@@ -44,6 +44,8 @@ class BoxesPanel(QWidget):  # type: ignore[misc]  # qtpy carries no types
     def __init__(self, keys: KeySettings) -> None:
         super().__init__()
         self.setObjectName("lens-boxes")
+        self.rows_shown = ROWS_SHOWN
+        """Drawn lesions that are seen without scrolling."""
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
@@ -83,7 +85,7 @@ class BoxesPanel(QWidget):  # type: ignore[misc]  # qtpy carries no types
                 self.drawn_list.setCurrentItem(item)
         self.drawn_list.blockSignals(False)
         height = self.drawn_list.sizeHintForRow(0) if rows else 0
-        self.drawn_list.setFixedHeight(height * min(len(rows), ROWS_SHOWN) + 2 * self.drawn_list.frameWidth())
+        self.drawn_list.setFixedHeight(height * min(len(rows), self.rows_shown) + 2 * self.drawn_list.frameWidth())
         self.delete_button.setEnabled(chosen is not None)
 
     def _make_buttons(self, keys: KeySettings) -> QHBoxLayout:

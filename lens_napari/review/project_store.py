@@ -151,6 +151,11 @@ class ProjectStore:
         self._snapshots = Snapshots(database)
         self._volumes = VolumeCache()
 
+    @property
+    def database(self) -> Database:
+        """The project's database, for readings of the test set."""
+        return self._database
+
     def reviewed(self, reader: str, split: Split | None = Split.TRAIN) -> ReviewedProject:
         """Return everything that a review begins with; the lesions are those of one split, or of all."""
         promoted = self.promoted()
@@ -388,7 +393,7 @@ def _middle_of(volume: Volume) -> tuple[float, float, float, float, float, float
 
 def _measured_on(database: Database) -> str:
     measured = measured_series(database, Split.TEST)
-    left_out = why_left_out(measured.left_out)
+    left_out = why_left_out(measured.left_out, measured.disputed)
     if measured.series:
         patients = {record.patient_id for record in measured.series}
         known = f"{len(measured.series)} complete held-out series of {len(patients)} patients"

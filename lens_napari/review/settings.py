@@ -97,6 +97,23 @@ def spoken(key: str) -> str:
     return key.replace("Control", "Ctrl").replace("-", "+")
 
 
+class TestSetKeys(BaseModel):
+    """Keys that are other ones while the test set is read: what is done there all the time is a single key.
+
+    Keys of the review for the same things act there, too.
+    """
+
+    __test__ = False  # pytest must not collect it for its name
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    draw_lesion: str = "D"
+    complete: str = "C"
+    first_up: str = "["
+    first_down: str = "]"
+    last_up: str = "Control-["
+    last_down: str = "Control-]"
+
+
 class ViewerSettings(BaseModel):
     """Everything the viewer remembers.
 
@@ -114,6 +131,8 @@ class ViewerSettings(BaseModel):
         Dim all boxes but that of the lesion asked about.
     sections_shown
         Have coronal and sagittal sections below the picture.
+    test_set_keys
+        What is another key while the test set is read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -125,6 +144,12 @@ class ViewerSettings(BaseModel):
     rest_is_dimmed: bool = True
     sections_shown: bool = True
     keys: KeySettings = KeySettings()
+    test_set_keys: TestSetKeys = TestSetKeys()
+
+    @property
+    def in_test_set(self) -> "ViewerSettings":
+        """These settings while the test set is read."""
+        return self.model_copy(update={"keys": self.keys.model_copy(update=self.test_set_keys.model_dump())})
 
 
 def settings_file() -> Path:

@@ -190,7 +190,9 @@ def export_words(folder: Path, result: ExportResult) -> str:
     sentences = [f"The test set is in {folder / result.file}"]
     if result.mapping_file is not None:
         sentences.append(f"Do not give away {result.mapping_file}: it says which scan each name is")
-    return ". ".join([*sentences, *filter(None, [why_left_out(result.left_out)])])
+    if result.readings_file is not None:
+        sentences.append(f"Who read what is in {result.readings_file}")
+    return ". ".join([*sentences, *filter(None, [why_left_out(result.left_out, result.disputed)])])
 
 
 def remaining(job: JobStatus) -> str:

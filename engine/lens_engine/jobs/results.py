@@ -101,6 +101,8 @@ class EvaluateResult(_Result):
         What was measured on.
     left_out
         Names of complete series with a lesion that is annotated on one slice only.
+    disputed
+        Names of complete series that two readers have read and differ about.
     average_sensitivity
         Average of the fused findings, by model version and matching rule ("IoBB", "IoU").
     difference
@@ -114,6 +116,7 @@ class EvaluateResult(_Result):
     patients: int = 0
     lesions: int = 0
     left_out: tuple[str, ...] = ()
+    disputed: tuple[str, ...] = ()
     average_sensitivity: dict[str, dict[str, MeasuredValue]] = {}
     difference: dict[str, dict[str, MeasuredValue]] = {}
 
@@ -143,12 +146,18 @@ class ExportResult(_Result):
     ----------
     mapping_file
         Which pseudonymous name is which scan; must not leave the project. None where no scan needs it.
+    readings_file
+        Who read which sub-volume, where the format has no room for that.
     left_out
         Names of complete series with a lesion that is annotated on one slice only.
+    disputed
+        Names of complete series that two readers have read and differ about.
     """
 
     file: str
     series: int
     lesions: int
     mapping_file: str | None
+    readings_file: str | None = None
     left_out: tuple[str, ...] = ()
+    disputed: tuple[str, ...] = ()

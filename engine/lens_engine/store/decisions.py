@@ -1,7 +1,8 @@
 """What readers decided: appended, never changed. Undoing is one more row.
 
-A decision belongs to a place in a scan. `SeriesDecisions` answers which decision counts for a candidate: its own latest
-one, or the one about the same place that it inherits.
+A decision belongs to a place in a scan, and to the review unless it names a reading of the test set: what is said in a
+reading is known in that reading alone (`store.readings`). `SeriesDecisions` answers which decision counts for a
+candidate: its own latest one, or the one about the same place that it inherits.
 """
 
 from collections import Counter
@@ -30,6 +31,7 @@ from lens_engine.findings import (
 from lens_engine.store.catalog import known_lesion_types
 from lens_engine.store.database import Database
 from lens_engine.store.decision_rules import Linked, best_match, standing_ids, touch
+from lens_engine.store.readings.records import check_open
 from lens_engine.store.schema import CandidateRow, DecisionRow, ReaderRow, SeriesRow, box_values
 
 Said = TypeVar("Said", bound=Linked)
@@ -140,7 +142,8 @@ class Decisions:
         ------
         StoreError
             If there is no such series, the candidate or previous decision is not of it, nothing can be withdrawn, no
-            data set labels the lesion's type, the comment is too long, or the axes lie beside the box.
+            data set labels the lesion's type, the comment is too long, the axes lie beside the box, or its reading is
+            another reader's or complete.
         BoxError
             If the box is not one.
         """
@@ -174,20 +177,34 @@ class Decisions:
             If no reader added the lesion, or it does not stand any more; see `add`. Nothing is stored.
         """
         with _writing(self.database, said) as session:
-            added = _standing_added(session, added_id, said.series_id).decision
+            added = _standing_added(session, added_id, said.series_id, said.reading_id).decision
             withdrawal = replace(said, verdict=Verdict.WITHDRAWN, box=added.box, slices=added.slices, lesion_type=None)
             taken_back = _append(session, replace(withdrawal, previous_id=added_id))
             if said.verdict is Verdict.WITHDRAWN:
                 return taken_back
             return _append(session, replace(said, previous_id=taken_back.id))
 
+    def add_together(self, decisions: Sequence[Decision]) -> DecisionRecord:
+        """Append several decisions about one series, all of them or none, and return the last one as stored.
+
+        Raises
+        ------
+        StoreError
+            See `add`. Nothing is stored.
+        """
+        with _writing(self.database, decisions[-1]) as session:
+            return [_append(session, decision) for decision in decisions][-1]
+
     def history(self, series_id: int) -> tuple[DecisionRecord, ...]:
-        """Return every row about a series, oldest first: the audit trail."""
+        """Return every row about a series but those of readings, oldest first: the audit trail."""
         with self.database.reading() as session:
             return tuple(_read(session, [series_id]))
 
     def current(self, series_id: int | None = None) -> tuple[DecisionRecord, ...]:
-        """Return the decisions that nothing has ended, of one series or of all; withdrawn ones are left out."""
+        """Return the decisions that nothing has ended, of one series or of all.
+
+        Withdrawn ones are left out, and those of readings.
+        """
         with self.database.reading() as session:
             grouped = decisions_of(session, None if series_id is None else [series_id])
         found = [record for series in grouped.values() for record in series.current]
@@ -215,11 +232,34 @@ class Decisions:
 
 
 def decisions_of(session: Session, series_ids: Sequence[int] | None) -> dict[int, SeriesDecisions[DecisionRecord]]:
-    """Return the decisions of the given series (None: of every series with decisions)."""
+    """Return the decisions of the given series (None: of every series with decisions); those of readings are none."""
     histories: dict[int, list[DecisionRecord]] = {series_id: [] for series_id in series_ids or ()}
     for record in _read(session, series_ids):
         histories.setdefault(record.decision.series_id, []).append(record)
     return {series_id: SeriesDecisions.of(history) for series_id, history in histories.items()}
+
+
+def decisions_of_readings(session: Session, series_ids: Sequence[int] | None) -> dict[int, tuple[DecisionRecord, ...]]:
+    """Return what stands in each reading of the given series (None: of all), by the id of the reading."""
+    histories: dict[int, list[DecisionRecord]] = {}
+    for record in _read(session, series_ids, of_readings=True):
+        histories.setdefault(record.decision.reading_id or 0, []).append(record)
+    return {reading_id: SeriesDecisions.of(history).current for reading_id, history in histories.items()}
+
+
+def reader_id(session: Session, name: str) -> int:
+    """Return the row of a reader, who is added where he is new."""
+    query = select(ReaderRow.id).where(ReaderRow.name == name)
+    known = session.scalar(query)
+    if known is not None:
+        return known
+    try:
+        with session.begin_nested():
+            row = ReaderRow(name=name)
+            session.add(row)
+        return row.id
+    except IntegrityError:  # another process added the same reader a moment ago
+        return session.scalars(query).one()
 
 
 @contextmanager
@@ -242,11 +282,13 @@ def _append(session: Session, decision: Decision) -> DecisionRecord:
     _check_type(session, decision)
     _check_comment(decision)
     _check_axes(decision)
+    if decision.reading_id is not None:
+        check_open(session, decision.reading_id, decision)
     row = DecisionRow(
         series_id=decision.series_id,
         candidate_id=decision.candidate_id,
         previous_id=decision.previous_id,
-        reader_id=_reader_id(session, decision.reader),
+        reader_id=reader_id(session, decision.reader),
         verdict=decision.verdict,
         reason_code=decision.reason_code,
         round=decision.round,
@@ -255,6 +297,7 @@ def _append(session: Session, decision: Decision) -> DecisionRecord:
         lesion_type=decision.lesion_type,
         comment=decision.comment,
         axes=None if decision.axes is None else asdict(decision.axes),
+        reading_id=decision.reading_id,
         **box_values(decision.box, decision.slices),
     )
     session.add(row)
@@ -267,8 +310,11 @@ def _is_added(record: DecisionRecord) -> bool:
     return record.verdict is Verdict.ADDED and record.candidate_id is None
 
 
-def _standing_added(session: Session, added_id: int, series_id: int) -> DecisionRecord:
-    standing = decisions_of(session, [series_id])[series_id].current
+def _standing_added(session: Session, added_id: int, series_id: int, reading_id: int | None) -> DecisionRecord:
+    if reading_id is None:
+        standing = decisions_of(session, [series_id])[series_id].current
+    else:
+        standing = decisions_of_readings(session, [series_id]).get(reading_id, ())
     found = next((record for record in standing if record.id == added_id and _is_added(record)), None)
     if found is None:
         raise StoreError(
@@ -373,25 +419,12 @@ def _candidate(session: Session, candidate_id: int) -> CandidateRow:
     return row
 
 
-def _reader_id(session: Session, name: str) -> int:
-    query = select(ReaderRow.id).where(ReaderRow.name == name)
-    known = session.scalar(query)
-    if known is not None:
-        return known
-    try:
-        with session.begin_nested():
-            row = ReaderRow(name=name)
-            session.add(row)
-        return row.id
-    except IntegrityError:  # another process added the same reader a moment ago
-        return session.scalars(query).one()
-
-
-def _read(session: Session, series_ids: Sequence[int] | None) -> Iterable[DecisionRecord]:
+def _read(session: Session, series_ids: Sequence[int] | None, *, of_readings: bool = False) -> Iterable[DecisionRecord]:
     query = (
         select(DecisionRow, ReaderRow.name, CandidateRow.mining_run_id)
         .join(ReaderRow, ReaderRow.id == DecisionRow.reader_id)
         .outerjoin(CandidateRow, CandidateRow.id == DecisionRow.candidate_id)
+        .where(DecisionRow.reading_id.is_not(None) if of_readings else DecisionRow.reading_id.is_(None))
     )
     if series_ids is not None and len(series_ids) <= 500:  # databases limit the values of one statement
         query = query.where(DecisionRow.series_id.in_(series_ids))
@@ -421,6 +454,7 @@ def _record(row: DecisionRow, reader: str, mining_run: int | None) -> DecisionRe
             lesion_type=row.lesion_type,
             comment=row.comment,
             axes=None if row.axes is None else _axes(row.axes),
+            reading_id=row.reading_id,
         ),
         mining_run,
     )

@@ -51,6 +51,19 @@ class AnnotationRole(StrEnum):
     """Complete truth: evaluation and test-set export only."""
 
 
+class ReadingEventKind(StrEnum):
+    """What happened to a reading after it was begun."""
+
+    WORKED = "worked"
+    """The reader was at it; the row says for how long."""
+    COMPLETED = "completed"
+    """The reader said that every lesion is marked."""
+    REOPENED = "reopened"
+    """The reader took that back."""
+    AIDS_SHOWN = "aids shown"
+    """The reader asked for what the model found: the reading is not blind any more."""
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A time with time zone, stored as UTC also where the database knows none."""
 
@@ -100,6 +113,7 @@ class Base(DeclarativeBase):
         Verdict: _stored(Verdict),
         ReasonCode: _stored(ReasonCode),
         LabelSet: _stored(LabelSet),
+        ReadingEventKind: _stored(ReadingEventKind),
     }
 
 
@@ -274,6 +288,31 @@ class CandidateRow(BoxColumns, Base):
     reasons: Mapped[list[Any]]
 
 
+class ReadingRow(Base):
+    """One reader annotates one series completely, in one round; what becomes of it are `ReadingEventRow`s."""
+
+    __tablename__ = "readings"
+    __table_args__ = (UniqueConstraint("series_id", "reader_id", "round"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"))
+    reader_id: Mapped[int] = mapped_column(ForeignKey("readers.id"))
+    round: Mapped[int]
+    started_at: Mapped[datetime]
+
+
+class ReadingEventRow(Base):
+    """What happened to a reading; triggers of the database refuse every change and deletion."""
+
+    __tablename__ = "reading_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    reading_id: Mapped[int] = mapped_column(ForeignKey("readings.id"), index=True)
+    kind: Mapped[ReadingEventKind]
+    seconds: Mapped[float]
+    happened_at: Mapped[datetime]
+
+
 class DecisionRow(BoxColumns, Base):
     """What one reader said about one place; triggers of the database refuse every change and deletion."""
 
@@ -293,6 +332,7 @@ class DecisionRow(BoxColumns, Base):
     lesion_type: Mapped[str | None] = mapped_column(String(200))
     comment: Mapped[str] = mapped_column(Text, default="", server_default="")
     axes: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    reading_id: Mapped[int | None] = mapped_column(ForeignKey("readings.id"), index=True)
 
 
 class SnapshotRow(Base):

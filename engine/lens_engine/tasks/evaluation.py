@@ -28,9 +28,8 @@ from lens_engine.jobs.results import EvaluateResult
 from lens_engine.store.annotations import Annotations
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
-from lens_engine.store.decisions import Decisions
 from lens_engine.store.detections import Detections
-from lens_engine.store.labels.completeness import true_boxes
+from lens_engine.store.labels.completeness import said_of, true_boxes
 from lens_engine.store.models.model_versions import Models
 from lens_engine.worker.messages import EvaluateModels
 
@@ -90,10 +89,11 @@ def evaluate_models(database: Database, task: EvaluateModels, report: Callable[[
 
 
 def _truth(database: Database, series_ids: Sequence[int]) -> _Truth:
-    catalog, annotations, decisions = Catalog(database), Annotations(database), Decisions(database)
+    catalog, annotations = Catalog(database), Annotations(database)
     series = tuple(catalog.series(series_id) for series_id in series_ids)
     boxes = {
-        item.name: _boxes(true_boxes(annotations.of_series(item.id), decisions.current(item.id))) for item in series
+        item.name: _boxes(true_boxes(annotations.of_series(item.id), said_of(database, item.id).decisions))
+        for item in series
     }
     return _Truth(series, boxes)
 

@@ -162,7 +162,9 @@ class Workbench:
             series=written.series,
             lesions=written.lesions,
             mapping_file=None if written.mapping_file is None else written.mapping_file.name,
+            readings_file=None if written.readings_file is None else written.readings_file.name,
             left_out=written.left_out,
+            disputed=written.disputed,
         ).model_dump(mode="json")
 
     def _load(self, version: str) -> LensDetector:

@@ -136,17 +136,18 @@ def train(job: Job, inputs: TrainInputs) -> JsonObject:
 def evaluate(job: Job, inputs: EvaluateInputs) -> JsonObject:
     """Detect what is missing on completely annotated held-out series, then measure."""
     chosen = job.step("Choosing the series", lambda: _measured_series(job, inputs.split))
-    series_ids, left_out = chosen["series_ids"], chosen.get("left_out", [])  # an older worker recorded the ids alone
+    series_ids = chosen["series_ids"]
+    left_out, disputed = (chosen.get(name, []) for name in ("left_out", "disputed"))  # an older worker recorded the ids
     if not series_ids:
-        what_to_do = _what_to_do(job, inputs.split, left_out)
+        what_to_do = _what_to_do(job, inputs.split, left_out, disputed)
         return EvaluateResult(
-            measurable=False, split=inputs.split, what_to_do=what_to_do, left_out=left_out
+            measurable=False, split=inputs.split, what_to_do=what_to_do, left_out=left_out, disputed=disputed
         ).model_dump(mode="json")
     meter = Meter(len(series_ids) * len(inputs.model_versions) + 1)
     for version in inputs.model_versions:
         _raise_problems([_detect_one(job, meter, series, version) for series in _series(job, series_ids)])
     task = EvaluateModels(series_ids=tuple(series_ids), model_versions=inputs.model_versions, split=inputs.split)
-    return {**job.task_step("Measuring", task, meter), "left_out": left_out}
+    return {**job.task_step("Measuring", task, meter), "left_out": left_out, "disputed": disputed}
 
 
 def export(job: Job, inputs: ExportInputs) -> JsonObject:
@@ -240,17 +241,21 @@ def _sum(results: Sequence[JsonObject], key: str) -> dict[str, int]:
 
 def _measured_series(job: Job, split: Split) -> JsonObject:
     measured = measured_series(job.database, split)
-    return {"series_ids": [item.id for item in measured.series], "left_out": list(measured.left_out)}
+    return {
+        "series_ids": [item.id for item in measured.series],
+        "left_out": list(measured.left_out),
+        "disputed": list(measured.disputed),
+    }
 
 
-def _what_to_do(job: Job, split: Split, left_out: Sequence[str]) -> str:
+def _what_to_do(job: Job, split: Split, left_out: Sequence[str], disputed: Sequence[str]) -> str:
     advice = (
         "Annotate every lesion of at least 3 of them in 3D, bring masks or contours with 'lens import FILE' and mark "
         "them complete (Shift-C in the viewer, or 'lens complete SERIES'), or import a manual test set."
     )
     sentences = (
         f"The gain cannot be measured: no series of the {split} patients is annotated completely.",
-        why_left_out(left_out) or advice,
+        why_left_out(left_out, disputed) or advice,
         measurable_elsewhere(job.database, split),
     )
     return " ".join(filter(None, sentences))

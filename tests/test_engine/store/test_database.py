@@ -10,7 +10,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, make_url, text
-from support.store_samples import AddSeries, MakeCandidate
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import Verdict
@@ -31,6 +30,11 @@ INSERT INTO readers (id, name) VALUES (1, 'reader');
 INSERT INTO decisions (id, series_id, reader_id, verdict, round, scores_hidden, decided_at, x1, y1, z1, x2, y2, z2,
     slices) VALUES (1, 1, 1, 'accepted', 1, 0, '2026-01-01 00:00:00', 1, 1, 1, 5, 5, 3, '[]')
 """
+OLD_MINING_RUN = """
+INSERT INTO mining_runs (id, model_version, created_at) VALUES (1, 'v1', '2026-01-01 00:00:00');
+INSERT INTO candidates (id, mining_run_id, series_id, kind, priority, expert, score, expert_scores, reasons, x1, y1, z1,
+    x2, y2, z2, slices) VALUES (1, 1, 1, 'uncertain', 0.5, 'fused', 0.5, '{}', '[]', 1, 1, 1, 5, 5, 3, '[]')
+"""
 
 
 class Mounted(NamedTuple):
@@ -44,8 +48,9 @@ def test_migrations_make_exactly_the_tables_of_the_models(database: Database) ->
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_decisions_of_the_first_version_have_no_type_nor_comment_and_stay_append_only(tmp_path: Path) -> None:
-    project = Project.create(tmp_path)
+def upgraded_from_the_first_version(folder: Path, *inserts: str) -> Database:
+    """Make a database of the first version, put rows into it, and open it as this version does."""
+    project = Project.create(folder)
     url = make_url(project.database_url)
     Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url)
@@ -54,16 +59,23 @@ def test_decisions_of_the_first_version_have_no_type_nor_comment_and_stay_append
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "r0001")
-        for statement in OLD_DECISION.split(";"):
-            connection.execute(text(statement))
+        for statement in ";".join(inserts).split(";"):
+            connection.exec_driver_sql(statement)  # no colon of theirs is a parameter
     engine.dispose()
-    database = Database.open(project)
+    return Database.open(project)
+
+
+def test_decisions_of_the_first_version_have_no_type_nor_comment_and_stay_append_only(tmp_path: Path) -> None:
+    database = upgraded_from_the_first_version(tmp_path, OLD_DECISION)
     (decision,) = Decisions(database).current()
     said = decision.decision
     assert (said.verdict, said.lesion_type, said.comment, said.axes) == (Verdict.ACCEPTED, None, "", None)
+    assert said.reading_id is None
     for statement in ("UPDATE decisions SET lesion_type = 'liver'", "DELETE FROM decisions"):
         with pytest.raises(StoreError, match="append-only"), database.session() as session:
             session.execute(text(statement))
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     database.close()
 
 
@@ -140,17 +152,8 @@ def test_threads_that_open_new_projects_at_once_all_succeed(tmp_path: Path) -> N
     assert [Catalog(database).datasets() for database in databases] == [()] * len(projects)
 
 
-def test_mining_runs_of_the_first_schema_are_whole(
-    database: Database, add_series: AddSeries, make_candidate: MakeCandidate
-) -> None:
-    candidate = make_candidate(add_series("a").id)
-    Candidates(database).replace_open("v1", [candidate], [0.5])
-    with database.session() as session:
-        session.execute(text("ALTER TABLE mining_runs DROP COLUMN is_whole"))
-        for column in ("lesion_type", "comment", "axes"):
-            session.execute(text(f"ALTER TABLE decisions DROP COLUMN {column}"))
-        session.execute(text("UPDATE alembic_version SET version_num = 'r0001'"))
-    database.close()
-    upgraded = Database.open(database.project)
-    assert list(Candidates(upgraded).latest().values()) == [candidate]
+def test_mining_runs_of_the_first_schema_are_whole(tmp_path: Path) -> None:
+    upgraded = upgraded_from_the_first_version(tmp_path, OLD_DECISION, OLD_MINING_RUN)
+    (candidate,) = Candidates(upgraded).latest().values()
+    assert (candidate.series_id, candidate.finding.score) == (1, 0.5)
     upgraded.close()

@@ -1,5 +1,7 @@
 """The published manual 3D test set, in and out: complete boxes of named sub-volumes, as pickle or JSON.
 
+The JSON form has room for who read each sub-volume; beside a pickle that is a table of its own.
+
 A row is `[x1, y1, z1, x2, y2, z2]` of whole numbers with inclusive ends; z counts slices of the whole series as its
 name does (`000410_02_02_039-099` begins with slice 39). `boxes_from_rows` and `rows_from_boxes` are the only way
 between rows and canonical boxes. A pickle from outside can run code, so it is read by an unpickler that knows three
@@ -9,10 +11,12 @@ numpy names.
 import io
 import pickle
 import pickletools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -31,9 +35,14 @@ from lens_engine.io.annotations.imported import (
 )
 from lens_engine.io.atomic_files import write_bytes_atomically, write_text_atomically
 from lens_engine.io.series_source import GivenName, parse_series_name
+from lens_engine.io.tables import write_text_table
 
 PICKLE_PROTOCOL = 3
 """The protocol of the published file; numpy 1 and 2 can both read its numpy globals."""
+
+READING_COLUMNS = (
+    "name", "reader", "round", "is_blind", "aids_shown_at", "started_at", "completed_at", "seconds", "lesions",
+)  # fmt: skip
 
 _OLD_MODULE = "numpy.core.multiarray"
 _NEW_MODULE = "numpy._core.multiarray"
@@ -182,20 +191,51 @@ def write_pickle(path: Path, sub_volumes: Iterable[ManualSubVolume]) -> None:
     write_bytes_atomically(path, _with_old_module(pickle.dumps(parts, protocol=PICKLE_PROTOCOL)))
 
 
+class SubVolumeReading(BaseModel):
+    """One reader's complete reading of one sub-volume.
+
+    Attributes
+    ----------
+    round
+        1: one of two that know nothing of each other; 2: an adjudication of where they differ.
+    aids_shown_at
+        When the reader first asked for what a model found; None for a blind reading.
+    completed_at
+        None of a reading that is in progress.
+    seconds
+        How long the reader was at work.
+    boxes
+        What this reader marked, as the boxes of the file are given; in an adjudication, what was accepted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reader: str
+    round: int
+    is_blind: bool
+    aids_shown_at: datetime | None
+    started_at: datetime
+    completed_at: datetime | None
+    seconds: float
+    boxes: tuple[tuple[int, int, int, int, int, int], ...]
+
+
 class TestSetFile(BaseModel):
-    """The JSON form; it says itself how to read it."""
+    """The JSON form; it says itself how to read it. Version 2 says who read the sub-volumes."""
 
     __test__ = False  # pytest must not collect it for its name
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["lens-manual-test-set"] = "lens-manual-test-set"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 1
     description: str = _JSON_DESCRIPTION
     axis_order: tuple[str, ...] = ("x1", "y1", "z1", "x2", "y2", "z2")
     unit: str = "x, y: pixel index from 0; z: slice number of the series"
     ends: Literal["inclusive"] = "inclusive"
     val: dict[str, tuple[tuple[int, int, int, int, int, int], ...]]
     test: dict[str, tuple[tuple[int, int, int, int, int, int], ...]]
+    readings: dict[str, tuple[SubVolumeReading, ...]] = {}
+    """By the name of the sub-volume."""
 
 
 def read_json(path: Path) -> tuple[ManualSubVolume, ...]:
@@ -219,8 +259,12 @@ def read_json(path: Path) -> tuple[ManualSubVolume, ...]:
     )
 
 
-def write_json(path: Path, sub_volumes: Iterable[ManualSubVolume]) -> None:
-    """Write the same content as JSON that states its axis order, unit and inclusive ends.
+def write_json(
+    path: Path,
+    sub_volumes: Iterable[ManualSubVolume],
+    readings: Mapping[str, Sequence[SubVolumeReading]] = MappingProxyType({}),
+) -> None:
+    """Write the same content as JSON that states its axis order, unit and inclusive ends, and who read what.
 
     Raises
     ------
@@ -230,8 +274,40 @@ def write_json(path: Path, sub_volumes: Iterable[ManualSubVolume]) -> None:
     parts: dict[str, dict[str, Any]] = {part.value: {} for part in TestSetPart}
     for sub_volume in _unique(sub_volumes):
         parts[sub_volume.part.value][sub_volume.name] = sub_volume.rows.astype(int).tolist()
-    file = TestSetFile(val=parts["val"], test=parts["test"])
-    write_text_atomically(path, file.model_dump_json(indent=1) + "\n")
+    file = TestSetFile(
+        version=2 if readings else 1,
+        val=parts["val"],
+        test=parts["test"],
+        readings={name: tuple(found) for name, found in readings.items()},
+    )
+    left_out = None if readings else {"readings"}
+    write_text_atomically(path, file.model_dump_json(indent=1, exclude=left_out) + "\n")
+
+
+def write_readings(path: Path, readings: Mapping[str, Sequence[SubVolumeReading]]) -> None:
+    """Write who read what as a table, for the form that has no room for it.
+
+    Raises
+    ------
+    ExportError
+        If the file cannot be written; an older one is unchanged.
+    """
+    rows = [
+        [
+            name,
+            one.reader,
+            str(one.round),
+            str(one.is_blind),
+            "" if one.aids_shown_at is None else one.aids_shown_at.isoformat(),
+            one.started_at.isoformat(),
+            "" if one.completed_at is None else one.completed_at.isoformat(),
+            f"{one.seconds:.0f}",
+            str(len(one.boxes)),
+        ]
+        for name, found in readings.items()
+        for one in found
+    ]
+    write_text_table(path, READING_COLUMNS, rows)
 
 
 class _NumpyOnlyUnpickler(pickle.Unpickler):

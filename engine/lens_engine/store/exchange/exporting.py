@@ -1,8 +1,9 @@
 """Complete 3D annotations out of the project, in the form of the published manual test set.
 
 Exported are the series of an imported test set and the series of val and test patients that are marked complete;
-nothing that a detector learns from, and none with a lesion that is annotated on one slice only. A series gives what
-`completeness.true_boxes` says. It belongs to the part it was imported or marked with; otherwise to its patient's.
+nothing that a detector learns from, none with a lesion that is annotated on one slice only, and none about which two
+readers differ. A series gives what `completeness.true_boxes` says. It belongs to the part it was imported or marked
+with; otherwise to its patient's.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,27 +15,34 @@ from numpy.typing import NDArray
 
 from lens_engine.boxes import clip
 from lens_engine.errors import ExportError
-from lens_engine.findings import POSITIVE_VERDICTS, Split
+from lens_engine.findings import Split
 from lens_engine.io.annotations.imported import TestSetPart
 from lens_engine.io.annotations.manual_test_set import (
     ExportFormat,
     ManualSubVolume,
+    SubVolumeReading,
     rows_from_boxes,
     sub_volume_name,
     write_json,
     write_pickle,
+    write_readings,
 )
 from lens_engine.io.series_source import SeriesFormat
 from lens_engine.io.tables import write_text_table
 from lens_engine.store.annotations import AnnotationRecord, Annotations
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
-from lens_engine.store.decisions import DecisionRecord, Decisions
+from lens_engine.store.decisions import DecisionRecord
 from lens_engine.store.labels.completeness import (
+    Said,
     lesions_on_one_slice,
+    said_of_all,
     true_boxes,
     why_left_out,
 )
+from lens_engine.store.readings.places import box_array
+from lens_engine.store.readings.readings import Readings
+from lens_engine.store.readings.records import ReadingRecord
 
 MAPPING_COLUMNS = ("name", "patient", "study_date", "dataset", "split", "series_uid", "folder", "description")
 _PARTS = {Split.VAL: TestSetPart.VAL, Split.TEST: TestSetPart.TEST}
@@ -49,14 +57,21 @@ class ExportReport:
     mapping_file
         Which pseudonymous name is which scan, for scans that are not DeepLesion's; it stays in the project. None where
         there is no such scan.
+    readings_file
+        Who read which sub-volume, blind or not, and for how long, beside a file in a form that has no room for it;
+        None where it has, or nobody read any.
     left_out
         Names of series that are marked complete and have a lesion that is annotated on one slice only.
+    disputed
+        Names of series that two readers have read and differ about.
     """
 
     series: int
     lesions: int
     mapping_file: Path | None
+    readings_file: Path | None
     left_out: tuple[str, ...]
+    disputed: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,7 @@ class _TestSet:
 
     sub_volumes: tuple[tuple[SeriesRecord, ManualSubVolume], ...]
     left_out: tuple[str, ...]
+    disputed: tuple[str, ...]
 
 
 def export_test_set(
@@ -90,11 +106,18 @@ def export_test_set(
         raise ExportError(
             "No series of the project is completely annotated",
             "A series of an imported test set is needed, or one of a val or test patient that is marked complete",
-            why_left_out(test_set.left_out)
+            why_left_out(test_set.left_out, test_set.disputed)
             or "Bring a test set with 'lens import FILE', or mark a series with 'lens complete SERIES'",
         )
-    write = write_pickle if file_format == ExportFormat.MANUAL_PICKLE else write_json
-    write(file, [item for _, item in sub_volumes])
+    readings = _readings(database, [record for record, _ in sub_volumes])
+    readings_file = None
+    if file_format == ExportFormat.JSON:
+        write_json(file, [item for _, item in sub_volumes], readings)
+    else:
+        write_pickle(file, [item for _, item in sub_volumes])
+        readings_file = file.with_name(f"{file.stem}_readings.csv") if readings else None
+    if readings_file is not None:
+        write_readings(readings_file, readings)
     mapping_file = database.project.exports_folder / f"{file.stem}_mapping.csv"
     foreign = [record for record, _ in sub_volumes if _is_foreign(record)]
     if foreign:
@@ -103,7 +126,9 @@ def export_test_set(
         series=len(sub_volumes),
         lesions=sum(len(item.rows) for _, item in sub_volumes),
         mapping_file=mapping_file if foreign else None,
+        readings_file=readings_file,
         left_out=test_set.left_out,
+        disputed=test_set.disputed,
     )
 
 
@@ -122,22 +147,51 @@ def _test_set(database: Database, part: TestSetPart | None) -> _TestSet:
     annotations: dict[int, list[AnnotationRecord]] = {}
     for annotation in Annotations(database).all():
         annotations.setdefault(annotation.series_id, []).append(annotation)
-    lesions: dict[int, list[DecisionRecord]] = {}
-    for decision in Decisions(database).current():
-        if decision.decision.verdict in POSITIVE_VERDICTS:
-            lesions.setdefault(decision.decision.series_id, []).append(decision)
-    found, left_out = [], []
+    said = said_of_all(database)
+    found, left_out, disputed = [], [], []
     for record in Catalog(database).all_series():
         own_part = _part(record)
         if own_part is not None and part in (None, own_part):
-            labels, accepted = annotations.get(record.id, []), lesions.get(record.id, [])
+            labels, own = annotations.get(record.id, []), said.get(record.id, Said())
+            accepted = own.decisions
+            if own.is_disputed:
+                disputed.append(record.name)
+                continue
             if lesions_on_one_slice(labels, accepted):
                 left_out.append(record.name)
                 continue
             boxes = _boxes(record, labels, accepted)
             first = sub_volume_name(record.name).first_slice or 0
             found.append((record, ManualSubVolume(own_part, record.name, rows_from_boxes(boxes, first))))
-    return _TestSet(tuple(found), tuple(left_out))
+    return _TestSet(tuple(found), tuple(left_out), tuple(disputed))
+
+
+def _readings(database: Database, records: Sequence[SeriesRecord]) -> dict[str, tuple[SubVolumeReading, ...]]:
+    """Return who read which of the exported sub-volumes, in the order in which the readings were begun."""
+    readings = Readings(database)
+    known: dict[int, list[ReadingRecord]] = {}
+    for reading in readings.all():
+        known.setdefault(reading.series_id, []).append(reading)
+    return {
+        record.name: tuple(_reading(record, reading, readings.lesions(reading.id)) for reading in known[record.id])
+        for record in records
+        if record.id in known
+    }
+
+
+def _reading(record: SeriesRecord, reading: ReadingRecord, lesions: Sequence[DecisionRecord]) -> SubVolumeReading:
+    first = sub_volume_name(record.name).first_slice or 0
+    rows = rows_from_boxes(_cut(record, box_array(lesions)), first)
+    return SubVolumeReading(
+        reader=reading.reader,
+        round=reading.round,
+        is_blind=reading.is_blind,
+        aids_shown_at=reading.aids_shown_at,
+        started_at=reading.started_at,
+        completed_at=reading.completed_at,
+        seconds=reading.seconds,
+        boxes=rows.astype(int).tolist(),
+    )
 
 
 def _part(record: SeriesRecord) -> TestSetPart | None:
@@ -153,9 +207,12 @@ def _boxes(
     """Return canonical boxes (n, 6); those of readers and detectors may reach beyond the volume and are cut."""
     annotated = len(true_boxes(annotations, ()))
     boxes = np.asarray(true_boxes(annotations, lesions), dtype=np.float64).reshape(-1, 6)
-    if record.geometry is not None:
-        boxes[annotated:] = clip(boxes[annotated:], record.geometry.shape)
+    boxes[annotated:] = _cut(record, boxes[annotated:])
     return boxes
+
+
+def _cut(record: SeriesRecord, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return boxes if record.geometry is None else clip(boxes, record.geometry.shape)
 
 
 def _is_foreign(record: SeriesRecord) -> bool:

@@ -4,6 +4,10 @@ A complete series of a val or test patient is measured on and exported with the 
 references in the order in which they came, then its labels in 3D where no reference lies, then the lesions that readers
 accepted, adjusted or added where neither lies. Marking changes nothing but the mark: unmarking takes all of it back.
 
+Where readers annotated the series for the test set, what they say in their readings takes the place of what the review
+says (`store.readings.truth`). A series whose two readings differ keeps its mark and is left out by name until that is
+adjudicated.
+
 A lesion that is annotated on one slice only has no true box: what is found there would count as a false positive. A
 series with one cannot be marked; where one came later, the series keeps its mark and is left out by name until the
 lesion is known in 3D. An imported test set is complete because its authors say so, whatever other files mark in it.
@@ -19,7 +23,10 @@ from lens_engine.store.catalog import Catalog, CompleteSeries, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decision_rules import is_part, is_same_place
 from lens_engine.store.decisions import DecisionRecord, Decisions
+from lens_engine.store.readings.truth import read_series
 
+HOW_TO_SETTLE = "Adjudicate the places where they differ; see how many there are with lens testset --agreement"
+"""What makes a series with two readings that differ complete."""
 HOW_TO_COMPLETE = "Import its lesions as a mask or RTSTRUCT, or accept what continues them in the review"
 """What makes lesions that are annotated on one slice known in 3D."""
 MOST_NAMES = 5
@@ -35,11 +42,30 @@ class MeasuredSeries:
     series
         Those that a detector is measured on.
     left_out
-        Names of the others: a lesion of theirs is annotated on one slice only.
+        Names of others: a lesion of theirs is annotated on one slice only.
+    disputed
+        Names of the rest: two readings of theirs differ, and nobody has adjudicated that.
     """
 
     series: tuple[CompleteSeries, ...]
     left_out: tuple[str, ...]
+    disputed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What readers say of a series that counts for the truth about it.
+
+    Attributes
+    ----------
+    decisions
+        Those of the review that stand; in a series with complete readings, the lesions on which these settle.
+    is_disputed
+        Whether two complete readings differ and nobody has adjudicated that.
+    """
+
+    decisions: tuple[DecisionRecord, ...] = ()
+    is_disputed: bool = False
 
 
 def mark_complete(database: Database, series_id: int) -> SeriesRecord:
@@ -50,11 +76,30 @@ def mark_complete(database: Database, series_id: int) -> SeriesRecord:
     Raises
     ------
     StoreError
-        If there is no such series, it has no images, its patient is trained on, or one of its lesions is annotated on
-        one slice only.
+        If there is no such series, it has no images, its patient is trained on, one of its lesions is annotated on
+        one slice only, or two readings of it differ.
     """
     catalog = Catalog(database)
     record = catalog.series(series_id)
+    check_may_be_complete(record)
+    said = said_of(database, series_id)
+    if said.is_disputed:
+        raise StoreError(
+            f"Two readers have read the series {record.name} and differ", "Readings that agree", HOW_TO_SETTLE
+        )
+    refuse_flat_lesions(record, Annotations(database).of_series(series_id), said.decisions)
+    catalog.mark_complete(series_id, record.test_set_part or record.split.value)
+    return catalog.series(series_id)
+
+
+def check_may_be_complete(record: SeriesRecord) -> None:
+    """Refuse a series that can never be one to measure on.
+
+    Raises
+    ------
+    StoreError
+        If it has no images, or its patient is trained on.
+    """
     if record.source is None:
         raise StoreError(
             f"The series {record.name} has no images",
@@ -67,16 +112,25 @@ def mark_complete(database: Database, series_id: int) -> SeriesRecord:
             "A detector is measured on val and test patients only, never on those it learns from",
             "Choose a series of another patient; lens add --split test keeps new patients out of training",
         )
-    annotations = Annotations(database).of_series(series_id)
-    flat = lesions_on_one_slice(annotations, Decisions(database).current(series_id))
+
+
+def refuse_flat_lesions(
+    record: SeriesRecord, annotations: Sequence[AnnotationRecord], decisions: Iterable[DecisionRecord]
+) -> None:
+    """Refuse a series with a lesion that is annotated on one slice only.
+
+    Raises
+    ------
+    StoreError
+        If it has one where neither an annotation nor a decision says how far it reaches.
+    """
+    flat = lesions_on_one_slice(annotations, decisions)
     if flat:
         raise StoreError(
             f"The series {record.name} has {len(flat)} of {len(annotations)} annotations on one slice only",
             "Every lesion of a complete series is annotated in 3D",
             f"{HOW_TO_COMPLETE}, and mark it again",
         )
-    catalog.mark_complete(series_id, record.test_set_part or record.split.value)
-    return catalog.series(series_id)
 
 
 def unmark_complete(database: Database, series_id: int) -> SeriesRecord:
@@ -102,15 +156,39 @@ def measured_series(database: Database, split: Split) -> MeasuredSeries:
     for annotation in Annotations(database).all(split=split):
         if annotation.series_id in annotations:
             annotations[annotation.series_id].append(annotation)
-    decisions: dict[int, list[DecisionRecord]] = {item.id: [] for item in complete}
-    for decision in Decisions(database).current():
-        if decision.decision.series_id in decisions:
-            decisions[decision.decision.series_id].append(decision)
-    flat = {item.id for item in complete if lesions_on_one_slice(annotations[item.id], decisions[item.id])}
+    said = said_of_all(database)
+    nothing = Said()
+    disputed = {item.id for item in complete if said.get(item.id, nothing).is_disputed}
+    flat = {
+        item.id
+        for item in complete
+        if item.id not in disputed and lesions_on_one_slice(annotations[item.id], said.get(item.id, nothing).decisions)
+    }
     return MeasuredSeries(
-        series=tuple(item for item in complete if item.id not in flat),
+        series=tuple(item for item in complete if item.id not in flat | disputed),
         left_out=tuple(catalog.series(item.id).name for item in complete if item.id in flat),
+        disputed=tuple(catalog.series(item.id).name for item in complete if item.id in disputed),
     )
+
+
+def said_of(database: Database, series_id: int) -> Said:
+    """Return what readers say of one series that counts for the truth about it."""
+    with database.reading() as session:
+        read = read_series(session, [series_id]).get(series_id)
+    return Said(Decisions(database).current(series_id)) if read is None else Said(read.truth, read.is_disputed)
+
+
+def said_of_all(database: Database) -> dict[int, Said]:
+    """Return what readers say of every series of which they say anything, by id."""
+    decisions: dict[int, list[DecisionRecord]] = {}
+    for decision in Decisions(database).current():
+        decisions.setdefault(decision.decision.series_id, []).append(decision)
+    with database.reading() as session:
+        read = read_series(session)
+    return {
+        **{series_id: Said(tuple(found)) for series_id, found in decisions.items()},
+        **{series_id: Said(item.truth, item.is_disputed) for series_id, item in read.items()},
+    }
 
 
 def measurable_elsewhere(database: Database, split: Split) -> str:
@@ -123,21 +201,29 @@ def measurable_elsewhere(database: Database, split: Split) -> str:
     return f"{count} {are} in the {other} part: measure there with 'lens evaluate --split {other}'."
 
 
-def why_left_out(names: Sequence[str]) -> str:
-    """Return what is said of complete series that are neither measured on nor exported; nothing where there is none."""
-    if not names:
-        return ""
-    shown = ", ".join(names[:MOST_NAMES]) + (", …" if len(names) > MOST_NAMES else "")
-    verb = "is" if len(names) == 1 else "are"
-    return (
-        f"Left out {verb} {shown}, marked complete with a lesion that is annotated on one slice only. "
-        f"{HOW_TO_COMPLETE}."
-    )
+def why_left_out(names: Sequence[str], disputed: Sequence[str] = ()) -> str:
+    """Return what is said of complete series that are neither measured on nor exported; nothing where there is none.
+
+    Parameters
+    ----------
+    names
+        Of those with a lesion that is annotated on one slice only.
+    disputed
+        Names of those whose two readings differ.
+    """
+    sentences = []
+    if names:
+        sentences.append(
+            f"{_left_out(names)}, marked complete with a lesion that is annotated on one slice only. {HOW_TO_COMPLETE}."
+        )
+    if disputed:
+        sentences.append(f"{_left_out(disputed)}, which two readers have read and differ about. {HOW_TO_SETTLE}.")
+    return " ".join(sentences)
 
 
 def known_lesions(database: Database, series_id: int) -> int:
     """Return how many lesions of a series are known in 3D."""
-    return len(true_boxes(Annotations(database).of_series(series_id), Decisions(database).current(series_id)))
+    return len(true_boxes(Annotations(database).of_series(series_id), said_of(database, series_id).decisions))
 
 
 def true_boxes(annotations: Sequence[AnnotationRecord], decisions: Iterable[DecisionRecord]) -> tuple[Box3D, ...]:
@@ -188,6 +274,11 @@ def type_of_lesion(lesion: DecisionRecord, decisions: Iterable[DecisionRecord]) 
     """
     parts = sorted((item for item in decisions if is_part(item, lesion)), key=lambda item: -item.id)
     return next((item.decision.lesion_type for item in (lesion, *parts) if item.decision.lesion_type), None)
+
+
+def _left_out(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMES]) + (", …" if len(names) > MOST_NAMES else "")
+    return f"Left out {'is' if len(names) == 1 else 'are'} {shown}"
 
 
 def _is_label(annotation: AnnotationRecord) -> bool:

@@ -261,7 +261,11 @@ _LINK = _links()
 _DECISION = aliased(DecisionRow)
 _STANDING = (
     select(_DECISION.id, _DECISION.series_id, _DECISION.verdict, _DECISION.reason_code, *edges(_DECISION))
-    .where(_has_no_successor(_DECISION), _DECISION.id.not_in(_rejected_in_parts()))
+    .where(
+        _has_no_successor(_DECISION),
+        _DECISION.id.not_in(_rejected_in_parts()),
+        _DECISION.reading_id.is_(None),  # readings say what is measured on, and nothing to learn from
+    )
     .cte("standing_decisions")
 )
 """One for all parts of a statement, which many of them ask."""

@@ -32,7 +32,13 @@ from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, DatasetRecord, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
-from lens_engine.store.labels.completeness import lesions_on_one_slice, true_boxes, type_of_lesion
+from lens_engine.store.labels.completeness import (
+    Said,
+    lesions_on_one_slice,
+    said_of_all,
+    true_boxes,
+    type_of_lesion,
+)
 from lens_engine.store.labels.roles import in_words, roles_of, training_counts
 from lens_engine.store.schema import SnapshotRow
 
@@ -195,6 +201,7 @@ def _compose(database: Database, label_set: LabelSet) -> Snapshot:
         roles = roles_of(session, label_set)
     annotations = _by_series((item.series_id, item) for item in Annotations(database).all())
     decisions = _by_series((item.decision.series_id, item) for item in Decisions(database).current())
+    said = said_of_all(database)
     latest = Candidates(database).latest() if roles[LesionOrigin.MINED] else {}
     candidates = _by_series((item.series_id, (candidate_id, item)) for candidate_id, item in latest.items())
     groups = {key: _group(reasons) for key, reasons in Candidates(database).reasons_of_decided().items()}
@@ -206,7 +213,7 @@ def _compose(database: Database, label_set: LabelSet) -> Snapshot:
                 *_decided(record, decisions.get(record.id, ()), roles[LesionOrigin.DECISION], groups, datasets),
                 *_mined(record, candidates.get(record.id, ()), roles[LesionOrigin.MINED]),
             ],
-            _truth(record, annotations.get(record.id, ()), decisions.get(record.id, ())),
+            _truth(record, annotations.get(record.id, ()), said.get(record.id, Said())),
         )
         for record in catalog.all_series(with_images=True)
         if record.split is not Split.TEST
@@ -239,13 +246,11 @@ def _series(record: SeriesRecord, lesions: Iterable[Lesion], truth: tuple[Box3D,
     )
 
 
-def _truth(
-    record: SeriesRecord, annotations: Sequence[AnnotationRecord], decisions: Sequence[DecisionRecord]
-) -> tuple[Box3D, ...] | None:
+def _truth(record: SeriesRecord, annotations: Sequence[AnnotationRecord], said: Said) -> tuple[Box3D, ...] | None:
     """Return the lesions of a series that a detector may be measured on, None of any other."""
-    if not record.is_complete or lesions_on_one_slice(annotations, decisions):
+    if not record.is_complete or said.is_disputed or lesions_on_one_slice(annotations, said.decisions):
         return None
-    return true_boxes(annotations, decisions)
+    return true_boxes(annotations, said.decisions)
 
 
 def _original(

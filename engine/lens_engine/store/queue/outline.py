@@ -203,7 +203,7 @@ def _decided(session: Session, run: Any) -> dict[int, SeriesDecisions[_Said]]:
             *(getattr(DecisionRow, edge.key) for edge in _EDGES),
         )
         .outerjoin(CandidateRow, CandidateRow.id == DecisionRow.candidate_id)
-        .where(DecisionRow.series_id.in_(asked_series))
+        .where(DecisionRow.series_id.in_(asked_series), DecisionRow.reading_id.is_(None))
         .order_by(DecisionRow.id)
     )
     histories: dict[int, list[_Said]] = defaultdict(list)

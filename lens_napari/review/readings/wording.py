@@ -1,0 +1,73 @@
+"""What is said of readings of the test set, at the shell and in the viewer."""
+
+from collections.abc import Iterable
+
+from lens_engine.store.readings.records import ReadingRecord, ReadingRound
+from lens_napari.review.readings.store import ReadingState, SubVolume
+from lens_napari.review.settings import KeySettings, spoken
+
+MINUTE, HOUR = 60, 3600
+
+ROUND_WORDS = {ReadingRound.INDEPENDENT: "reading", ReadingRound.ADJUDICATION: "adjudication"}
+
+MARK_OF_STATE = {
+    ReadingState.UNTOUCHED: "○",
+    ReadingState.IN_PROGRESS: "◐",
+    ReadingState.COMPLETE: "●",
+    ReadingState.CLOSED: "–",
+}
+NO_SUB_VOLUMES = "No scan of a val or test patient in this project: lens add --split test adds some."
+NOTHING_OPEN = "Choose a sub-volume in the list first."
+NOTHING_LEFT = "Nothing is left for you in this test set."
+STILL_LOADING = "Still loading the scan. Nothing was said: press again when it is on screen."
+REOPENED = "In progress again: it is not measured on until it is complete."
+BLIND = "Blind: no box of a model, none of another reader."
+PRESS_AGAIN = "Press again to show it. That it was shown is recorded with this reading and exported."
+SHOW_AIDS = "Show what the model found …"
+NOT_SEARCHED = "No model has looked at this scan."
+
+
+def sub_volume_line(item: SubVolume) -> str:
+    """Return a sub-volume as a line of the list."""
+    time = f" · {time_words(item.reading.seconds)}" if item.reading is not None and item.reading.seconds >= 1 else ""
+    return f"{MARK_OF_STATE[item.state]} {item.series.name} · {item.series.split.value} · {item.state}{time}"
+
+
+def tally_words(items: Iterable[SubVolume]) -> str:
+    """Return what is left for this reader."""
+    states = [item.state for item in items]
+    left = sum(state.is_left for state in states)
+    complete, begun = states.count(ReadingState.COMPLETE), states.count(ReadingState.IN_PROGRESS)
+    return f"{left} left · {begun} in progress · {complete} complete"
+
+
+def completed_words(name: str, lesions: int) -> str:
+    """Return what is said when a sub-volume was marked complete."""
+    found = "no lesion: a normal scan" if lesions == 0 else f"{lesions} lesion{'s' if lesions > 1 else ''}"
+    return f"● {name} is complete: {found}."
+
+
+def is_complete_words(keys: KeySettings) -> str:
+    """Return what is said to who changes something in a complete reading."""
+    return f"This sub-volume is complete. {spoken(keys.complete)} takes that back; then go on. Nothing was changed."
+
+
+def lock_words(reading: ReadingRecord) -> str:
+    """Return whether a reading is blind, for the reader himself."""
+    return BLIND if reading.is_blind else f"Not blind: the model's boxes were shown ({blindness_words(reading)})."
+
+
+def time_words(seconds: float) -> str:
+    """Return how long somebody worked: `45 s`, `12 min`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < MINUTE:
+        return f"{whole} s"
+    if whole < HOUR:
+        return f"{whole // MINUTE} min"
+    return f"{whole // HOUR} h {whole % HOUR // MINUTE:02d} min"
+
+
+def blindness_words(reading: ReadingRecord) -> str:
+    """Return whether a reading is blind, or since when it is not."""
+    shown = reading.aids_shown_at
+    return "yes" if shown is None else f"not since {shown:%Y-%m-%d %H:%M} UTC"
