@@ -510,8 +510,12 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
                 partial(self._on_not_saved, self.session, write.ticket),
             )
 
-    def _on_saved(self, session: ReviewSession, ticket: int, _record: DecisionRecord) -> None:
+    def _on_saved(self, session: ReviewSession, ticket: int, records: tuple[DecisionRecord, ...]) -> None:
+        asked = session.asked_id
         session.mark_saved(ticket)
+        session.take_along(records[1:])
+        if session is self.session and session.asked_id != asked:
+            self.show_current()
         self._refresh()
         if session.pending == 0:
             self.jobs.refresh_plan()

@@ -208,6 +208,9 @@ class Decision:
         The reader's own words, at most `MAX_COMMENT` characters.
     axes
         The lesion's diameters as the reader drew them.
+    along_id
+        The decision about the same lesion in a sibling series that this one goes along with; None where the reader saw
+        this one.
     reading_id
         The reading of the test set that it is part of, and of nothing else; None for the review.
     """
@@ -226,6 +229,7 @@ class Decision:
     lesion_type: str | None = None
     comment: str = ""
     axes: RecistAxes | None = None
+    along_id: int | None = None
     reading_id: int | None = None
 
     @property

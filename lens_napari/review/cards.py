@@ -15,7 +15,7 @@ from lens_napari.review.entries import Entry
 from lens_napari.review.partners import partner_reason
 from lens_napari.review.project_store import LoadedSeries
 from lens_napari.review.session import ReviewSession
-from lens_napari.review.wording import UNKNOWN, Partner, comparison, headline, size_mm, why, why_in_short
+from lens_napari.review.wording import UNKNOWN, Partner, also_in, comparison, headline, size_mm, why, why_in_short
 
 
 class Presence(StrEnum):
@@ -90,7 +90,7 @@ def lesion_card(
     return LesionCard(
         position=f"{session.rank + 1:,} of {len(outline):,}",
         headline=headline(KINDS[outline.kinds[position]]),
-        why=why(entry.record.candidate, partner, show_scores=show) if entry else in_short,
+        why=_why(entry, partner, show_scores=show) if entry else in_short,
         size=size_mm(box, geometry) if geometry else UNKNOWN,
         where=f"patient {record.patient_code}, slice {middle + 1}" if record else UNKNOWN,
         experts=tuple(ExpertScore(expert, colour, scores.get(expert)) for expert, colour in colours.items()),
@@ -117,6 +117,12 @@ def box_table(groups: Sequence[str], loaded: LoadedSeries, entries: Iterable[Ent
         if entry.record.candidate.series_id == loaded.record.id
     ]
     return BoxTable.from_rows(groups, [*findings, *annotations, *candidates])
+
+
+def _why(entry: Entry, partner: Partner | None, *, show_scores: bool) -> str:
+    record = entry.record
+    sentences = why(record.candidate, partner, show_scores=show_scores), also_in(len(record.siblings))
+    return " ".join(filter(None, sentences))
 
 
 def _stored(entry: Entry) -> object:

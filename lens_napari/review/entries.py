@@ -1,6 +1,6 @@
 """The lesions of a queue: the state of all of them, and everything about those that came on screen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -102,6 +102,13 @@ class Entries:
     def __setitem__(self, position: int, entry: Entry) -> None:
         self._read[position] = entry
         self.states[position] = entry.state
+
+    def note(self, position: int, decision: Decision | None) -> None:
+        """Take down what holds for a lesion of which something was said elsewhere, read or not."""
+        verdict = None if decision is None else decision.verdict
+        self.states[position] = BoxState.PLAIN if verdict is None else STATE_OF_VERDICT[verdict]
+        if position in self._read:
+            self._read[position] = replace(self._read[position], decision=decision)
 
     def read(self) -> tuple[Entry, ...]:
         """Return the lesions that were read, in the order of the queue."""

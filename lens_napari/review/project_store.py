@@ -215,8 +215,8 @@ class ProjectStore:
         distance = apart(then, middle_section(known.slices).slice_index, now, middle_section(slices).slice_index)
         return FoundPartner(asked.id, Partner(scan_in_words(then), distance), self._to_compare(known, then))
 
-    def commit(self, decision: Decision, seen: Decision | None) -> DecisionRecord:
-        """Write a decision behind the one it replaces; it is on disk when this returns.
+    def commit(self, decision: Decision, seen: Decision | None) -> tuple[DecisionRecord, ...]:
+        """Write a decision behind the one it replaces; it is on disk when this returns, with those that go along.
 
         Raises
         ------

@@ -24,6 +24,7 @@ from lens_engine.findings import (
 )
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
+from lens_engine.store.decisions import DecisionRecord
 from lens_engine.store.queue.outline import QueueOutline
 from lens_napari.review.acts import Acts, SaveState, Step
 from lens_napari.review.box_table import BoxState
@@ -133,6 +134,8 @@ class ReviewSession:
         self.scores_hidden = False
         """Whether scores stay hidden until the verdict; recorded with every decision."""
         self._position = self._next_open(None)
+        self._is_brought = True
+        """Whether the lesion asked about came by itself, behind a verdict, and was not chosen."""
 
     @property
     def outline(self) -> QueueOutline:
@@ -286,6 +289,7 @@ class ReviewSession:
                 "Reload the list",
             )
         self._position = self._position_of[candidate_id]
+        self._is_brought = False
         self._last_rejected = None
 
     def go_next(self) -> bool:
@@ -367,6 +371,18 @@ class ReviewSession:
         if not self._acts.is_waiting(step.lesion):
             self._entries[step.lesion] = replace(self._entries[step.lesion], save_state=SaveState.SAVED)
 
+    def take_along(self, records: Iterable[DecisionRecord]) -> None:
+        """Note what was decided along with a lesion in sibling series.
+
+        Where the reader was just brought to one of them, the next lesion that is open is asked about instead.
+        """
+        positions = [(self._position_of.get(record.candidate_id or 0), record) for record in records]
+        for position, record in positions:
+            if position is not None and not self._acts.is_waiting(position):
+                self._entries.note(position, None if record.verdict is Verdict.WITHDRAWN else record.decision)
+                if position == self._position and self._is_brought and record.verdict is not Verdict.WITHDRAWN:
+                    self._position = self._next_open(position)
+
     def mark_failed(self, ticket: int) -> None:
         """Note that a write was refused: what held before holds again, and the reader is back at that lesion."""
         step = self._acts.failed(ticket)
@@ -388,6 +404,7 @@ class ReviewSession:
         write = self._write(self._acts.do(position, self._entries[position].decision, decision), decision)
         self._last_rejected = position if decision.verdict is Verdict.REJECTED else None
         self._position = self._next_open(position)
+        self._is_brought = True
         return write
 
     def _decision(self, position: int, verdict: Verdict, reason: ReasonCode | None) -> Decision:
@@ -410,7 +427,7 @@ class ReviewSession:
         if wanted is None or self._is_inherited(step.lesion, wanted):
             withdrawal = self._decision(step.lesion, Verdict.WITHDRAWN, None)
             return self._write(replace(step, after=wanted), withdrawal)
-        said = replace(wanted, reader=self._reader, decided_at=self._clock(), previous_id=None)
+        said = replace(wanted, reader=self._reader, decided_at=self._clock(), previous_id=None, along_id=None)
         return self._write(replace(step, after=said), said)
 
     def _is_inherited(self, position: int, decision: Decision) -> bool:
@@ -429,7 +446,7 @@ class ReviewSession:
         found = self._listing.neighbour(self._position, step)
         self._last_rejected = None
         if found is not None:
-            self._position = found
+            self._position, self._is_brought = found, False
         return found is not None
 
     def _next_open(self, after: int | None) -> int | None:

@@ -101,6 +101,13 @@ def why(candidate: Candidate, partner: Partner | None, *, show_scores: bool) -> 
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
+def also_in(series: int) -> str:
+    """Return what is said of a lesion that is asked about in so many sibling series, too; empty where in none."""
+    if series == 0:
+        return ""
+    return f"It is in {series} more series of this examination, too: one answer counts for all."
+
+
 def comparison(reason: Reason, partner: Partner, *, show_scores: bool) -> str:
     """Return what is said of a candidate and its partner where both are shown."""
     return " · ".join(filter(None, [partner.apart, _likeness(reason) if show_scores else ""]))

@@ -100,6 +100,39 @@ def add_held_out_series(folder: Path, split: Split = Split.TEST) -> SeriesRecord
     return record
 
 
+def add_reconstruction(folder: Path) -> tuple[int, int]:
+    """Add the first scan once more, as another series of its examination in the same coordinates, and mine both anew.
+
+    The ids of the first candidate and of the same one in the new series come back.
+    """
+    database = Database.open(Project.open(folder))
+    catalog = Catalog(database)
+    first = catalog.all_series()[0]
+    assert first.geometry is not None
+    assert first.source is not None
+    new = NewSeries(
+        patient_key="patient 0",
+        study_key=f"study 0 {first.study_number}",
+        series_key=first.source.paths[0].name,
+        first_slice_number=1,
+        last_slice_number=first.geometry.shape[0],
+        geometry=first.geometry,
+        source=first.source,
+        frame_key="one frame",
+    )
+    catalog.add_series(new, "universal")
+    second, is_new = catalog.add_series(replace(new, series_key="sharp kernel"), "universal")
+    assert is_new
+    found = list(Candidates(database).latest().values())
+    lesion = next(one for one in found if one.series_id == first.id)
+    others = [one for one in found if one is not lesion]
+    mined = [lesion, replace(lesion, series_id=second.id), *others]
+    Candidates(database).replace_open("v1", mined, [1 - i / len(mined) for i in range(len(mined))])
+    asked, again, *_ = Candidates(database).latest()
+    database.close()
+    return asked, again
+
+
 def mine_in(folder: Path, series_id: int) -> None:
     """Store a mining run that finds in one more series what the latest one found first."""
     database = Database.open(Project.open(folder))

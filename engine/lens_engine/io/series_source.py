@@ -77,6 +77,9 @@ class FoundSeries:
         SeriesDescription, or the name of the file.
     given_name
         A name of the form `000410_02_02` or `000410_02_02_039-099` that the folder or file carries.
+    frame_key
+        Equal for series whose positions are in the same coordinates, a FrameOfReferenceUID; None where the source does
+        not say. To be stored hashed, too.
     notes
         What a user should know: values that do not look like HU, an unusual header.
     """
@@ -90,6 +93,7 @@ class FoundSeries:
     geometry: VolumeGeometry
     given_name: str | None = None
     notes: tuple[str, ...] = ()
+    frame_key: str | None = None
 
     @property
     def first_slice_number(self) -> int:

@@ -6,7 +6,7 @@ for every later candidate there.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -20,6 +20,7 @@ from lens_engine.store.decisions import DecisionRecord, SeriesDecisions, decisio
 from lens_engine.store.mining_runs import begin_run, finish_run, latest_run
 from lens_engine.store.queue.order import order_of_asking
 from lens_engine.store.queue.outline import QueueOutline, asked_about, count_open, read_outline
+from lens_engine.store.queue.siblings import siblings_of
 from lens_engine.store.reading_at_once import collector_at_rest
 from lens_engine.store.schema import (
     CandidateRow,
@@ -44,6 +45,8 @@ class CandidateRecord:
         The one that counts, own or inherited; None where the place is open.
     inherited
         Whether it was made about another candidate, or none, at the same place.
+    siblings
+        The series of the same examination in which this lesion is asked about, too, and is decided along.
     """
 
     id: int
@@ -53,6 +56,7 @@ class CandidateRecord:
     priority: float
     decision: DecisionRecord | None
     inherited: bool
+    siblings: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +134,12 @@ class Candidates:
         with self.database.reading() as session:
             version = session.get_one(MiningRunRow, mining_run).model_version
             decided = decisions_of(session, [series_id])[series_id]
-            rows = session.scalars(query.order_by(CandidateRow.id))
-            return tuple(_record(row, version, decided) for row in rows)
+            rows = session.scalars(query.order_by(CandidateRow.id)).all()
+            siblings = siblings_of(session, rows)
+            records = [_record(row, version, decided) for row in rows]
+            return tuple(
+                replace(one, siblings=tuple(row.series_id for row in siblings.get(one.id, ()))) for one in records
+            )
 
     def has_run(self) -> bool:
         """Return whether a mining was stored, whatever it found."""

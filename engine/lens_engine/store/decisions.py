@@ -26,11 +26,14 @@ from lens_engine.findings import (
     ReasonCode,
     RecistAxes,
     Verdict,
+    box_from_slices,
     is_copy,
 )
+from lens_engine.geometry import VolumeGeometry
 from lens_engine.store.catalog import known_lesion_types
 from lens_engine.store.database import Database
 from lens_engine.store.decision_rules import Linked, best_match, standing_ids, touch
+from lens_engine.store.queue.siblings import siblings_of, slices_in
 from lens_engine.store.readings.records import check_open
 from lens_engine.store.schema import CandidateRow, DecisionRow, ReaderRow, SeriesRow, box_values
 
@@ -150,8 +153,12 @@ class Decisions:
         with _writing(self.database, decision) as session:
             return _append(session, decision)
 
-    def add_seen(self, decision: Decision, seen: Decision | None) -> DecisionRecord:
+    def add_seen(self, decision: Decision, seen: Decision | None) -> tuple[DecisionRecord, ...]:
         """Append the decision of a reader who believes that `seen` counts for the candidate; see `add`.
+
+        What the same lesion is asked about in sibling series (see `queue.siblings`) is decided along, and taken back
+        along, but where a reader has said something there himself. Nothing goes along with a copy. Returns the row as
+        stored, and behind it those that went along.
 
         Raises
         ------
@@ -163,7 +170,8 @@ class Decisions:
                 counts = _counting(session, decision.candidate_id)[0]
                 if counts is not None and _is_news(counts.decision, seen, decision.reader):
                     raise SettledError(counts)
-            return _append(session, decision)
+            stored = _append(session, decision)
+            return (stored, *_decide_along(session, stored))
 
     def change_added(self, added_id: int, said: Decision) -> DecisionRecord:
         """Append what is said now of a lesion that a reader added, and return the row as stored.
@@ -211,11 +219,15 @@ class Decisions:
         return tuple(sorted(found, key=lambda record: record.id))
 
     def decided_by(self, reader: str, since: datetime) -> frozenset[int]:
-        """Return the candidates about which a reader has decided since a moment; what he took back is none of them."""
+        """Return the candidates about which a reader has decided since a moment, but those decided along with another.
+
+        What he took back is none of them.
+        """
         query = (
             select(DecisionRow.candidate_id, DecisionRow.verdict)
             .join(ReaderRow, ReaderRow.id == DecisionRow.reader_id)
             .where(ReaderRow.name == reader, DecisionRow.decided_at >= since, DecisionRow.candidate_id.is_not(None))
+            .where(DecisionRow.along_id.is_(None))
             .order_by(DecisionRow.id)
         )
         with self.database.reading() as session:
@@ -264,11 +276,13 @@ def reader_id(session: Session, name: str) -> int:
 
 @contextmanager
 def _writing(database: Database, decision: Decision) -> Iterator[Session]:
-    """Open a session in which readers of one series wait for each other."""
+    """Open a session in which readers of one examination wait for each other."""
     as_boxes([decision.box], 3)
+    study = select(SeriesRow.study_id).where(SeriesRow.id == decision.series_id).scalar_subquery()
     with database.session() as session:
-        # The lock is for databases that have none of their own for writers.
-        if session.get(SeriesRow, decision.series_id, with_for_update=True) is None:
+        # The lock is for databases that have none of their own for writers; in one order, so that none waits for ever.
+        ids = select(SeriesRow.id).where(SeriesRow.study_id == study).order_by(SeriesRow.id).with_for_update()
+        if decision.series_id not in session.scalars(ids).all():
             raise StoreError(
                 f"There is no series {decision.series_id}", "A series of this project", "Reload the worklist"
             )
@@ -297,6 +311,7 @@ def _append(session: Session, decision: Decision) -> DecisionRecord:
         lesion_type=decision.lesion_type,
         comment=decision.comment,
         axes=None if decision.axes is None else asdict(decision.axes),
+        along_id=decision.along_id,
         reading_id=decision.reading_id,
         **box_values(decision.box, decision.slices),
     )
@@ -304,6 +319,40 @@ def _append(session: Session, decision: Decision) -> DecisionRecord:
     session.flush()
     asked = None if decision.candidate_id is None else _candidate(session, decision.candidate_id)
     return DecisionRecord(row.id, decision, None if asked is None else asked.mining_run_id)
+
+
+def _decide_along(session: Session, stored: DecisionRecord) -> tuple[DecisionRecord, ...]:
+    said = stored.decision
+    if said.candidate_id is None or said.is_copy:
+        return ()
+    asked, here = _candidate(session, said.candidate_id), _geometry(session, said.series_id)
+    if here is None:
+        return ()
+    along = []
+    for sibling in siblings_of(session, [asked]).get(asked.id, ()):
+        there = _geometry(session, sibling.series_id)
+        if there is not None and _goes_along(_counting(session, sibling.id)[0], sibling, said.verdict):
+            decision = replace(
+                said, series_id=sibling.series_id, candidate_id=sibling.id, previous_id=None, along_id=stored.id,
+                box=sibling.box, slices=sibling.slice_boxes, axes=None,
+            )  # fmt: skip
+            if said.verdict is Verdict.ADJUSTED and (slices := slices_in(said.slices, here, there)):
+                decision = replace(decision, box=box_from_slices(slices), slices=slices)
+            along.append(_append(session, decision))
+    return tuple(along)
+
+
+def _goes_along(counts: DecisionRecord | None, sibling: CandidateRow, verdict: Verdict) -> bool:
+    """Return whether a verdict holds for a sibling, too: nobody has said anything of it but along with another."""
+    if counts is None:
+        return verdict is not Verdict.WITHDRAWN
+    is_its_own = counts.candidate_id == sibling.id or counts.mining_run != sibling.mining_run_id
+    return counts.decision.along_id is not None and is_its_own
+
+
+def _geometry(session: Session, series_id: int) -> VolumeGeometry | None:
+    stored = session.get_one(SeriesRow, series_id).geometry
+    return None if stored is None else VolumeGeometry.from_dict(stored)
 
 
 def _is_added(record: DecisionRecord) -> bool:
@@ -454,6 +503,7 @@ def _record(row: DecisionRow, reader: str, mining_run: int | None) -> DecisionRe
             lesion_type=row.lesion_type,
             comment=row.comment,
             axes=None if row.axes is None else _axes(row.axes),
+            along_id=row.along_id,
             reading_id=row.reading_id,
         ),
         mining_run,

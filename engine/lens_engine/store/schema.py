@@ -210,6 +210,8 @@ class SeriesRow(Base):
     root_id: Mapped[int | None] = mapped_column(ForeignKey("roots.id"))
     paths: Mapped[list[Any]] = mapped_column(default=list)
     series_uid: Mapped[str | None] = mapped_column(String(128), index=True)
+    frame_hash: Mapped[str | None] = mapped_column(String(64))
+    """Equal for series in the same coordinates."""
     test_set_part: Mapped[str | None] = mapped_column(String(40))
     is_complete: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
@@ -332,6 +334,7 @@ class DecisionRow(BoxColumns, Base):
     lesion_type: Mapped[str | None] = mapped_column(String(200))
     comment: Mapped[str] = mapped_column(Text, default="", server_default="")
     axes: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    along_id: Mapped[int | None] = mapped_column(ForeignKey("decisions.id"))
     reading_id: Mapped[int | None] = mapped_column(ForeignKey("readings.id"), index=True)
 
 

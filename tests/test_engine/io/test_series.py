@@ -48,6 +48,16 @@ def test_shuffled_dicom_slices_become_the_canonical_volume(tmp_path, write_dicom
     assert_is_phantom(read_volume(found.source), phantom)
 
 
+@pytest.mark.parametrize(("frames", "key"), [(("1.2.9",), "dicom:1.2.9"), (("",), None), (("1.2.9", "1.2.8"), None)])
+def test_the_coordinates_of_a_series_have_a_name_where_all_headers_give_one(frames, key, tmp_path, write_dicom):
+    def name_frame(dataset, index):
+        dataset.FrameOfReferenceUID = frames[index % len(frames)]
+
+    write_dicom(tmp_path, edit=name_frame)
+    (found,) = scan([tmp_path]).found
+    assert found.frame_key == key
+
+
 def test_headers_give_keys_date_and_description_but_no_name(tmp_path, write_dicom):
     write_dicom(tmp_path)
     (found,) = scan([tmp_path]).found

@@ -10,6 +10,7 @@ from lens_engine.findings import Scope, Split
 from lens_engine.project import ProjectSettings
 from lens_engine.store.catalog import Catalog, CompleteSeries, draw_split, hashed_key
 from lens_engine.store.database import Database
+from lens_engine.store.schema import SeriesRow
 
 SUB_VOLUME = "000410_02_02_039-099"
 
@@ -41,6 +42,17 @@ def test_adding_a_series_again_changes_nothing(database: Database) -> None:
     again, is_new_again = catalog.add_series(new_series("a"), "universal")
     assert (first, is_new, is_new_again) == (again, True, False)
     assert catalog.all_series() == (first,)
+
+
+def test_coordinates_of_a_known_series_are_learnt_when_it_is_added_again(database: Database) -> None:
+    catalog = Catalog(database)
+    frames = []
+    for frame_key in (None, "one frame"):
+        record, _ = catalog.add_series(new_series("a", frame_key=frame_key), "universal")
+        with database.reading() as session:
+            frames.append(session.get_one(SeriesRow, record.id).frame_hash)
+    assert frames[0] is None
+    assert frames[1] == hashed_key("frame", "one frame", database.project.settings.split_salt)
 
 
 def test_names_are_pseudonymous_numbers_in_the_order_of_adding(add_series: AddSeries) -> None:

@@ -293,9 +293,9 @@ def test_what_another_reader_has_settled_meanwhile_is_told_and_not_overwritten(
     assert refused.value.counting == theirs
     assert decisions.history(series.id) == (theirs,)
     stored = decisions.add_seen(mine, theirs.decision)
-    assert decisions.current() == (stored,)
+    assert decisions.current() == stored
     again = decisions.add_seen(replace(mine, verdict=Verdict.UNSURE), None)  # nobody is asked about his own words
-    assert decisions.current() == (again,)
+    assert decisions.current() == again
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ _REPORT_PREFIX = "1.2.840.10008.5.1.4.1.1.88."
 _DOSE_REPORTS = ("1.2.840.10008.5.1.4.1.1.88.67", "1.2.840.10008.5.1.4.1.1.88.68")
 _KEYWORDS = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "StudyInstanceUID", "SeriesInstanceUID",
+    "FrameOfReferenceUID",
     "StudyDate", "SeriesDescription", "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *PIXEL_TAGS,
@@ -82,6 +83,8 @@ class CtHeader:
     ----------
     pixels
         Where uncompressed pixels of a single plane lie; None where they take a decoder.
+    frame_uid
+        FrameOfReferenceUID: equal where positions are in the same coordinates; empty where the header has none.
     """
 
     path: Path
@@ -94,6 +97,7 @@ class CtHeader:
     planes: tuple[Plane, ...]
     is_multi_frame: bool
     has_rescale: bool
+    frame_uid: str = ""
     pixels: PlainPixels | None = None
 
 
@@ -204,6 +208,7 @@ def _parse(path: Path, dataset: HeaderValues) -> CtHeader:
         planes=_frames(path, dataset) if is_multi_frame else (_plane(path.name, dataset, dataset, dataset, dataset),),
         is_multi_frame=is_multi_frame,
         has_rescale=is_multi_frame or slope_known,
+        frame_uid=str(dataset.get("FrameOfReferenceUID") or ""),
     )
 
 

@@ -52,12 +52,19 @@ def describe_series(headers: Sequence[CtHeader]) -> FoundSeries | str:
         patient_key=given.patient_key if given else f"dicom:{first.patient_id or first.study_uid}",
         study_key=given.study_key if given else f"dicom:{first.study_uid}",
         series_key=f"dicom:{first.series_uid}",
+        frame_key=_frame_key(headers),
         study_date=first.study_date,
         description=first.description,
         geometry=geometry,
         given_name=given.name if given else None,
         notes=notes,
     )
+
+
+def _frame_key(headers: Sequence[CtHeader]) -> str | None:
+    """Return what names the coordinates of a series; None where its headers do not agree, or do not say."""
+    uids = {header.frame_uid for header in headers}
+    return f"dicom:{uids.pop()}" if len(uids) == 1 and "" not in uids else None
 
 
 def read_dicom_volume(source: SeriesSource) -> tuple[Volume, tuple[str, ...]]:

@@ -155,4 +155,5 @@ def _new_series(found: FoundSeries) -> NewSeries:
         geometry=found.geometry,
         source=found.source,
         name=found.given_name,
+        frame_key=found.frame_key,
     )

@@ -35,6 +35,9 @@ class NewSeries:
         A given name such as `000410_02_02_039-099`, kept with its numbers where they are free.
     official_split
         Split that the source publishes for the patient; it counts only for a patient who is new.
+    frame_key
+        What names the coordinates of the source's positions; stored only as a salted hash, learnt of a known series
+        too.
     """
 
     patient_key: str
@@ -48,6 +51,7 @@ class NewSeries:
     source: SeriesSource | None = None
     name: str | None = None
     official_split: Split | None = None
+    frame_key: str | None = None
 
 
 def draw_split(patient_hash: str, settings: ProjectSettings) -> Split:
@@ -114,6 +118,7 @@ class SeriesAdder:
                 f"A series belongs to one data set; {self.dataset.name!r} was asked for",
                 "Add it to its own data set",
             )
+        self._learn_frame(row, new)
         return row, False
 
     def _known(self, key_hash: str, new: NewSeries, given: GivenName | None) -> SeriesRow | None:
@@ -186,10 +191,15 @@ class SeriesAdder:
 
     def _attach(self, row: SeriesRow, new: NewSeries) -> None:
         row.geometry = None if new.geometry is None else new.geometry.as_dict()
+        self._learn_frame(row, new)
         if new.source is None:
             return
         root, row.paths = self.roots.locate(self.session, new.source.paths)
         row.root_id, row.source_format, row.series_uid = root.id, new.source.format.value, new.source.series_uid
+
+    def _learn_frame(self, row: SeriesRow, new: NewSeries) -> None:
+        if new.frame_key is not None:
+            row.frame_hash = self._hash("frame", new.frame_key)
 
     def _free_name(self, patient: PatientRow, study: StudyRow, number: int, new: NewSeries) -> str:
         slices = f"{new.first_slice_number:03d}-{new.last_slice_number:03d}"
