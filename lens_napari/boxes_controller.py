@@ -12,6 +12,7 @@ from lens_engine.findings import Verdict
 from lens_napari.drags_controller import DragsController
 from lens_napari.drawn_controller import DrawnController, DrawnStore
 from lens_napari.editing import wording
+from lens_napari.editing.detector_help import with_detector
 from lens_napari.editing.draft import NEW_LESION, Draft, Purpose, Slices
 from lens_napari.editing.drawn import DrawnLesion, DrawnWrite
 from lens_napari.panels.boxes import BoxesPanel
@@ -177,6 +178,19 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Move the first and the last slice of the box in work."""
         if self.draft is not None and not self.is_away():
             self._follow(self.draft.moved_ends(by_first, by_last))
+
+    def follow_detector(self) -> None:
+        """Put the box in work on all slices on which the detector sees it."""
+        draft, loaded = self.draft, self._loaded
+        if draft is None or not draft.slices:
+            self.told.emit(wording.NO_BOX if draft is None else wording.NOT_DRAWN_YET)
+        elif loaded is not None and not self.is_away():
+            longer = with_detector(draft, loaded.findings)
+            if longer is None or longer is draft:
+                self.told.emit(wording.DETECTOR_SEES_NOTHING if longer is None else wording.DETECTOR_ADDS_NOTHING)
+            else:
+                self._follow(longer)
+                self.told.emit(wording.followed_words(longer.slices))
 
     def measure(self) -> None:
         """Let the next drag measure a length."""

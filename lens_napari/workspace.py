@@ -116,6 +116,7 @@ def key_actions(review: ReviewController, keys: KeySettings) -> dict[str, Action
         keys.last_down: partial(review.move_ends, 0, 1),
         keys.first_down: partial(review.move_ends, 1, 0),
         keys.last_up: partial(review.move_ends, 0, -1),
+        keys.detector_help: review.boxes.follow_detector,
         keys.keep_box: review.keep_box,
         keys.cancel: review.boxes.cancel,
         keys.delete_drawn: review.boxes.delete,

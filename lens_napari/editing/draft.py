@@ -76,6 +76,12 @@ class Draft:
         """Return it with another cross-section on one slice."""
         return self._changed(with_section(self.slices, slice_index, box))
 
+    def with_slices(self, others: Slices) -> "Draft":
+        """Return it with cross-sections on slices where it has none; its own stay, and a slice between has one, too."""
+        kept = {one.slice_index: one for one in (*others, *self.slices) if 0 <= one.slice_index < self.depth}
+        slices = tuple(kept[index] for index in sorted(kept))
+        return self._changed(with_extent(slices, slices[0].slice_index, slices[-1].slice_index, self.depth))
+
     def between(self, first: int, last: int) -> "Draft":
         """Return it from one slice to another, as far as the scan goes and a slice is left; nothing, undrawn."""
         return self._changed(with_extent(self.slices, first, last, self.depth)) if self.slices else self

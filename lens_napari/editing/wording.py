@@ -27,6 +27,8 @@ IN_ANOTHER_SERIES = "A box is in work in another series."
 CHANGED, DELETED = "The drawn lesion was changed.", "The drawn lesion was deleted."
 TAKEN_BACK, DONE_AGAIN = "Taken back: what was drawn last.", "Done again: what was drawn last."
 NO_BOX = "No box is in work."
+DETECTOR_SEES_NOTHING = "The detector sees nothing here: move the ends by hand. Nothing was changed."
+DETECTOR_ADDS_NOTHING = "The detector sees it on no further slice. Nothing was changed."
 NOT_CHOSEN = "Choose a drawn lesion in the list first. Nothing was deleted."
 MEASURE = "Drag from one end to the other."
 SAVED_MARKS = {SaveState.PENDING: "○", SaveState.SAVED: "●", SaveState.FAILED: "✕"}
@@ -63,6 +65,11 @@ def drawn_is_chosen(keys: KeySettings) -> str:
 def added_words(slices: Slices) -> str:
     """Return what is said when a lesion was drawn."""
     return f"Lesion added on {slices_in_words(slices)}."
+
+
+def followed_words(slices: Slices) -> str:
+    """Return what is said when a box has got the slices on which the detector sees it."""
+    return f"Now on {slices_in_words(slices)}, as the detector sees it: look through them."
 
 
 def slices_in_words(slices: Slices) -> str:

@@ -65,6 +65,7 @@ class KeySettings(BaseModel):
     last_down: str = _key("Shift-Down", KeyGroup.BOX, "box: one slice more below")
     first_down: str = _key("Control-Shift-Down", KeyGroup.BOX, "box: one slice less above")
     last_up: str = _key("Control-Shift-Up", KeyGroup.BOX, "box: one slice less below")
+    detector_help: str = _key("Shift-F", KeyGroup.BOX, "box: on all slices on which the detector sees it")
     keep_box: str = _key("Enter", KeyGroup.BOX, "keep the box, like “lesion”")
     cancel: str = _key("Escape", KeyGroup.BOX, "take the box back as it was; lengths go")
     delete_drawn: str = _key("Shift-X", KeyGroup.BOX, "delete the drawn lesion that is chosen")

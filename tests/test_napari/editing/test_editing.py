@@ -21,7 +21,7 @@ from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.tasks.mining_inputs import lesions_of_series
 from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_saved, wait_until
-from lens_napari.editing.wording import ANOTHER_SERIES, BEGIN_INSIDE, SCAN_LOADS, TOO_SMALL
+from lens_napari.editing.wording import ANOTHER_SERIES, BEGIN_INSIDE, NO_BOX, SCAN_LOADS, TOO_SMALL
 from lens_napari.review.box_table import CANDIDATES
 
 PATIENCE_SECONDS = 120.0
@@ -244,6 +244,28 @@ def test_a_lesion_is_drawn_and_seen_and_listed_and_undone_and_drawn_again(
     assert review.boxes.panel.drawn_list.count() == 1
     verdicts = [verdict for verdict, _ in said_on_disk(review, project_folder)]
     assert verdicts == [Verdict.ADDED, Verdict.WITHDRAWN, Verdict.ADDED]
+
+
+def test_the_detector_helps_with_the_slices_of_a_drawn_lesion(
+    review: ReviewController, press: Press, project_folder: Path
+) -> None:
+    asked(review)
+    loaded = review.view.loaded
+    assert loaded is not None
+    longest = max(loaded.findings, key=lambda finding: len(finding.slices))
+    section = middle_section(longest.slices)
+    press(Qt.Key.Key_F, SHIFT)
+    assert notice(review) == NO_BOX
+    press(Qt.Key.Key_D, SHIFT)
+    review.view.go_to_slice(section.slice_index)
+    x1, y1, x2, y2 = section.box
+    drag(review, (x1, y1), (x2, y2))
+    press(Qt.Key.Key_F, SHIFT)
+    assert "as the detector sees it" in notice(review)
+    press(Qt.Key.Key_Return)
+    assert wait_saved(review, PATIENCE_SECONDS)
+    (said,) = [one.decision for one in history_on_disk(project_folder)]
+    assert [one.slice_index for one in said.slices] == [one.slice_index for one in longest.slices]
 
 
 def test_undo_takes_verdicts_and_drawings_back_in_their_order(review: ReviewController, press: Press) -> None:
