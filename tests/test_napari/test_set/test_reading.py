@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLabel
+from support.command_line import lens
 from support.readings import read
 
 from lens_engine.findings import FUSED
@@ -20,6 +21,7 @@ from lens_engine.store.readings.readings import Readings
 from lens_engine.store.readings.records import ReadingRecord
 from lens_napari.demo.waiting import wait_until
 from lens_napari.editing.draft import NEW_LESION
+from lens_napari.open_project import OpenProjectWidget
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES
 from lens_napari.review.readings.wording import NOTHING_LEFT, PRESS_AGAIN, SHOW_AIDS, is_complete_words
 from lens_napari.review.wording import NOTHING_TO_UNDO
@@ -271,6 +273,40 @@ def test_time_at_work_is_written_with_the_reading(
     reading.close()
     ((record, _),) = on_disk(held_out)
     assert 0.3 < record.seconds < PATIENCE_SECONDS
+
+
+def test_closing_the_window_ends_the_reading(viewer: Any, held_out: Path) -> None:
+    controller = open_test_set(held_out, viewer)
+    assert arrived(controller, 1)
+    ended = []
+    controller.closed.connect(lambda: ended.append(True))
+    viewer.window._qt_window.close()
+    assert wait_until(lambda: bool(ended), PATIENCE_SECONDS)
+
+
+def test_the_widget_of_the_plugin_opens_a_test_set_in_its_window(viewer: Any, held_out: Path) -> None:
+    widget = OpenProjectWidget()
+    viewer.window.add_dock_widget(widget)
+    opened: list[TestSetController] = []
+
+    def begin(folder: Path, into: Any) -> TestSetController:
+        opened.append(open_test_set(folder, into))
+        return opened[0]
+
+    widget.work(begin, held_out)
+    assert arrived(opened[0], 1)
+    assert opened[0].viewer is viewer
+    assert not widget.test_set_button.isEnabled()
+    opened[0].close()
+    assert widget.test_set_button.isEnabled()
+    widget.work(open_test_set, held_out / "nowhere")
+    assert "nowhere" in widget.message_label.text()
+
+
+def test_two_kinds_of_work_at_once_are_a_wrong_command_line(held_out: Path) -> None:
+    refused = lens("review", "--test-set", "--adjudicate", folder=held_out)
+    assert refused.returncode == 2
+    assert "choose one" in refused.stderr
 
 
 def test_nobody_is_asked_to_read_scans_that_a_model_learns_from(viewer: Any, project_folder: Path) -> None:
