@@ -13,19 +13,23 @@ from lens_napari.cli.display import require_display
 def review(
     context: typer.Context,
     test_set: Annotated[
-        bool,
-        typer.Option("--test-set", help="Mark every lesion of held-out scans instead, blind to model and reader."),
+        bool, typer.Option("--test-set", help="Mark every lesion of held-out scans instead, blind to model and reader.")
+    ] = False,
+    adjudicate: Annotated[
+        bool, typer.Option("--adjudicate", help="Settle the places where two readings of the test set differ instead.")
     ] = False,
 ) -> None:
     """Open napari on the lesions that wait for a reader, or on the test set."""
+    if test_set and adjudicate:
+        raise typer.BadParameter("--test-set and --adjudicate are two kinds of work; choose one")
     project = open_project(context)
     _require_qt()
     require_display()
-    if test_set:
+    if test_set or adjudicate:
         # Only here: every other verb works where no Qt binding is installed.
-        from lens_napari.test_set.window import read_test_set
+        from lens_napari.test_set.window import open_adjudication, open_test_set, work_on
 
-        read_test_set(project.folder)
+        work_on((open_adjudication if adjudicate else open_test_set)(project.folder))
         return
     # Only here: every other verb works where no Qt binding is installed.
     from lens_napari.application import review as open_review

@@ -113,6 +113,13 @@ class TestSetKeys(BaseModel):
     first_down: str = "]"
     last_up: str = "Control-["
     last_down: str = "Control-]"
+    box_of_a: str = "A"
+    box_of_b: str = "B"
+
+    @property
+    def of_the_review(self) -> dict[str, str]:
+        """Those that the review has another key for, by its name there."""
+        return {name: key for name, key in self.model_dump().items() if name in KeySettings.model_fields}
 
 
 class ViewerSettings(BaseModel):
@@ -150,7 +157,7 @@ class ViewerSettings(BaseModel):
     @property
     def in_test_set(self) -> "ViewerSettings":
         """These settings while the test set is read."""
-        return self.model_copy(update={"keys": self.keys.model_copy(update=self.test_set_keys.model_dump())})
+        return self.model_copy(update={"keys": self.keys.model_copy(update=self.test_set_keys.of_the_review)})
 
 
 def settings_file() -> Path:

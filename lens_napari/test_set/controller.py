@@ -1,90 +1,66 @@
 """Joins the picture, the boxes and one reader's readings: the test set is read blind, one sub-volume after the other.
 
-The GUI thread only draws. Everything that is said is committed in order in one lane; a reading is completed behind all
-its lesions.
+A reading is completed behind all its lesions.
 """
 
 from collections.abc import Callable
 from functools import partial
-from itertools import count
-from pathlib import Path
-from time import monotonic
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
-
-from lens_engine.findings import FUSED, Verdict, box_from_slices, middle_section
+from lens_engine.findings import FUSED, Verdict
 from lens_engine.store.readings.records import ReadingRecord
-from lens_napari.boxes_controller import BoxesController
-from lens_napari.editing.draft import Slices
 from lens_napari.editing.wording import NO_BOX, NOT_CHOSEN
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, NOTHING_CHANGED, BoxRow, BoxState, BoxTable, Shown
-from lens_napari.review.project_store import LoadedSeries, ProjectStore, message_of
+from lens_napari.review.project_store import LoadedSeries
 from lens_napari.review.readings import wording
-from lens_napari.review.readings.active_time import ActiveTime
 from lens_napari.review.readings.store import ReadingState, ReadingStore, SubVolume
-from lens_napari.review.settings import KeySettings, ViewerSettings, save_settings
+from lens_napari.review.settings import KeySettings
 from lens_napari.review.wording import NOTHING_TO_REDO, NOTHING_TO_UNDO
-from lens_napari.sections.linked_planes import LinkedPlanes
 from lens_napari.test_set.reading_panel import ReadingPanel
 from lens_napari.test_set.sub_volumes_panel import SubVolumesPanel
-from lens_napari.viewer.background import Lane
+from lens_napari.test_set.workplace import Place, Workplace
+from lens_napari.viewer.keys import Action
 from lens_napari.viewer.palette import FUSED_COLOUR
-from lens_napari.viewer.series_view import Drawing, SeriesView
+from lens_napari.viewer.series_view import Drawing
 
-KEEP_TIME_MS = 60_000
-"""How often the time at work is written."""
 LESIONS_SEEN = 12
 """Lines of the list of marked lesions."""
 SHOWN = Shown(rest_is_dimmed=False)
 
 
-class TestSetController(QObject):  # type: ignore[misc]  # qtpy carries no types
-    """One reader's readings of the test set of one project, in one napari viewer.
-
-    Parameters
-    ----------
-    viewer
-        The napari viewer.
-    store
-        The opened project.
-    settings, settings_path
-        What this reader has chosen, and the file where changes are kept; None keeps nothing.
-    """
+class TestSetController(Workplace):
+    """One reader's readings of the test set of one project, in one napari viewer."""
 
     __test__ = False  # pytest must not collect it for its name
 
-    closed = Signal()
+    title = "test set"
+    rules = (
+        "Mark every lesion of the sub-volume: draw it on one slice, then let the box reach over all its slices. White "
+        "boxes came with the data and count already; one that is on a single slice has to be drawn. Without any "
+        "lesion the scan is a normal one: that is said with the same key."
+    )
 
-    def __init__(self, viewer: Any, store: ProjectStore, settings: ViewerSettings, settings_path: Path | None) -> None:
-        super().__init__()
-        self.viewer = viewer
-        self.settings = settings.in_test_set
-        self._kept_settings, self._settings_path = settings, settings_path
-        self._store = store
-        self._readings = ReadingStore(store, settings.reader)
-        self._commits = Lane("commits")
-        self._ahead = Lane("ahead")
+    def __init__(self, viewer: Any, place: Place) -> None:
+        self._readings = ReadingStore(place.store, place.settings.reader)
+        # Of a detector there is one group, which is empty until the reader asks for what a model found.
+        super().__init__(viewer, place, self._readings, {FUSED: FUSED_COLOUR})
         self._items: tuple[SubVolume, ...] = ()
         self._reading: ReadingRecord | None = None
         self._wanted: int | None = None
         self._rows: tuple[BoxRow, ...] = ()
         """Boxes of the sub-volume on screen that this reader has not marked."""
         self._is_completing = False
-        self._is_closed = False
-        self._time = ActiveTime(monotonic)
-
-        # Of a detector there is one group, which is empty until the reader asks for what a model found.
-        self.view = SeriesView(viewer, {FUSED: FUSED_COLOUR}, self._read_series, self._ahead)
-        self.planes = LinkedPlanes(self.view)
-        self.boxes = BoxesController(viewer, self.view, self._readings, self._commits, self.settings, count(1))
         self.boxes.panel.rows_shown = LESIONS_SEEN
         self.list_panel = SubVolumesPanel(self.settings.keys)
-        self.reading_panel = ReadingPanel(self.settings.keys, self.boxes.panel)
-        self._keep_time = QTimer(self)
-        self._keep_time.setInterval(KEEP_TIME_MS)
-        self._keep_time.timeout.connect(self._write_time)
-        self._connect()
+        self.work_panel: ReadingPanel = ReadingPanel(self.settings.keys, self.boxes.panel)
+        self.boxes.failed.connect(self.work_panel.show_problem)
+        self.boxes.wanted.connect(self._go_to)
+        self.boxes.panel.change_requested.connect(self.change_box)
+        self.boxes.panel.keep_requested.connect(self.keep_box)
+        self.list_panel.chosen.connect(self.show_series)
+        self.list_panel.next_requested.connect(self.go_next)
+        self.work_panel.complete_requested.connect(self.complete)
+        self.work_panel.aids_requested.connect(self.show_aids)
 
     @property
     def reading(self) -> ReadingRecord | None:
@@ -94,38 +70,14 @@ class TestSetController(QObject):  # type: ignore[misc]  # qtpy carries no types
         return self._reading if is_here and not self.view.is_loading else None
 
     @property
-    def review_keys(self) -> KeySettings:
-        """The keys of the review; those for the same things act here, too."""
-        return self._kept_settings.keys
-
-    @property
     def items(self) -> tuple[SubVolume, ...]:
         """The sub-volumes with what this reader has done of them."""
         return self._items
 
-    @property
-    def is_saved(self) -> bool:
-        """Whether everything that was said is on disk."""
-        return self._commits.waiting == 0
-
     def open(self) -> None:
         """Read the list in the background and show the first sub-volume that is left."""
         self._keep_time.start()
-        self._commits.submit(self._readings.sub_volumes, self._on_first_list, self._on_error)
-
-    def close(self) -> None:
-        """Write everything that waits and end all threads."""
-        if not self._is_closed:
-            self._write_time()
-            self._is_closed = True
-            self._keep_time.stop()
-            self.boxes.close()
-            self.planes.close()
-            self.view.close()
-            self._ahead.close(finish=False)
-            self._commits.close(finish=True)
-            self._store.close()
-            self.closed.emit()
+        self._submit(self._readings.sub_volumes, self._on_first_list)
 
     def show_series(self, series_id: int) -> None:
         """Begin the reading of a sub-volume, or go on with it; a changed box in work is kept or dropped first."""
@@ -211,22 +163,35 @@ class TestSetController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Show what the model in use found in this scan, which is recorded with the reading."""
         reading = self.reading
         if reading is not None and reading.is_blind and not self.boxes.holds():
-            self._commits.submit(partial(self._readings.show_aids, reading), self._on_aids, self._on_error)
+            self._submit(partial(self._readings.show_aids, reading), self._on_aids)
 
-    def act(self) -> None:
-        """Note that the reader does something."""
-        self._time.act()
+    def key_actions(self) -> dict[str, Action]:
+        """Return what each key does; those of the review for the same things do it, too."""
+        own, boxes = self.settings.keys, self.boxes
+        return {
+            **self._marking(self.review_keys),
+            **self._marking(own),
+            own.accept: self.keep_box,
+            own.keep_box: self.keep_box,
+            own.cancel: boxes.cancel,
+            own.change_box: self.change_box,
+            own.delete_drawn: self.delete,
+            own.undo: self.undo,
+            own.redo: self.redo,
+            own.redo_also: self.redo,
+            own.next_lesion: self.go_next,
+            own.previous_lesion: self.go_previous,
+        }
 
-    def pause(self) -> None:
-        """Note that the reader turns to another window."""
-        self._time.pause()
-
-    def keep_sections(self, are_shown: bool) -> None:  # a Qt signal's argument
-        """Remember whether this reader wants coronal and sagittal sections."""
-        self._kept_settings = self._kept_settings.model_copy(update={"sections_shown": are_shown})
-        if self._settings_path is not None:
-            save = partial(save_settings, self._kept_settings, self._settings_path)
-            self._commits.submit(save, lambda _: None, self._on_error)
+    def _marking(self, keys: KeySettings) -> dict[str, Action]:
+        return {
+            keys.draw_lesion: self.draw_lesion,
+            keys.complete: self.complete,
+            keys.first_up: partial(self.move_ends, -1, 0),
+            keys.first_down: partial(self.move_ends, 1, 0),
+            keys.last_up: partial(self.move_ends, 0, -1),
+            keys.last_down: partial(self.move_ends, 0, 1),
+        }
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -241,8 +206,8 @@ class TestSetController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _go_to(self, series_id: int) -> None:
         self._wanted = series_id
-        self.reading_panel.forget_first_press()
-        self._commits.submit(partial(self._readings.begin, series_id), self._on_begun, self._on_error)
+        self.work_panel.forget_first_press()
+        self._submit(partial(self._readings.begin, series_id), self._on_begun)
 
     def _on_begun(self, reading: ReadingRecord) -> None:
         if reading.series_id == self._wanted:
@@ -266,7 +231,7 @@ class TestSetController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._refresh()
 
     def _read_list(self) -> None:
-        self._commits.submit(self._readings.sub_volumes, self._on_list, self._on_error)
+        self._submit(self._readings.sub_volumes, self._on_list)
 
     # -- saying -------------------------------------------------------------------------------------------------------
 
@@ -286,7 +251,7 @@ class TestSetController(QObject):  # type: ignore[misc]  # qtpy carries no types
             for one in self._items
         )
         self._refresh()
-        said = self.reading_panel.notice_label.text()
+        said = self.work_panel.notice_label.text()
         self.go_next()
         left = any(one.state.is_left for one in self._items)
         self._tell(said if left else f"{said} {wording.NOTHING_LEFT}")
@@ -316,10 +281,7 @@ class TestSetController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Write how long the reader was at work on the sub-volume on screen; looking at a complete one is no work."""
         seconds, reading = self._time.take(), self._reading
         if reading is not None and not reading.is_complete and seconds > 0:
-            self._commits.submit(partial(self._readings.work, reading, seconds), self._take, self._on_error)
-
-    def _on_error(self, error: Exception) -> None:
-        self.reading_panel.show_problem(message_of(error))
+            self._submit(partial(self._readings.work, reading, seconds), self._take)
 
     # -- drawing ------------------------------------------------------------------------------------------------------
 
@@ -330,28 +292,15 @@ class TestSetController(QObject):  # type: ignore[misc]  # qtpy carries no types
         loud = {number: one for number, one in self.boxes.states(series_id).items() if one is BoxState.ASKED}
         return Drawing(table, SHOWN, loud, NOTHING_CHANGED)
 
-    def _draw(self) -> None:
-        loaded = self.view.loaded
-        if loaded is not None:
-            self.view.draw(self._drawing(loaded.record.id))
-
-    def _show_place(self, slices: Slices) -> None:
-        loaded = self.view.loaded
-        if loaded is not None:
-            self.view.go_to(middle_section(slices), box_from_slices(slices), self._drawing(loaded.record.id))
-
     def _refresh(self) -> None:
         """Show in the panels what there is."""
         reading = self.reading
         item = None if reading is None else self._item(reading.series_id)
         lesions = 0 if reading is None else len(self.boxes.drawn.of_series(reading.series_id))
         self.list_panel.show_list(self._items, self._wanted)
-        self.reading_panel.show_reading(reading, item.series.name if item else "", lesions)
+        self.work_panel.show_reading(reading, item.series.name if item else "", lesions)
         self.boxes.show_panel()
         self._draw()
-
-    def _tell(self, text: str) -> None:
-        self.reading_panel.show_notice(text)
 
     def _item(self, series_id: int) -> SubVolume | None:
         return next((item for item in self._items if item.series.id == series_id), None)
@@ -360,20 +309,3 @@ class TestSetController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Return the sub-volumes behind the one on screen; all where none is."""
         ids = [item.series.id for item in self._items]
         return ids[ids.index(self._wanted) + 1 :] if self._wanted in ids else ids
-
-    def _connect(self) -> None:
-        boxes = self.boxes
-        boxes.changed.connect(self._refresh)
-        boxes.moved.connect(self._draw)
-        boxes.told.connect(self._tell)
-        boxes.failed.connect(self.reading_panel.show_problem)
-        boxes.wanted.connect(self._go_to)
-        boxes.out_of_sight.connect(self._show_place)
-        boxes.panel.change_requested.connect(self.change_box)
-        boxes.panel.keep_requested.connect(self.keep_box)
-        self.view.arrived.connect(self._on_series)
-        self.view.failed.connect(self._on_error)
-        self.list_panel.chosen.connect(self.show_series)
-        self.list_panel.next_requested.connect(self.go_next)
-        self.reading_panel.complete_requested.connect(self.complete)
-        self.reading_panel.aids_requested.connect(self.show_aids)

@@ -8,24 +8,36 @@ from qtpy.QtGui import QColor, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QLabel
 
 from lens_napari.panels.parts import Panel, label
-from lens_napari.review.settings import KeySettings, spoken
-from lens_napari.viewer.palette import MUTED
+from lens_napari.viewer.palette import BAD, MUTED, UNDECIDED
 
 LOCK_PIXELS = 18
-RULES = (
-    "Mark every lesion of the sub-volume: draw it on one slice, then let the box reach over all its slices. White "
-    "boxes came with the data and count already; one that is on a single slice has to be drawn. Without any lesion "
-    "the scan is a normal one: that is said with the same key."
-)
 
 
 class RulesPanel(Panel):
-    """What a complete reading is; it does nothing."""
+    """What a complete work is; it does nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: str) -> None:
         super().__init__("lens-test-set-rules")
-        self.column.addWidget(label(RULES, style=f"color: {MUTED};"))
+        self.column.addWidget(label(rules, style=f"color: {MUTED};"))
         self.column.addStretch(1)
+
+
+class NoticePanel(Panel):
+    """A panel that says what became of a key, and what went wrong."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.notice_label = label(style=f"color: {UNDECIDED};")
+        self.problem_label = label(style=f"color: {BAD};")
+
+    def show_notice(self, text: str) -> None:
+        """Say what became of a key; a problem that was told before is over."""
+        self.notice_label.setText(text)
+        self.problem_label.setText("")
+
+    def show_problem(self, text: str) -> None:
+        """Say what went wrong."""
+        self.problem_label.setText(text)
 
 
 def lock_picture(colour: str, *, is_closed: bool) -> QPixmap:
@@ -42,26 +54,9 @@ def lock_picture(colour: str, *, is_closed: bool) -> QPixmap:
     return pixels
 
 
-def keys_table(keys: KeySettings) -> QLabel:
-    """Return the keys with which the test set is read."""
-    cells = [
-        f"<tr><td><b>{escape(key)}</b>&nbsp;&nbsp;</td><td>{escape(words)}</td></tr>" for key, words in _rows(keys)
-    ]
+def keys_table(rows: Sequence[tuple[str, str]]) -> QLabel:
+    """Return keys with what they do."""
+    cells = [f"<tr><td><b>{escape(key)}</b>&nbsp;&nbsp;</td><td>{escape(words)}</td></tr>" for key, words in rows]
     made = label(f"<table>{''.join(cells)}</table>", style=f"color: {MUTED};")
     made.setTextFormat(Qt.TextFormat.RichText)
     return made
-
-
-def _rows(keys: KeySettings) -> Sequence[tuple[str, str]]:
-    return (
-        (spoken(keys.draw_lesion), "draw a lesion"),
-        (f"{spoken(keys.first_up)} {spoken(keys.first_down)}", "first slice: one more, one less"),
-        (f"{spoken(keys.last_up)} {spoken(keys.last_down)}", "last slice: one less, one more"),
-        (f"{spoken(keys.accept)} or Enter", "keep the box"),
-        ("Esc", "drop the box"),
-        (spoken(keys.change_box), "change the box chosen in the list"),
-        (spoken(keys.delete_drawn), "delete it"),
-        (f"{spoken(keys.undo)} {spoken(keys.redo_also)}", "take back, do again"),
-        (spoken(keys.complete), "complete, and to the next one left"),
-        (f"{spoken(keys.next_lesion)} {spoken(keys.previous_lesion)}", "next one left, previous one"),
-    )

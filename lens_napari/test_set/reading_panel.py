@@ -1,14 +1,16 @@
 """What this reader has marked in the sub-volume on screen, whether the reading is blind, and the end of it."""
 
+from collections.abc import Sequence
+
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from lens_engine.store.readings.records import ReadingRecord
-from lens_napari.panels.parts import Panel, button, heading, label
+from lens_napari.panels.parts import button, heading, label
 from lens_napari.review.readings.wording import PRESS_AGAIN, SHOW_AIDS, lock_words, time_words
 from lens_napari.review.settings import KeySettings, spoken
-from lens_napari.test_set.parts import keys_table, lock_picture
-from lens_napari.viewer.palette import BAD, GOOD, UNDECIDED
+from lens_napari.test_set.parts import NoticePanel, keys_table, lock_picture
+from lens_napari.viewer.palette import GOOD, UNDECIDED
 
 SECOND_PRESS_MS = 8000
 """How long a second press counts as meant."""
@@ -17,7 +19,7 @@ LEAST_SECONDS = 60
 """Time at work that is worth a word."""
 
 
-class ReadingPanel(Panel):
+class ReadingPanel(NoticePanel):
     """Shows a reading and emits what the reader wants of it.
 
     Parameters
@@ -38,8 +40,6 @@ class ReadingPanel(Panel):
         self.lock_picture.setFixedWidth(LOCK_SIZE)
         self.lock_label = label()
         self.count_label = label()
-        self.notice_label = label(style=f"color: {UNDECIDED};")
-        self.problem_label = label(style=f"color: {BAD};")
         self.complete_button = button("", "Every lesion of this sub-volume is marked; the next one comes")
         self.aids_button = button(SHOW_AIDS, "The reading is not blind any more, which is recorded and exported")
         self._complete_key = spoken(keys.complete)
@@ -53,7 +53,7 @@ class ReadingPanel(Panel):
         self.column.addWidget(boxes)
         self.column.addWidget(self.complete_button)
         self.column.addStretch(1)
-        self.column.addWidget(keys_table(keys))
+        self.column.addWidget(keys_table(_rows(keys)))
         self.column.addWidget(self.aids_button)
         self._meant = QTimer(self)
         self._meant.setSingleShot(True)
@@ -81,15 +81,6 @@ class ReadingPanel(Panel):
         self.complete_button.setText(f"{back if reading.is_complete else done} [{self._complete_key}]")
         self.aids_button.setVisible(reading.is_blind and not reading.is_complete)
 
-    def show_notice(self, text: str) -> None:
-        """Say what became of a key; a problem that was told before is over."""
-        self.notice_label.setText(text)
-        self.problem_label.setText("")
-
-    def show_problem(self, text: str) -> None:
-        """Say what went wrong."""
-        self.problem_label.setText(text)
-
     def forget_first_press(self) -> None:
         """Ask again before anything of the model is shown."""
         self._meant.stop()
@@ -103,3 +94,18 @@ class ReadingPanel(Panel):
             self.aids_button.setText("Press again: show it")
             self.show_notice(PRESS_AGAIN)
             self._meant.start()
+
+
+def _rows(keys: KeySettings) -> Sequence[tuple[str, str]]:
+    return (
+        (spoken(keys.draw_lesion), "draw a lesion"),
+        (f"{spoken(keys.first_up)} {spoken(keys.first_down)}", "first slice: one more, one less"),
+        (f"{spoken(keys.last_up)} {spoken(keys.last_down)}", "last slice: one less, one more"),
+        (f"{spoken(keys.accept)} or Enter", "keep the box"),
+        ("Esc", "drop the box"),
+        (spoken(keys.change_box), "change the box chosen in the list"),
+        (spoken(keys.delete_drawn), "delete it"),
+        (f"{spoken(keys.undo)} {spoken(keys.redo_also)}", "take back, do again"),
+        (spoken(keys.complete), "complete, and to the next one left"),
+        (f"{spoken(keys.next_lesion)} {spoken(keys.previous_lesion)}", "next one left, previous one"),
+    )

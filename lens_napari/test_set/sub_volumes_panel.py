@@ -28,6 +28,7 @@ class SubVolumesPanel(Panel):
 
     def __init__(self, keys: KeySettings) -> None:
         super().__init__("lens-sub-volumes")
+        self._shown: tuple[Sequence[SubVolume], int | None] | None = None
         self.tally_label = label(style="font-weight: bold;")
         self.list = QListWidget()
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -40,7 +41,10 @@ class SubVolumesPanel(Panel):
         self.next_button.clicked.connect(lambda _: self.next_requested.emit())
 
     def show_list(self, items: Sequence[SubVolume], shown: int | None) -> None:
-        """Show all sub-volumes, and which one is on screen."""
+        """Show all sub-volumes, and which one is on screen; there may be a thousand, and nothing is done twice."""
+        if self._shown is not None and self._shown[0] is items and self._shown[1] == shown:
+            return
+        self._shown = items, shown
         self.tally_label.setText(tally_words(items) if items else NO_SUB_VOLUMES)
         self.list.clear()
         for item in items:

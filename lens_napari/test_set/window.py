@@ -1,8 +1,9 @@
 """The window in which the test set is read: opened, arranged, with keys, and with an eye on who is at work."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import napari
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -12,9 +13,11 @@ from lens_engine.project import Project
 from lens_engine.window_presets import Preset
 from lens_napari.application import TITLE, new_viewer
 from lens_napari.review.project_store import ProjectStore
-from lens_napari.review.settings import KeySettings, load_settings, settings_file
+from lens_napari.review.settings import load_settings, settings_file
+from lens_napari.test_set.adjudication_controller import AdjudicationController
 from lens_napari.test_set.controller import TestSetController
 from lens_napari.test_set.parts import RulesPanel
+from lens_napari.test_set.workplace import Place, Workplace
 from lens_napari.viewer.guard import PictureGuard
 from lens_napari.viewer.keys import Action, KeyBindings
 from lens_napari.viewer.slice_field import SliceField
@@ -31,15 +34,27 @@ ACTS = {
 """What a reader does who is at work."""
 
 
+Opened = TypeVar("Opened", bound=Workplace)
+
+
 def open_test_set(project_folder: Path, viewer: Any = None) -> TestSetController:
-    """Open a project to read its test set, and show the first sub-volume that is left for this reader.
+    """Open a project to read its test set, and show the first sub-volume that is left for this reader; see `open_at`.
 
     Parameters
     ----------
-    project_folder
-        Folder with `lens.yaml`.
     viewer
         A napari viewer to use; None opens a new window.
+    """
+    return open_at(project_folder, TestSetController, viewer)
+
+
+def open_adjudication(project_folder: Path, viewer: Any = None) -> AdjudicationController:
+    """Open a project to settle where two readings differ, and show the first such series; see `open_test_set`."""
+    return open_at(project_folder, AdjudicationController, viewer)
+
+
+def open_at(project_folder: Path, work: Callable[[Any, Place], Opened], viewer: Any = None) -> Opened:
+    """Open a project in a window for one kind of work on its test set.
 
     Raises
     ------
@@ -51,17 +66,16 @@ def open_test_set(project_folder: Path, viewer: Any = None) -> TestSetController
     store = ProjectStore(Project.open(project_folder))
     if viewer is None:
         viewer = new_viewer()
-    viewer.title = f"{TITLE} · {store.project.settings.name} · test set · {settings.reader}"
-    controller = TestSetController(viewer, store, settings, path)
+    controller = work(viewer, Place(store, settings, path))
+    viewer.title = f"{TITLE} · {store.project.settings.name} · {controller.title} · {settings.reader}"
     _protect(controller, _arrange(controller))
     _bind_keys(controller)
     controller.open()
     return controller
 
 
-def read_test_set(project_folder: Path) -> None:
-    """Read the test set of a project until the window is closed; everything that was said is on disk afterwards."""
-    controller = open_test_set(project_folder)
+def work_on(controller: Workplace) -> None:
+    """Stay until the window is closed; everything that was said is on disk afterwards."""
     napari.run()
     controller.close()
 
@@ -69,7 +83,7 @@ def read_test_set(project_folder: Path) -> None:
 class _Attendance(QObject):  # type: ignore[misc]  # qtpy carries no types
     """Tells a controller when its reader does something in the window, and when he turns to another one."""
 
-    def __init__(self, controller: TestSetController, main: QMainWindow, canvas: Any) -> None:
+    def __init__(self, controller: Workplace, main: QMainWindow, canvas: Any) -> None:
         super().__init__(main)
         self._controller = controller
         self._watched = (main, canvas)
@@ -91,13 +105,13 @@ class _Attendance(QObject):  # type: ignore[misc]  # qtpy carries no types
         return False
 
 
-def _arrange(controller: TestSetController) -> QMainWindow:
+def _arrange(controller: Workplace) -> QMainWindow:
     window = controller.viewer.window
     left = window.add_dock_widget(controller.list_panel, name="Test set", area="left", add_vertical_stretch=False)
-    right = window.add_dock_widget(
-        controller.reading_panel, name="This sub-volume", area="right", add_vertical_stretch=False
+    right = window.add_dock_widget(controller.work_panel, name="This series", area="right", add_vertical_stretch=False)
+    bottom = window.add_dock_widget(
+        RulesPanel(controller.rules), name="What to do", area="bottom", add_vertical_stretch=False
     )
-    bottom = window.add_dock_widget(RulesPanel(), name="Reading", area="bottom", add_vertical_stretch=False)
     main: QMainWindow = left.window()
     main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
     main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
@@ -112,7 +126,7 @@ def _arrange(controller: TestSetController) -> QMainWindow:
     return main
 
 
-def _protect(controller: TestSetController, main: QMainWindow) -> None:
+def _protect(controller: Workplace, main: QMainWindow) -> None:
     viewer, view = controller.viewer, controller.view
     guard = PictureGuard(viewer, lambda: view.layers.spacing_mm)
     guard.refused.connect(view.note)
@@ -126,48 +140,23 @@ def _protect(controller: TestSetController, main: QMainWindow) -> None:
     controller.closed.connect(release)
 
 
-def _bind_keys(controller: TestSetController) -> None:
-    bindings = KeyBindings(key_actions(controller))
+def _of_the_picture(controller: Workplace) -> dict[str, Action]:
+    view, keys = controller.view, controller.settings.keys
+    return {
+        keys.measure: controller.boxes.measure,
+        keys.hide_boxes: view.toggle_boxes,
+        keys.sections: controller.planes.toggled.emit,
+        keys.window_soft_tissue: partial(view.set_window, Preset.SOFT_TISSUE.value),
+        keys.window_lung: partial(view.set_window, Preset.LUNG.value),
+        keys.window_liver: partial(view.set_window, Preset.LIVER.value),
+        keys.window_bone: partial(view.set_window, Preset.BONE.value),
+        keys.window_automatic: partial(view.automatic_window, None),
+    }
+
+
+def _bind_keys(controller: Workplace) -> None:
+    bindings = KeyBindings({**_of_the_picture(controller), **controller.key_actions()})
     bindings.bind(controller.viewer)
     # A lambda holds the bindings; Qt lets go of an object whose bound method is all that it was given.
     controller.view.new_layer.connect(lambda layer: bindings.bind(layer))
     controller.closed.connect(lambda: bindings.release())
-
-
-def key_actions(controller: TestSetController) -> dict[str, Action]:
-    """Return what each key does; those of the review for the same things do it, too."""
-    view, boxes = controller.view, controller.boxes
-    own, of_review = controller.settings.keys, controller.review_keys
-    return {
-        **_marking(controller, of_review),
-        **_marking(controller, own),
-        own.accept: controller.keep_box,
-        own.keep_box: controller.keep_box,
-        own.cancel: boxes.cancel,
-        own.change_box: controller.change_box,
-        own.delete_drawn: controller.delete,
-        own.measure: boxes.measure,
-        own.undo: controller.undo,
-        own.redo: controller.redo,
-        own.redo_also: controller.redo,
-        own.next_lesion: controller.go_next,
-        own.previous_lesion: controller.go_previous,
-        own.hide_boxes: view.toggle_boxes,
-        own.sections: controller.planes.toggled.emit,
-        own.window_soft_tissue: partial(view.set_window, Preset.SOFT_TISSUE.value),
-        own.window_lung: partial(view.set_window, Preset.LUNG.value),
-        own.window_liver: partial(view.set_window, Preset.LIVER.value),
-        own.window_bone: partial(view.set_window, Preset.BONE.value),
-        own.window_automatic: partial(view.automatic_window, None),
-    }
-
-
-def _marking(controller: TestSetController, keys: KeySettings) -> dict[str, Action]:
-    return {
-        keys.draw_lesion: controller.draw_lesion,
-        keys.complete: controller.complete,
-        keys.first_up: partial(controller.move_ends, -1, 0),
-        keys.first_down: partial(controller.move_ends, 1, 0),
-        keys.last_up: partial(controller.move_ends, 0, -1),
-        keys.last_down: partial(controller.move_ends, 0, 1),
-    }

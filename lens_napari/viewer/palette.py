@@ -23,6 +23,9 @@ ANNOTATION_COLOUR = "#FFFFFF"
 CANDIDATE_COLOUR = "#C3FF00"
 """Candidates that wait have it; the one asked about keeps it and is drawn thick."""
 
+READER_COLOURS = EXPERT_COLOURS[:2]
+"""Of the two readers whose readings of the test set are compared; no expert's boxes are shown there."""
+
 GOOD, BAD, UNDECIDED, MUTED = "#61D173", "#FF3B6B", "#FFC93C", "#A8ADB6"
 """The first three are the verdicts, on boxes, buttons and in the worklist; no expert has them."""
 

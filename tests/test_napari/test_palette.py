@@ -17,6 +17,7 @@ from lens_napari.viewer.palette import (
     EXPERT_COLOURS,
     FUSED_COLOUR,
     GOOD,
+    READER_COLOURS,
     UNDECIDED,
 )
 
@@ -63,6 +64,13 @@ def test_the_simulation_confuses_red_and_green_but_not_blue_and_yellow() -> None
 
 @pytest.mark.parametrize(("one", "other"), list(combinations(PLAIN_COLOURS, 2)))
 def test_boxes_without_a_verdict_are_told_apart_by_colour_alone(one: str, other: str) -> None:
+    assert least_distance(one, other) >= SURELY_APART
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), list(combinations((*READER_COLOURS, ANNOTATION_COLOUR, CANDIDATE_COLOUR), 2))
+)
+def test_boxes_of_two_readers_are_told_apart(one: str, other: str) -> None:
     assert least_distance(one, other) >= SURELY_APART
 
 

@@ -2,9 +2,15 @@
 
 from collections.abc import Iterable
 
+from lens_engine.findings import POSITIVE_VERDICTS
+from lens_engine.geometry import VolumeGeometry
+from lens_engine.store.readings.places import Place
 from lens_engine.store.readings.records import ReadingRecord, ReadingRound
+from lens_napari.editing.wording import slices_in_words
+from lens_napari.review.readings.adjudication_store import DisputedSeries, slices_of
 from lens_napari.review.readings.store import ReadingState, SubVolume
 from lens_napari.review.settings import KeySettings, spoken
+from lens_napari.review.wording import size_mm
 
 MINUTE, HOUR = 60, 3600
 
@@ -25,6 +31,36 @@ BLIND = "Blind: no box of a model, none of another reader."
 PRESS_AGAIN = "Press again to show it. That it was shown is recorded with this reading and exported."
 SHOW_AIDS = "Show what the model found …"
 NOT_SEARCHED = "No model has looked at this scan."
+
+NOTHING_DISPUTED = "No series to adjudicate: readers agree about all that two have read."
+ADJUDICATED = "Everything is adjudicated."
+NO_PLACE = "Choose a place in the list first."
+STILL_SAVING = "Still saving. Nothing was said: press again."
+ALREADY_COMPLETE = "This series is complete. Take that back first; then go on. Nothing was changed."
+NOT_MARKED = "This reader has marked nothing here."
+ALL_SETTLED = "Every place is settled:"
+
+
+def disputed_line(item: DisputedSeries) -> str:
+    """Return a series to adjudicate as a line of the list."""
+    if item.is_complete:
+        return f"● {item.series.name} · complete"
+    mark = "○" if item.reading is None else "◐"
+    return f"{mark} {item.series.name} · {item.open_places} of {item.places} to settle"
+
+
+def place_line(place: Place, geometry: VolumeGeometry) -> str:
+    """Return a place where readers differ as a line of the list: where, who marked it, what is said of it."""
+    first = place.first or place.second
+    where = f"{slices_in_words(slices_of(first))} · {size_mm(first.box, geometry)}" if first is not None else ""
+    who = "A and B" if len(place.marked) > 1 else "A only" if place.first is not None else "B only"
+    return f"{_settled_words(place)} {who} · {where}"
+
+
+def _settled_words(place: Place) -> str:
+    if place.settled is None:
+        return "○"
+    return "✓ lesion ·" if place.settled.verdict in POSITIVE_VERDICTS else "✕ none ·"
 
 
 def sub_volume_line(item: SubVolume) -> str:

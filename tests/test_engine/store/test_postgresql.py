@@ -9,6 +9,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
+from support.readings import Reader, read
 from support.store_samples import BOX, MakeCandidate, MakeDecision, new_series, sections
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
@@ -22,8 +23,11 @@ from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
+from lens_engine.store.labels.completeness import measured_series, said_of
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.models.model_versions import Models
+from lens_engine.store.readings.readings import Readings
+from lens_engine.store.readings.records import ReadingRecord, ReadingRound
 from lens_engine.store.schema import Base
 from lens_engine.store.workers import Workers
 
@@ -63,6 +67,36 @@ def test_decisions_are_kept_and_cannot_be_changed(
     for statement in ("UPDATE decisions SET round = 2", "DELETE FROM decisions"):
         with pytest.raises(StoreError, match="append-only"), department.session() as session:
             session.execute(text(statement))
+
+
+def test_readings_are_kept_apart_and_adjudicated(department: Database) -> None:
+    series, _ = Catalog(department).add_series(new_series("a"), "universal", Split.TEST)
+    first, _ = (read(department, series.id, name, box) for name, box in (("Anna", BOX), ("Bert", FAR)))
+    assert Decisions(department).current() == ()
+    assert measured_series(department, Split.TEST).disputed == (series.name,)
+    judge = Reader.begin(department, series.id, "Carl", ReadingRound.ADJUDICATION)
+    for place in Readings(department).comparison(judge.reading.id).places:
+        judge.settle(place.marked[0].id, Verdict.ADDED, place.marked[0].box)
+    judge.complete(30.0)
+    assert [item.box for item in said_of(department, series.id).decisions] == [BOX, FAR]
+    for table in ("readings", "reading_events"):
+        with pytest.raises(StoreError, match="append-only"), department.session() as session:
+            session.execute(text(f"DELETE FROM {table}"))
+    assert Readings(department).get(first.id) == first
+
+
+def test_readers_who_complete_at_the_same_time_wait_for_each_other(department: Database) -> None:
+    series, _ = Catalog(department).add_series(new_series("a"), "universal", Split.TEST)
+    begun = [Readings(department).start(series.id, f"Reader {number}") for number in range(4)]
+
+    def complete(reading: ReadingRecord) -> bool:
+        try:
+            return Readings(department).complete(reading.id).is_complete
+        except StoreError:
+            return False
+
+    with ThreadPoolExecutor(len(begun)) as pool:
+        assert sum(pool.map(complete, begun)) == ReadingRound.INDEPENDENT.room
 
 
 def test_the_plan_counts_what_the_snapshot_holds(department: Database, make_decision: MakeDecision) -> None:

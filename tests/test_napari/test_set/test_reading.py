@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLabel
+from support.command_line import lens
 from support.readings import read
 
 from lens_engine.findings import FUSED
@@ -20,11 +21,12 @@ from lens_engine.store.readings.readings import Readings
 from lens_engine.store.readings.records import ReadingRecord
 from lens_napari.demo.waiting import wait_until
 from lens_napari.editing.draft import NEW_LESION
+from lens_napari.open_project import OpenProjectWidget
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES
 from lens_napari.review.readings.wording import NOTHING_LEFT, PRESS_AGAIN, SHOW_AIDS, is_complete_words
 from lens_napari.review.wording import NOTHING_TO_UNDO
 from lens_napari.test_set.controller import TestSetController
-from lens_napari.test_set.window import key_actions, open_test_set
+from lens_napari.test_set.window import open_test_set
 
 PATIENCE_SECONDS = 60.0
 LEFT = Qt.MouseButton.LeftButton
@@ -51,7 +53,7 @@ def arrived(reading: TestSetController, series_id: int) -> bool:
 
 
 def notice(reading: TestSetController) -> str:
-    return str(reading.reading_panel.notice_label.text())
+    return str(reading.work_panel.notice_label.text())
 
 
 def draw(press: Press, drag: Drag, start: tuple[float, float] = (30, 30), end: tuple[float, float] = (45, 42)) -> None:
@@ -105,7 +107,7 @@ def test_a_lesion_is_drawn_reaches_over_its_slices_and_is_kept_in_the_reading(
     assert said.box[:2] == pytest.approx((30, 30), abs=1.5)
     assert "slices" in reading.boxes.panel.drawn_list.item(0).text()
     assert "mm" in reading.boxes.panel.drawn_list.item(0).text()
-    assert "1 lesion marked by you" in reading.reading_panel.count_label.text()
+    assert "1 lesion marked by you" in reading.work_panel.count_label.text()
 
 
 def test_the_keys_of_the_review_do_the_same(
@@ -155,8 +157,8 @@ def test_complete_goes_to_the_next_one_and_a_scan_without_a_lesion_is_a_normal_o
     press(Qt.Key.Key_C)
     assert arrived(reading, 2)
     assert "1 lesion" in notice(reading)
-    assert "no lesion" in reading.reading_panel.complete_button.text()
-    reading.reading_panel.complete_button.click()
+    assert "no lesion" in reading.work_panel.complete_button.text()
+    reading.work_panel.complete_button.click()
     assert wait_until(lambda: NOTHING_LEFT in notice(reading), PATIENCE_SECONDS)
     assert "no lesion: a normal scan" in notice(reading)
     assert [(one.is_complete, len(lesions)) for one, lesions in on_disk(held_out)] == [(True, 1), (True, 0)]
@@ -194,7 +196,7 @@ def test_a_box_in_work_is_kept_or_dropped_before_the_sub_volume_is_complete(
 def test_what_the_model_found_is_shown_at_the_second_press_only_and_that_is_recorded(
     reading: TestSetController, held_out: Path
 ) -> None:
-    panel = reading.reading_panel
+    panel = reading.work_panel
     panel.aids_button.click()
     assert notice(reading) == PRESS_AGAIN
     assert on_disk(held_out)[0][0].is_blind
@@ -273,6 +275,40 @@ def test_time_at_work_is_written_with_the_reading(
     assert 0.3 < record.seconds < PATIENCE_SECONDS
 
 
+def test_closing_the_window_ends_the_reading(viewer: Any, held_out: Path) -> None:
+    controller = open_test_set(held_out, viewer)
+    assert arrived(controller, 1)
+    ended = []
+    controller.closed.connect(lambda: ended.append(True))
+    viewer.window._qt_window.close()
+    assert wait_until(lambda: bool(ended), PATIENCE_SECONDS)
+
+
+def test_the_widget_of_the_plugin_opens_a_test_set_in_its_window(viewer: Any, held_out: Path) -> None:
+    widget = OpenProjectWidget()
+    viewer.window.add_dock_widget(widget)
+    opened: list[TestSetController] = []
+
+    def begin(folder: Path, into: Any) -> TestSetController:
+        opened.append(open_test_set(folder, into))
+        return opened[0]
+
+    widget.work(begin, held_out)
+    assert arrived(opened[0], 1)
+    assert opened[0].viewer is viewer
+    assert not widget.test_set_button.isEnabled()
+    opened[0].close()
+    assert widget.test_set_button.isEnabled()
+    widget.work(open_test_set, held_out / "nowhere")
+    assert "nowhere" in widget.message_label.text()
+
+
+def test_two_kinds_of_work_at_once_are_a_wrong_command_line(held_out: Path) -> None:
+    refused = lens("review", "--test-set", "--adjudicate", folder=held_out)
+    assert refused.returncode == 2
+    assert "choose one" in refused.stderr
+
+
 def test_nobody_is_asked_to_read_scans_that_a_model_learns_from(viewer: Any, project_folder: Path) -> None:
     nothing = open_test_set(project_folder, viewer)
     assert wait_until(lambda: nothing.is_saved, PATIENCE_SECONDS)
@@ -282,7 +318,7 @@ def test_nobody_is_asked_to_read_scans_that_a_model_learns_from(viewer: Any, pro
 
 
 def test_keys_do_one_thing_each(reading: TestSetController) -> None:
-    actions = key_actions(reading)
+    actions = reading.key_actions()
     for key in ("D", "C", "[", "]", "Control-[", "Control-]", "Shift-D", "Shift-C"):
         assert key in actions
     assert Catalog(reading._store.database).series(1).split == "test"

@@ -41,7 +41,8 @@ PICKLE_PROTOCOL = 3
 """The protocol of the published file; numpy 1 and 2 can both read its numpy globals."""
 
 READING_COLUMNS = (
-    "name", "reader", "round", "is_blind", "aids_shown_at", "started_at", "completed_at", "seconds", "lesions",
+    "name", "reader", "round", "is_blind", "has_reviewed", "aids_shown_at", "started_at", "completed_at", "seconds",
+    "lesions",
 )  # fmt: skip
 
 _OLD_MODULE = "numpy.core.multiarray"
@@ -198,6 +199,8 @@ class SubVolumeReading(BaseModel):
     ----------
     round
         1: one of two that know nothing of each other; 2: an adjudication of where they differ.
+    has_reviewed
+        Whether this reader had decided about findings of a model in this series before the reading was complete.
     aids_shown_at
         When the reader first asked for what a model found; None for a blind reading.
     completed_at
@@ -213,6 +216,7 @@ class SubVolumeReading(BaseModel):
     reader: str
     round: int
     is_blind: bool
+    has_reviewed: bool
     aids_shown_at: datetime | None
     started_at: datetime
     completed_at: datetime | None
@@ -298,6 +302,7 @@ def write_readings(path: Path, readings: Mapping[str, Sequence[SubVolumeReading]
             one.reader,
             str(one.round),
             str(one.is_blind),
+            str(one.has_reviewed),
             "" if one.aids_shown_at is None else one.aids_shown_at.isoformat(),
             one.started_at.isoformat(),
             "" if one.completed_at is None else one.completed_at.isoformat(),

@@ -32,7 +32,7 @@ from lens_engine.io.tables import write_text_table
 from lens_engine.store.annotations import AnnotationRecord, Annotations
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
-from lens_engine.store.decisions import DecisionRecord
+from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.labels.completeness import (
     Said,
     lesions_on_one_slice,
@@ -173,25 +173,40 @@ def _readings(database: Database, records: Sequence[SeriesRecord]) -> dict[str, 
     for reading in readings.all():
         known.setdefault(reading.series_id, []).append(reading)
     return {
-        record.name: tuple(_reading(record, reading, readings.lesions(reading.id)) for reading in known[record.id])
+        record.name: tuple(
+            _reading(record, reading, readings.lesions(reading.id), Decisions(database).history(record.id))
+            for reading in known[record.id]
+        )
         for record in records
         if record.id in known
     }
 
 
-def _reading(record: SeriesRecord, reading: ReadingRecord, lesions: Sequence[DecisionRecord]) -> SubVolumeReading:
+def _reading(
+    record: SeriesRecord,
+    reading: ReadingRecord,
+    lesions: Sequence[DecisionRecord],
+    reviewed: Iterable[DecisionRecord],
+) -> SubVolumeReading:
     first = sub_volume_name(record.name).first_slice or 0
     rows = rows_from_boxes(_cut(record, box_array(lesions)), first)
     return SubVolumeReading(
         reader=reading.reader,
         round=reading.round,
         is_blind=reading.is_blind,
+        has_reviewed=any(_is_known_from_the_review(item, reading) for item in reviewed),
         aids_shown_at=reading.aids_shown_at,
         started_at=reading.started_at,
         completed_at=reading.completed_at,
         seconds=reading.seconds,
         boxes=rows.astype(int).tolist(),
     )
+
+
+def _is_known_from_the_review(said: DecisionRecord, reading: ReadingRecord) -> bool:
+    """Return whether a reader had been shown a finding of a model in the series before the reading was complete."""
+    is_before = reading.completed_at is None or said.decision.decided_at < reading.completed_at
+    return said.candidate_id is not None and said.decision.reader == reading.reader and is_before
 
 
 def _part(record: SeriesRecord) -> TestSetPart | None:

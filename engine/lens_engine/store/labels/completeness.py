@@ -25,7 +25,7 @@ from lens_engine.store.decision_rules import is_part, is_same_place
 from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.readings.truth import read_series
 
-HOW_TO_SETTLE = "Adjudicate the places where they differ; see how many there are with lens testset --agreement"
+HOW_TO_SETTLE = "Settle the places where they differ: lens review --adjudicate"
 """What makes a series with two readings that differ complete."""
 HOW_TO_COMPLETE = "Import its lesions as a mask or RTSTRUCT, or accept what continues them in the review"
 """What makes lesions that are annotated on one slice known in 3D."""

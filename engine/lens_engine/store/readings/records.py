@@ -3,7 +3,7 @@
 A reading and what happens to it are rows that are never changed: what it is now follows from its events.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -65,13 +65,16 @@ class ReadingRecord:
         return self.aids_shown_at is None
 
 
-def read_readings(session: Session, series_ids: Iterable[int] | None = None) -> tuple[ReadingRecord, ...]:
+def read_readings(session: Session, series_ids: Sequence[int] | None = None) -> tuple[ReadingRecord, ...]:
     """Return the readings of some series, or of all, in the order in which they were begun."""
     query = select(ReadingRow, ReaderRow.name).join(ReaderRow, ReaderRow.id == ReadingRow.reader_id)
-    rows = [(row, reader) for row, reader in session.execute(query.order_by(ReadingRow.id))]
-    if series_ids is not None:
-        wanted = set(series_ids)
-        rows = [(row, reader) for row, reader in rows if row.series_id in wanted]
+    portions = [None] if series_ids is None else list(in_portions(series_ids))
+    rows = [
+        (row, reader)
+        for some in portions
+        for row, reader in session.execute(query if some is None else query.where(ReadingRow.series_id.in_(some)))
+    ]
+    rows.sort(key=lambda found: found[0].id)
     events: dict[int, list[ReadingEventRow]] = {row.id: [] for row, _ in rows}
     for some in in_portions(list(events)):
         found = select(ReadingEventRow).where(ReadingEventRow.reading_id.in_(some)).order_by(ReadingEventRow.id)

@@ -168,8 +168,20 @@ def test_the_published_form_has_the_readings_in_a_table_beside_it(
     assert item.rows.tolist() == [[10, 10, 3, 19, 19, 6]]
     assert report.readings_file == tmp_path / "set_readings.csv"
     header, row = (tmp_path / "set_readings.csv").read_text().splitlines()
-    assert header == "name,reader,round,is_blind,aids_shown_at,started_at,completed_at,seconds,lesions"
-    assert row.startswith(f"{series.name},Anna,1,True,,")
+    assert header == "name,reader,round,is_blind,has_reviewed,aids_shown_at,started_at,completed_at,seconds,lesions"
+    assert row.startswith(f"{series.name},Anna,1,True,False,,")
+
+
+def test_an_export_says_who_had_reviewed_the_series_before(
+    database: Database, series: SeriesRecord, tmp_path: Path, ask, make_decision: MakeDecision
+) -> None:
+    (asked,) = ask(series.id, THIRD)
+    Decisions(database).add(make_decision(series.id, Verdict.REJECTED, asked.id, THIRD, reader="Anna"))
+    for name in ("Anna", "Bert"):
+        read(database, series.id, name, BOX)
+    export_test_set(database, "json", tmp_path / "set.json")
+    readings = json.loads((tmp_path / "set.json").read_text())["readings"][series.name]
+    assert [(one["reader"], one["has_reviewed"]) for one in readings] == [("Anna", True), ("Bert", False)]
 
 
 def test_without_readings_the_files_are_as_they_were(database: Database, series: SeriesRecord, tmp_path: Path) -> None:
