@@ -15,6 +15,7 @@ from sqlalchemy import insert, select
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import Candidate, Finding, Reason, Rule, Split
+from lens_engine.store.comments import Comment, comments_of
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, SeriesDecisions, decisions_of
 from lens_engine.store.mining_runs import begin_run, finish_run, latest_run
@@ -43,6 +44,8 @@ class CandidateRecord:
         The one that counts, own or inherited; None where the place is open.
     inherited
         Whether it was made about another candidate, or none, at the same place.
+    comments
+        What readers say of the place in their own words, the earliest first.
     """
 
     id: int
@@ -52,6 +55,7 @@ class CandidateRecord:
     priority: float
     decision: DecisionRecord | None
     inherited: bool
+    comments: tuple[Comment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +228,14 @@ def _reason_values(reason: Reason) -> dict[str, Any]:
 def _record(row: CandidateRow, model_version: str, decided: SeriesDecisions[DecisionRecord]) -> CandidateRecord:
     decision, is_inherited = decided.about(row.id, row.box)
     return CandidateRecord(
-        row.id, _candidate(row), model_version, row.mining_run_id, row.priority, decision, is_inherited
+        id=row.id,
+        candidate=_candidate(row),
+        model_version=model_version,
+        mining_run=row.mining_run_id,
+        priority=row.priority,
+        decision=decision,
+        inherited=is_inherited,
+        comments=comments_of(decided.back_from(decision)),
     )
 
 

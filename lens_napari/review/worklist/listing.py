@@ -5,6 +5,7 @@ is walked like a short one.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,8 @@ class Listing:
     """
 
     def __init__(self, outline: QueueOutline, series: Mapping[int, SeriesRecord], states: NDArray[np.int8]) -> None:
-        self._outline = outline
+        self._comments = dict(outline.comments)
+        self._outline = replace(outline, comments=self._comments)
         self._series = {number: SearchedSeries.of(record) for number, record in series.items()}
         self._states = states
         self.filter = WorklistFilter()
@@ -48,6 +50,16 @@ class Listing:
         self._order = self._sorted(wanted.sorting)
         self._rank = np.empty_like(self._order)
         self._rank[self._order] = np.arange(len(self._order))
+
+    def hear(self, candidate_id: int, comments: str) -> None:
+        """Know from now on what readers say of a lesion in their own words; empty where nobody says anything."""
+        if comments == self._comments.get(candidate_id, ""):
+            return
+        self._comments.pop(candidate_id, None)
+        if comments:
+            self._comments[candidate_id] = comments
+        if self.filter.hears_comments:
+            self._fitting = fitting(self._outline, self._series, self.filter)
 
     def rank(self, position: int) -> int:
         """Return the place of a lesion in the whole list as it is sorted, from 0."""
@@ -100,7 +112,7 @@ class Listing:
         return self._fitting if self.filter.state is None else self._fitting & (self._states == self.filter.state)
 
     def _wanted(self) -> Mask:
-        return self._walked() if self.filter.state is not None else self._fitting & self._is_open()
+        return self._walked() if self.filter.looks_again else self._fitting & self._is_open()
 
     def _is_open(self) -> Mask:
         is_open: Mask = self._states == BoxState.PLAIN
@@ -110,7 +122,7 @@ class Listing:
         ranks = np.flatnonzero(wanted[self._order])
         index = int(np.searchsorted(ranks, -1 if after is None else self._rank[after], side="right"))
         if index == len(ranks):
-            if not len(ranks) or self.filter.state is not None:
+            if not len(ranks) or self.filter.looks_again:
                 return None
             index = 0
         return int(self._order[ranks[index]])

@@ -10,6 +10,7 @@ from support.outlines import outline_of
 from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, Rule, Split
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
+from lens_engine.store.comments import Comment
 from lens_napari.review.box_table import BoxState
 from lens_napari.review.session import Entries
 from lens_napari.review.worklist.filters import Listed, SearchedSeries, Sorting, WorklistFilter, fitting
@@ -34,6 +35,10 @@ def record(
     return CandidateRecord(
         number, Candidate(series_id, finding, CandidateKind.UNCERTAIN, (Reason(rule),)), "v1", 1, 0.5, None, False
     )
+
+
+def commented(found: CandidateRecord, *texts: str) -> CandidateRecord:
+    return replace(found, comments=tuple(Comment(f"Reader {number}", text) for number, text in enumerate(texts)))
 
 
 def series(series_id: int, patient: int, dataset: str, description: str) -> SeriesRecord:
@@ -136,7 +141,7 @@ SERIES = {
 LISTED = (
     record(1, 1, Rule.INTRA_PATIENT, {"lung": 0.91, "liver": 0.2}),
     record(2, 2, Rule.CROSS_DATASET, {"liver": 0.504}),
-    record(3, 3, Rule.CROSS_SLICE, {"lung": 0.3, "fused": 0.95}),
+    commented(record(3, 3, Rule.CROSS_SLICE, {"lung": 0.3, "fused": 0.95}), "Cyst? See the MRI", "no, an artery"),
 )
 WISHES = {
     "nothing": ({}, [1, 2, 3]),
@@ -149,6 +154,10 @@ WISHES = {
     "a word that nothing has": ({"text": "knee"}, []),
     "least score, as it is written in the list": ({"least_score": 0.5}, [1, 2]),
     "greatest score": ({"greatest_score": 0.5}, [2, 3]),
+    "a comment": ({"has_comment": True}, [3]),
+    "a word of a comment": ({"text": "mri"}, [3]),
+    "words of a patient and of two comments": ({"text": "000012 cyst artery"}, [3]),
+    "a word of a comment and one that nothing has": ({"text": "cyst knee"}, []),
     "several": ({"dataset": "liver CT", "expert": "liver", "least_score": 0.4}, [2]),
 }
 
@@ -158,6 +167,16 @@ def test_a_filter_leaves(wish: str) -> None:
     values, expected = WISHES[wish]
     outline, searched = outline_of(LISTED), {number: SearchedSeries.of(one) for number, one in SERIES.items()}
     assert outline.ids[fitting(outline, searched, WorklistFilter(**values))].tolist() == expected  # type: ignore[arg-type]
+
+
+def test_what_is_written_during_the_review_is_found_at_once() -> None:
+    listing = listing_of([(1, BoxState.ACCEPTED, Rule.CROSS_SLICE)] * 3, WorklistFilter(Listed.ALL, has_comment=True))
+    assert listing.shown(None).tolist() == []
+    listing.hear(2, "abutting the vein")
+    assert listing.shown(None).tolist() == [1]
+    assert (listing.following(None), listing.following(1)) == (1, None)
+    listing.hear(2, "")
+    assert listing.shown(None).tolist() == []
 
 
 def test_only_what_leaves_lesions_out_narrows_a_list() -> None:
