@@ -196,6 +196,14 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         elif not self.is_away():
             self.let_go()
 
+    def say_remark(self, number: int) -> bool:
+        """Add the words and axes that wait for a drawn lesion to what is said of it; return whether there were any."""
+        write = self.drawn.say_remark(number)
+        if write is not None:
+            self.acted.emit()
+            self._drawn.send(write)
+        return write is not None
+
     def delete(self) -> None:
         """Delete the drawn lesion that is chosen."""
         if self.chosen is None:

@@ -15,7 +15,7 @@ from sqlalchemy import insert, select
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import Candidate, Finding, Reason, Rule, Split
-from lens_engine.store.comments import Comment, comments_of
+from lens_engine.store.comments import Comment, axes_reader, comments_of
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, SeriesDecisions, decisions_of
 from lens_engine.store.mining_runs import begin_run, finish_run, latest_run
@@ -46,6 +46,8 @@ class CandidateRecord:
         Whether it was made about another candidate, or none, at the same place.
     comments
         What readers say of the place in their own words, the earliest first.
+    axes_reader
+        Who drew the axes of the decision; empty where it has none.
     """
 
     id: int
@@ -56,6 +58,7 @@ class CandidateRecord:
     decision: DecisionRecord | None
     inherited: bool
     comments: tuple[Comment, ...] = ()
+    axes_reader: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +239,7 @@ def _record(row: CandidateRow, model_version: str, decided: SeriesDecisions[Deci
         decision=decision,
         inherited=is_inherited,
         comments=comments_of(decided.back_from(decision)),
+        axes_reader=axes_reader(decided.back_from(decision)),
     )
 
 

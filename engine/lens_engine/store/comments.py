@@ -1,8 +1,10 @@
-"""What readers say of one place in their own words: the latest of each of them, as far as it still stands."""
+"""What readers say of one place beside their verdicts: the latest words of each, and who drew the axes that stand."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
+
+from lens_engine.findings import RecistAxes
 
 
 class Worded(Protocol):
@@ -15,6 +17,10 @@ class Worded(Protocol):
     @property
     def comment(self) -> str:
         """His words, empty without any."""
+
+    @property
+    def axes(self) -> RecistAxes | None:
+        """The diameters of the lesion, drawn by him or taken over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +40,14 @@ def comments_of(said: Iterable[Worded]) -> tuple[Comment, ...]:
     for one in said:
         latest.setdefault(one.reader, one.comment)
     return tuple(Comment(reader, text) for reader, text in reversed(latest.items()) if text)
+
+
+def axes_reader(said: Iterable[Worded]) -> str:
+    """Return who drew the axes of the latest decision, given as for `comments_of`; empty where it has none."""
+    reader, axes = "", None
+    for one in said:
+        axes = axes or one.axes
+        if one.axes is None or one.axes != axes:
+            break
+        reader = one.reader
+    return reader

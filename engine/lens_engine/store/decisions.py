@@ -28,6 +28,7 @@ from lens_engine.findings import (
     is_copy,
 )
 from lens_engine.store.catalog import known_lesion_types
+from lens_engine.store.comments import Comment, comments_of
 from lens_engine.store.database import Database
 from lens_engine.store.decision_rules import Linked, best_match, standing_ids, touch
 from lens_engine.store.schema import CandidateRow, DecisionRow, ReaderRow, SeriesRow, box_values
@@ -43,6 +44,8 @@ class DecisionRecord:
     decision: Decision
     mining_run: int | None = None
     """The mining run that asked about the candidate."""
+    comments: tuple[Comment, ...] = ()
+    """What readers say of a lesion that was added, the earliest first; see `Decisions.added`."""
 
     @property
     def previous_id(self) -> int | None:
@@ -78,6 +81,11 @@ class DecisionRecord:
     def comment(self) -> str:
         """The reader's own words."""
         return self.decision.comment
+
+    @property
+    def axes(self) -> RecistAxes | None:
+        """The lesion's diameters."""
+        return self.decision.axes
 
 
 class SettledError(StoreError):
@@ -234,7 +242,10 @@ class Decisions:
 
     def added(self, series_id: int) -> tuple[DecisionRecord, ...]:
         """Return the lesions of a series that readers added without being asked, and that stand; ascending ids."""
-        return tuple(record for record in self.current(series_id) if _is_added(record))
+        with self.database.reading() as session:
+            series = decisions_of(session, [series_id])[series_id]
+        added = (record for record in series.current if _is_added(record))
+        return tuple(replace(record, comments=comments_of(series.back_from(record))) for record in added)
 
     def counts(self) -> dict[Verdict, int]:
         """Return how many places have which verdict."""

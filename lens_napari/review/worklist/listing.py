@@ -96,6 +96,23 @@ class Listing:
             index = int(np.searchsorted(ranks, behind, side="left")) - 1
         return int(self._order[ranks[index]]) if 0 <= index < len(ranks) else None
 
+    def neighbour_series(self, position: int | None, step: int) -> int | None:
+        """Return the first lesion to ask about of the next series of the list (step 1) or of the one before (-1).
+
+        None where no other series with such a lesion lies on that side.
+        """
+        wanted = self._wanted()
+        if position is not None:
+            wanted = wanted & (self._outline.series_ids != self._outline.series_ids[position])
+        ranks = np.flatnonzero(wanted[self._order])
+        series_ids = self._outline.series_ids[self._order[ranks]]
+        here = (-1 if step > 0 else len(self._order)) if position is None else self._rank[position]
+        index = int(np.searchsorted(ranks, here)) - (0 if step > 0 else 1)
+        if not 0 <= index < len(ranks):
+            return None
+        first = np.flatnonzero(series_ids == series_ids[index])[0]
+        return int(self._order[ranks[first]])
+
     def shown(self, current: int | None) -> Positions:
         """Return the lesions that the list shows, in its order; the one asked about is always among those that fit."""
         shown = self._fitting.copy()

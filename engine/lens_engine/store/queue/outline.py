@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sqlalchemy import String, Text, cast, select, type_coerce
 from sqlalchemy.orm import Session
 
-from lens_engine.findings import FUSED, Box3D, CandidateKind, ReasonCode, Rule, Split, Verdict
+from lens_engine.findings import FUSED, Box3D, CandidateKind, ReasonCode, RecistAxes, Rule, Split, Verdict
 from lens_engine.store.comments import comments_of
 from lens_engine.store.decisions import SeriesDecisions
 from lens_engine.store.mining_runs import latest_run
@@ -179,6 +179,8 @@ class _Said:
     box: Box3D
     reader: str
     comment: str
+    axes: RecistAxes | None = None
+    """Not read: no list shows them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

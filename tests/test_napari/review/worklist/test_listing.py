@@ -133,6 +133,15 @@ def test_the_list_shows_what_is_chosen_and_the_lesion_asked_about(lesions: Lesio
     assert listing.shown(current).tolist() == expected
 
 
+def test_the_next_series_is_that_of_the_list_and_its_first_lesion_that_waits() -> None:
+    plain, done = BoxState.PLAIN, BoxState.ACCEPTED
+    lesions = [(1, plain), (1, plain), (2, done), (2, plain), (2, plain), (3, done), (4, plain), (4, plain)]
+    listing = listing_of([(number, state, Rule.CROSS_SLICE) for number, state in lesions], WorklistFilter())
+    assert [listing.neighbour_series(position, 1) for position in (0, 1, 2, 3, 4, 5, 6)] == [3, 3, 6, 6, 6, 6, None]
+    assert [listing.neighbour_series(position, -1) for position in (1, 3, 4, 5, 7)] == [None, 0, 0, 3, 3]
+    assert (listing.neighbour_series(None, 1), listing.neighbour_series(None, -1)) == (0, 6)
+
+
 SERIES = {
     1: series(1, 12, "chest CT", "Thorax with contrast"),
     2: series(2, 340, "liver CT", "Abdomen"),
