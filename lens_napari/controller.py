@@ -63,6 +63,7 @@ from lens_napari.review.wording import (
     settled_by_another,
 )
 from lens_napari.review.worklist.filters import Listed, WorklistFilter
+from lens_napari.saying.axes_controller import AxesController
 from lens_napari.saying.remarks_controller import RemarksController
 from lens_napari.sections.linked_planes import LinkedPlanes
 from lens_napari.sections.partner_view import PartnerView
@@ -144,6 +145,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.remarks = RemarksController(
             comment_box, self._unsaid, lambda: self.session, self.boxes, self._commits, unsaid
         )
+        self.axes = AxesController(self.remarks, self.boxes, lambda: self.session, self.view, comment_box)
         self.partner = PartnerView(self.view, self.lesion_panel.pictures, store.partner_of)
         self.completeness = CompletenessController(store, self._commits, self.worklist.series_box)
         self.jobs = JobsController(store, self._commits, start_worker=start_worker)
@@ -232,8 +234,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._act_on_shown(partial(self._add_reason, reason, reason_changed))
 
     def undo(self) -> None:
-        """Take back the last change of the box in work, or else the last verdict or drawing, and return to it."""
-        if not self.boxes.undo(self.session.undo_act):
+        """Take back the last change of the box in work, or else the last axis, verdict or drawing, and return to it."""
+        if not self.axes.undo() and not self.boxes.undo(self.session.undo_act):
             self._return_with(self.session.undo(), NOTHING_TO_UNDO)
 
     def redo(self) -> None:
@@ -524,6 +526,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def _refresh(self) -> None:
         """Show in the panels what the session says."""
         self.remarks.show()
+        self.axes.show()
         current, tally = self.current, self.session.tally()
         self.worklist.show_rows(self.session.rows(), tally)
         record = self._series.get(self.session.asked_series or 0)
@@ -643,6 +646,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         remarks.failed.connect(self.lesion_panel.show_message)
         remarks.changed.connect(self._refresh)
         remarks.ended.connect(self._give_keys_back)
+        self.axes.told.connect(self._tell)
+        self.axes.changed.connect(self._refresh)
 
     def _on_shown(self, shown: Shown) -> None:
         kept = {

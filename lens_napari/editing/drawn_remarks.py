@@ -50,6 +50,14 @@ class DrawnRemarks:
         """Return whether words or axes of a lesion are not said yet."""
         return not self._unsaid.of(number).is_empty
 
+    def has_words(self, number: int) -> bool:
+        """Return whether words about a lesion are not said yet."""
+        return self._unsaid.of(number).comment is not None
+
+    def drawn_axes(self, number: int) -> RecistAxes | None:
+        """Return the axes of a lesion that are not said yet."""
+        return self._unsaid.of(number).axes
+
     def comment_on(self, number: int) -> str:
         """Return the reader's own words about a lesion, said or not."""
         typed = self._unsaid.of(number).comment
@@ -60,14 +68,15 @@ class DrawnRemarks:
         found = self._find(number)
         return () if found is None else tuple(one for one in found.comments if one.reader != self._reader)
 
-    def drawn_axes(self, number: int) -> RecistAxes | None:
-        """Return the axes that wait to be said."""
-        return self._unsaid.of(number).axes
-
     def axes_of(self, number: int) -> RecistAxes | None:
         """Return the axes of a lesion, drawn this moment or before."""
         found = self._find(number)
         return self._unsaid.of(number).axes or (found.decision.axes if found else None)
+
+    def axes_reader(self, number: int) -> str:
+        """Return who drew the axes that were kept; empty where none were."""
+        found = self._find(number)
+        return found.decision.reader if found is not None and found.decision.axes is not None else ""
 
     def with_remark(self, number: int, said: Decision) -> Decision:
         """Return what is said of a lesion with the words and axes that wait, or else with those that stand."""

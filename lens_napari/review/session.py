@@ -162,6 +162,11 @@ class ReviewSession:
         """Return whether a lesion is in the queue."""
         return candidate_id in self._position_of
 
+    def is_decided(self, candidate_id: int) -> bool:
+        """Return whether somebody has decided about a lesion that was read."""
+        position = self._position_of[candidate_id]
+        return position in self._entries and self._entries[position].decision is not None
+
     def number_of(self, candidate_id: int) -> int:
         """Return the number that the list gives a lesion, from 1."""
         return self._listing.rank(self._position_of[candidate_id]) + 1

@@ -71,7 +71,7 @@ class KeySettings(BaseModel):
     keep_box: str = _key("Enter", KeyGroup.BOX, "keep the box, like “lesion”")
     cancel: str = _key("Escape", KeyGroup.BOX, "take the box back as it was; lengths go")
     delete_drawn: str = _key("Shift-X", KeyGroup.BOX, "delete the drawn lesion that is chosen")
-    measure: str = _key("Shift-R", KeyGroup.BOX, "measure a length")
+    measure: str = _key("Shift-R", KeyGroup.BOX, "measure a length; on the lesion, one of its RECIST axes")
     sections: str = _key("Shift-S", KeyGroup.PICTURE, "coronal and sagittal sections, or none")
     window_soft_tissue: str = _key("F1", KeyGroup.PICTURE, "window: soft tissue")
     window_lung: str = _key("F2", KeyGroup.PICTURE, "window: lung")

@@ -10,7 +10,8 @@ from lens_napari.review.saying.remark_card import RemarkCard
 from lens_napari.review.settings import spoken
 from lens_napari.viewer.palette import MUTED
 
-FIELD_HEIGHT = 52
+FIELD_HEIGHT = 40
+"""Two lines; what is longer is scrolled: the panel must not make the window grow."""
 KEEP_TIP = "Enter keeps it, Escape leaves it as it was"
 
 
@@ -27,7 +28,6 @@ class CommentField(QPlainTextEdit):  # type: ignore[misc]  # qtpy carries no typ
         self.setFixedHeight(FIELD_HEIGHT)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setStyleSheet("QPlainTextEdit { border: 1px solid #4a5058; background: #23262b; }")
-        self.setPlaceholderText("your own words")
         self.setToolTip(KEEP_TIP)
         self._is_shown = False
         self.textChanged.connect(self._on_text)
@@ -87,15 +87,21 @@ class CommentBox(QWidget):  # type: ignore[misc]  # qtpy carries no types
             column.addWidget(widget)
         self.hide()
 
+    def show_axes(self, words: str) -> None:
+        """Show the lengths of a lesion's axes, and who drew them; an empty text hides the line."""
+        self.axes_label.setText(words)
+        self.axes_label.setVisible(bool(words))
+
     def show_remark(self, card: RemarkCard | None) -> None:
         """Show what is said of a lesion; None where keys are about none."""
         self.setVisible(card is not None)
         if card is None:
             return
-        self.title_label.setText(f"{card.about} [{self._key}]{card.state}")
+        title = f"{card.about} [{self._key}]"
+        self.title_label.setText(f"{title}{card.state}")
+        self.title_label.setVisible(bool(card.comment or card.state))
+        self.field.setPlaceholderText(title)
         self.others_label.setText("\n".join(f"{one.reader}: “{one.text}”" for one in card.others))
         self.others_label.setVisible(bool(card.others))
-        self.axes_label.setText(card.axes)
-        self.axes_label.setVisible(bool(card.axes))
         if card.comment != self.field.toPlainText().strip():
             self.field.show_text(card.comment)

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from qtpy.QtCore import QObject, Signal
 
-from lens_engine.store.comments import Comment
 from lens_napari.boxes_controller import BoxesController
+from lens_napari.editing.drawn_remarks import DrawnRemarks
 from lens_napari.review.project_store import message_of
 from lens_napari.review.saying import remark_card
 from lens_napari.review.saying.remark_card import RemarkCard
+from lens_napari.review.saying.remarks import Remarks
 from lens_napari.review.saying.unsaid import Unsaid
 from lens_napari.review.saying.unsaid_file import load_unsaid, save_unsaid
 from lens_napari.review.session import ReviewSession
@@ -82,6 +83,15 @@ class RemarksController(QObject):  # type: ignore[misc]  # qtpy carries no types
             return draft.lesion
         return self._session().asked_id if self._boxes.chosen is None else self._boxes.chosen
 
+    def of(self, about: int) -> Remarks | DrawnRemarks:
+        """Return the remarks among which those on a lesion are, by its number."""
+        remarks: Remarks | DrawnRemarks = self._session().remarks if about > 0 else self._boxes.drawn.remarks
+        return remarks
+
+    def is_decided(self, about: int) -> bool:
+        """Return whether a lesion is decided, or drawn and kept."""
+        return self._session().is_decided(about) if about > 0 else self._boxes.drawn.find(about) is not None
+
     def open(self) -> None:
         """Read the words that were left without a verdict."""
         if self._file is not None:
@@ -96,6 +106,15 @@ class RemarksController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.begun.emit()
         self._remember()
         self._box.field.setFocus()
+
+    def say(self, about: int) -> bool:
+        """Say what waits for a decided lesion; return whether there was anything."""
+        if about > 0:
+            write = self._session().say_remark(about)
+            if write is not None:
+                self.said.emit(write)
+            return write is not None
+        return self._boxes.say_remark(about)
 
     def show(self) -> None:
         """Show what is said of the lesion that keys are about; the words about another one are not left behind."""
@@ -113,41 +132,30 @@ class RemarksController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._save()
 
     def _card(self, about: int) -> RemarkCard:
-        session = self._session()
-        if about < 0:
-            remarks, is_decided = self._boxes.drawn.remarks, self._boxes.drawn.find(about) is not None
-            return RemarkCard(
-                remark_card.COMMENT_ON_DRAWN,
-                remarks.comment_on(about),
-                _state(is_new=remarks.waits(about), is_decided=is_decided),
-                remarks.comments_of_others(about),
-                "",
-            )
-        others: tuple[Comment, ...] = session.remarks.comments_of_others(about)
-        entry = session.current_entry
-        is_decided = entry is not None and entry.record.id == about and entry.decision is not None
-        state = _state(is_new=session.remarks.waits(about), is_decided=is_decided)
-        return RemarkCard(remark_card.COMMENT, session.remarks.comment_on(about), state, others, "")
+        remarks = self.of(about)
+        return RemarkCard(
+            about=remark_card.COMMENT if about > 0 else remark_card.COMMENT_ON_DRAWN,
+            comment=remarks.comment_on(about),
+            state=_state(is_new=remarks.has_words(about), is_decided=self.is_decided(about)),
+            others=remarks.comments_of_others(about),
+        )
 
     def _write(self, text: str) -> None:
         about = self.about
         if about is not None:
-            (self._session() if about > 0 else self._boxes.drawn).remarks.write(about, text)
+            self.of(about).write(about, text)
             self._box.show_remark(self._card(about))
-
-    def _comment_on(self, about: int) -> str:
-        return (self._session() if about > 0 else self._boxes.drawn).remarks.comment_on(about)
 
     def _remember(self) -> None:
         """Note what Escape goes back to."""
-        self._before = "" if self.about is None else self._comment_on(self.about)
+        self._before = "" if self.about is None else self.of(self.about).comment_on(self.about)
 
     def _keep(self) -> None:
         about = self.about
         if about is None:
             return
-        waits = (self._session() if about > 0 else self._boxes.drawn).remarks.waits(about)
-        if self._say(about):
+        waits = self.of(about).has_words(about)
+        if self.say(about):
             self.told.emit(remark_card.ADDED)
         elif waits:
             self.told.emit(remark_card.KEPT if about > 0 else remark_card.KEPT_FOR_BOX)
@@ -162,24 +170,15 @@ class RemarksController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._box.field.show_text(self._before)
         self.ended.emit()
 
-    def _say(self, about: int) -> bool:
-        """Say what waits for a decided lesion; return whether there was anything."""
-        if about > 0:
-            write = self._session().say_remark(about)
-            if write is not None:
-                self.said.emit(write)
-            return write is not None
-        return self._boxes.say_remark(about)
-
     def _leave_lesion(self) -> None:
         left, session = self._about, self._session()
         if left is None:
             return
         if left < 0:
-            self._say(left)
+            self.say(left)
         elif left in session and session.remarks.waits(left):
-            words = remark_card.added_behind if self._say(left) else remark_card.left_behind
-            self.told.emit(words(session.number_of(left)))
+            in_words = remark_card.added_behind if self.say(left) else remark_card.left_behind
+            self.told.emit(in_words(session.number_of(left)))
 
     def _save(self) -> None:
         comments = self._unsaid.comments()

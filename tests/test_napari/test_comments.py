@@ -122,7 +122,7 @@ def test_words_about_a_decided_lesion_are_said_when_the_reader_goes_on_by_a_butt
     next_button = next(one for one in review.lesion_panel.move_buttons if one.text().startswith("Next"))
     QTest.mouseClick(next_button, Qt.MouseButton.LeftButton)
     assert asked(review) != first
-    assert notice(review) == "Your words about lesion 1 were added to what was said of it."
+    assert notice(review) == "What you typed or drew about lesion 1 was added to what was said of it."
     assert said(review, project_folder)[-1] == (first, Verdict.ACCEPTED, "abuts the vein")
 
 
@@ -133,7 +133,7 @@ def test_words_about_an_open_lesion_wait_for_it_even_while_the_window_is_closed(
     type_words(review, press, "compare the MRI", enter=False)
     press(Qt.Key.Key_J)
     second = asked(review)
-    assert notice(review) == "Your words about lesion 1 wait for your verdict there."
+    assert notice(review) == "What you typed or drew about lesion 1 waits for your verdict there."
     assert field(review).toPlainText() == ""
     type_words(review, press, "thrombus", enter=False)
     review.close()

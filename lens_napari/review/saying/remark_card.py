@@ -26,22 +26,19 @@ class RemarkCard:
         What becomes of them, where they were not said yet.
     others
         What other readers have written.
-    axes
-        Lengths of the axes, and who drew them; empty without any.
     """
 
     about: str
     comment: str
     state: str
     others: tuple[Comment, ...]
-    axes: str
 
 
 def left_behind(number: int) -> str:
-    """Return what is said when a reader goes on from an open lesion about which he has typed something."""
-    return f"Your words about lesion {number:,} wait for your verdict there."
+    """Return what is said when a reader goes on from an open lesion with words or axes that are not said."""
+    return f"What you typed or drew about lesion {number:,} waits for your verdict there."
 
 
 def added_behind(number: int) -> str:
     """Return what is said when he goes on from a decided one."""
-    return f"Your words about lesion {number:,} were added to what was said of it."
+    return f"What you typed or drew about lesion {number:,} was added to what was said of it."

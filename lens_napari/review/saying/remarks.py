@@ -48,6 +48,14 @@ class Remarks:
         """Return whether words or axes of a lesion are not said yet."""
         return not self._unsaid.of(candidate_id).is_empty
 
+    def has_words(self, candidate_id: int) -> bool:
+        """Return whether words about a lesion are not said yet."""
+        return self._unsaid.of(candidate_id).comment is not None
+
+    def drawn_axes(self, candidate_id: int) -> RecistAxes | None:
+        """Return the axes of a lesion that are not said yet."""
+        return self._unsaid.of(candidate_id).axes
+
     def comment_on(self, candidate_id: int) -> str:
         """Return the reader's own words about a lesion, said or not."""
         typed = self._unsaid.of(candidate_id).comment
@@ -65,6 +73,15 @@ class Remarks:
         position = self._entries.position_of[candidate_id]
         known = self._entries[position].decision if position in self._entries else None
         return self._unsaid.of(candidate_id).axes or (known.axes if known else None)
+
+    def axes_reader(self, candidate_id: int) -> str:
+        """Return who drew the axes that were decided; empty where none were."""
+        entry = self._entries[self._entries.position_of[candidate_id]]
+        if entry.decision is None or entry.decision.axes is None:
+            return ""
+        stored = entry.record.decision
+        is_as_stored = stored is not None and stored.axes == entry.decision.axes
+        return entry.record.axes_reader if is_as_stored else entry.decision.reader
 
     def with_remark(self, position: int, said: Decision) -> Decision:
         """Return a decision with the words and axes that wait for it, or else with those that were said before."""
