@@ -15,6 +15,7 @@ from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
 from lens_napari.review.saying import remark_card
 from lens_napari.review.saying.unsaid_file import unsaid_file
+from lens_napari.review.settings import ViewerSettings
 from lens_napari.review.worklist.filters import Listed
 from lens_napari.saying.comment_box import CommentField
 
@@ -164,6 +165,19 @@ def test_words_about_a_decided_lesion_are_said_when_the_window_closes(
     assert [(one.candidate_id, one.decision.comment) for one in decisions_on_disk(project_folder)][1:] == [
         (first, "stable")
     ]
+
+
+def test_a_file_of_words_that_cannot_be_read_is_said_and_left_alone(viewer: Any, project_folder: Path) -> None:
+    file = unsaid_file(project_folder, "nobody")
+    file.parent.mkdir()
+    for broken in (file, unsaid_file(project_folder, ViewerSettings().reader)):
+        broken.write_text("{")
+    opened = open_project(project_folder, viewer, start_worker=False)
+    asked(opened)
+    assert "cannot be read" in opened.lesion_panel.message_label.text()
+    QTest.keyClicks(field(opened), "cyst")
+    opened.close()
+    assert {one.read_text() for one in file.parent.iterdir()} == {"{"}
 
 
 def test_the_words_of_another_reader_stand_on_the_card_with_his_name(
