@@ -15,6 +15,7 @@ from lens_napari.editing import wording
 from lens_napari.editing.detector_help import with_detector
 from lens_napari.editing.draft import NEW_LESION, Draft, Purpose, Slices
 from lens_napari.editing.drawn import DrawnLesion, DrawnWrite
+from lens_napari.editing.ruler import Ruler
 from lens_napari.panels.boxes import BoxesPanel
 from lens_napari.review.box_table import BoxState
 from lens_napari.review.project_store import LoadedSeries
@@ -50,6 +51,10 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
     acted = Signal()
     """A lesion was drawn, changed or deleted: nothing that was taken back before can be said again."""
     saved = Signal()
+    measured = Signal(object)
+    """The `Ruler` of a length that was drawn."""
+    axes_dropped = Signal()
+    """The axes that are not said yet are to go."""
     wanted = Signal(int)
     """A series that is to be shown."""
     out_of_sight = Signal(object)
@@ -77,6 +82,8 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.lengths = self._drags.lengths
         self.panel = BoxesPanel(settings.keys)
         self._drags.told.connect(self.told)
+        self._drags.measured.connect(self.measured)
+        self._drags.dropped.connect(self.axes_dropped)
         self._drawn.changed.connect(self.changed)
         self._drawn.saved.connect(self.saved)
         self._drawn.failed.connect(self.failed)
@@ -210,6 +217,14 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         elif not self.is_away():
             self.let_go()
 
+    def say_remark(self, number: int) -> bool:
+        """Add the words and axes that wait for a drawn lesion to what is said of it; return whether there were any."""
+        write = self.drawn.say_remark(number)
+        if write is not None:
+            self.acted.emit()
+            self._drawn.send(write)
+        return write is not None
+
     def delete(self) -> None:
         """Delete the drawn lesion that is chosen."""
         if self.chosen is None:
@@ -274,6 +289,10 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if self.draft is None:
             self.chosen = None
         self._drawn.read(loaded.record.id)
+
+    def show_axes(self, axes: tuple[Ruler, ...], *, do_wait: bool) -> None:
+        """Draw the axes of a lesion on their slice; whether they wait to be said, and can be let go."""
+        self._drags.show_axes(axes, do_wait=do_wait)
 
     def show_panel(self) -> None:
         """Show the box in work and the drawn lesions of the series on screen."""

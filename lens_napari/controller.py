@@ -34,14 +34,18 @@ from lens_napari.review.box_table import CANDIDATES, BoxTable, Shown
 from lens_napari.review.cards import Presence, box_table, lesion_card
 from lens_napari.review.next_step import Action
 from lens_napari.review.project_store import LoadedSeries, ProjectStore, ReviewedProject, message_of
+from lens_napari.review.saying.unsaid import Unsaid
+from lens_napari.review.saying.unsaid_file import unsaid_file
 from lens_napari.review.session import ReviewSession, Write
 from lens_napari.review.settings import ViewerSettings, save_settings
 from lens_napari.review.wording import (
     DEMO_REMINDER,
     FIRST_OF_LIST,
+    FIRST_SERIES,
     GOING_BACK,
     JUST_ARRIVED,
     LAST_OF_LIST,
+    LAST_SERIES,
     LOADING_AGAIN,
     NO_REJECTION,
     NO_SUCH_TYPE,
@@ -52,11 +56,15 @@ from lens_napari.review.wording import (
     STILL_READING,
     WAS_LOADING,
     brought_back,
+    reason_changed,
+    reason_heading,
     reason_noted,
     scans_refused,
     settled_by_another,
 )
 from lens_napari.review.worklist.filters import Listed, WorklistFilter
+from lens_napari.saying.axes_controller import AxesController
+from lens_napari.saying.remarks_controller import RemarksController
 from lens_napari.sections.linked_planes import LinkedPlanes
 from lens_napari.sections.partner_view import PartnerView
 from lens_napari.viewer.background import Lane
@@ -84,6 +92,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     """
 
     closed = Signal()
+    confirmed = Signal(object)
+    """The `SaidLine` of the last verdict, when it was given and when it is on disk."""
 
     def __init__(
         self,
@@ -103,6 +113,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._commits = Lane("commits")
         self._ahead = Lane("ahead")
         self._acts = count(1)
+        self._unsaid = Unsaid()
+        self._confirmed: int | None = None
         self._series: dict[int, SeriesRecord] = {}
         self.session = self._new_session(QueueOutline.empty(), frozenset())
         self._lesion_types: tuple[str, ...] = ()
@@ -128,6 +140,12 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.lesion_panel = LesionPanel(settings.keys, scores_hidden=settings.scores_hidden)
         self.boxes = BoxesController(viewer, self.view, store, self._commits, settings, self._acts)
         self.lesion_panel.add_below(self.boxes.panel)
+        unsaid = unsaid_file(store.project.folder, settings.reader)
+        comment_box = self.lesion_panel.comment_box
+        self.remarks = RemarksController(
+            comment_box, self._unsaid, lambda: self.session, self.boxes, self._commits, unsaid
+        )
+        self.axes = AxesController(self.remarks, self.boxes, lambda: self.session, self.view, comment_box)
         self.partner = PartnerView(self.view, self.lesion_panel.pictures, store.partner_of)
         self.completeness = CompletenessController(store, self._commits, self.worklist.series_box)
         self.jobs = JobsController(store, self._commits, start_worker=start_worker)
@@ -169,6 +187,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def open(self) -> None:
         """Read the queue in the background and show the first lesion."""
+        self.remarks.open()
         self.reload()
         self.jobs.start()
         self.next_steps.refresh()
@@ -179,6 +198,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if not self._is_closed:
             self._is_closed = True
             self._coming.stop()
+            self.remarks.close()
             refuse_offers(self._take_opened)
             self.adding.close()
             self.jobs.close()
@@ -207,17 +227,15 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._tell(NO_SUCH_TYPE)
 
     def give_reason(self, reason: ReasonCode) -> None:
-        """Add the reason to the rejection that was just made."""
-        write = self.session.add_reason(reason)
-        self._tell(NO_REJECTION if write is None else reason_noted(reason))
-        if write is not None:
-            self.boxes.drawn.forget_taken_back()
-        self._send(write)
-        self._refresh()
+        """Give the rejection that was just made its reason, or that of the lesion on screen; again takes it away."""
+        if self.session.rejected_id is None or self.session.is_just_rejected:
+            self._add_reason(reason, reason_noted)
+        else:
+            self._act_on_shown(partial(self._add_reason, reason, reason_changed))
 
     def undo(self) -> None:
-        """Take back the last change of the box in work, or else the last verdict or drawing, and return to it."""
-        if not self.boxes.undo(self.session.undo_act):
+        """Take back the last change of the box in work, or else the last axis, verdict or drawing, and return to it."""
+        if not self.axes.undo() and not self.boxes.undo(self.session.undo_act):
             self._return_with(self.session.undo(), NOTHING_TO_UNDO)
 
     def redo(self) -> None:
@@ -234,6 +252,12 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Show the previous lesion."""
         if not self.boxes.holds():
             self._move("" if self.session.go_previous() else FIRST_OF_LIST)
+
+    def go_to_series(self, step: int) -> None:
+        """Show the first lesion to review of the next series of the list (step 1), or of the one before (-1)."""
+        if not self.boxes.holds():
+            end = LAST_SERIES if step > 0 else FIRST_SERIES
+            self._move("" if self.session.go_to_series(step) else end)
 
     def go_to(self) -> None:
         """Bring the lesion asked about into the picture again, large enough to judge."""
@@ -328,6 +352,18 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._send(self.session.decide(verdict))
         self.show_current()
 
+    def _add_reason(self, reason: ReasonCode, in_words: Callable[[ReasonCode | None], str]) -> None:
+        write = self.session.add_reason(reason)
+        self._tell(NO_REJECTION if write is None else in_words(write.decision.reason_code))
+        if write is not None:
+            self.boxes.drawn.forget_taken_back()
+        self._send(write)
+        self._refresh()
+
+    def _say_remark(self, write: Write) -> None:
+        self.boxes.drawn.forget_taken_back()
+        self._send(write)
+
     def _change_asked(self) -> None:
         entry = self.session.current_entry
         if entry is not None:
@@ -415,6 +451,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         session = ReviewSession(
             queue, self.settings.reader, series=self._series, decided_today=decided_today, acts=self._acts
         )
+        session.remarks.go_on_with(self._unsaid)
         session.scores_hidden = self.settings.scores_hidden
         return session
 
@@ -488,6 +525,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _refresh(self) -> None:
         """Show in the panels what the session says."""
+        self.remarks.show()
+        self.axes.show()
         current, tally = self.current, self.session.tally()
         self.worklist.show_rows(self.session.rows(), tally)
         record = self._series.get(self.session.asked_series or 0)
@@ -497,8 +536,16 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self.lesion_panel.show_card(card)
         else:
             self.lesion_panel.show_summary(tally, self.next_steps.step(tally, self.session.filtered))
+        self._show_reason()
         self.boxes.show_panel()
         self._draw()
+
+    def _show_reason(self) -> None:
+        rejected, about = self.session.rejected_id, ""
+        if rejected is not None:
+            number, is_just_rejected = self.session.number_of(rejected), self.session.is_just_rejected
+            about = reason_heading(number, is_just_rejected=is_just_rejected)
+        self.lesion_panel.reasons.show_reason(about, self.session.reason)
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -509,10 +556,18 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
                 partial(self._on_saved, self.session, write.ticket),
                 partial(self._on_not_saved, self.session, write.ticket),
             )
+            self._confirmed = write.decision.candidate_id
+            self._confirm(self.session)
+
+    def _confirm(self, session: ReviewSession) -> None:
+        """Tell what was said last, and whether it is on disk."""
+        if session is self.session and self._confirmed is not None:
+            self.confirmed.emit(session.said_line(self._confirmed))
 
     def _on_saved(self, session: ReviewSession, ticket: int, records: tuple[DecisionRecord, ...]) -> None:
         asked = session.asked_id
-        session.mark_saved(ticket)
+        if session.mark_saved(ticket) == self._confirmed:
+            self._confirm(session)
         session.take_along(records[1:])
         if session is self.session and session.asked_id != asked:
             self.show_current()
@@ -527,6 +582,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         else:
             session.mark_failed(ticket)
             self.lesion_panel.show_message(f"Your verdict was not saved. {message_of(error)}")
+        self._confirmed = None
         self._tell("")
         self._reveal()
         self._coming.start()
@@ -554,6 +610,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         lesion.go_to_requested.connect(self.go_to)
         lesion.scores_hidden_changed.connect(self._hide_scores)
         self._connect_boxes()
+        self._connect_remarks()
         lesion.retrain_requested.connect(self.jobs.show_retrain)
         lesion.step_requested.connect(self._take_step)
         worklist.series_box.add_requested.connect(self.adding.choose)
@@ -585,6 +642,16 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         boxes.out_of_sight.connect(lambda slices: self._show_place(slices, box_from_slices(slices)))
         boxes.panel.change_requested.connect(self.change_box)
         boxes.panel.keep_requested.connect(self.keep_box)
+
+    def _connect_remarks(self) -> None:
+        remarks = self.remarks
+        remarks.said.connect(self._say_remark)
+        remarks.told.connect(self._tell)
+        remarks.failed.connect(self.lesion_panel.show_message)
+        remarks.changed.connect(self._refresh)
+        remarks.ended.connect(self._give_keys_back)
+        self.axes.told.connect(self._tell)
+        self.axes.changed.connect(self._refresh)
 
     def _on_shown(self, shown: Shown) -> None:
         kept = {

@@ -34,6 +34,10 @@ class DragsController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     told = Signal(str)
     """What became of a drag, where it is not plain to see."""
+    measured = Signal(object)
+    """The `Ruler` of a length that was drawn."""
+    dropped = Signal()
+    """The axes that are not said yet are to go."""
 
     def __init__(self, viewer: Any, view: SeriesView, box_in_work: Callable[[], Draft | None], follow: Follow) -> None:
         super().__init__()
@@ -42,9 +46,16 @@ class DragsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._box_in_work = box_in_work
         self._follow = follow
         self.lengths = Lengths()
+        self._axes: tuple[Ruler, ...] = ()
+        self._do_axes_wait = False
         self.marks = MarksLayer(viewer, lambda: view.layers.spacing_mm, view.new_layer.emit)
         self._mouse = DragTool(viewer, self._begin)
         view.drawn.connect(self.draw)
+
+    @property
+    def _are_boxes_hidden(self) -> bool:
+        drawing = self._view.drawing
+        return drawing is not None and drawing.shown.everything_hidden
 
     @property
     def box_here(self) -> Draft | None:
@@ -60,16 +71,27 @@ class DragsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.told.emit(wording.MEASURE)
 
     def let_go(self) -> bool:
-        """Let the lengths go; return whether there were any."""
-        had_any = not self.lengths.is_empty
-        if had_any:
+        """Let the lengths go, or else the axes that wait; return whether there were any."""
+        if not self.lengths.is_empty:
             self.lengths.forget()
             self.draw()
-        return had_any
+            return True
+        had_axes = self._do_axes_wait
+        if had_axes:
+            self.dropped.emit()
+        return had_axes
+
+    def show_axes(self, axes: tuple[Ruler, ...], *, do_wait: bool) -> None:
+        """Draw the axes of a lesion on their slice; whether they wait to be said, and can be let go."""
+        self._do_axes_wait = do_wait
+        if axes != self._axes:
+            self._axes = axes
+            self.draw()
 
     def begin_series(self) -> None:
         """Go on in the series that has come on screen."""
         self.lengths.forget()
+        self._axes = ()
         self.marks.rescale()
 
     def draw(self) -> None:
@@ -79,7 +101,9 @@ class DragsController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self.lengths.stay_on(shown[0])
             box = self._box_on(shown[0])
             handles = handle_points(box) if box is not None else ()
-            self.marks.draw(shown[0], float(self._viewer.scene.camera.zoom), handles, self.lengths.rulers)
+            axes = () if self._are_boxes_hidden else [one for one in self._axes if one.slice_index == shown[0]]
+            zoom = float(self._viewer.scene.camera.zoom)
+            self.marks.draw(shown[0], zoom, handles, (*axes, *self.lengths.rulers))
 
     def close(self) -> None:
         """Leave the mouse to napari and draw nothing any more."""
@@ -133,4 +157,9 @@ class DragsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.draw()
 
     def _end_length(self) -> None:
-        self.told.emit(self.lengths.rulers[-1].words if self.lengths.end() else wording.NO_LENGTH)
+        if self.lengths.end():
+            ruler = self.lengths.rulers[-1]
+            self.told.emit(ruler.words)
+            self.measured.emit(ruler)
+        else:
+            self.told.emit(wording.NO_LENGTH)

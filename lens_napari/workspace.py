@@ -16,6 +16,7 @@ from lens_engine.window_presets import Preset
 from lens_napari.controller import ReviewController
 from lens_napari.panels.key_help import KeyHelp
 from lens_napari.review.settings import KeySettings, ViewerSettings
+from lens_napari.saying.confirmation import Confirmation
 from lens_napari.sections.axial_marks import AxialMarks
 from lens_napari.sections.dock import SectionsDock
 from lens_napari.sections.linked_planes import LinkedPlanes
@@ -55,6 +56,7 @@ def arrange(controller: ReviewController) -> QMainWindow:
     main.resizeDocks([bottom], [BOTTOM_HEIGHT], Qt.Orientation.Vertical)
     add_sections(controller, main, bottom)
     controller.jobs.retrain_shown.connect(retrain.raise_)
+    controller.remarks.begun.connect(lambda: _bring_forward(right))
     controller.adding.shown.connect(lambda: _bring_forward(adding))
     _take_drops(controller, main)
     WindowEnd(main).closed.connect(controller.close)
@@ -79,7 +81,11 @@ def protect_picture(controller: ReviewController, main: QMainWindow) -> None:
     field = SliceField(viewer, main, lambda: view.slice_on_screen, view.go_to_slice)
     key_help = KeyHelp(main, controller.settings.keys, _off_in_napari(controller.settings.keys))
 
+    confirmation = Confirmation(controller.viewer.window._qt_viewer.canvas.native)
+    controller.confirmed.connect(confirmation.show_line)
+
     def release() -> None:
+        confirmation.end()
         guard.release()
         field.close()
         key_help.end()
@@ -107,6 +113,9 @@ def key_actions(review: ReviewController, keys: KeySettings) -> dict[str, Action
         **{key: partial(review.give_numbered_type, number) for number, key in enumerate(keys.lesion_types)},
         keys.next_lesion: review.go_next,
         keys.previous_lesion: review.go_previous,
+        keys.next_series: partial(review.go_to_series, 1),
+        keys.previous_series: partial(review.go_to_series, -1),
+        keys.comment: review.remarks.begin,
         keys.go_to: review.go_to,
         keys.hide_boxes: view.toggle_boxes,
         keys.dim_boxes: review.worklist.legend.dim_box.toggle,

@@ -8,6 +8,7 @@ lesion-embedding/{weights.safetensors, card.json}
 snapshots/<id>.json
 jobs/<job_id>/
 exports/
+unsaid/<reader>.json                       comments that wait for a verdict
 """
 
 import secrets

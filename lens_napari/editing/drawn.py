@@ -10,8 +10,10 @@ from datetime import datetime
 from itertools import count
 
 from lens_engine.findings import Decision, Verdict, box_from_slices, slices_of_box
+from lens_engine.store.comments import Comment
 from lens_engine.store.decisions import DecisionRecord
 from lens_napari.editing.draft import NEW_LESION, Slices
+from lens_napari.editing.drawn_remarks import DrawnRemarks, SaidOfDrawn
 from lens_napari.review.acts import Acts, SaveState, Step
 
 
@@ -30,12 +32,15 @@ class DrawnLesion:
     ----------
     number
         Names it on screen; negative.
+    comments
+        What readers have written about it, as it was read.
     """
 
     number: int
     decision: Decision
     row: StoredRow
     save_state: SaveState = SaveState.SAVED
+    comments: tuple[Comment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ class DrawnLesions:
         self._numbers = count(NEW_LESION - 1, -1)
         self._lesions: dict[int, DrawnLesion] = {}
         self._rows: dict[int, StoredRow] = {}
+        self.remarks = DrawnRemarks(reader, self._said_of)
+        """What the reader adds to lesions."""
         self.scores_hidden = False
         """Whether scores stay hidden until the verdict; recorded with every decision."""
 
@@ -116,7 +123,7 @@ class DrawnLesions:
             decision = record.decision
             if not decision.slices:
                 decision = replace(decision, slices=slices_of_box(decision.box))
-            self._lesions[number] = DrawnLesion(number, decision, self._rows[number])
+            self._lesions[number] = DrawnLesion(number, decision, self._rows[number], comments=record.comments)
 
     def add(self, series_id: int, slices: Slices, lesion_type: str | None) -> DrawnWrite:
         """Say that there is a lesion that nobody asked about."""
@@ -133,13 +140,20 @@ class DrawnLesions:
             scores_hidden=self.scores_hidden,
             lesion_type=lesion_type,
         )
-        return self._act(number, decision)
+        return self._act(number, self.remarks.with_remark(NEW_LESION, decision))
 
     def change(self, number: int, slices: Slices, lesion_type: str | None) -> DrawnWrite:
         """Give a lesion another box, another type, or both; a type that was said before stays where none is given."""
         known = self._lesions[number].decision
         said = replace(known, box=box_from_slices(slices), slices=slices, lesion_type=lesion_type or known.lesion_type)
-        return self._act(number, self._said_now(said))
+        return self._act(number, self.remarks.with_remark(number, self._said_now(said)))
+
+    def say_remark(self, number: int) -> DrawnWrite | None:
+        """Add the words and axes that wait to what is said of a lesion; None where none do."""
+        if number not in self._lesions or not self.remarks.waits(number):
+            return None
+        known = self._lesions[number].decision
+        return self._act(number, self.remarks.with_remark(number, self._said_now(known)))
 
     def delete(self, number: int) -> DrawnWrite:
         """Say that a lesion is none, or was drawn by mistake."""
@@ -170,6 +184,8 @@ class DrawnLesions:
         step = self._acts.failed(ticket)
         if not self._acts.is_waiting(step.lesion):
             self._put(step.lesion, step.before, SaveState.FAILED)
+            if step.after is not None:
+                self.remarks.let_wait(NEW_LESION if step.before is None else step.lesion, step.after)
 
     def _act(self, number: int, said: Decision) -> DrawnWrite:
         after = None if said.verdict is Verdict.WITHDRAWN else said
@@ -188,16 +204,22 @@ class DrawnLesions:
         return DrawnWrite(ticket, self._rows[step.lesion], step.before is not None, said)
 
     def _withdrawal(self, decision: Decision) -> Decision:
-        return self._said_now(replace(decision, verdict=Verdict.WITHDRAWN, lesion_type=None))
+        return self._said_now(replace(decision, verdict=Verdict.WITHDRAWN, lesion_type=None, comment="", axes=None))
 
     def _said_now(self, decision: Decision) -> Decision:
-        return replace(decision, reader=self._reader, decided_at=self._clock(), previous_id=None)
+        comment = decision.comment if decision.reader == self._reader else ""  # another's words stay his
+        return replace(decision, reader=self._reader, decided_at=self._clock(), previous_id=None, comment=comment)
+
+    def _said_of(self, number: int) -> SaidOfDrawn | None:
+        found = self._lesions.get(number)
+        return None if found is None else SaidOfDrawn(found.decision, found.comments)
 
     def _now(self, number: int) -> Decision | None:
         found = self._lesions.get(number)
         return None if found is None else found.decision
 
     def _put(self, number: int, decision: Decision | None, save_state: SaveState) -> None:
-        self._lesions.pop(number, None)
+        known = self._lesions.pop(number, None)
         if decision is not None:
-            self._lesions[number] = DrawnLesion(number, decision, self._rows[number], save_state)
+            comments = known.comments if known else ()
+            self._lesions[number] = DrawnLesion(number, decision, self._rows[number], save_state, comments)

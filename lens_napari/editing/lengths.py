@@ -41,6 +41,10 @@ class Lengths:
         self._kept, self._new, self.is_measuring = self.rulers, None, False
         return True
 
+    def give_away(self) -> None:
+        """Let the newest length go: it has become something else."""
+        self._kept = self._kept[:-1]
+
     def forget(self) -> None:
         """Let every length go."""
         self._kept, self._new, self.is_measuring = (), None, False

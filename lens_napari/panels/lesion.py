@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from lens_engine.findings import ReasonCode, Verdict
+from lens_engine.findings import Verdict
 from lens_engine.jobs.status import JobProgress
 from lens_napari.panels.parts import Panel, ScoreBar, button, heading, label, line, progress_bar
 from lens_napari.review.acts import SaveState
@@ -13,7 +13,9 @@ from lens_napari.review.cards import ExpertScore, LesionCard, Presence
 from lens_napari.review.next_step import OPENING, Action, NextStep
 from lens_napari.review.session import Tally
 from lens_napari.review.settings import HELP_KEY, KeySettings
-from lens_napari.review.wording import HIDDEN_SCORE, VERDICT_TEXT
+from lens_napari.review.wording import HIDDEN_SCORE, REASON_TEXT, VERDICT_TEXT
+from lens_napari.saying.comment_box import CommentBox
+from lens_napari.saying.reason_buttons import ReasonButtons
 from lens_napari.sections.partner_pictures import PartnerPictures
 from lens_napari.viewer.palette import BAD, GOOD, MUTED, UNDECIDED
 
@@ -64,6 +66,8 @@ class LesionPanel(Panel):
         self.column.addWidget(self.message_label)
         self.column.addWidget(self.lesion_box)
         self.column.addWidget(self.summary_box)
+        self.comment_box = CommentBox(keys.comment)
+        self.column.addWidget(self.comment_box)
         self.column.addWidget(self.notice_label)  # below the buttons, which it must not move under the mouse
         self.column.addStretch(1)
         self._fill_lesion_box(keys, scores_hidden=scores_hidden)
@@ -160,7 +164,9 @@ class LesionPanel(Panel):
         column.addWidget(line())
         column.addLayout(self._make_verdict_buttons(keys))
         column.addWidget(self._make_types_box())
-        column.addLayout(self._make_reason_buttons(keys))
+        self.reasons = ReasonButtons(keys)
+        self.reasons.given.connect(self.reason_given)
+        column.addWidget(self.reasons)
         column.addLayout(self._make_move_buttons(keys))
         self.state_label = label(style="font-size: 11pt;")
         column.addWidget(self.state_label)
@@ -192,23 +198,9 @@ class LesionPanel(Panel):
         self.types_box.hide()
         return self.types_box
 
-    def _make_reason_buttons(self, keys: KeySettings) -> QGridLayout:
-        grid = QGridLayout()
-        grid.addWidget(label(f"after {keys.reject}, why:", style=f"color: {MUTED};"), 0, 0, 1, 4)
-        reasons = (
-            (ReasonCode.VESSEL, "vessel", keys.reason_vessel),
-            (ReasonCode.NORMAL_NODE, "node", keys.reason_normal_node),
-            (ReasonCode.DUPLICATE, "copy", keys.reason_duplicate),
-            (ReasonCode.BENIGN, "benign", keys.reason_benign),
-        )
-        for column, (reason, text, key) in enumerate(reasons):
-            one = button(f"{text} [{key}]", f"The lesion just rejected is: {reason}")
-            one.clicked.connect(lambda _, said=reason: self.reason_given.emit(said))
-            grid.addWidget(one, 1, column)
-        return grid
-
     def _make_move_buttons(self, keys: KeySettings) -> QHBoxLayout:
         row = QHBoxLayout()
+        self.move_buttons: list[QPushButton] = []
         for text, tip, signal in (
             ("Undo", f"Take back the last verdict ({keys.undo})", self.undo_requested),
             (f"Back [{keys.previous_lesion}]", "Previous lesion", self.previous_requested),
@@ -217,6 +209,7 @@ class LesionPanel(Panel):
         ):
             one = button(text, tip)
             one.clicked.connect(lambda _, emit=signal.emit: emit())
+            self.move_buttons.append(one)
             row.addWidget(one)
         return row
 
@@ -264,7 +257,8 @@ class LesionPanel(Panel):
             self.state_label.setText(SAVE_TEXT[card.save_state])
         else:
             origin = "decided before" if card.is_inherited else "decided"
-            said = ", ".join(filter(None, [VERDICT_TEXT[card.verdict], card.lesion_type]))
+            reason = REASON_TEXT[card.reason] if card.reason else ""
+            said = ", ".join(filter(None, [VERDICT_TEXT[card.verdict], reason, card.lesion_type]))
             if card.save_state in (SaveState.UNTOUCHED, SaveState.SETTLED):
                 origin = f"{origin} by {card.reader}"
             self.state_label.setText(f"{origin}: {said}   {SAVE_TEXT[card.save_state]}")

@@ -31,8 +31,11 @@ class SearchField(QLineEdit):  # type: ignore[misc]  # qtpy carries no types
 
     def __init__(self) -> None:
         super().__init__()
-        self.setPlaceholderText("Search patient, series, description …")
-        self.setToolTip("Every word has to be in the patient's number, the name or the description of the series")
+        self.setPlaceholderText("Search patient, series, comment …")
+        self.setToolTip(
+            "Every word has to be in the patient's number, the name or the description of the series,\n"
+            "or in what readers have written about the lesion"
+        )
         self.setClearButtonEnabled(True)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
 
@@ -66,12 +69,15 @@ class WorklistFilters(QWidget):  # type: ignore[misc]  # qtpy carries no types
         self.dataset_box.setToolTip("The data set that the scan was added to")
         self.least_box = _choices(("Any score", 0.0), *((f"from {score:.1f}", score) for score in LEAST[1:]))
         self.greatest_box = _choices(("up to 1.0", 1.0), *((f"up to {score:.1f}", score) for score in GREATEST[1:]))
+        self.comment_box = _choices(("With and without a comment", False), ("With a comment", True))
+        self.comment_box.setToolTip("What readers have written about lesions; decided ones are listed too")
         self.sorting_box = _choices(*((sorting.value, sorting) for sorting in Sorting))
         self.sorting_box.setToolTip(ORDER_TIP)
         self._typing = QTimer(self)
         self._typing.setSingleShot(True)
         self._typing.setInterval(TYPING_MS)
         self._arrange()
+        self.comment_box.activated.connect(lambda _: self._list_decided())  # first, for the others emit
         for box in self.findChildren(QComboBox):
             box.activated.connect(lambda _: self._emit())
         self.more_button.toggled.connect(self.more.setVisible)
@@ -91,6 +97,7 @@ class WorklistFilters(QWidget):  # type: ignore[misc]  # qtpy carries no types
             text=self.search_field.text().strip(),
             least_score=self.least_box.currentData() if by_scores else 0.0,
             greatest_score=self.greatest_box.currentData() if by_scores else 1.0,
+            has_comment=self.comment_box.currentData(),
             sorting=self.sorting_box.currentData(),
         )
 
@@ -118,7 +125,8 @@ class WorklistFilters(QWidget):  # type: ignore[misc]  # qtpy carries no types
         """List every lesion again that waits, as if the reader had chosen that; the order stays."""
         if self.filter.state is not None:
             self.show_box.setCurrentIndex(self.show_box.findData(Listed.OPEN))
-        for box in (self.rule_box, self.expert_box, self.dataset_box, self.least_box, self.greatest_box):
+        narrowing = self.rule_box, self.expert_box, self.dataset_box, self.least_box, self.greatest_box
+        for box in (*narrowing, self.comment_box):
             box.setCurrentIndex(0)
         self.search_field.clear()
         self._emit()
@@ -134,6 +142,7 @@ class WorklistFilters(QWidget):  # type: ignore[misc]  # qtpy carries no types
         inside.setSpacing(4)
         inside.addLayout(_row(self.expert_box, self.dataset_box))
         inside.addLayout(_row(self.least_box, self.greatest_box))
+        inside.addWidget(self.comment_box)
         inside.addWidget(self.sorting_box)
         column.addLayout(_row(self.show_box, self.rule_box))
         searching = QHBoxLayout()
@@ -141,6 +150,11 @@ class WorklistFilters(QWidget):  # type: ignore[misc]  # qtpy carries no types
         searching.addWidget(self.more_button)
         column.addLayout(searching)
         column.addWidget(self.more)
+
+    def _list_decided(self) -> None:
+        """List decided lesions beside open ones: it is on those that readers have written."""
+        if self.comment_box.currentData() and self.show_box.currentData() is Listed.OPEN:
+            self.show_box.setCurrentIndex(self.show_box.findData(Listed.ALL))
 
     def _leave(self) -> None:
         self.search_field.clearFocus()

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from lens_engine.findings import Verdict, middle_section
+from lens_engine.findings import ReasonCode, Verdict, middle_section
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.queue.outline import KINDS, OPEN
 from lens_napari.review.acts import SaveState
@@ -50,6 +50,7 @@ class LesionCard:
     experts: tuple[ExpertScore, ...]
     verdict: Verdict | None
     lesion_type: str | None
+    reason: ReasonCode | None
     is_inherited: bool
     save_state: SaveState
     presence: Presence
@@ -96,6 +97,7 @@ def lesion_card(
         experts=tuple(ExpertScore(expert, colour, scores.get(expert)) for expert, colour in colours.items()),
         verdict=decision.verdict if decision else None,
         lesion_type=decision.lesion_type if decision else None,
+        reason=decision.reason_code if decision else None,
         is_inherited=entry is not None and entry.record.inherited and decision is _stored(entry),
         save_state=entry.save_state if entry else SaveState.UNTOUCHED,
         presence=presence,

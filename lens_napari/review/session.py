@@ -29,6 +29,8 @@ from lens_engine.store.queue.outline import QueueOutline
 from lens_napari.review.acts import Acts, SaveState, Step
 from lens_napari.review.box_table import BoxState
 from lens_napari.review.entries import Entries, Entry
+from lens_napari.review.saying.remarks import Remarks
+from lens_napari.review.saying.said_line import SaidLine, said_line
 from lens_napari.review.worklist.filters import WorklistFilter
 from lens_napari.review.worklist.listing import Listing
 from lens_napari.review.worklist.rows import WorklistRows
@@ -129,6 +131,8 @@ class ReviewSession:
         self._decided_today = {number for number in decided_today if number in self._position_of}
         self._clock = clock
         self._acts = Acts(acts or count(1))
+        self.remarks = Remarks(self._entries, self._listing, reader)
+        """What the reader adds to his verdicts."""
         self._decided_now: set[int] = set()
         self._last_rejected: int | None = None
         self.scores_hidden = False
@@ -156,6 +160,24 @@ class ReviewSession:
     def rank(self) -> int | None:
         """The place of the lesion asked about in the list as it is sorted, from 0; None when nothing is left."""
         return None if self._position is None else self._listing.rank(self._position)
+
+    def __contains__(self, candidate_id: object) -> bool:
+        """Return whether a lesion is in the queue."""
+        return candidate_id in self._position_of
+
+    def is_decided(self, candidate_id: int) -> bool:
+        """Return whether somebody has decided about a lesion that was read."""
+        position = self._position_of[candidate_id]
+        return position in self._entries and self._entries[position].decision is not None
+
+    def number_of(self, candidate_id: int) -> int:
+        """Return the number that the list gives a lesion, from 1."""
+        return self._listing.rank(self._position_of[candidate_id]) + 1
+
+    def said_line(self, candidate_id: int) -> SaidLine:
+        """Return what confirms the last verdict about a lesion that was read."""
+        entry = self._entries[self._position_of[candidate_id]]
+        return said_line(self.number_of(candidate_id), entry.decision, entry.save_state)
 
     @property
     def asked_id(self) -> int | None:
@@ -300,6 +322,14 @@ class ReviewSession:
         """Move to the previous lesion of the list; return whether there was one."""
         return self._move(-1)
 
+    def go_to_series(self, step: int) -> bool:
+        """Move to the first lesion to ask about of the next series of the list, or of the one before; as `go_next`."""
+        found = self._listing.neighbour_series(self._position, step)
+        self._last_rejected = None
+        if found is not None:
+            self._position = found
+        return found is not None
+
     def decide(self, verdict: Verdict, reason: ReasonCode | None = None) -> Write | None:
         """Say something about the lesion on screen and move to the next open one.
 
@@ -340,14 +370,51 @@ class ReviewSession:
             said = replace(said, verdict=known.verdict, box=known.box, slices=known.slices)
         return self._say(self._position, said)
 
-    def add_reason(self, reason: ReasonCode) -> Write | None:
-        """Give the rejection that was just made its reason, without moving; None after any other verdict.
+    def say_remark(self, candidate_id: int) -> Write | None:
+        """Say again what was said of a lesion, with the words and axes that wait; the cursor stays.
 
-        None, too, after the reader has moved on by himself: which lesion he means is no longer certain.
+        None where it waits for a verdict, or where there is nothing new to say.
         """
-        if self._last_rejected is None or self._entries[self._last_rejected].verdict is not Verdict.REJECTED:
+        position = self._position_of.get(candidate_id)
+        if position is None or position not in self._entries or not self.remarks.waits(candidate_id):
             return None
-        said = self._decision(self._last_rejected, Verdict.REJECTED, reason)
+        known = self._entries[position].decision
+        return None if known is None else self._say_in_place(position, known, known.reason_code)
+
+    @property
+    def rejected_id(self) -> int | None:
+        """The lesion that a reason is about: the one just rejected, or else the one on screen where it is rejected."""
+        position = self._position if self._last_rejected is None else self._last_rejected
+        if position is None or position not in self._entries:
+            return None
+        entry = self._entries[position]
+        return entry.record.id if entry.verdict is Verdict.REJECTED else None
+
+    @property
+    def is_just_rejected(self) -> bool:
+        """Whether a reason is about the lesion that was rejected before the one on screen."""
+        return self._last_rejected is not None and self._last_rejected != self._position
+
+    @property
+    def reason(self) -> ReasonCode | None:
+        """Why the lesion is rejected that a reason is about."""
+        rejected = self.rejected_id
+        known = None if rejected is None else self._entries[self._position_of[rejected]].decision
+        return None if known is None else known.reason_code
+
+    def add_reason(self, reason: ReasonCode) -> Write | None:
+        """Give a rejection its reason, or take it away where it has that one; the cursor stays.
+
+        It is the rejection that was just made, or else that of the lesion on screen; None where there is neither.
+        """
+        rejected = self.rejected_id
+        if rejected is None:
+            return None
+        wanted, position = None if reason is self.reason else reason, self._position_of[rejected]
+        known = self._entries[position].decision
+        if known is None or position != self._last_rejected:
+            return None if known is None else self._say_in_place(position, known, wanted)
+        said = replace(known, reason_code=wanted, decided_at=self._clock())
         step = self._acts.replace_last(said)  # one Ctrl+Z takes back the rejection and its reason together
         return self._write(step, said)
 
@@ -365,11 +432,12 @@ class ReviewSession:
         """Let nothing be said again: the reader has gone on with something else."""
         self._acts.forget_taken_back()
 
-    def mark_saved(self, ticket: int) -> None:
-        """Note that a write is on disk."""
+    def mark_saved(self, ticket: int) -> int:
+        """Note that a write is on disk, and return the lesion."""
         step = self._acts.saved(ticket)
         if not self._acts.is_waiting(step.lesion):
             self._entries[step.lesion] = replace(self._entries[step.lesion], save_state=SaveState.SAVED)
+        return int(self.outline.ids[step.lesion])
 
     def take_along(self, records: Iterable[DecisionRecord]) -> None:
         """Note what was decided along with a lesion in sibling series.
@@ -386,26 +454,40 @@ class ReviewSession:
     def mark_failed(self, ticket: int) -> None:
         """Note that a write was refused: what held before holds again, and the reader is back at that lesion."""
         step = self._acts.failed(ticket)
-        self._fall_back(step.lesion, step.before, SaveState.FAILED)
+        self._fall_back(step, step.before, SaveState.FAILED)
 
     def mark_settled(self, ticket: int, counting: Decision) -> None:
         """Note that a write was refused because of what another reader said: that holds, and the reader is back."""
         step = self._acts.settled(ticket, counting)
-        self._fall_back(step.lesion, counting, SaveState.SETTLED)
+        self._fall_back(step, counting, SaveState.SETTLED)
         self._decided_now.discard(step.lesion)
 
-    def _fall_back(self, position: int, holds: Decision | None, save_state: SaveState) -> None:
+    def _fall_back(self, step: Step, holds: Decision | None, save_state: SaveState) -> None:
+        position = step.lesion
         if not self._acts.is_waiting(position):
             self._entries[position] = replace(self._entries[position], decision=holds, save_state=save_state)
+            self.remarks.let_wait(position, step.after, holds)
         self._last_rejected = None
         self._position = position
 
     def _say(self, position: int, decision: Decision) -> Write:
+        decision = self.remarks.with_remark(position, decision)
         write = self._write(self._acts.do(position, self._entries[position].decision, decision), decision)
         self._last_rejected = position if decision.verdict is Verdict.REJECTED else None
         self._position = self._next_open(position)
         self._is_brought = True
         return write
+
+    def _say_in_place(self, position: int, known: Decision, reason: ReasonCode | None) -> Write:
+        again = replace(
+            self._decision(position, known.verdict, reason),
+            box=known.box,
+            slices=known.slices,
+            lesion_type=known.lesion_type,
+        )
+        said = self.remarks.with_remark(position, again)
+        self._last_rejected = None
+        return self._write(self._acts.do(position, known, said), said)
 
     def _decision(self, position: int, verdict: Verdict, reason: ReasonCode | None) -> Decision:
         record = self._entries[position].record
@@ -424,10 +506,17 @@ class ReviewSession:
     def _replay(self, step: Step, wanted: Decision | None) -> Write:
         self._last_rejected = None
         self._position = step.lesion
+        before = self._entries[step.lesion].decision
+        self.remarks.drop(step.lesion)
         if wanted is None or self._is_inherited(step.lesion, wanted):
             withdrawal = self._decision(step.lesion, Verdict.WITHDRAWN, None)
-            return self._write(replace(step, after=wanted), withdrawal)
-        said = replace(wanted, reader=self._reader, decided_at=self._clock(), previous_id=None, along_id=None)
+            write = self._write(replace(step, after=wanted), withdrawal)
+            self.remarks.let_wait(step.lesion, before, wanted)
+            return write
+        comment = wanted.comment if wanted.reader == self._reader else ""  # another's words stay his
+        said = replace(
+            wanted, reader=self._reader, decided_at=self._clock(), previous_id=None, along_id=None, comment=comment
+        )
         return self._write(replace(step, after=said), said)
 
     def _is_inherited(self, position: int, decision: Decision) -> bool:
@@ -440,6 +529,7 @@ class ReviewSession:
         ticket = self._acts.wait(replace(step, before=entry.decision))
         self._decided_now.add(step.lesion)
         self._entries[step.lesion] = replace(entry, decision=step.after, save_state=SaveState.PENDING)
+        self.remarks.tell_list(step.lesion)
         return Write(ticket, decision, seen=entry.decision)
 
     def _move(self, step: int) -> bool:

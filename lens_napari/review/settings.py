@@ -20,7 +20,7 @@ class KeyGroup(StrEnum):
 
     VERDICT = "The verdict"
     MOVING = "From lesion to lesion"
-    REASON = "After “not a lesion”, why"
+    REASON = "Why it is not a lesion: after that verdict, or on such a lesion; again takes it away"
     BOX = "Boxes and lengths"
     PICTURE = "The picture"
 
@@ -43,12 +43,15 @@ class KeySettings(BaseModel):
     unsure: str = _key("U", KeyGroup.VERDICT, "unsure")
     next_lesion: str = _key("J", KeyGroup.MOVING, "next lesion, without a verdict")
     previous_lesion: str = _key("K", KeyGroup.MOVING, "previous lesion")
+    next_series: str = _key("Shift-J", KeyGroup.MOVING, "next series of the list: its first lesion to review")
+    previous_series: str = _key("Shift-K", KeyGroup.MOVING, "previous series")
     go_to: str = _key("G", KeyGroup.MOVING, "back to the lesion, and its zoom")
     hide_boxes: str = _key("H", KeyGroup.PICTURE, "hide the boxes, or show them again")
     dim_boxes: str = _key("Q", KeyGroup.PICTURE, "dim the boxes of all but the lesion asked about")
     undo: str = _key("Control-Z", KeyGroup.VERDICT, "take back the last verdict")
     redo: str = _key("Control-Shift-Z", KeyGroup.VERDICT, "say again what was taken back")
     redo_also: str = _key("Control-Y", KeyGroup.VERDICT, "the same")
+    comment: str = _key("Shift-T", KeyGroup.VERDICT, "type a comment: Enter keeps it, Esc leaves it")
     complete: str = _key("Shift-C", KeyGroup.MOVING, "series completely annotated, or not")
     lesion_type_1: str = _key("F5", KeyGroup.VERDICT, "lesion, of the first type on the buttons")
     lesion_type_2: str = _key("F6", KeyGroup.VERDICT, "… of the second type")
@@ -69,7 +72,7 @@ class KeySettings(BaseModel):
     keep_box: str = _key("Enter", KeyGroup.BOX, "keep the box, like “lesion”")
     cancel: str = _key("Escape", KeyGroup.BOX, "take the box back as it was; lengths go")
     delete_drawn: str = _key("Shift-X", KeyGroup.BOX, "delete the drawn lesion that is chosen")
-    measure: str = _key("Shift-R", KeyGroup.BOX, "measure a length")
+    measure: str = _key("Shift-R", KeyGroup.BOX, "measure a length; on the lesion, one of its RECIST axes")
     sections: str = _key("Shift-S", KeyGroup.PICTURE, "coronal and sagittal sections, or none")
     window_soft_tissue: str = _key("F1", KeyGroup.PICTURE, "window: soft tissue")
     window_lung: str = _key("F2", KeyGroup.PICTURE, "window: lung")

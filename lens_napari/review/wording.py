@@ -49,10 +49,15 @@ JUST_ARRIVED = f"The lesion came on screen this moment. {NOTHING_SAID} Press aga
 GOING_BACK = f"Another series was on screen. {NOTHING_SAID} Going back to the lesion: press again when you see it."
 LOADING_AGAIN = f"The scan is not on screen and is being loaded again. {NOTHING_SAID}"
 NOTHING_ASKED = f"No lesion is asked about. {NOTHING_SAID}"
-NO_REJECTION = "A reason goes with the rejection just before it, and there is none. Nothing was changed."
+NO_REJECTION = (
+    "A reason goes with the rejection just before it, or with a lesion on screen that is rejected, and there is none. "
+    "Nothing was changed."
+)
 NO_SUCH_TYPE = f"The project knows no lesion type with this key. {NOTHING_SAID}"
 NOTHING_TO_UNDO = "There is nothing to take back."
 NOTHING_TO_REDO = "There is nothing to say again."
+LAST_SERIES = "No series with a lesion to review comes behind this one in the list."
+FIRST_SERIES = "No series with a lesion to review comes before this one in the list."
 LAST_OF_LIST, FIRST_OF_LIST = "This is the last lesion of the list.", "This is the first lesion of the list."
 
 
@@ -125,9 +130,21 @@ def brought_back(unseen: Unseen) -> str:
     return f"Brought the lesion back: {unseen.value}. {NOTHING_SAID} Press again to decide."
 
 
-def reason_noted(reason: ReasonCode) -> str:
-    """Return what is said when a rejection got its reason; the next lesion is on screen already."""
-    return f"Noted for the lesion just rejected: {REASON_TEXT[reason]}."
+def reason_noted(reason: ReasonCode | None) -> str:
+    """Return what is said when a rejection got its reason, or lost it; the next lesion is on screen already."""
+    return f"Noted for the lesion just rejected: {REASON_TEXT[reason] if reason else 'no reason'}."
+
+
+def reason_changed(reason: ReasonCode | None) -> str:
+    """Return the same of the lesion on screen."""
+    return f"Why it is not a lesion: {REASON_TEXT[reason] if reason else 'no reason'}."
+
+
+def reason_heading(number: int, *, is_just_rejected: bool) -> str:
+    """Return what stands above the reasons of a lesion that is rejected, by its number in the list."""
+    if is_just_rejected:
+        return f"lesion {number:,}, just rejected, why:"
+    return "why it is not a lesion (again: no reason):"
 
 
 def settled_by_another(counting: Decision) -> str:

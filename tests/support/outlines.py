@@ -27,4 +27,5 @@ def outline_of(records: Sequence[CandidateRecord]) -> QueueOutline:
         scores=np.asarray(scores, np.float64).reshape(len(records), len(experts)),
         boxes=np.asarray([finding.box for finding in findings], np.float64).reshape(-1, 6),
         verdicts=np.asarray(verdicts, np.int8),
+        comments={record.id: "\n".join(one.text for one in record.comments) for record in records if record.comments},
     )

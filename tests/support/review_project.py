@@ -158,13 +158,14 @@ def mine_twins(folder: Path) -> tuple[int, int]:
     return lesion_id, twin_id
 
 
-def decide_as(folder: Path, reader: str, candidate_id: int, verdict: Verdict) -> None:
+def decide_as(folder: Path, reader: str, candidate_id: int, verdict: Verdict, comment: str = "") -> None:
     """Let another reader decide about a candidate, over a connection of his own."""
     database = Database.open(Project.open(folder))
     asked = Candidates(database).get(candidate_id).candidate
     box, slices = asked.finding.box, asked.finding.slices
     decided_at = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    Decisions(database).add(Decision(asked.series_id, candidate_id, verdict, box, slices, reader, decided_at))
+    said = Decision(asked.series_id, candidate_id, verdict, box, slices, reader, decided_at, comment=comment)
+    Decisions(database).add(said)
     database.close()
 
 

@@ -46,12 +46,17 @@ class Notes:
         self._write(lesion, (verdict, None))
         self.rejected = lesion if verdict is Verdict.REJECTED else None
 
-    def add_reason(self, reason: ReasonCode) -> None:
-        if self.rejected is not None:
-            lesion, before, _ = self.done.pop()
-            self.done.append((lesion, before, (Verdict.REJECTED, reason)))
-            self.undone.clear()
-            self._write(lesion, (Verdict.REJECTED, reason))
+    def add_reason(self, reason: ReasonCode, seen: int | None) -> None:
+        """Say why the lesion just rejected is none, or else the rejected one on screen; again takes it away."""
+        lesion = seen if self.rejected is None else self.rejected
+        known = None if lesion is None else self.holds.get(lesion)
+        if lesion is None or known is None or known[0] is not Verdict.REJECTED:
+            return
+        said = Verdict.REJECTED, None if known[1] is reason else reason
+        before = known if self.rejected is None else self.done.pop()[1]
+        self.done.append((lesion, before, said))
+        self.undone.clear()
+        self._write(lesion, said)
 
     def undo(self) -> None:
         if self.done:
@@ -131,8 +136,9 @@ def test_of_600_keys_none_is_lost_doubled_or_applied_to_what_was_not_displayed(
             notes.rejected = notes.rejected if key == Qt.Key.Key_G else None
         elif kind == "reason":
             key = chance.choice(list(REASONS))
+            seen = displayed(review) if review.is_ready else None
             press(key)
-            notes.add_reason(REASONS[key])
+            notes.add_reason(REASONS[key], seen)
         elif kind == "undo":
             press(Qt.Key.Key_Z, CONTROL)
             notes.undo()

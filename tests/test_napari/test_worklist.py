@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QComboBox
-from support.review_project import decisions_on_disk
+from support.review_project import decide_as, decisions_on_disk
 
 from lens_engine.findings import Verdict
 from lens_napari.controller import ReviewController
@@ -130,6 +130,29 @@ def test_what_is_chosen_by_expert_data_set_and_score_is_marked_on_the_button(rev
     assert len(listed(review)) == everything
     filters.take_off()
     assert filters.more_button.text() == "More"
+
+
+def test_lesions_with_a_comment_are_listed_decided_or_not_and_found_by_its_words(
+    review: ReviewController, project_folder: Path
+) -> None:
+    commented, other = (row.candidate_id for row in listed(review)[:2])
+    decide_as(project_folder, "Reader B", commented, Verdict.REJECTED, "a loop of bowel")
+    decide_as(project_folder, "Reader B", other, Verdict.REJECTED)
+    session = review.session
+    review.reload()
+    assert wait_until(lambda: review.session is not session, PATIENCE_SECONDS)
+    filters = review.worklist.filters
+    choose(filters.comment_box, True)
+    assert filters.show_box.currentData() is Listed.ALL
+    assert filters.more_button.text() == "More ●"
+    assert [row.candidate_id for row in listed(review)] == [commented]
+    assert asked(review) == commented
+    QTest.keyClicks(filters.search_field, "Bowel")
+    QTest.keyClick(filters.search_field, Qt.Key.Key_Return)
+    assert [row.candidate_id for row in listed(review)] == [commented]
+    QTest.keyClicks(filters.search_field, " artery")
+    QTest.keyClick(filters.search_field, Qt.Key.Key_Return)
+    assert listed(review) == []
 
 
 def test_nothing_can_be_chosen_by_scores_that_are_hidden(review: ReviewController) -> None:

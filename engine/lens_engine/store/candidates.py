@@ -15,6 +15,7 @@ from sqlalchemy import insert, select
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import Candidate, Finding, Reason, Rule, Split
+from lens_engine.store.comments import Comment, axes_reader, comments_of
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, SeriesDecisions, decisions_of
 from lens_engine.store.mining_runs import begin_run, finish_run, latest_run
@@ -47,6 +48,10 @@ class CandidateRecord:
         Whether it was made about another candidate, or none, at the same place.
     siblings
         The series of the same examination in which this lesion is asked about, too, and is decided along.
+    comments
+        What readers say of the place in their own words, the earliest first.
+    axes_reader
+        Who drew the axes of the decision; empty where it has none.
     """
 
     id: int
@@ -57,6 +62,8 @@ class CandidateRecord:
     decision: DecisionRecord | None
     inherited: bool
     siblings: tuple[int, ...] = ()
+    comments: tuple[Comment, ...] = ()
+    axes_reader: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +240,15 @@ def _reason_values(reason: Reason) -> dict[str, Any]:
 def _record(row: CandidateRow, model_version: str, decided: SeriesDecisions[DecisionRecord]) -> CandidateRecord:
     decision, is_inherited = decided.about(row.id, row.box)
     return CandidateRecord(
-        row.id, _candidate(row), model_version, row.mining_run_id, row.priority, decision, is_inherited
+        id=row.id,
+        candidate=_candidate(row),
+        model_version=model_version,
+        mining_run=row.mining_run_id,
+        priority=row.priority,
+        decision=decision,
+        inherited=is_inherited,
+        comments=comments_of(decided.back_from(decision)),
+        axes_reader=axes_reader(decided.back_from(decision)),
     )
 
 

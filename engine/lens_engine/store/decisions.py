@@ -31,6 +31,7 @@ from lens_engine.findings import (
 )
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.store.catalog import known_lesion_types
+from lens_engine.store.comments import Comment, comments_of
 from lens_engine.store.database import Database
 from lens_engine.store.decision_rules import Linked, best_match, standing_ids, touch
 from lens_engine.store.queue.siblings import siblings_of, slices_in
@@ -48,6 +49,8 @@ class DecisionRecord:
     decision: Decision
     mining_run: int | None = None
     """The mining run that asked about the candidate."""
+    comments: tuple[Comment, ...] = ()
+    """What readers say of a lesion that was added, the earliest first; see `Decisions.added`."""
 
     @property
     def previous_id(self) -> int | None:
@@ -74,6 +77,21 @@ class DecisionRecord:
         """What it was said about."""
         return self.decision.box
 
+    @property
+    def reader(self) -> str:
+        """Who said it."""
+        return self.decision.reader
+
+    @property
+    def comment(self) -> str:
+        """The reader's own words."""
+        return self.decision.comment
+
+    @property
+    def axes(self) -> RecistAxes | None:
+        """The lesion's diameters."""
+        return self.decision.axes
+
 
 class SettledError(StoreError):
     """Another reader has settled the place meanwhile; carries what was said."""
@@ -98,10 +116,13 @@ class SeriesDecisions(Generic[Said]):
         The decisions that nothing has ended, withdrawn ones left out; ascending ids.
     own
         The latest row about each candidate that nothing has ended, withdrawn ones included.
+    rows
+        Every row by its id.
     """
 
     current: tuple[Said, ...]
     own: dict[int, Said]
+    rows: dict[int, Said]
 
     @classmethod
     def of(cls, history: Sequence[Said]) -> "SeriesDecisions[Said]":
@@ -111,7 +132,14 @@ class SeriesDecisions(Generic[Said]):
         return cls(
             current=tuple(record for record in standing if record.verdict is not Verdict.WITHDRAWN),
             own={record.candidate_id: record for record in standing if record.candidate_id is not None},
+            rows={record.id: record for record in history},
         )
+
+    def back_from(self, said: Said | None) -> Iterator[Said]:
+        """Yield a decision and, one after the other, those that it follows."""
+        while said is not None:
+            yield said
+            said = self.rows.get(said.previous_id or 0)
 
     def about(self, candidate_id: int, box: Box3D) -> tuple[Said | None, bool]:
         """Return the decision that counts for a candidate, and whether it was inherited by place.
@@ -176,8 +204,8 @@ class Decisions:
     def change_added(self, added_id: int, said: Decision) -> DecisionRecord:
         """Append what is said now of a lesion that a reader added, and return the row as stored.
 
-        It is the lesion with another box or type, or a withdrawal: the lesion is deleted. Each takes the lesion back as
-        it was; of the two rows of a change both are stored or none.
+        It is the lesion with another box, type, comment or axes, or a withdrawal: the lesion is deleted. Each takes the
+        lesion back as it was, without a word; of the two rows of a change both are stored or none.
 
         Raises
         ------
@@ -186,8 +214,17 @@ class Decisions:
         """
         with _writing(self.database, said) as session:
             added = _standing_added(session, added_id, said.series_id, said.reading_id).decision
-            withdrawal = replace(said, verdict=Verdict.WITHDRAWN, box=added.box, slices=added.slices, lesion_type=None)
-            taken_back = _append(session, replace(withdrawal, previous_id=added_id))
+            withdrawal = replace(
+                said,
+                verdict=Verdict.WITHDRAWN,
+                box=added.box,
+                slices=added.slices,
+                previous_id=added_id,
+                lesion_type=None,
+                comment="",
+                axes=None,
+            )
+            taken_back = _append(session, withdrawal)
             if said.verdict is Verdict.WITHDRAWN:
                 return taken_back
             return _append(session, replace(said, previous_id=taken_back.id))
@@ -236,7 +273,10 @@ class Decisions:
 
     def added(self, series_id: int) -> tuple[DecisionRecord, ...]:
         """Return the lesions of a series that readers added without being asked, and that stand; ascending ids."""
-        return tuple(record for record in self.current(series_id) if _is_added(record))
+        with self.database.reading() as session:
+            series = decisions_of(session, [series_id])[series_id]
+        added = (record for record in series.current if _is_added(record))
+        return tuple(replace(record, comments=comments_of(series.back_from(record))) for record in added)
 
     def counts(self) -> dict[Verdict, int]:
         """Return how many places have which verdict."""

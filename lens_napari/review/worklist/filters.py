@@ -1,6 +1,6 @@
 """What of the list a reader wants to see, and which lesions that are."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -49,9 +49,12 @@ class WorklistFilter:
         The reason for which a lesion is asked about, the expert that is surest of it, and the data set of its series;
         None for any.
     text
-        Words that the patient, the name or the description of the series has, each of them; capitals do not matter.
+        Words that the patient, the name or the description of the series has, or what readers have written about the
+        lesion, each of them; capitals do not matter.
     least_score, greatest_score
         Of the surest expert.
+    has_comment
+        Whether readers have written about the lesion.
     """
 
     listed: Listed = Listed.OPEN
@@ -61,12 +64,23 @@ class WorklistFilter:
     text: str = ""
     least_score: float = 0.0
     greatest_score: float = 1.0
+    has_comment: bool = False
     sorting: Sorting = Sorting.USEFULNESS
 
     @property
     def state(self) -> BoxState | None:
         """The verdict that is looked at again; None where the open lesions are asked about."""
         return STATE_OF_LISTED.get(self.listed)
+
+    @property
+    def looks_again(self) -> bool:
+        """Whether decided lesions are gone through again, each once."""
+        return self.state is not None or (self.has_comment and self.listed is Listed.ALL)
+
+    @property
+    def hears_comments(self) -> bool:
+        """Whether it depends on what readers have written."""
+        return self.has_comment or bool(self.text)
 
     @property
     def narrows(self) -> bool:
@@ -107,15 +121,33 @@ def fitting(outline: QueueOutline, series: Mapping[int, SearchedSeries], wanted:
         fits &= outline.rules[:, RULES.index(wanted.rule)]
     if wanted.expert is not None or wanted.least_score > 0 or wanted.greatest_score < 1:
         fits &= _scores_fit(outline, wanted)
+    if wanted.has_comment:
+        fits &= _among(outline.ids, outline.comments)
+    if wanted.dataset is not None:
+        fits &= _among(outline.series_ids, (number for number, one in series.items() if one.dataset == wanted.dataset))
     words = wanted.text.casefold().split()
-    if words or wanted.dataset is not None:
-        matching = [
-            number
-            for number, one in series.items()
-            if wanted.dataset in (None, one.dataset) and all(word in one.text for word in words)
-        ]
-        fits &= np.isin(outline.series_ids, np.asarray(matching, dtype=np.int64))
+    if words:
+        fits &= _found(outline, series, words)
     return fits
+
+
+def _found(outline: QueueOutline, series: Mapping[int, SearchedSeries], words: Sequence[str]) -> NDArray[np.bool_]:
+    """Return in which lesions every word is found; few are commented, so that only their series is looked up again."""
+    found = _among(outline.series_ids, (number for number, one in series.items() if _has(one.text, words)))
+    commented = np.flatnonzero(_among(outline.ids, outline.comments))
+    for i in commented[~found[commented]].tolist():
+        of_series = series.get(int(outline.series_ids[i]))
+        text = f"{of_series.text if of_series else ''} {outline.comments[int(outline.ids[i])].casefold()}"
+        found[i] = _has(text, words)
+    return found
+
+
+def _has(text: str, words: Sequence[str]) -> bool:
+    return all(word in text for word in words)
+
+
+def _among(ids: NDArray[np.int64], wanted: Iterable[int]) -> NDArray[np.bool_]:
+    return np.isin(ids, np.fromiter(wanted, dtype=np.int64))
 
 
 def _scores_fit(outline: QueueOutline, wanted: WorklistFilter) -> NDArray[np.bool_]:

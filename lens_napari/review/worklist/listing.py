@@ -5,6 +5,7 @@ is walked like a short one.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,8 @@ class Listing:
     """
 
     def __init__(self, outline: QueueOutline, series: Mapping[int, SeriesRecord], states: NDArray[np.int8]) -> None:
-        self._outline = outline
+        self._comments = dict(outline.comments)
+        self._outline = replace(outline, comments=self._comments)
         self._series = {number: SearchedSeries.of(record) for number, record in series.items()}
         self._states = states
         self.filter = WorklistFilter()
@@ -48,6 +50,16 @@ class Listing:
         self._order = self._sorted(wanted.sorting)
         self._rank = np.empty_like(self._order)
         self._rank[self._order] = np.arange(len(self._order))
+
+    def hear(self, candidate_id: int, comments: str) -> None:
+        """Know from now on what readers say of a lesion in their own words; empty where nobody says anything."""
+        if comments == self._comments.get(candidate_id, ""):
+            return
+        self._comments.pop(candidate_id, None)
+        if comments:
+            self._comments[candidate_id] = comments
+        if self.filter.hears_comments:
+            self._fitting = fitting(self._outline, self._series, self.filter)
 
     def rank(self, position: int) -> int:
         """Return the place of a lesion in the whole list as it is sorted, from 0."""
@@ -84,6 +96,23 @@ class Listing:
             index = int(np.searchsorted(ranks, behind, side="left")) - 1
         return int(self._order[ranks[index]]) if 0 <= index < len(ranks) else None
 
+    def neighbour_series(self, position: int | None, step: int) -> int | None:
+        """Return the first lesion to ask about of the next series of the list (step 1) or of the one before (-1).
+
+        None where no other series with such a lesion lies on that side.
+        """
+        wanted = self._wanted()
+        if position is not None:
+            wanted = wanted & (self._outline.series_ids != self._outline.series_ids[position])
+        ranks = np.flatnonzero(wanted[self._order])
+        series_ids = self._outline.series_ids[self._order[ranks]]
+        here = (-1 if step > 0 else len(self._order)) if position is None else self._rank[position]
+        index = int(np.searchsorted(ranks, here)) - (0 if step > 0 else 1)
+        if not 0 <= index < len(ranks):
+            return None
+        first = np.flatnonzero(series_ids == series_ids[index])[0]
+        return int(self._order[ranks[first]])
+
     def shown(self, current: int | None) -> Positions:
         """Return the lesions that the list shows, in its order; the one asked about is always among those that fit."""
         shown = self._fitting.copy()
@@ -100,7 +129,7 @@ class Listing:
         return self._fitting if self.filter.state is None else self._fitting & (self._states == self.filter.state)
 
     def _wanted(self) -> Mask:
-        return self._walked() if self.filter.state is not None else self._fitting & self._is_open()
+        return self._walked() if self.filter.looks_again else self._fitting & self._is_open()
 
     def _is_open(self) -> Mask:
         is_open: Mask = self._states == BoxState.PLAIN
@@ -110,7 +139,7 @@ class Listing:
         ranks = np.flatnonzero(wanted[self._order])
         index = int(np.searchsorted(ranks, -1 if after is None else self._rank[after], side="right"))
         if index == len(ranks):
-            if not len(ranks) or self.filter.state is not None:
+            if not len(ranks) or self.filter.looks_again:
                 return None
             index = 0
         return int(self._order[ranks[index]])

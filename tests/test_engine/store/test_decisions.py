@@ -463,6 +463,18 @@ def test_an_added_lesion_with_a_smaller_box_stands_alone(
     assert [row.previous_id for row in history] == [None, first.id, history[1].id]
 
 
+def test_a_change_of_an_added_lesion_is_all_that_is_said_of_it(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision
+) -> None:
+    decisions = Decisions(database)
+    added = make_decision(add_series("a").id, Verdict.ADDED, comment="two foci", axes=AXES)
+    first = decisions.add(added)
+    decisions.change_added(first.id, replace(added, box=SMALLER, slices=(), axes=None))
+    said = [(row.verdict, row.comment, row.decision.axes) for row in decisions.history(added.series_id)]
+    words = [(Verdict.ADDED, "two foci", AXES), (Verdict.WITHDRAWN, "", None), (Verdict.ADDED, "two foci", None)]
+    assert said == words
+
+
 def test_an_added_lesion_is_deleted_by_a_row_and_can_come_back(
     database: Database, add_series: AddSeries, make_decision: MakeDecision
 ) -> None:

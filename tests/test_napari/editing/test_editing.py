@@ -465,6 +465,113 @@ def test_lengths_of_anisotropic_pixels_are_right(review: ReviewController, press
     assert ruler.length_mm == pytest.approx(5.0, abs=0.6)
 
 
+def across(review: ReviewController) -> tuple[tuple[Voxel, Voxel], tuple[Voxel, Voxel]]:
+    """Return the ends of a long and of a short axis of the lesion asked about, as a reader drags them."""
+    x1, y1, x2, y2 = asked_section(review).box
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    return ((x - 6, y), (x + 6, y)), ((x, y - 3), (x, y + 3))
+
+
+def measure(review: ReviewController, press: Press, ends: tuple[Voxel, Voxel]) -> None:
+    press(Qt.Key.Key_R, SHIFT)
+    drag(review, *ends)
+
+
+def axes_on_disk(review: ReviewController, folder: Path) -> list[tuple[Verdict, int]]:
+    """Return with which verdicts how many axes are stored."""
+    assert wait_saved(review, PATIENCE_SECONDS)
+    axes = [(one.verdict, one.decision.axes) for one in history_on_disk(folder)]
+    return [(verdict, 0 if one is None else 2 if one.short_axis else 1) for verdict, one in axes]
+
+
+def test_two_lengths_on_the_lesion_are_its_axes_and_go_with_the_verdict(
+    review: ReviewController, press: Press, project_folder: Path
+) -> None:
+    first, section = asked(review), asked_section(review)
+    long, short = across(review)
+    label = review.lesion_panel.comment_box.axes_label
+    measure(review, press, short)
+    assert "it goes with your verdict" in notice(review)
+    measure(review, press, long)
+    assert review.boxes.lengths.rulers == ()
+    assert "not said yet" in label.text()
+    marks = review.boxes._drags.marks.layer
+    assert marks.nshapes == 4
+    review.view.go_to_slice(section.slice_index + 1)
+    assert marks.nshapes == 0
+    review.view.go_to_slice(section.slice_index)
+    assert marks.nshapes == 4
+    press(Qt.Key.Key_Y)
+    assert asked(review) != first
+    assert marks.nshapes == 0
+    assert label.isHidden()
+    assert axes_on_disk(review, project_folder) == [(Verdict.ACCEPTED, 2)]
+    axes = history_on_disk(project_folder)[0].decision.axes
+    assert axes is not None
+    assert axes.long_axis == pytest.approx((*long[0], *long[1]), abs=0.6)
+    press(Qt.Key.Key_K)
+    assert asked(review) == first
+    assert marks.nshapes == 4
+    assert f"drawn by {review.settings.reader}" in label.text()
+
+
+def test_axes_of_a_decided_lesion_are_decisions_more_and_undo_takes_them_back_one_by_one(
+    review: ReviewController, press: Press, project_folder: Path
+) -> None:
+    first = asked(review)
+    press(Qt.Key.Key_Y)
+    asked(review)
+    press(Qt.Key.Key_K)
+    assert asked(review) == first
+    for ends in across(review):
+        measure(review, press, ends)
+    assert "added to what was said" in notice(review)
+    said = [(Verdict.ACCEPTED, 0), (Verdict.ACCEPTED, 1), (Verdict.ACCEPTED, 2)]
+    assert axes_on_disk(review, project_folder) == said
+    press(Qt.Key.Key_Z, CONTROL)
+    press(Qt.Key.Key_Z, CONTROL)
+    assert review.boxes._drags.marks.layer.nshapes == 0
+    assert axes_on_disk(review, project_folder) == [*said, (Verdict.ACCEPTED, 1), (Verdict.ACCEPTED, 0)]
+
+
+def test_axes_that_wait_are_taken_back_length_by_length_or_let_go(
+    review: ReviewController, press: Press, project_folder: Path
+) -> None:
+    asked(review)
+    long, short = across(review)
+    measure(review, press, long)
+    marks = review.boxes._drags.marks.layer
+    measure(review, press, short)
+    press(Qt.Key.Key_Z, CONTROL)
+    assert marks.nshapes == 2
+    press(Qt.Key.Key_R, SHIFT)
+    press(Qt.Key.Key_Escape)
+    assert marks.nshapes == 2
+    press(Qt.Key.Key_Escape)
+    assert marks.nshapes == 0
+    press(Qt.Key.Key_Y)
+    assert axes_on_disk(review, project_folder) == [(Verdict.ACCEPTED, 0)]
+
+
+def test_axes_of_a_drawn_lesion_go_with_its_box_and_are_changed_when_it_is_chosen(
+    review: ReviewController, press: Press, project_folder: Path
+) -> None:
+    draw_lesion(review, press)
+    start, end = free_place(review)
+    measure(review, press, (start, end))
+    press(Qt.Key.Key_Return)
+    assert axes_on_disk(review, project_folder) == [(Verdict.ADDED, 1)]
+    assert review.shown_series is not None
+    (drawn,) = review.boxes.drawn.of_series(review.shown_series.id)
+    review.boxes.choose(drawn.number)
+    marks = review.boxes._drags.marks.layer
+    assert marks.nshapes == 2
+    measure(review, press, ((start[0], end[1]), (end[0], start[1])))
+    assert marks.nshapes == 4
+    said = [(Verdict.ADDED, 1), (Verdict.WITHDRAWN, 0), (Verdict.ADDED, 2)]
+    assert axes_on_disk(review, project_folder) == said
+
+
 def test_handles_have_one_size_on_the_screen(review: ReviewController, press: Press) -> None:
     asked(review)
     press(Qt.Key.Key_E, SHIFT)

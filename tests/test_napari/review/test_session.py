@@ -133,7 +133,7 @@ def test_undo_gives_back_what_was_inherited_and_says_nothing_in_its_place() -> N
     assert session.entries[0].decision is known
 
 
-@pytest.mark.parametrize("move", [ReviewSession.go_next, ReviewSession.go_previous, lambda session: session.go_to(3)])
+@pytest.mark.parametrize("move", [ReviewSession.go_next, lambda session: session.go_to(3)])
 def test_a_reason_after_the_reader_has_moved_on_does_nothing(move: Callable[[ReviewSession], object]) -> None:
     session = session_of(4)
     session.decide(Verdict.REJECTED)
@@ -225,6 +225,31 @@ def test_a_reason_follows_a_rejection_without_moving_and_one_undo_takes_back_bot
     assert session.position == 1
     assert said(session.undo()) == (1, Verdict.WITHDRAWN)
     assert session.undo() is None
+
+
+def test_the_same_reason_again_takes_it_away() -> None:
+    session = session_of(2)
+    session.decide(Verdict.REJECTED)
+    session.add_reason(ReasonCode.VESSEL)
+    write = session.add_reason(ReasonCode.VESSEL)
+    assert write is not None
+    assert (write.decision.verdict, write.decision.reason_code) == (Verdict.REJECTED, None)
+    assert said(session.undo()) == (1, Verdict.WITHDRAWN)
+
+
+def test_a_reason_of_a_lesion_that_was_rejected_before_is_an_act_of_its_own() -> None:
+    session = session_of(2)
+    session.decide(Verdict.REJECTED)
+    session.add_reason(ReasonCode.VESSEL)
+    session.go_previous()
+    assert (session.rejected_id, session.reason, session.is_just_rejected) == (1, ReasonCode.VESSEL, False)
+    write = session.add_reason(ReasonCode.BENIGN)
+    assert write is not None
+    assert (write.decision.candidate_id, write.decision.reason_code) == (1, ReasonCode.BENIGN)
+    assert session.position == 0
+    write = session.undo()
+    assert write is not None
+    assert (write.decision.verdict, write.decision.reason_code) == (Verdict.REJECTED, ReasonCode.VESSEL)
 
 
 def test_a_reason_after_another_verdict_does_nothing() -> None:

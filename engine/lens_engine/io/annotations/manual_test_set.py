@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lens_engine.boxes import from_inclusive, to_inclusive
 from lens_engine.errors import AnnotationFileError, LensError
-from lens_engine.findings import Box3D, slices_of_box
+from lens_engine.findings import Box3D, Segment2D, slices_of_box
 from lens_engine.io.annotations.imported import (
     AnnotationFormat,
     ImportedAnnotations,
@@ -69,6 +69,31 @@ class ExportFormat(StrEnum):
     """The same content as JSON."""
 
 
+class LesionRemark(BaseModel):
+    """What a reader said of one lesion beside its box.
+
+    Attributes
+    ----------
+    box
+        The lesion, as the boxes of the file are given.
+    comment
+        The reader's own words; empty without any.
+    axes_slice
+        The slice number that the axes were drawn on; None without any.
+    long_axis, short_axis
+        `x1, y1, x2, y2` of both ends as pixel indices, which are whole in the middle of a pixel.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    box: tuple[int, int, int, int, int, int]
+    reader: str
+    comment: str = ""
+    axes_slice: int | None = None
+    long_axis: Segment2D | None = None
+    short_axis: Segment2D | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ManualSubVolume:
     """The complete annotation of one sub-volume, as in the file.
@@ -77,11 +102,14 @@ class ManualSubVolume:
     ----------
     rows
         float64 (n, 6) of whole numbers; n may be 0.
+    remarks
+        What readers said of some of the lesions beside their boxes; the JSON form alone has room for it.
     """
 
     part: TestSetPart
     name: str
     rows: NDArray[np.float64]
+    remarks: tuple[LesionRemark, ...] = ()
 
     def __post_init__(self) -> None:
         given = sub_volume_name(self.name)
@@ -225,7 +253,7 @@ class SubVolumeReading(BaseModel):
 
 
 class TestSetFile(BaseModel):
-    """The JSON form; it says itself how to read it. Version 2 says who read the sub-volumes."""
+    """The JSON form; it says itself how to read it. Version 2 has readings and remarks, by the name of the sub-volume."""
 
     __test__ = False  # pytest must not collect it for its name
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -236,6 +264,7 @@ class TestSetFile(BaseModel):
     axis_order: tuple[str, ...] = ("x1", "y1", "z1", "x2", "y2", "z2")
     unit: str = "x, y: pixel index from 0; z: slice number of the series"
     ends: Literal["inclusive"] = "inclusive"
+    remarks: dict[str, tuple[LesionRemark, ...]] = {}
     val: dict[str, tuple[tuple[int, int, int, int, int, int], ...]]
     test: dict[str, tuple[tuple[int, int, int, int, int, int], ...]]
     readings: dict[str, tuple[SubVolumeReading, ...]] = {}
@@ -257,7 +286,7 @@ def read_json(path: Path) -> tuple[ManualSubVolume, ...]:
         place = ".".join(str(part) for part in first["loc"])
         raise _not_a_test_set(path, f"{place}: {first['msg']}") from error
     return tuple(
-        ManualSubVolume(part, name, np.asarray(rows, dtype=np.float64).reshape(-1, 6))
+        ManualSubVolume(part, name, np.asarray(rows, dtype=np.float64).reshape(-1, 6), file.remarks.get(name, ()))
         for part, boxes in ((TestSetPart.VAL, file.val), (TestSetPart.TEST, file.test))
         for name, rows in boxes.items()
     )
@@ -276,15 +305,14 @@ def write_json(
         If the file cannot be written; an older one is unchanged.
     """
     parts: dict[str, dict[str, Any]] = {part.value: {} for part in TestSetPart}
+    remarks: dict[str, tuple[LesionRemark, ...]] = {}
     for sub_volume in _unique(sub_volumes):
         parts[sub_volume.part.value][sub_volume.name] = sub_volume.rows.astype(int).tolist()
-    file = TestSetFile(
-        version=2 if readings else 1,
-        val=parts["val"],
-        test=parts["test"],
-        readings={name: tuple(found) for name, found in readings.items()},
-    )
-    left_out = None if readings else {"readings"}
+        if sub_volume.remarks:
+            remarks[sub_volume.name] = sub_volume.remarks
+    more = {"readings": {name: tuple(found) for name, found in readings.items()}, "remarks": remarks}
+    left_out = {name for name, values in more.items() if not values}
+    file = TestSetFile(version=1 if left_out == set(more) else 2, val=parts["val"], test=parts["test"], **more)
     write_text_atomically(path, file.model_dump_json(indent=1, exclude=left_out) + "\n")
 
 

@@ -33,6 +33,7 @@ from lens_engine.store.annotations import AnnotationRecord, Annotations
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
+from lens_engine.store.exchange.remarks import remarks_of
 from lens_engine.store.labels.completeness import (
     Said,
     lesions_on_one_slice,
@@ -162,7 +163,8 @@ def _test_set(database: Database, part: TestSetPart | None) -> _TestSet:
                 continue
             boxes = _boxes(record, labels, accepted)
             first = sub_volume_name(record.name).first_slice or 0
-            found.append((record, ManualSubVolume(own_part, record.name, rows_from_boxes(boxes, first))))
+            rows, remarks = rows_from_boxes(boxes, first), remarks_of(record, accepted, first)
+            found.append((record, ManualSubVolume(own_part, record.name, rows, remarks)))
     return _TestSet(tuple(found), tuple(left_out), tuple(disputed))
 
 

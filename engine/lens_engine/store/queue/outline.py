@@ -6,7 +6,7 @@ cross-sections and the evidence for each reason, is read when it is shown.
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from sqlalchemy import String, Text, cast, select, type_coerce
 from sqlalchemy.orm import Session
 
-from lens_engine.findings import FUSED, Box3D, CandidateKind, ReasonCode, Rule, Split, Verdict
+from lens_engine.findings import FUSED, Box3D, CandidateKind, ReasonCode, RecistAxes, Rule, Split, Verdict
+from lens_engine.store.comments import comments_of
 from lens_engine.store.decisions import SeriesDecisions
 from lens_engine.store.mining_runs import latest_run
 from lens_engine.store.queue.order import order_of_asking
-from lens_engine.store.schema import CandidateRow, DecisionRow, MiningRunRow, PatientRow, SeriesRow, StudyRow
+from lens_engine.store.schema import CandidateRow, DecisionRow, MiningRunRow, PatientRow, ReaderRow, SeriesRow, StudyRow
 
 KINDS, RULES, VERDICTS = tuple(CandidateKind), tuple(Rule), tuple(Verdict)
 OPEN = -1
@@ -49,6 +50,8 @@ class QueueOutline:
         float64 (n, 6), `[x1, y1, z1, x2, y2, z2]`.
     verdicts
         int8 (n,), numbers in `VERDICTS` of what counts, said of it or inherited; `OPEN` where nobody has decided.
+    comments
+        What readers say in their own words, a line each, by candidate id; only of those of whom they say anything.
     """
 
     mining_run: int | None
@@ -61,11 +64,12 @@ class QueueOutline:
     scores: NDArray[np.float64]
     boxes: NDArray[np.float64]
     verdicts: NDArray[np.int8]
+    comments: Mapping[int, str]
 
     @classmethod
     def empty(cls) -> "QueueOutline":
         """Return the outline of a project before its first mining."""
-        return _outline([], None, None, np.zeros(0, np.int8))
+        return _outline([], None, None, _Heard(np.zeros(0, np.int8), {}))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -83,6 +87,7 @@ class QueueOutline:
             scores=self.scores[rows],
             boxes=self.boxes[rows],
             verdicts=self.verdicts[rows],
+            comments=self.comments,
         )
 
     def middle_slices(self) -> NDArray[np.int64]:
@@ -123,15 +128,15 @@ def read_outline(session: Session, split: Split | None) -> QueueOutline:
         return QueueOutline.empty()
     query = asked_about(select(*_COLUMNS), run.id, split)
     rows = session.execute(query).all()
-    verdicts, priorities = _verdicts(session, rows, run.id), [row.priority for row in rows]
-    found = _outline(rows, run.id, run.model_version, verdicts)
+    heard, priorities = _hear(session, rows, run.id), [row.priority for row in rows]
+    found = _outline(rows, run.id, run.model_version, heard)
     return found.rows(order_of_asking(found.series_ids, priorities, found.verdicts == OPEN))
 
 
 def count_open(session: Session, split: Split) -> int:
     """Return how many candidates of the latest run nobody has decided about, of the patients of one split."""
     rows = session.execute(asked_about(select(CandidateRow.id, CandidateRow.series_id, *_EDGES), latest_run(), split))
-    return int((_verdicts(session, rows.all(), latest_run()) == OPEN).sum())
+    return int((_hear(session, rows.all(), latest_run()).verdicts == OPEN).sum())
 
 
 def asked_about(query: Any, run: Any, split: Split | None) -> Any:  # Select's types differ in SQLAlchemy 2.0 and 2.1
@@ -163,7 +168,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What the rules need to know of a decision: no cross-sections, no reader."""
+    """What the rules and a list need to know of a decision: no cross-sections."""
 
     id: int
     previous_id: int | None
@@ -172,20 +177,34 @@ class _Said:
     verdict: Verdict
     reason_code: ReasonCode | None
     box: Box3D
+    reader: str
+    comment: str
+    axes: RecistAxes | None = None
+    """Not read: no list shows them."""
 
 
-def _verdicts(session: Session, rows: Sequence[Any], run: Any) -> NDArray[np.int8]:
-    """Return the number of the verdict that counts for each candidate."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Heard:
+    """The verdict that counts for each candidate, as its number, and what readers say in words, by candidate id."""
+
+    verdicts: NDArray[np.int8]
+    comments: dict[int, str]
+
+
+def _hear(session: Session, rows: Sequence[Any], run: Any) -> _Heard:
     number = {verdict: i for i, verdict in enumerate(VERDICTS)}
     decided = _decided(session, run)
-    verdicts = np.full(len(rows), OPEN, dtype=np.int8)
+    heard = _Heard(np.full(len(rows), OPEN, dtype=np.int8), {})
     for i, row in enumerate(rows):
         series = decided.get(row.series_id)
         if series is not None:
             said, _ = series.about(row.id, row[2:8])
             if said is not None:
-                verdicts[i] = number[said.verdict]
-    return verdicts
+                heard.verdicts[i] = number[said.verdict]
+                words = comments_of(series.back_from(said))
+                if words:
+                    heard.comments[row.id] = "\n".join(one.text for one in words)
+    return heard
 
 
 def _decided(session: Session, run: Any) -> dict[int, SeriesDecisions[_Said]]:
@@ -200,22 +219,24 @@ def _decided(session: Session, run: Any) -> dict[int, SeriesDecisions[_Said]]:
             CandidateRow.mining_run_id,
             DecisionRow.verdict,
             DecisionRow.reason_code,
+            ReaderRow.name,
+            DecisionRow.comment,
             *(getattr(DecisionRow, edge.key) for edge in _EDGES),
         )
+        .join(ReaderRow, ReaderRow.id == DecisionRow.reader_id)
         .outerjoin(CandidateRow, CandidateRow.id == DecisionRow.candidate_id)
         .where(DecisionRow.series_id.in_(asked_series), DecisionRow.reading_id.is_(None))
         .order_by(DecisionRow.id)
     )
     histories: dict[int, list[_Said]] = defaultdict(list)
-    for series_id, own, previous, candidate, mining_run, verdict, reason, *box in session.execute(query):
-        said = _Said(own, previous, candidate, mining_run, verdict, reason, tuple(box))
+    for row in session.execute(query):
+        series_id, own, previous, candidate, mining_run, verdict, reason, reader, comment, *box = row
+        said = _Said(own, previous, candidate, mining_run, verdict, reason, tuple(box), reader, comment)
         histories[series_id].append(said)
     return {series_id: SeriesDecisions.of(history) for series_id, history in histories.items()}
 
 
-def _outline(
-    rows: Sequence[Any], mining_run: int | None, model_version: str | None, verdicts: NDArray[np.int8]
-) -> QueueOutline:
+def _outline(rows: Sequence[Any], mining_run: int | None, model_version: str | None, heard: _Heard) -> QueueOutline:
     said_by_experts = _parsed([row.expert_scores for row in rows])
     scores = [{row.expert: row.score, **said} for row, said in zip(rows, said_by_experts, strict=True)]
     experts = tuple(dict.fromkeys(chain.from_iterable(scores)))
@@ -237,7 +258,8 @@ def _outline(
             len(rows), len(experts)
         ),  # None, where an expert sees nothing, becomes NaN
         boxes=np.asarray([row[2:8] for row in rows], dtype=np.float64).reshape(len(rows), 6),
-        verdicts=verdicts,
+        verdicts=heard.verdicts,
+        comments=heard.comments,
     )
 
 

@@ -7,9 +7,9 @@ import pytest
 from support.store_samples import BOX, AddSeries, MakeDecision, sections
 
 from lens_engine.errors import ExportError
-from lens_engine.findings import Split, Verdict
+from lens_engine.findings import RecistAxes, Split, Verdict
 from lens_engine.io.annotations.imported import TestSetPart
-from lens_engine.io.annotations.manual_test_set import read_json, read_pickle
+from lens_engine.io.annotations.manual_test_set import LesionRemark, read_json, read_pickle
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import Catalog
@@ -132,6 +132,35 @@ def test_a_complete_series_with_a_lesion_on_one_slice_is_left_out_by_name(
     report = export_test_set(database, "json", tmp_path / "set.json")
     assert (report.series, report.left_out) == (1, (flat.name,))
     assert [item.name for item in read_json(tmp_path / "set.json")] == [normal.name]
+
+
+@pytest.mark.parametrize(("file_format", "read"), [("manual-pickle", read_pickle), ("json", read_json)])
+def test_words_and_axes_of_a_lesion_are_exported_where_the_form_has_room(
+    database: Database,
+    add_series: AddSeries,
+    make_decision: MakeDecision,
+    tmp_path: Path,
+    file_format: str,
+    read: Callable,
+) -> None:
+    series = add_series("a", Split.TEST)
+    axes = RecistAxes(3, (10.5, 12.5, 19.0, 12.5), (14.0, 11.0, 14.0, 18.25))
+    said = make_decision(series.id, Verdict.ADDED, comment="two foci", axes=axes)
+    Decisions(database).add(said)
+    Decisions(database).add(make_decision(series.id, Verdict.ADDED, box=OTHER))
+    mark_complete(database, series.id)
+    export_test_set(database, file_format, tmp_path / "set.out")
+    (item,) = read(tmp_path / "set.out")
+    remark = LesionRemark(
+        box=(10, 10, 3, 19, 19, 6),
+        reader=said.reader,
+        comment="two foci",
+        axes_slice=4,
+        long_axis=(10.0, 12.0, 18.5, 12.0),
+        short_axis=(13.5, 10.5, 13.5, 17.75),
+    )
+    assert item.remarks == ((remark,) if file_format == "json" else ())
+    assert len(item.rows) == 2
 
 
 def test_nothing_complete_and_unknown_formats_are_errors(database: Database, tmp_path: Path) -> None:

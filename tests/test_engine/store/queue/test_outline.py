@@ -1,6 +1,7 @@
 """The outline of a queue says the same as its records, in the same order."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +45,7 @@ def in_words(outline: QueueOutline) -> list[tuple[object, ...]]:
             },
             tuple(outline.boxes[i]),
             None if outline.verdicts[i] == OPEN else VERDICTS[outline.verdicts[i]],
+            outline.comments.get(int(outline.ids[i]), ""),
         )
         for i in range(len(outline))
     ]
@@ -59,6 +61,7 @@ def words_of(record: CandidateRecord) -> tuple[object, ...]:
         {finding.expert: finding.score, **finding.expert_scores},
         finding.box,
         record.decision.verdict if record.decision else None,
+        "\n".join(comment.text for comment in record.comments),
     )
 
 
@@ -93,7 +96,8 @@ def test_an_outline_says_what_the_records_say_in_their_order(
                 copy = ReasonCode.DUPLICATE if verdict is Verdict.REJECTED and chance.random() < 0.3 else None
                 place = record.candidate.finding.box
                 said = make_decision(record.candidate.series_id, verdict, record.id, place, reason_code=copy)
-                decisions.add(said)
+                comment = "see the lung window" if chance.random() < 0.5 else ""
+                decisions.add(replace(said, reader=f"Reader {chance.integers(3)}", comment=comment))
                 if chance.random() < 0.2:
                     decisions.add(make_decision(record.candidate.series_id, Verdict.WITHDRAWN, record.id, place))
     for split in (None, *Split):

@@ -10,6 +10,7 @@ from support.outlines import outline_of
 from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, Rule, Split
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
+from lens_engine.store.comments import Comment
 from lens_napari.review.box_table import BoxState
 from lens_napari.review.session import Entries
 from lens_napari.review.worklist.filters import Listed, SearchedSeries, Sorting, WorklistFilter, fitting
@@ -34,6 +35,10 @@ def record(
     return CandidateRecord(
         number, Candidate(series_id, finding, CandidateKind.UNCERTAIN, (Reason(rule),)), "v1", 1, 0.5, None, False
     )
+
+
+def commented(found: CandidateRecord, *texts: str) -> CandidateRecord:
+    return replace(found, comments=tuple(Comment(f"Reader {number}", text) for number, text in enumerate(texts)))
 
 
 def series(series_id: int, patient: int, dataset: str, description: str) -> SeriesRecord:
@@ -128,6 +133,15 @@ def test_the_list_shows_what_is_chosen_and_the_lesion_asked_about(lesions: Lesio
     assert listing.shown(current).tolist() == expected
 
 
+def test_the_next_series_is_that_of_the_list_and_its_first_lesion_that_waits() -> None:
+    plain, done = BoxState.PLAIN, BoxState.ACCEPTED
+    lesions = [(1, plain), (1, plain), (2, done), (2, plain), (2, plain), (3, done), (4, plain), (4, plain)]
+    listing = listing_of([(number, state, Rule.CROSS_SLICE) for number, state in lesions], WorklistFilter())
+    assert [listing.neighbour_series(position, 1) for position in (0, 1, 2, 3, 4, 5, 6)] == [3, 3, 6, 6, 6, 6, None]
+    assert [listing.neighbour_series(position, -1) for position in (1, 3, 4, 5, 7)] == [None, 0, 0, 3, 3]
+    assert (listing.neighbour_series(None, 1), listing.neighbour_series(None, -1)) == (0, 6)
+
+
 SERIES = {
     1: series(1, 12, "chest CT", "Thorax with contrast"),
     2: series(2, 340, "liver CT", "Abdomen"),
@@ -136,7 +150,7 @@ SERIES = {
 LISTED = (
     record(1, 1, Rule.INTRA_PATIENT, {"lung": 0.91, "liver": 0.2}),
     record(2, 2, Rule.CROSS_DATASET, {"liver": 0.504}),
-    record(3, 3, Rule.CROSS_SLICE, {"lung": 0.3, "fused": 0.95}),
+    commented(record(3, 3, Rule.CROSS_SLICE, {"lung": 0.3, "fused": 0.95}), "Cyst? See the MRI", "no, an artery"),
 )
 WISHES = {
     "nothing": ({}, [1, 2, 3]),
@@ -149,6 +163,10 @@ WISHES = {
     "a word that nothing has": ({"text": "knee"}, []),
     "least score, as it is written in the list": ({"least_score": 0.5}, [1, 2]),
     "greatest score": ({"greatest_score": 0.5}, [2, 3]),
+    "a comment": ({"has_comment": True}, [3]),
+    "a word of a comment": ({"text": "mri"}, [3]),
+    "words of a patient and of two comments": ({"text": "000012 cyst artery"}, [3]),
+    "a word of a comment and one that nothing has": ({"text": "cyst knee"}, []),
     "several": ({"dataset": "liver CT", "expert": "liver", "least_score": 0.4}, [2]),
 }
 
@@ -158,6 +176,16 @@ def test_a_filter_leaves(wish: str) -> None:
     values, expected = WISHES[wish]
     outline, searched = outline_of(LISTED), {number: SearchedSeries.of(one) for number, one in SERIES.items()}
     assert outline.ids[fitting(outline, searched, WorklistFilter(**values))].tolist() == expected  # type: ignore[arg-type]
+
+
+def test_what_is_written_during_the_review_is_found_at_once() -> None:
+    listing = listing_of([(1, BoxState.ACCEPTED, Rule.CROSS_SLICE)] * 3, WorklistFilter(Listed.ALL, has_comment=True))
+    assert listing.shown(None).tolist() == []
+    listing.hear(2, "abutting the vein")
+    assert listing.shown(None).tolist() == [1]
+    assert (listing.following(None), listing.following(1)) == (1, None)
+    listing.hear(2, "")
+    assert listing.shown(None).tolist() == []
 
 
 def test_only_what_leaves_lesions_out_narrows_a_list() -> None:
