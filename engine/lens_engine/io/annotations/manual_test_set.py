@@ -253,7 +253,7 @@ class SubVolumeReading(BaseModel):
 
 
 class TestSetFile(BaseModel):
-    """The JSON form; it says itself how to read it. Version 2 has readings and remarks, by the name of the sub-volume."""
+    """The JSON form; it says itself how to read it. Version 2 has readings and remarks, by the names of sub-volumes."""
 
     __test__ = False  # pytest must not collect it for its name
     model_config = ConfigDict(frozen=True, extra="forbid")
