@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lens_engine.geometry import VolumeGeometry
-from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxTable, Shown
+from lens_napari.review.box_table import ANNOTATIONS, BoxTable, Shown
 from lens_napari.sections.planes import PlaceMm, Plane
 
 FIRST_EDGE_OF_AXIS = {1: 1, 2: 0}
@@ -21,7 +21,7 @@ class CutBox:
     Attributes
     ----------
     group
-        `CANDIDATES` for the lesion asked about, or `ANNOTATIONS`.
+        That of the lesion asked about, or `ANNOTATIONS`.
     corner, opposite
         Upper left and lower right corner on the section.
     """
@@ -78,13 +78,12 @@ def cut_boxes(
     if shown.everything_hidden:
         return ()
     wanted = {group: table.group_index == i for i, group in enumerate(table.groups) if group not in shown.hidden}
-    if CANDIDATES in wanted:
-        wanted[CANDIDATES] &= (table.lesion == asked) & (asked is not None)
+    for group in wanted.keys() - {ANNOTATIONS}:
+        wanted[group] &= (table.lesion == asked) & (asked is not None)
     row_mm, column_mm = plane.pixel_mm(geometry)
     return tuple(
         CutBox(group, (one.first * row_mm, one.low * column_mm), ((one.last + 1) * row_mm, one.high * column_mm))
-        for group in (ANNOTATIONS, CANDIDATES)
-        if group in wanted
+        for group in sorted(wanted, key=lambda group: group != ANNOTATIONS)
         for one in _stacks(table, wanted[group] & _is_cut(table, plane, section), plane)
     )
 

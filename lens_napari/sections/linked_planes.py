@@ -13,12 +13,11 @@ from lens_engine.findings import Box3D, SliceBox
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Window
-from lens_napari.review.box_table import CANDIDATES, BoxState, BoxTable, Shown
-from lens_napari.sections.cut_boxes import cut_boxes
+from lens_napari.review.box_table import ANNOTATIONS, BoxState, BoxTable, Shown
+from lens_napari.sections.cut_boxes import CutBox, cut_boxes
 from lens_napari.sections.panel import SectionsPanel
 from lens_napari.sections.picture import Outline, Section
 from lens_napari.sections.planes import Plane, Voxel, inside
-from lens_napari.viewer.palette import ANNOTATION_COLOUR, CANDIDATE_COLOUR
 from lens_napari.viewer.series_view import Drawing, SeriesView
 
 LEAST_FIELD_MM, FIELD_OF_LESION = 80.0, 5.0
@@ -176,14 +175,12 @@ class LinkedPlanes(QObject):  # type: ignore[misc]  # qtpy carries no types
         if not boxes.same(self._boxes.get(plane)):
             self._boxes[plane] = boxes
             cut = cut_boxes(boxes.table, boxes.shown, asked, plane, boxes.section, geometry)
-            self._outlines[plane] = tuple(_outline(box.group, box.corner, box.opposite) for box in cut)
+            self._outlines[plane] = tuple(self._outline(box) for box in cut)
         return self._outlines[plane]
 
-
-def _outline(group: str, corner: tuple[float, float], opposite: tuple[float, float]) -> Outline:
-    if group == CANDIDATES:
-        return Outline(corner, opposite, CANDIDATE_COLOUR, ASKED_PIXELS)
-    return Outline(corner, opposite, ANNOTATION_COLOUR, OTHER_PIXELS)
+    def _outline(self, box: CutBox) -> Outline:
+        pixels = OTHER_PIXELS if box.group == ANNOTATIONS else ASKED_PIXELS
+        return Outline(box.corner, box.opposite, self._view.layers.colour_of(box.group), pixels)
 
 
 def _longest_mm(box: Box3D, geometry: VolumeGeometry) -> float:

@@ -9,7 +9,16 @@ from lens_engine.store.readings.places import Comparison
 from lens_engine.store.readings.places import Place as DisputedPlace
 from lens_engine.store.readings.records import ReadingRecord
 from lens_napari.editing.draft import Slices
-from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, NOTHING_CHANGED, BoxRow, BoxState, BoxTable, Shown
+from lens_napari.review.box_table import (
+    ANNOTATIONS,
+    CANDIDATES,
+    NO_LESION,
+    NOTHING_CHANGED,
+    BoxRow,
+    BoxState,
+    BoxTable,
+    Shown,
+)
 from lens_napari.review.project_store import LoadedSeries
 from lens_napari.review.readings import wording
 from lens_napari.review.readings.adjudication_store import AdjudicationStore, DisputedSeries, slices_of
@@ -168,7 +177,7 @@ class AdjudicationController(Workplace):
             self._tell(wording.NO_PLACE)
         elif self._is_open() and not self.boxes.takes(verdict, None):
             slices = self.boxes.slices_of(lesion.id, slices_of(lesion))
-            unseen = self.view.why_unseen(slices)
+            unseen = self.view.why_unseen(slices, READERS[self._whose] if self.boxes.draft is None else CANDIDATES)
             if unseen is not None:
                 self._tell(brought_back(unseen))
                 self._show_place(slices)
@@ -301,17 +310,18 @@ class AdjudicationController(Workplace):
     # -- drawing ------------------------------------------------------------------------------------------------------
 
     def _drawing(self, series_id: int) -> Drawing:
-        loaded = self.view.loaded
+        """Return both readers' boxes in their colours: the one that is taken thick, while it is changed as it was."""
+        loaded, lesion, draft = self.view.loaded, self._lesion(), self.boxes.draft
+        taken = lesion.id if lesion is not None and draft is None else None
         rows = [] if loaded is None else [BoxRow(ANNOTATIONS, one.slices, 1.0) for one in loaded.annotations]
         if self._comparison is not None and self._wanted == series_id:
             rows += [BoxRow(ANNOTATIONS, slices_of(one), 1.0) for one in self._comparison.agreed]
             for place in self._comparison.places:
                 for group, one in zip(READERS, (place.first, place.second), strict=True):
                     if one is not None:
-                        rows.append(BoxRow(group, slices_of(one), 1.0))
-        lesion = self._lesion()
-        if lesion is not None:
-            rows.append(BoxRow(CANDIDATES, self.boxes.slices_of(lesion.id, slices_of(lesion)), 1.0, lesion.id))
+                        rows.append(BoxRow(group, slices_of(one), 1.0, one.id if one.id == taken else NO_LESION))
+        if draft is not None:
+            rows.append(BoxRow(CANDIDATES, draft.slices, 1.0, draft.lesion))
         table = BoxTable.from_rows(self.view.layers.groups, rows)
         return Drawing(table, SHOWN, {lesion.id: BoxState.ASKED} if lesion is not None else {}, NOTHING_CHANGED)
 

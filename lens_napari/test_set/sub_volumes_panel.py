@@ -50,7 +50,7 @@ class SubVolumesPanel(Panel):
         for item in items:
             row = QListWidgetItem(sub_volume_line(item))
             row.setData(Qt.ItemDataRole.UserRole, item.series.id)
-            row.setToolTip(item.series.description)
+            row.setToolTip(f"{item.series.split.value} · {item.series.description}")
             if item.state in COLOUR_OF_STATE:
                 row.setForeground(QColor(COLOUR_OF_STATE[item.state]))
             if item.state is ReadingState.CLOSED:

@@ -189,12 +189,12 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._drawing = drawing
         self._redraw()
 
-    def why_unseen(self, slices: Sequence[SliceBox]) -> Unseen | None:
-        """Return why a lesion of the series on screen cannot be seen, None where it can."""
+    def why_unseen(self, slices: Sequence[SliceBox], group: str = CANDIDATES) -> Unseen | None:
+        """Return why a lesion of the series on screen, drawn in a group, cannot be seen, None where it can."""
         if self._loaded is None or self._drawing is None:
             return Unseen.HIDDEN
-        unseen = why_unseen(slices, picture_of(self._viewer, self.layers, self._loaded.volume.geometry))
-        if unseen is None and (self._everything_hidden or CANDIDATES in self._drawing.shown.hidden):
+        unseen = why_unseen(slices, picture_of(self._viewer, self.layers, self._loaded.volume.geometry, group))
+        if unseen is None and (self._everything_hidden or group in self._drawing.shown.hidden):
             return Unseen.HIDDEN
         return unseen
 

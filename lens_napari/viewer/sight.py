@@ -12,15 +12,15 @@ from lens_napari.viewer.layers import SeriesLayers, slice_on_screen
 from lens_napari.viewer.voxel_frame import AXIS_LABELS, VOXEL_CENTRE
 
 
-def picture_of(viewer: Any, layers: SeriesLayers, geometry: VolumeGeometry) -> Picture:
-    """Return what is on screen of the series that the layers show."""
+def picture_of(viewer: Any, layers: SeriesLayers, geometry: VolumeGeometry, group: str = CANDIDATES) -> Picture:
+    """Return what is on screen of the series that the layers show, and whether boxes of a group are."""
     _, sy, sx = geometry.spacing_mm
     return Picture(
         slice_index=slice_on_screen(viewer, geometry),
         field=_field(viewer, sy, sx),
         pixels_per_voxel=float(viewer.scene.camera.zoom) * sx,
         is_covered=any(is_foreign(layer, layers) for layer in viewer.layers),
-        shows_boxes=_shows_boxes(viewer, layers),
+        shows_boxes=_shows_boxes(viewer, layers, group),
     )
 
 
@@ -42,8 +42,8 @@ def _field(viewer: Any, sy: float, sx: float) -> Box2D:
     )
 
 
-def _shows_boxes(viewer: Any, layers: SeriesLayers) -> bool:
+def _shows_boxes(viewer: Any, layers: SeriesLayers, group: str) -> bool:
     # What was removed or moved comes back when napari is done with it: until then nothing can be decided.
-    boxes, shown = layers.boxes[CANDIDATES], list(viewer.layers)
+    boxes, shown = layers.boxes[group], list(viewer.layers)
     is_above = boxes in shown and layers.image in shown and shown.index(layers.image) < shown.index(boxes)
     return bool(is_above and boxes.visible)

@@ -60,13 +60,13 @@ def place_line(place: Place, geometry: VolumeGeometry) -> str:
 def _settled_words(place: Place) -> str:
     if place.settled is None:
         return "○"
-    return "✓ lesion ·" if place.settled.verdict in POSITIVE_VERDICTS else "✕ none ·"
+    return "✓" if place.settled.verdict in POSITIVE_VERDICTS else "✕"
 
 
 def sub_volume_line(item: SubVolume) -> str:
     """Return a sub-volume as a line of the list."""
     time = f" · {time_words(item.reading.seconds)}" if item.reading is not None and item.reading.seconds >= 1 else ""
-    return f"{MARK_OF_STATE[item.state]} {item.series.name} · {item.series.split.value} · {item.state}{time}"
+    return f"{MARK_OF_STATE[item.state]} {item.series.name} · {item.state}{time}"
 
 
 def tally_words(items: Iterable[SubVolume]) -> str:
@@ -90,7 +90,8 @@ def is_complete_words(keys: KeySettings) -> str:
 
 def lock_words(reading: ReadingRecord) -> str:
     """Return whether a reading is blind, for the reader himself."""
-    return BLIND if reading.is_blind else f"Not blind: the model's boxes were shown ({blindness_words(reading)})."
+    shown = reading.aids_shown_at
+    return BLIND if shown is None else f"Not blind since {shown:%Y-%m-%d %H:%M} UTC: the model's boxes were shown."
 
 
 def time_words(seconds: float) -> str:

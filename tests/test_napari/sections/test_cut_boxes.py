@@ -43,6 +43,11 @@ def test_only_annotations_and_the_lesion_asked_about_are_drawn() -> None:
     assert [box.group for box in nobody_asked] == [ANNOTATIONS]
 
 
+def test_the_lesion_asked_about_is_drawn_whatever_group_it_is_of() -> None:
+    boxes = table(BoxRow(FUSED, LESION, 0.5, ASKED), BoxRow(ANNOTATIONS, LESION, 1.0))
+    assert [box.group for box in cut(boxes, Plane.CORONAL, 22)] == [ANNOTATIONS, FUSED]
+
+
 def test_what_the_reader_hides_is_hidden_here_too() -> None:
     boxes = table(BoxRow(ANNOTATIONS, LESION, 1.0), BoxRow(CANDIDATES, LESION, 0.5, ASKED))
     assert cut(boxes, Plane.CORONAL, 22, Shown(everything_hidden=True)) == ()

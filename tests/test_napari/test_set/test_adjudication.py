@@ -82,6 +82,14 @@ def boxes_of(judge: AdjudicationController, group: str) -> int:
     return int(np.count_nonzero(drawing.table.group_index == drawing.table.groups.index(group)))
 
 
+def loud(judge: AdjudicationController) -> set[str]:
+    """Return whose box is thick, in the picture and in the sections."""
+    drawing = judge.view.drawing
+    assert drawing is not None
+    (number,) = drawing.states
+    return {drawing.table.groups[i] for i in drawing.table.group_index[drawing.table.lesion == number]}
+
+
 def test_the_first_place_comes_on_screen_with_the_boxes_of_both_readers_and_none_of_a_model(
     judge: AdjudicationController,
 ) -> None:
@@ -89,7 +97,7 @@ def test_the_first_place_comes_on_screen_with_the_boxes_of_both_readers_and_none
     assert [one.box for one in judge.place.marked] == [OF_A]
     assert judge.work_panel.list.count() == 2
     assert set(judge.view.layers.groups) == {*READERS, ANNOTATIONS, CANDIDATES}
-    assert (boxes_of(judge, READERS[0]), boxes_of(judge, READERS[1]), boxes_of(judge, CANDIDATES)) == (7, 2, 3)
+    assert (boxes_of(judge, READERS[0]), boxes_of(judge, READERS[1]), boxes_of(judge, CANDIDATES)) == (7, 2, 0)
     shown = judge.view.slice_on_screen
     assert shown is not None
     assert OF_A[2] <= shown[0] < OF_A[5]
@@ -133,7 +141,10 @@ def test_a_reader_who_marked_nothing_has_no_box_to_take(judge: AdjudicationContr
     press(Qt.Key.Key_B)
     assert notice(judge) == NOT_MARKED
     assert [one.isEnabled() for one in judge.work_panel.box_buttons] == [True, False]
+    assert loud(judge) == {READERS[0]}
     press(Qt.Key.Key_J)
+    press(Qt.Key.Key_B)
+    assert loud(judge) == {READERS[1]}
     assert [one.isEnabled() for one in judge.work_panel.box_buttons] == [True, True]
 
 
