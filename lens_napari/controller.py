@@ -435,6 +435,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.session = self._new_session(project.queue, project.decided_today)
         self.worklist.filters.show_choices(project.queue.experts, self._series.values())
         self.session.narrow(self.worklist.filters.filter)
+        self._confirmed = None
         self.partner.forget()
         self._table = None
         self._arrived_at = None
@@ -582,7 +583,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         else:
             session.mark_failed(ticket)
             self.lesion_panel.show_message(f"Your verdict was not saved. {message_of(error)}")
-        self._confirmed = None
+        self._confirm(session)
         self._tell("")
         self._reveal()
         self._coming.start()

@@ -10,8 +10,8 @@ from lens_napari.review.saying.remark_card import RemarkCard
 from lens_napari.review.settings import spoken
 from lens_napari.viewer.palette import MUTED
 
-FIELD_HEIGHT = 40
-"""Two lines; what is longer is scrolled: the panel must not make the window grow."""
+ONE_LINE, TWO_LINES = 26, 40
+"""Height of the field without words and with them; what is longer is scrolled, for the window must not grow."""
 KEEP_TIP = "Enter keeps it, Escape leaves it as it was"
 
 
@@ -25,7 +25,8 @@ class CommentField(QPlainTextEdit):  # type: ignore[misc]  # qtpy carries no typ
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFixedHeight(FIELD_HEIGHT)
+        self.setFixedHeight(ONE_LINE)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setStyleSheet("QPlainTextEdit { border: 1px solid #4a5058; background: #23262b; }")
         self.setToolTip(KEEP_TIP)
@@ -65,6 +66,7 @@ class CommentField(QPlainTextEdit):  # type: ignore[misc]  # qtpy carries no typ
             cursor = self.textCursor()
             cursor.setPosition(kept)
             self.setTextCursor(cursor)
+        self.setFixedHeight(TWO_LINES if self.toPlainText() else ONE_LINE)
         if not self._is_shown:
             self.typed.emit(self.toPlainText())
 
@@ -99,7 +101,7 @@ class CommentBox(QWidget):  # type: ignore[misc]  # qtpy carries no types
             return
         title = f"{card.about} [{self._key}]"
         self.title_label.setText(f"{title}{card.state}")
-        self.title_label.setVisible(bool(card.comment or card.state))
+        self.title_label.setVisible(bool(card.state))
         self.field.setPlaceholderText(title)
         self.others_label.setText("\n".join(f"{one.reader}: “{one.text}”" for one in card.others))
         self.others_label.setVisible(bool(card.others))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from support.review_project import decisions_on_disk
+from support.review_project import decide_as, decisions_on_disk
 
 from lens_engine.findings import ReasonCode, Verdict
 from lens_napari.controller import ReviewController
@@ -104,6 +104,18 @@ def test_the_line_goes_by_itself_and_lies_at_the_lower_edge(review: ReviewContro
     assert line(review).geometry().top() > 0.8 * line(review).parentWidget().height()
     assert wait_until(lambda: line(review).isHidden(), PATIENCE_SECONDS)
     assert confirmation.SHOWN_MS >= 3000
+
+
+def test_the_line_says_what_another_reader_has_settled_and_goes(
+    review: ReviewController, press: Press, project_folder: Path
+) -> None:
+    first = asked(review)
+    decide_as(project_folder, "Reader B", first, Verdict.REJECTED)
+    line(review)._ends.setInterval(50)
+    press(Qt.Key.Key_Y)
+    assert wait_saved(review, PATIENCE_SECONDS)
+    assert line(review).text() == "1: not a lesion, says Reader B"
+    assert wait_until(lambda: line(review).isHidden(), PATIENCE_SECONDS)
 
 
 def test_the_line_leaves_with_the_review(review: ReviewController, press: Press) -> None:

@@ -30,7 +30,7 @@ def angle_words(axes: RecistAxes, spacing_mm: Spacing) -> str:
     angle = angle_degrees(axes, spacing_mm)
     if angle is None or 90 - angle <= FROM_RIGHT_ANGLE:
         return ""
-    return f"The axes stand at {angle:.0f}°; RECIST 1.1 wants the short axis at a right angle to the longest diameter."
+    return f"They stand at {angle:.0f}°; RECIST 1.1 wants a right angle."
 
 
 def drawn_words(axes: RecistAxes, spacing_mm: Spacing, *, is_said: bool) -> str:
@@ -46,8 +46,8 @@ def drawn_words(axes: RecistAxes, spacing_mm: Spacing, *, is_said: bool) -> str:
 def card_words(axes: RecistAxes, spacing_mm: Spacing, reader: str) -> str:
     """Return axes as the card lists them; an unnamed reader is the one who reads, and has not said them yet."""
     by = f"drawn by {reader}" if reader else "not said yet"
-    told = f"axes {in_words(axes, spacing_mm)}, {by} (slice {axes.slice_index + 1})"
-    return "\n".join(filter(None, [told, angle_words(axes, spacing_mm)]))
+    angle = f" at {angle_degrees(axes, spacing_mm):.0f}°" if angle_words(axes, spacing_mm) else ""
+    return f"axes {in_words(axes, spacing_mm)}{angle}, {by} (slice {axes.slice_index + 1})"
 
 
 def length_mm(segment: Segment2D, spacing_mm: Spacing) -> float:

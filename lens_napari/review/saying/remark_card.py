@@ -6,9 +6,9 @@ from lens_engine.store.comments import Comment
 
 COMMENT, COMMENT_ON_DRAWN = "comment", "comment on the drawn lesion"
 WAITS, IS_NEW = ": goes with your verdict", ": Enter adds it"
-ADDED = "Your words were added to what was said of the lesion."
-KEPT = "Your words wait for your verdict, and go with it."
-KEPT_FOR_BOX = "Your words go with the box, once you keep it."
+ADDED = "Your words were added."
+KEPT = "Kept: it goes with your verdict."
+KEPT_FOR_BOX = "Kept: it goes with the box."
 NOBODY_TO_COMMENT = "No lesion is asked about, and none is chosen: there is nothing to comment on."
 
 

@@ -8,8 +8,8 @@ from lens_napari.review.box_table import BoxState
 from lens_napari.review.entries import STATE_OF_VERDICT
 from lens_napari.review.wording import REASON_TEXT, VERDICT_TEXT
 
-MARKS = {SaveState.PENDING: "○", SaveState.SAVED: "✓", SaveState.FAILED: "✕ not saved"}
-OPEN_AGAIN = "open again"
+MARKS = {SaveState.PENDING: "○", SaveState.SAVED: "✓"}
+OPEN_AGAIN, NOT_SAVED = "open again", "not saved ✕"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,16 @@ class SaidLine:
     save_state: SaveState
 
 
-def said_line(number: int, said: Decision | None, save_state: SaveState) -> SaidLine:
-    """Return the line of a lesion by its number in the list; nothing holds for one that is open again."""
-    mark = MARKS.get(save_state, "")
-    if said is None:
-        return SaidLine(f"{number:,}: {OPEN_AGAIN} {mark}".rstrip(), BoxState.PLAIN, save_state)
-    reason = REASON_TEXT[said.reason_code] if said.reason_code else ""
-    parts = filter(None, [VERDICT_TEXT[said.verdict], reason, said.lesion_type])
-    state = STATE_OF_VERDICT.get(said.verdict, BoxState.PLAIN)
-    return SaidLine(f"{number:,}: {' · '.join(parts)} {mark}".rstrip(), state, save_state)
+def said_line(number: int, holds: Decision | None, save_state: SaveState) -> SaidLine:
+    """Return the line of a lesion by its number in the list; nothing holds for one that is open."""
+    state = BoxState.PLAIN if holds is None else STATE_OF_VERDICT.get(holds.verdict, BoxState.PLAIN)
+    if save_state is SaveState.FAILED:
+        words = NOT_SAVED
+    elif holds is None:
+        words = OPEN_AGAIN
+    elif save_state is SaveState.SETTLED:
+        words = f"{VERDICT_TEXT[holds.verdict]}, says {holds.reader}"
+    else:
+        reason = REASON_TEXT[holds.reason_code] if holds.reason_code else ""
+        words = " · ".join(filter(None, [VERDICT_TEXT[holds.verdict], reason, holds.lesion_type]))
+    return SaidLine(f"{number:,}: {words} {MARKS.get(save_state, '')}".rstrip(), state, save_state)
