@@ -109,6 +109,8 @@ def key_actions(review: ReviewController, keys: KeySettings) -> dict[str, Action
         keys.go_to: review.go_to,
         keys.hide_boxes: view.toggle_boxes,
         keys.dim_boxes: review.worklist.legend.dim_box.toggle,
+        **{key: partial(_show_alone, review, number) for number, key in enumerate(keys.experts_alone)},
+        keys.alone_fused: partial(_show_alone, review, None),
         keys.change_box: review.change_box,
         keys.draw_lesion: review.draw_lesion,
         keys.first_up: partial(review.move_ends, -1, 0),
@@ -134,6 +136,14 @@ def key_actions(review: ReviewController, keys: KeySettings) -> dict[str, Action
         keys.window_bone: partial(view.set_window, Preset.BONE.value),
         keys.window_automatic: review.automatic_window,
     }
+
+
+def _show_alone(review: ReviewController, number: int | None) -> None:
+    """Show the boxes of an expert alone by its number, or of the fusion, or all as before, and say so."""
+    legend = review.worklist.legend
+    review.view.note(legend.toggle_alone(number))
+    if legend.shown.alone is not None:
+        review.view.show_boxes()
 
 
 def _add_sections(controller: ReviewController, main: QMainWindow, beside: QDockWidget) -> None:

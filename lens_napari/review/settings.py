@@ -46,6 +46,13 @@ class KeySettings(BaseModel):
     go_to: str = _key("G", KeyGroup.MOVING, "back to the lesion, and its zoom")
     hide_boxes: str = _key("H", KeyGroup.PICTURE, "hide the boxes, or show them again")
     dim_boxes: str = _key("Q", KeyGroup.PICTURE, "dim the boxes of all but the lesion asked about")
+    alone_1: str = _key("Alt-1", KeyGroup.PICTURE, "boxes of the first expert alone, or all as before")
+    alone_2: str = _key("Alt-2", KeyGroup.PICTURE, "… of the second expert")
+    alone_3: str = _key("Alt-3", KeyGroup.PICTURE, "… of the third expert")
+    alone_4: str = _key("Alt-4", KeyGroup.PICTURE, "… of the fourth expert")
+    alone_5: str = _key("Alt-5", KeyGroup.PICTURE, "… of the fifth expert")
+    alone_6: str = _key("Alt-6", KeyGroup.PICTURE, "… of the sixth expert")
+    alone_fused: str = _key("Alt-0", KeyGroup.PICTURE, "… of the fusion")
     undo: str = _key("Control-Z", KeyGroup.VERDICT, "take back the last verdict")
     redo: str = _key("Control-Shift-Z", KeyGroup.VERDICT, "say again what was taken back")
     redo_also: str = _key("Control-Y", KeyGroup.VERDICT, "the same")
@@ -90,6 +97,11 @@ class KeySettings(BaseModel):
     def lesion_types(self) -> tuple[str, ...]:
         """Keys of the project's lesion types in their order; further types have a button alone."""
         return self.lesion_type_1, self.lesion_type_2, self.lesion_type_3, self.lesion_type_4, self.lesion_type_5
+
+    @property
+    def experts_alone(self) -> tuple[str, ...]:
+        """Keys that show one expert alone, in the order of the experts; further ones have the mouse alone."""
+        return self.alone_1, self.alone_2, self.alone_3, self.alone_4, self.alone_5, self.alone_6
 
 
 def spoken(key: str) -> str:

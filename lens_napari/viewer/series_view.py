@@ -194,7 +194,7 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         if self._loaded is None or self._drawing is None:
             return Unseen.HIDDEN
         unseen = why_unseen(slices, picture_of(self._viewer, self.layers, self._loaded.volume.geometry))
-        if unseen is None and (self._everything_hidden or CANDIDATES in self._drawing.shown.hidden):
+        if unseen is None and (self._everything_hidden or not self._drawing.shown.has(CANDIDATES)):
             return Unseen.HIDDEN
         return unseen
 
