@@ -10,9 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks import detection, labels, memory, mining, operations, reading, viewer, worklist
+from benchmarks import reading
 from benchmarks.conditions import conditions, ensure_environment
+from benchmarks.detector import detection, memory, operations
 from benchmarks.measure import Comparison, Growth
+from benchmarks.mining import cost
+from benchmarks.review import labels, viewer, worklist
 
 Row = TypeVar("Row", Comparison, Growth)
 
@@ -29,7 +32,7 @@ _COMPARISONS: Mapping[str, Callable[[bool], list[Comparison]]] = {
 _GROWTHS: Mapping[str, Callable[[bool], list[Growth]]] = {
     "detection": lambda full: detection.growth(full=full),
     "memory": lambda full: memory.growth(),
-    "mining": lambda full: mining.growth(full=full),
+    "mining": lambda full: cost.growth(full=full),
     "viewer": lambda full: viewer.growth(full=full),
     "worklist": lambda full: worklist.growth(full=full),
 }

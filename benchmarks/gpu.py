@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.conditions import conditions, ensure_environment
-from benchmarks.subjects import EXPERTS, loud_detector, noise
+from benchmarks.detector.subjects import EXPERTS, loud_detector, noise
 from lens_engine.detector.complexity import count_macs
 from lens_engine.detector.config import published_lens
 from lens_engine.detector.inference.predict import detect_with

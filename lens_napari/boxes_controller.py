@@ -4,32 +4,23 @@ At most one box is in work. It stays so while the reader looks at another series
 """
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from lens_engine.findings import Box2D, Verdict
-from lens_engine.store.decisions import DecisionRecord
+from lens_engine.findings import Verdict
+from lens_napari.drags_controller import DragsController
+from lens_napari.drawn_controller import DrawnController
 from lens_napari.editing import wording
 from lens_napari.editing.draft import NEW_LESION, Draft, Purpose, Slices
-from lens_napari.editing.drags import DrawDrag, ReshapeDrag, RulerDrag
-from lens_napari.editing.drawn import DrawnLesion, DrawnLesions, DrawnWrite
-from lens_napari.editing.geometry import Point, handle_at, handle_points, is_inside
-from lens_napari.editing.lengths import Lengths
-from lens_napari.editing.marks_layer import HANDLE_PIXELS, MarksLayer
-from lens_napari.editing.mouse import Drag, DragTool
-from lens_napari.editing.ruler import PointMm, Ruler
+from lens_napari.editing.drawn import DrawnLesion, DrawnWrite
 from lens_napari.panels.boxes import BoxesPanel
 from lens_napari.review.box_table import BoxState
-from lens_napari.review.project_store import LoadedSeries, ProjectStore, message_of
-from lens_napari.review.session import now
+from lens_napari.review.project_store import LoadedSeries, ProjectStore
 from lens_napari.review.settings import ViewerSettings
-from lens_napari.review.sight import Unseen
 from lens_napari.review.wording import NOTHING_TO_REDO, NOTHING_TO_UNDO, brought_back
 from lens_napari.viewer.background import Lane
 from lens_napari.viewer.series_view import SeriesView
-from lens_napari.viewer.voxel_frame import VOXEL_CENTRE
 
 
 class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
@@ -73,22 +64,21 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         acts: Iterator[int],
     ) -> None:
         super().__init__()
-        self._viewer = viewer
         self._view = view
-        self._store = store
-        self._commits = commits
         self._keys = settings.keys
-        self.drawn = DrawnLesions(settings.reader, now, acts)
-        self.drawn.scores_hidden = settings.scores_hidden
-        self.panel = BoxesPanel(settings.keys)
         self.draft: Draft | None = None
         """The box in work."""
         self.chosen: int | None = None
         """Number of the drawn lesion that keys are about; None while they are about the lesion asked about."""
-        self.lengths = Lengths()
-        self._marks = MarksLayer(viewer, lambda: view.layers.spacing_mm, view.new_layer.emit)
-        self._mouse = DragTool(viewer, self._begin_drag)
-        view.drawn.connect(self._draw_marks)
+        self._drawn = DrawnController(store, commits, settings, acts)
+        self.drawn = self._drawn.lesions
+        self._drags = DragsController(viewer, view, lambda: self.draft, self._follow)
+        self.lengths = self._drags.lengths
+        self.panel = BoxesPanel(settings.keys)
+        self._drags.told.connect(self.told)
+        self._drawn.changed.connect(self.changed)
+        self._drawn.saved.connect(self.saved)
+        self._drawn.failed.connect(self.failed)
         self.panel.draw_requested.connect(self.draw)
         self.panel.measure_requested.connect(self.measure)
         self.panel.drop_requested.connect(self.cancel)
@@ -193,16 +183,14 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if self._loaded is None:
             self.told.emit(self._no_scan)
         else:
-            self.lengths.is_measuring = True
-            self.told.emit(wording.MEASURE)
+            self._drags.measure()
 
     def cancel(self) -> None:
         """Let the lengths go; where there are none, the box in work, and then the choice of a drawn lesion."""
         self.told.emit("")
-        if not self.lengths.is_empty:
-            self.lengths.forget()
-            self._draw_marks()
-        elif self.draft is not None and self.draft.purpose is Purpose.CHANGE and not self.is_away():
+        if self._drags.let_go():
+            return
+        if self.draft is not None and self.draft.purpose is Purpose.CHANGE and not self.is_away():
             self.draft = None
             self.changed.emit()
         elif not self.is_away():
@@ -268,11 +256,10 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def show(self, loaded: LoadedSeries) -> None:
         """Go on in the series that has come on screen."""
-        self.lengths.forget()
-        self._marks.rescale()
+        self._drags.begin_series()
         if self.draft is None:
             self.chosen = None
-        self._read_drawn(loaded.record.id)
+        self._drawn.read(loaded.record.id)
 
     def show_panel(self) -> None:
         """Show the box in work and the drawn lesions of the series on screen."""
@@ -290,9 +277,7 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def close(self) -> None:
         """Leave the mouse to napari and draw nothing any more."""
-        self._view.drawn.disconnect(self._draw_marks)
-        self._mouse.close()
-        self._marks.clear()
+        self._drags.close()
 
     @property
     def _loaded(self) -> LoadedSeries | None:
@@ -306,8 +291,7 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
     @property
     def _is_here(self) -> bool:
         """Whether the box in work lies in the series on screen."""
-        loaded = self._loaded
-        return self.draft is not None and loaded is not None and loaded.record.id == self.draft.series_id
+        return self._drags.box_here is not None
 
     def _begin(self, loaded: LoadedSeries, purpose: Purpose, lesion: int, slices: Slices) -> None:
         self.draft = Draft.of(purpose, loaded.record.id, lesion, loaded.volume.voxels.shape, slices)
@@ -330,67 +314,7 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if self.draft is not None and not self.is_away():
             self._follow(self.draft.between(first, last))
 
-    # -- dragging and drawing -----------------------------------------------------------------------------------------
-
-    def _begin_drag(self, start_mm: PointMm) -> Drag | None:
-        loaded, shown, start = self._view.loaded, self._view.slice_on_screen, self._to_voxel(start_mm)
-        if loaded is None or shown is None or (self.draft is None and not self.lengths.is_measuring):
-            return None
-        if self._view.is_loading:
-            self.told.emit(wording.SCAN_LOADS)
-            return None
-        needs_inside = self.lengths.is_measuring or (self._is_here and self.draft and not self.draft.slices)
-        if needs_inside and not is_inside(start, loaded.volume.voxels.shape[1:]):
-            self.told.emit(wording.BEGIN_INSIDE)
-            return None
-        if self.lengths.is_measuring:
-            return RulerDrag(shown[0], start_mm, self._follow_length, self._end_length)
-        return self._box_drag(shown[0], start)
-
-    def _box_drag(self, slice_index: int, start: Point) -> Drag | None:
-        draft = self.draft
-        if draft is None or not self._is_here:
-            return None
-        if not draft.slices:
-            return DrawDrag(draft, slice_index, start, self._to_voxel, self._follow, self._refuse_small)
-        box = self._box_on(slice_index)
-        if box is None:
-            return None
-        _, sy, sx = self._view.layers.spacing_mm
-        zoom = float(self._viewer.scene.camera.zoom)
-        handle = handle_at(box, start, (HANDLE_PIXELS / zoom / sx, HANDLE_PIXELS / zoom / sy))
-        return None if handle is None else ReshapeDrag(draft, slice_index, handle, start, self._to_voxel, self._follow)
-
-    def _box_on(self, slice_index: int) -> Box2D | None:
-        """Return the box in work on a slice, where it can be seen and taken."""
-        if self.draft is None or not self._is_here:
-            return None
-        is_hidden = self._view.why_unseen(self.draft.slices) in (Unseen.HIDDEN, Unseen.COVERED)
-        return None if is_hidden else self.draft.section(slice_index)
-
-    def _to_voxel(self, point_mm: PointMm) -> Point:
-        _, sy, sx = self._view.layers.spacing_mm
-        return point_mm[1] / sx + VOXEL_CENTRE, point_mm[0] / sy + VOXEL_CENTRE
-
-    def _refuse_small(self) -> None:
-        self.told.emit(wording.TOO_SMALL)
-
-    def _follow_length(self, ruler: Ruler) -> None:
-        self.lengths.follow(ruler)
-        self._draw_marks()
-
-    def _end_length(self) -> None:
-        self.told.emit(self.lengths.rulers[-1].words if self.lengths.end() else wording.NO_LENGTH)
-
-    def _draw_marks(self) -> None:
-        shown = self._view.slice_on_screen
-        if shown is not None:
-            self.lengths.stay_on(shown[0])
-            box = self._box_on(shown[0])
-            handles = handle_points(box) if box is not None else ()
-            self._marks.draw(shown[0], float(self._viewer.scene.camera.zoom), handles, self.lengths.rulers)
-
-    # -- saying and writing -------------------------------------------------------------------------------------------
+    # -- saying ------------------------------------------------------------------------------------------------------
 
     def _keep(self, draft: Draft, lesion_type: str | None) -> None:
         if self.is_away():
@@ -434,53 +358,16 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.chosen = None
         self.acted.emit()
         self.told.emit(words)
-        self._send(write)
+        self._drawn.send(write)
 
     def _replay(self, write: DrawnWrite | None, words: str) -> None:
         self.chosen = None
         if write is None:
             return
-        self._send(write)
+        self._drawn.send(write)
         loaded = self._view.loaded
         if loaded is not None and loaded.record.id == write.said.series_id:
             self.out_of_sight.emit(write.said.slices)
         else:
             self.wanted.emit(write.said.series_id)
         self.told.emit(words)
-
-    def _send(self, write: DrawnWrite) -> None:
-        self._commits.submit(
-            partial(self._commit, write),
-            lambda _: self._on_saved(write.ticket),
-            partial(self._on_not_saved, write.ticket),
-        )
-        self.changed.emit()
-
-    def _commit(self, write: DrawnWrite) -> None:
-        # Runs in the lane, behind the write that gave the lesion its row.
-        write.row.id = self._store.commit_drawn(write.said, write.row.id, is_there=write.was_there)
-
-    def _on_saved(self, ticket: int) -> None:
-        self.drawn.mark_saved(ticket)
-        self.changed.emit()
-        self.saved.emit()
-
-    def _on_not_saved(self, ticket: int, error: Exception) -> None:
-        self.drawn.mark_failed(ticket)
-        self.failed.emit(message_of(error))
-        self.changed.emit()
-
-    def _read_drawn(self, series_id: int) -> None:
-        # In the lane of the commits: what is read there knows all that was said before.
-        self._commits.submit(
-            partial(self._store.drawn_lesions, series_id),
-            partial(self._on_drawn, series_id),
-            lambda error: self.failed.emit(message_of(error)),
-        )
-
-    def _on_drawn(self, series_id: int, records: tuple[DecisionRecord, ...]) -> None:
-        if self.drawn.is_pending(series_id):
-            self._read_drawn(series_id)  # something was said meanwhile
-        elif records or self.drawn.of_series(series_id):
-            self.drawn.show(series_id, records)
-            self.changed.emit()

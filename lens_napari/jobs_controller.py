@@ -22,9 +22,9 @@ from lens_napari.panels.jobs import JobsPanel
 from lens_napari.panels.models import ModelsPanel
 from lens_napari.panels.outdated_list import OutdatedListBox
 from lens_napari.panels.retrain import RetrainPanel
-from lens_napari.review.learning import FrozenLabels, LastTraining, OutdatedList, TrainChoices
-from lens_napari.review.models_view import ModelsView, models_view
 from lens_napari.review.project_store import ProjectStore, message_of
+from lens_napari.review.versions.learning import FrozenLabels, LastTraining, OutdatedList, TrainChoices
+from lens_napari.review.versions.models_view import ModelsView, models_view
 from lens_napari.review.wording import export_words
 from lens_napari.viewer.background import Lane
 

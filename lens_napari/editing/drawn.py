@@ -12,7 +12,7 @@ from itertools import count
 from lens_engine.findings import Decision, Verdict, box_from_slices, slices_of_box
 from lens_engine.store.decisions import DecisionRecord
 from lens_napari.editing.draft import NEW_LESION, Slices
-from lens_napari.review.session import SaveState
+from lens_napari.review.acts import Acts, SaveState, Step
 
 
 class StoredRow:
@@ -56,16 +56,6 @@ class DrawnWrite:
     said: Decision
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One undoable change of one lesion; None where it is not there."""
-
-    act: int
-    number: int
-    before: Decision | None
-    after: Decision | None
-
-
 class DrawnLesions:
     """All lesions that were drawn in the series shown so far.
 
@@ -82,26 +72,22 @@ class DrawnLesions:
     def __init__(self, reader: str, clock: Callable[[], datetime], acts: Iterator[int]) -> None:
         self._reader = reader
         self._clock = clock
-        self._acts = acts
+        self._acts = Acts(acts)
         self._numbers = count(NEW_LESION - 1, -1)
-        self._tickets = count(1)
         self._lesions: dict[int, DrawnLesion] = {}
         self._rows: dict[int, StoredRow] = {}
-        self._undo: list[_Step] = []
-        self._redo: list[_Step] = []
-        self._pending: dict[int, _Step] = {}
         self.scores_hidden = False
         """Whether scores stay hidden until the verdict; recorded with every decision."""
 
     @property
     def undo_act(self) -> int:
         """Number of the act that would be taken back; 0 without any."""
-        return self._undo[-1].act if self._undo else 0
+        return self._acts.undo_act
 
     @property
     def redo_act(self) -> int | None:
         """Number of the act that would be done again; None without any."""
-        return self._redo[-1].act if self._redo else None
+        return self._acts.redo_act
 
     def of_series(self, series_id: int) -> tuple[DrawnLesion, ...]:
         """Return the lesions of a series from head to feet."""
@@ -114,10 +100,8 @@ class DrawnLesions:
 
     def is_pending(self, series_id: int) -> bool:
         """Return whether something that was said in a series is not on disk yet."""
-        steps = self._pending.values()
-        return any(
-            one is not None and one.series_id == series_id for step in steps for one in (step.before, step.after)
-        )
+        said = [one for step in self._acts.waiting for one in (step.before, step.after)]
+        return any(one is not None and one.series_id == series_id for one in said)
 
     def show(self, series_id: int, records: Sequence[DecisionRecord]) -> None:
         """Take the lesions of a series as they are on disk; those that are known keep their numbers."""
@@ -163,62 +147,45 @@ class DrawnLesions:
 
     def undo(self) -> DrawnWrite | None:
         """Take back the last change; a new row, nothing is erased."""
-        if not self._undo:
-            return None
-        step = self._undo.pop()
-        self._redo.append(step)
-        return self._replay(step, step.before)
+        step = self._acts.take_back()
+        return None if step is None else self._replay(step, step.before)
 
     def redo(self) -> DrawnWrite | None:
         """Make the change again that was taken back last."""
-        if not self._redo:
-            return None
-        step = self._redo.pop()
-        self._undo.append(step)
-        return self._replay(step, step.after)
+        step = self._acts.do_again()
+        return None if step is None else self._replay(step, step.after)
 
     def forget_taken_back(self) -> None:
         """Let nothing be done again: the reader has gone on with something else."""
-        self._redo.clear()
+        self._acts.forget_taken_back()
 
     def mark_saved(self, ticket: int) -> None:
         """Note that a write is on disk."""
-        step = self._pending.pop(ticket)
-        self._set_state(step.number, SaveState.SAVED)
+        step = self._acts.saved(ticket)
+        if step.lesion in self._lesions and not self._acts.is_waiting(step.lesion):
+            self._lesions[step.lesion] = replace(self._lesions[step.lesion], save_state=SaveState.SAVED)
 
     def mark_failed(self, ticket: int) -> None:
         """Note that a write was refused: what held before holds again."""
-        failed = self._pending.pop(ticket)
-        is_last = True
-        for later, step in self._pending.items():
-            if step.number == failed.number:
-                is_last = False
-                if step.before is failed.after:
-                    self._pending[later] = replace(step, before=failed.before)  # else it would fall back to the refused
-        if is_last:
-            self._put(failed.number, failed.before, SaveState.FAILED)
-        self._undo = [step for step in self._undo if step.number != failed.number]
-        self._redo = [step for step in self._redo if step.number != failed.number]
+        step = self._acts.failed(ticket)
+        if not self._acts.is_waiting(step.lesion):
+            self._put(step.lesion, step.before, SaveState.FAILED)
 
     def _act(self, number: int, said: Decision) -> DrawnWrite:
         after = None if said.verdict is Verdict.WITHDRAWN else said
-        step = _Step(next(self._acts), number, self._now(number), after)
-        self._undo.append(step)
-        self._redo.clear()
-        return self._write(step, said)
+        return self._write(self._acts.do(number, self._now(number), after), said)
 
-    def _replay(self, step: _Step, wanted: Decision | None) -> DrawnWrite | None:
-        before = self._now(step.number)
+    def _replay(self, step: Step, wanted: Decision | None) -> DrawnWrite | None:
+        before = self._now(step.lesion)
         if wanted is not None:
             wanted = self._said_now(wanted)
         said = wanted or (before and self._withdrawal(before))
         return None if said is None else self._write(replace(step, before=before, after=wanted), said)
 
-    def _write(self, step: _Step, said: Decision) -> DrawnWrite:
-        ticket = next(self._tickets)
-        self._pending[ticket] = step
-        self._put(step.number, step.after, SaveState.PENDING)
-        return DrawnWrite(ticket, self._rows[step.number], step.before is not None, said)
+    def _write(self, step: Step, said: Decision) -> DrawnWrite:
+        ticket = self._acts.wait(step)
+        self._put(step.lesion, step.after, SaveState.PENDING)
+        return DrawnWrite(ticket, self._rows[step.lesion], step.before is not None, said)
 
     def _withdrawal(self, decision: Decision) -> Decision:
         return self._said_now(replace(decision, verdict=Verdict.WITHDRAWN, lesion_type=None))
@@ -234,8 +201,3 @@ class DrawnLesions:
         self._lesions.pop(number, None)
         if decision is not None:
             self._lesions[number] = DrawnLesion(number, decision, self._rows[number], save_state)
-
-    def _set_state(self, number: int, save_state: SaveState) -> None:
-        is_waiting = any(step.number == number for step in self._pending.values())
-        if number in self._lesions and not is_waiting:
-            self._lesions[number] = replace(self._lesions[number], save_state=save_state)

@@ -6,7 +6,7 @@ from lens_engine.findings import box_from_slices
 from lens_engine.geometry import VolumeGeometry
 from lens_napari.editing.draft import Draft, Purpose, Slices
 from lens_napari.editing.drawn import DrawnLesion
-from lens_napari.review.session import SaveState
+from lens_napari.review.acts import SaveState
 from lens_napari.review.settings import KeySettings, spoken
 from lens_napari.review.wording import NOTHING_SAID, size_mm
 

@@ -19,7 +19,7 @@ from lens_engine.jobs.inputs import ExportInputs, JobKind
 from lens_engine.jobs.results import TrainResult
 from lens_engine.jobs.status import JobState, JobStatus
 from lens_napari.panels.parts import Panel, button, label, progress_bar
-from lens_napari.review.learning import short_gain
+from lens_napari.review.versions.learning import short_gain
 from lens_napari.review.wording import remaining
 from lens_napari.viewer.palette import BAD, GOOD, MUTED
 

@@ -8,9 +8,10 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QPushButton, QVB
 from lens_engine.findings import ReasonCode, Verdict
 from lens_engine.jobs.status import JobProgress
 from lens_napari.panels.parts import Panel, ScoreBar, button, heading, label, line, progress_bar
+from lens_napari.review.acts import SaveState
 from lens_napari.review.cards import ExpertScore, LesionCard, Presence
 from lens_napari.review.next_step import OPENING, Action, NextStep
-from lens_napari.review.session import SaveState, Tally
+from lens_napari.review.session import Tally
 from lens_napari.review.settings import HELP_KEY, KeySettings
 from lens_napari.review.wording import HIDDEN_SCORE, VERDICT_TEXT
 from lens_napari.sections.partner_pictures import PartnerPictures

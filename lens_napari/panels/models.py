@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QTreeWidget, QTreeWidgetIte
 
 from lens_napari.panels.outdated_list import OutdatedListBox
 from lens_napari.panels.parts import Panel, button, label
-from lens_napari.review.models_view import ModelLine
+from lens_napari.review.versions.models_view import ModelLine
 from lens_napari.review.wording import DEMO_ADVICE
 from lens_napari.viewer.palette import UNDECIDED
 

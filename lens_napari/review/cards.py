@@ -9,10 +9,12 @@ import numpy as np
 from lens_engine.findings import Verdict, middle_section
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.queue.outline import KINDS, OPEN
+from lens_napari.review.acts import SaveState
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxRow, BoxTable
+from lens_napari.review.entries import Entry
 from lens_napari.review.partners import partner_reason
 from lens_napari.review.project_store import LoadedSeries
-from lens_napari.review.session import Entry, ReviewSession, SaveState
+from lens_napari.review.session import ReviewSession
 from lens_napari.review.wording import UNKNOWN, Partner, comparison, headline, size_mm, why, why_in_short
 
 

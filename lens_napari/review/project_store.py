@@ -32,9 +32,9 @@ from lens_engine.store.queue.outline import QueueOutline
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Window, preset_for
 from lens_napari.review.adding import AddRequest
-from lens_napari.review.learning import FrozenLabels, LastTraining, LearningPlan, OutdatedList
 from lens_napari.review.next_step import Standing
 from lens_napari.review.partners import FoundPartner, LesionToCompare, apart, partner_reason
+from lens_napari.review.versions.learning import FrozenLabels, LastTraining, LearningPlan, OutdatedList
 from lens_napari.review.wording import Partner
 
 CACHE_BYTES = 1_500_000_000

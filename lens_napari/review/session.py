@@ -8,7 +8,6 @@ out `Write` values in the order in which they must be committed, and is told aft
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from itertools import count
 
 import numpy as np
@@ -16,86 +15,22 @@ import numpy as np
 from lens_engine.errors import LensError
 from lens_engine.findings import (
     POSITIVE_VERDICTS,
-    Box3D,
     Decision,
     ReasonCode,
     Rule,
     SliceBox,
     Verdict,
     box_from_slices,
-    slices_of_box,
 )
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
-from lens_engine.store.queue.outline import OPEN, VERDICTS, QueueOutline
+from lens_engine.store.queue.outline import QueueOutline
+from lens_napari.review.acts import Acts, SaveState, Step
 from lens_napari.review.box_table import BoxState
+from lens_napari.review.entries import Entries, Entry
 from lens_napari.review.worklist.filters import WorklistFilter
 from lens_napari.review.worklist.listing import Listing
 from lens_napari.review.worklist.rows import WorklistRows
-
-STATE_OF_VERDICT = {
-    Verdict.ACCEPTED: BoxState.ACCEPTED,
-    Verdict.ADJUSTED: BoxState.ACCEPTED,
-    Verdict.ADDED: BoxState.ACCEPTED,
-    Verdict.REJECTED: BoxState.REJECTED,
-    Verdict.UNSURE: BoxState.UNSURE,
-}
-
-
-class SaveState(StrEnum):
-    """Where the last verdict of a lesion is."""
-
-    UNTOUCHED = "untouched"
-    PENDING = "pending"
-    """Said, not yet on disk."""
-    SAVED = "saved"
-    FAILED = "failed"
-    SETTLED = "settled"
-    """Not saved: another reader had settled the lesion meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One lesion of the queue of which everything was read.
-
-    Attributes
-    ----------
-    decision
-        What holds now, own or inherited; None while the lesion is open.
-    """
-
-    record: CandidateRecord
-    decision: Decision | None
-    save_state: SaveState = SaveState.UNTOUCHED
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """The verdict that holds."""
-        return self.decision.verdict if self.decision else None
-
-    @property
-    def state(self) -> BoxState:
-        """How its box is drawn when it is not the one asked about."""
-        return STATE_OF_VERDICT.get(self.decision.verdict, BoxState.PLAIN) if self.decision else BoxState.PLAIN
-
-    @property
-    def is_adjusted(self) -> bool:
-        """Whether a reader has changed its box."""
-        return self.decision is not None and self.decision.verdict is Verdict.ADJUSTED
-
-    @property
-    def slices(self) -> tuple[SliceBox, ...]:
-        """Its cross-sections: as a reader has changed them, or as they were found."""
-        if self.decision is not None and self.is_adjusted:
-            return self.decision.slices or slices_of_box(self.decision.box)
-        return self.record.candidate.finding.slices
-
-    @property
-    def box(self) -> Box3D:
-        """Its box: as a reader has changed it, or as it was found."""
-        if self.decision is not None and self.is_adjusted:
-            return self.decision.box
-        return self.record.candidate.finding.box
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +48,6 @@ class Write:
     ticket: int
     decision: Decision
     seen: Decision | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One undoable change of one lesion; acts are numbered in their order."""
-
-    act: int
-    position: int
-    before: Decision | None
-    after: Decision | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,50 +83,6 @@ class Tally:
     decided_now: int
     pending: int
     today: int = 0
-
-
-class Entries:
-    """The lesions of a queue by position: the state of all of them, and those of which everything was read."""
-
-    def __init__(self, outline: QueueOutline) -> None:
-        self.outline = outline
-        plain = np.full(len(outline), BoxState.PLAIN, dtype=np.int8)
-        state_of = np.asarray([STATE_OF_VERDICT.get(verdict, BoxState.PLAIN) for verdict in VERDICTS], dtype=np.int8)
-        self.states = np.where(outline.verdicts == OPEN, plain, state_of[outline.verdicts])
-        """int8 (n,), the `BoxState` of each."""
-        self.position_of = {int(candidate_id): i for i, candidate_id in enumerate(outline.ids)}
-        self._read: dict[int, Entry] = {}
-
-    def __len__(self) -> int:
-        return len(self.outline)
-
-    def __contains__(self, position: object) -> bool:
-        """Return whether everything about a lesion was read."""
-        return position in self._read
-
-    def __getitem__(self, position: int) -> Entry:
-        """Return a lesion.
-
-        Raises
-        ------
-        LensError
-            If it was not read yet.
-        """
-        if position not in self._read:
-            raise LensError(
-                f"Lesion {self.outline.ids[position]} was not read yet",
-                "A lesion whose series is on screen",
-                "Wait until the scan is shown",
-            )
-        return self._read[position]
-
-    def __setitem__(self, position: int, entry: Entry) -> None:
-        self._read[position] = entry
-        self.states[position] = entry.state
-
-    def read(self) -> tuple[Entry, ...]:
-        """Return the lesions that were read, in the order of the queue."""
-        return tuple(self._read[position] for position in sorted(self._read))
 
 
 def now() -> datetime:
@@ -246,11 +127,7 @@ class ReviewSession:
         self._reader = reader
         self._decided_today = {number for number in decided_today if number in self._position_of}
         self._clock = clock
-        self._acts = acts or count(1)
-        self._undo: list[_Step] = []
-        self._redo: list[_Step] = []
-        self._pending: dict[int, _Step] = {}
-        self._next_ticket = 1
+        self._acts = Acts(acts or count(1))
         self._decided_now: set[int] = set()
         self._last_rejected: int | None = None
         self.scores_hidden = False
@@ -310,17 +187,17 @@ class ReviewSession:
     @property
     def pending(self) -> int:
         """Verdicts that are not on disk yet."""
-        return len(self._pending)
+        return len(self._acts.waiting)
 
     @property
     def undo_act(self) -> int:
         """Number of the act that would be taken back; 0 without any."""
-        return self._undo[-1].act if self._undo else 0
+        return self._acts.undo_act
 
     @property
     def redo_act(self) -> int | None:
         """Number of the act that would be done again; None without any."""
-        return self._redo[-1].act if self._redo else None
+        return self._acts.redo_act
 
     def learn(self, records: Iterable[CandidateRecord]) -> None:
         """Take in everything that is stored of some lesions; what was said here meanwhile stays.
@@ -347,7 +224,7 @@ class ReviewSession:
             rejected=int(counts[BoxState.REJECTED]),
             unsure=int(counts[BoxState.UNSURE]),
             decided_now=len(decided),
-            pending=len(self._pending),
+            pending=self.pending,
             today=len((self._decided_today | decided_here) - open_again),
         )
 
@@ -358,7 +235,7 @@ class ReviewSession:
             outline=self.outline,
             surest=self._surest,
             states=self._entries.states.copy(),
-            pending=frozenset(step.position for step in self._pending.values()),
+            pending=frozenset(step.lesion for step in self._acts.waiting),
             series=self._series,
             current=self._position,
             are_scores_hidden=self.scores_hidden,
@@ -466,60 +343,49 @@ class ReviewSession:
         """
         if self._last_rejected is None or self._entries[self._last_rejected].verdict is not Verdict.REJECTED:
             return None
-        position = self._last_rejected
-        rejection = self._undo.pop()  # one Ctrl+Z takes back the rejection and its reason together
-        return self._apply(position, self._decision(position, Verdict.REJECTED, reason), before=rejection.before)
+        said = self._decision(self._last_rejected, Verdict.REJECTED, reason)
+        step = self._acts.replace_last(said)  # one Ctrl+Z takes back the rejection and its reason together
+        return self._write(step, said)
 
     def undo(self) -> Write | None:
         """Take back the last verdict and return to its lesion; a new row, nothing is erased."""
-        if not self._undo:
-            return None
-        step = self._undo.pop()
-        self._redo.append(step)
-        return self._replay(step, step.before)
+        step = self._acts.take_back()
+        return None if step is None else self._replay(step, step.before)
 
     def redo(self) -> Write | None:
         """Say again what was taken back last."""
-        if not self._redo:
-            return None
-        step = self._redo.pop()
-        self._undo.append(step)
-        return self._replay(step, step.after)
+        step = self._acts.do_again()
+        return None if step is None else self._replay(step, step.after)
 
     def forget_taken_back(self) -> None:
         """Let nothing be said again: the reader has gone on with something else."""
-        self._redo.clear()
+        self._acts.forget_taken_back()
 
     def mark_saved(self, ticket: int) -> None:
         """Note that a write is on disk."""
-        step = self._pending.pop(ticket)
-        if not self._is_pending(step.position):
-            self._entries[step.position] = replace(self._entries[step.position], save_state=SaveState.SAVED)
+        step = self._acts.saved(ticket)
+        if not self._acts.is_waiting(step.lesion):
+            self._entries[step.lesion] = replace(self._entries[step.lesion], save_state=SaveState.SAVED)
 
     def mark_failed(self, ticket: int) -> None:
         """Note that a write was refused: what held before holds again, and the reader is back at that lesion."""
-        step = self._pending.pop(ticket)
-        self._take_back(step, step.before, SaveState.FAILED)
+        step = self._acts.failed(ticket)
+        self._fall_back(step.lesion, step.before, SaveState.FAILED)
 
     def mark_settled(self, ticket: int, counting: Decision) -> None:
         """Note that a write was refused because of what another reader said: that holds, and the reader is back."""
-        step = self._pending.pop(ticket)
-        self._take_back(step, counting, SaveState.SETTLED)
-        self._decided_now.discard(step.position)
+        step = self._acts.settled(ticket, counting)
+        self._fall_back(step.lesion, counting, SaveState.SETTLED)
+        self._decided_now.discard(step.lesion)
 
-    def _take_back(self, step: _Step, holds: Decision | None, save_state: SaveState) -> None:
-        for ticket, other in self._pending.items():
-            if other.position == step.position and other.before is step.after:
-                self._pending[ticket] = replace(other, before=holds)  # else it would fall back to what was refused
-        if not self._is_pending(step.position):
-            self._entries[step.position] = replace(self._entries[step.position], decision=holds, save_state=save_state)
-        self._undo = [other for other in self._undo if other.position != step.position]
-        self._redo = [other for other in self._redo if other.position != step.position]
+    def _fall_back(self, position: int, holds: Decision | None, save_state: SaveState) -> None:
+        if not self._acts.is_waiting(position):
+            self._entries[position] = replace(self._entries[position], decision=holds, save_state=save_state)
         self._last_rejected = None
-        self._position = step.position
+        self._position = position
 
     def _say(self, position: int, decision: Decision) -> Write:
-        write = self._apply(position, decision, before=self._entries[position].decision)
+        write = self._write(self._acts.do(position, self._entries[position].decision, decision), decision)
         self._last_rejected = position if decision.verdict is Verdict.REJECTED else None
         self._position = self._next_open(position)
         return write
@@ -538,51 +404,26 @@ class ReviewSession:
             scores_hidden=self.scores_hidden,
         )
 
-    def _apply(self, position: int, decision: Decision, before: Decision | None) -> Write:
-        act = next(self._acts)
-        self._undo.append(_Step(act, position, before, decision))
-        self._redo.clear()
-        return self._write(_Step(act, position, self._entries[position].decision, decision), decision)
-
-    def _replay(self, step: _Step, wanted: Decision | None) -> Write:
-        position, before = step.position, self._entries[step.position].decision
-        decision = self._decision(position, Verdict.WITHDRAWN, None)
-        if wanted is not None and self._is_inherited(position, wanted):
-            return self._return_to(replace(step, before=before, after=wanted), decision)
-        if wanted is not None:
-            decision = replace(
-                decision,
-                verdict=wanted.verdict,
-                reason_code=wanted.reason_code,
-                box=wanted.box,
-                slices=wanted.slices,
-                scores_hidden=wanted.scores_hidden,
-                lesion_type=wanted.lesion_type,
-            )
-        return self._return_to(replace(step, before=before, after=wanted and decision), decision)
-
-    def _return_to(self, step: _Step, decision: Decision) -> Write:
+    def _replay(self, step: Step, wanted: Decision | None) -> Write:
         self._last_rejected = None
-        self._position = step.position
-        return self._write(step, decision)
+        self._position = step.lesion
+        if wanted is None or self._is_inherited(step.lesion, wanted):
+            withdrawal = self._decision(step.lesion, Verdict.WITHDRAWN, None)
+            return self._write(replace(step, after=wanted), withdrawal)
+        said = replace(wanted, reader=self._reader, decided_at=self._clock(), previous_id=None)
+        return self._write(replace(step, after=said), said)
 
     def _is_inherited(self, position: int, decision: Decision) -> bool:
         """Return whether a decision was made about another box at the place: it counts again with nothing said here."""
         record = self._entries[position].record
         return record.inherited and record.decision is not None and decision is record.decision.decision
 
-    def _write(self, step: _Step, decision: Decision) -> Write:
-        write = Write(self._next_ticket, decision, seen=self._entries[step.position].decision)
-        self._next_ticket += 1
-        self._pending[write.ticket] = step
-        self._decided_now.add(step.position)
-        self._entries[step.position] = replace(
-            self._entries[step.position], decision=step.after, save_state=SaveState.PENDING
-        )
-        return write
-
-    def _is_pending(self, position: int) -> bool:
-        return any(step.position == position for step in self._pending.values())
+    def _write(self, step: Step, decision: Decision) -> Write:
+        entry = self._entries[step.lesion]
+        ticket = self._acts.wait(replace(step, before=entry.decision))
+        self._decided_now.add(step.lesion)
+        self._entries[step.lesion] = replace(entry, decision=step.after, save_state=SaveState.PENDING)
+        return Write(ticket, decision, seen=entry.decision)
 
     def _move(self, step: int) -> bool:
         found = self._listing.neighbour(self._position, step)

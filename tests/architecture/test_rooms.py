@@ -41,7 +41,7 @@ def test_the_map_names_every_package_inside_a_room(package: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", [*PACKAGES, "benchmarks"])
 def test_no_folder_is_crowded(package: str) -> None:
     crowded = {
         str(folder.relative_to(REPOSITORY)): count

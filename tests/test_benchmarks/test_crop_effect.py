@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.crop_effect import agreement, cropped_by_slice
-from benchmarks.subjects import EXPERTS, loud_detector
+from benchmarks.detector.crop_effect import agreement, cropped_by_slice
+from benchmarks.detector.subjects import EXPERTS, loud_detector
 from lens_engine.detector.config import narrow_lens
 from lens_engine.detector.inference.predict import detect
 from lens_engine.detector.preprocess import body_rectangle

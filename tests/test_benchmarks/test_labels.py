@@ -1,4 +1,4 @@
-from benchmarks.labels import reviewed_project
+from benchmarks.review.labels import reviewed_project
 from lens_engine.snapshot import LabelSet
 from lens_engine.store.labels.snapshots import Snapshots, counts_of
 

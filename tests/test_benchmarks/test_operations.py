@@ -1,7 +1,7 @@
 import torch
 
-from benchmarks import operations
-from benchmarks.subjects import crowded_boxes
+from benchmarks.detector import operations
+from benchmarks.detector.subjects import crowded_boxes
 from lens_engine.boxes import non_maximum_suppression
 from lens_engine.detector.network import ops
 

@@ -22,9 +22,9 @@ from lens_engine.store.labels.completeness import mark_complete
 from lens_engine.store.models.model_versions import Models
 from lens_napari.jobs_controller import JobsController
 from lens_napari.panels.jobs import JobRow, JobsPanel
-from lens_napari.review.froc_view import froc_view
-from lens_napari.review.learning import TrainChoices
 from lens_napari.review.project_store import ProjectStore
+from lens_napari.review.versions.froc_view import froc_view
+from lens_napari.review.versions.learning import TrainChoices
 from lens_napari.viewer.background import Lane
 
 PATIENCE_MS = 30_000

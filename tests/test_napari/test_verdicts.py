@@ -10,12 +10,13 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from support.review_project import decide_as, decisions_on_disk, mine_twins
+from support.seen import asked, notice
 from support.widgets import choose
 
 from lens_engine.findings import ReasonCode, Rule, Verdict
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
-from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
+from lens_napari.demo.waiting import wait_saved, wait_until
 from lens_napari.review.box_table import CANDIDATES
 from lens_napari.review.next_step import Action
 from lens_napari.review.sight import Unseen
@@ -33,17 +34,6 @@ PATIENCE_SECONDS = 120.0
 CONTROL = Qt.KeyboardModifier.ControlModifier
 Press = Callable[..., None]
 Disturb = Callable[[ReviewController, Press], None]
-
-
-def asked(review: ReviewController) -> int:
-    assert wait_ready(review, PATIENCE_SECONDS)
-    assert review.current is not None
-    return review.current.id
-
-
-def notice(review: ReviewController) -> str:
-    label = review.lesion_panel.notice_label
-    return "" if label.isHidden() else str(label.text())
 
 
 def lesion_of_another_series(review: ReviewController, series_id: int) -> int:

@@ -6,7 +6,7 @@ unless all that speak for it are wrong at once: the universal experts, the singl
 resemblance to a known lesion. Experts of one kind are counted once, by the surest.
 
 Single-type experts are sure of every uncertain place, or it would not be one; so what orders them is mostly what the
-universal experts say. What the order is worth on phantoms, `benchmarks/mining_curve.py` measures (algorithms 5.4).
+universal experts say. What the order is worth on phantoms, `benchmarks/mining/curve.py` measures (algorithms 5.4).
 """
 
 import math

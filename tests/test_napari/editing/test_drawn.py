@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lens_engine.findings import SliceBox, Verdict
 from lens_engine.store.decisions import DecisionRecord
 from lens_napari.editing.drawn import DrawnLesions, DrawnWrite
-from lens_napari.review.session import SaveState
+from lens_napari.review.acts import SaveState
 
 SERIES = 3
 SLICES = (SliceBox(4, (1.0, 2.0, 5.0, 6.0)), SliceBox(5, (1.0, 2.0, 5.0, 6.0)))

@@ -10,6 +10,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLineEdit
 from support.review_project import history_on_disk
+from support.seen import asked, notice
 
 from lens_engine.findings import Box2D, Scope, SliceBox, Verdict, box_from_slices, middle_section
 from lens_engine.project import Project
@@ -19,7 +20,7 @@ from lens_engine.store.database import Database
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.tasks.mining_inputs import lesions_of_series
 from lens_napari.controller import ReviewController
-from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
+from lens_napari.demo.waiting import wait_saved, wait_until
 from lens_napari.editing.wording import ANOTHER_SERIES, BEGIN_INSIDE, SCAN_LOADS, TOO_SMALL
 from lens_napari.review.box_table import CANDIDATES
 
@@ -38,17 +39,6 @@ def project_folder(project_folder: Path) -> Path:
     Catalog(database).add_dataset("lung", Scope.SINGLE_TYPE, LESION_TYPE)
     database.close()
     return project_folder
-
-
-def asked(review: ReviewController) -> int:
-    assert wait_ready(review, PATIENCE_SECONDS)
-    assert review.current is not None
-    return review.current.id
-
-
-def notice(review: ReviewController) -> str:
-    label = review.lesion_panel.notice_label
-    return "" if label.isHidden() else str(label.text())
 
 
 def place_of(review: ReviewController, voxel: Voxel) -> QPoint:
@@ -458,12 +448,12 @@ def test_handles_have_one_size_on_the_screen(review: ReviewController, press: Pr
     press(Qt.Key.Key_E, SHIFT)
     sizes = []
     for _ in range(2):
-        assert wait_until(lambda: bool(review.boxes._marks.layer.nshapes), PATIENCE_SECONDS)
-        corners = review.boxes._marks.layer.data[0]
+        assert wait_until(lambda: bool(review.boxes._drags.marks.layer.nshapes), PATIENCE_SECONDS)
+        corners = review.boxes._drags.marks.layer.data[0]
         sizes.append((corners[1][2] - corners[0][2]) * review.viewer.scene.camera.zoom)
         review.viewer.scene.camera.zoom *= 2
         QTest.qWait(200)
-    assert review.boxes._marks.layer.nshapes == 8
+    assert review.boxes._drags.marks.layer.nshapes == 8
     assert sizes[0] == pytest.approx(sizes[1], rel=0.01)
     press(Qt.Key.Key_Escape)
-    assert review.boxes._marks.layer.nshapes == 0
+    assert review.boxes._drags.marks.layer.nshapes == 0

@@ -21,8 +21,9 @@ from lens_engine.findings import (
 )
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.decisions import DecisionRecord
+from lens_napari.review.acts import SaveState
 from lens_napari.review.box_table import BoxState
-from lens_napari.review.session import Filtered, ReviewSession, SaveState, Write
+from lens_napari.review.session import Filtered, ReviewSession, Write
 from lens_napari.review.worklist.filters import Listed, WorklistFilter
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lens_engine.evaluation.bootstrap import Interval
 from lens_engine.jobs.results import EvaluateResult, TrainResult
-from lens_napari.review.froc_view import SHOWN_RULE, certainty, percent
+from lens_napari.review.versions.froc_view import SHOWN_RULE, certainty, percent
 
 ADDED_LESIONS = ("mined", "accepted")
 """Counts that come on top of the original annotations."""

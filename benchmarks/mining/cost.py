@@ -1,6 +1,6 @@
 """Mining: how its time grows with the slices of a series, and its time and memory with the patients of a project.
 
-The figures of a project are those of a fresh process (`python -m benchmarks.mining FOLDER`), which does
+The figures of a project are those of a fresh process (`python -m benchmarks.mining.cost FOLDER`), which does
 what the steps of a mining job do behind the embeddings, and prints its seconds on the wall and of all cores, and its
 peak in bytes. Seconds of all cores are compared: other programs matter less to them.
 """
@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.conditions import ensure_environment
-from benchmarks.detected_patients import NETWORK, VERSION, make_project
+from benchmarks.detector.memory import peak_of_this_process
 from benchmarks.measure import Growth, compare
-from benchmarks.memory import peak_of_this_process
+from benchmarks.mining.detected_patients import NETWORK, VERSION, make_project
 from lens_engine.findings import FUSED, SliceBox
 from lens_engine.lesion_embedding.vector_files import VectorFiles
 from lens_engine.mining.calibration import CalibratedLimit
@@ -91,7 +91,7 @@ def _growth_of_a_project(patients: int) -> list[Growth]:
 def _cost(patients: int) -> _Cost:
     with tempfile.TemporaryDirectory() as folder:
         boxes = make_project(Path(folder), patients)
-        command = [sys.executable, "-m", "benchmarks.mining", folder]
+        command = [sys.executable, "-m", "benchmarks.mining.cost", folder]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     wall, cores, peak, _ = done.stdout.split()
     return _Cost(boxes, float(wall), float(cores), int(peak))

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from benchmarks.detector.subjects import EXPERTS, loud_detector, noise, sample
 from benchmarks.measure import Comparison, Growth, compare
-from benchmarks.subjects import EXPERTS, loud_detector, noise, sample
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.config import narrow_lens, published_lens
 from lens_engine.detector.inference.reference import ReferenceSlice, detect_on_slice

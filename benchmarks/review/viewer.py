@@ -19,7 +19,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
 from benchmarks.measure import Comparison, Growth, compare
-from benchmarks.viewer_project import EXPERTS, make_viewer_project
+from benchmarks.review.viewer_project import EXPERTS, make_viewer_project
 from lens_napari.application import open_project
 from lens_napari.cli.display import has_display
 from lens_napari.controller import ReviewController

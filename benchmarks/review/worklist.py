@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.measure import Comparison, Growth, compare
-from benchmarks.worklist_project import CANDIDATES_OF_SERIES, make_worklist_project
+from benchmarks.review.worklist_project import CANDIDATES_OF_SERIES, make_worklist_project
 from lens_engine.findings import Rule, Split, Verdict
 from lens_engine.project import Project
 from lens_engine.store.candidates import Candidates

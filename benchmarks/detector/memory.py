@@ -1,7 +1,7 @@
 """How the largest memory of a detection grows with the number of slices, beyond the volume itself.
 
-Each figure is that of a fresh process (`python -m benchmarks.memory VOLUME.npy hold|detect`), which prints its peak in
-bytes: one that detects, minus one that only loads the model and holds the volume.
+Each figure is that of a fresh process (`python -m benchmarks.detector.memory VOLUME.npy hold|detect`), which prints
+its peak in bytes: one that detects, minus one that only loads the model and holds the volume.
 """
 
 import resource
@@ -66,7 +66,7 @@ def _repeated_phantom(slices: int) -> NDArray[np.int16]:
 
 
 def _peak_bytes(path: Path, task: str) -> int:
-    command = [sys.executable, "-m", "benchmarks.memory", str(path), task]
+    command = [sys.executable, "-m", "benchmarks.detector.memory", str(path), task]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(done.stdout.split()[0])
 

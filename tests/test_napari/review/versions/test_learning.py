@@ -3,7 +3,7 @@ import pytest
 from lens_engine.evaluation.report import MeasuredValue
 from lens_engine.findings import Split
 from lens_engine.jobs.results import EvaluateResult, TrainResult
-from lens_napari.review.learning import (
+from lens_napari.review.versions.learning import (
     FrozenLabels,
     LastTraining,
     LearningPlan,

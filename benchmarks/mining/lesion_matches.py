@@ -1,7 +1,8 @@
 """How often matches within a patient are right, on test phantoms half of whose lesions were not marked.
 
-`python -m benchmarks.lesion_matches` prints precision and recall with intervals over patients, for the shipped detector
-and the shipped lesion embedding, or those of `--detector` and `--embedding`. Choices are made with `--seeds val`.
+`python -m benchmarks.mining.lesion_matches` prints precision and recall with intervals over patients, for the shipped
+detector and the shipped lesion embedding, or those of `--detector` and `--embedding`. Choices are made with `--seeds
+val`.
 """
 
 import argparse
@@ -18,7 +19,7 @@ SEEDS = {"test": TEST_SEEDS, "val": VAL_SEEDS}
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.lesion_matches", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mining.lesion_matches", description=__doc__)
     parser.add_argument("--seeds", choices=sorted(SEEDS), default="test")
     parser.add_argument("--patients", type=int, default=10)
     parser.add_argument("--studies", type=int, default=2)

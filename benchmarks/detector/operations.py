@@ -8,8 +8,8 @@ from monai.data.box_utils import non_max_suppression
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.detector.subjects import crowded_boxes
 from benchmarks.measure import Comparison, compare
-from benchmarks.subjects import crowded_boxes
 from lens_engine import boxes as plain_boxes
 from lens_engine.detector.network import ops
 from lens_engine.detector.network.cuda_kernels import torchvision_ops

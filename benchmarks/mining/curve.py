@@ -1,6 +1,6 @@
 """What mining asks a reader about and in which order, on phantom patients whose whole truth is known.
 
-`python -m benchmarks.mining_curve` detects with the demo model in patients that nothing was tuned on, with half of the
+`python -m benchmarks.mining.curve` detects with the demo model in patients that nothing was tuned on, with half of the
 labels withheld, mines them as a project is mined, once with the published threshold of single-type experts and once
 with calibrated ones, and lets a simulated reader settle every candidate. It prints what the uncertain rule reaches, the
 precision and recall of every rule and of the settled set, and how many lesions are found early in each order of asking;
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.conditions import ensure_environment
-from benchmarks.phantom_mining import MinedPhantom, PhantomWard
+from benchmarks.mining.phantoms import MinedPhantom, PhantomWard
 from lens_engine.checkpoint_card import demo_checkpoint_folder
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.evaluation.bootstrap import Interval, patient_resamples, percentile_interval
@@ -132,7 +132,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.mining_curve", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mining.curve", description=__doc__)
     parser.add_argument("--split", choices=sorted(SEEDS), default="test")
     parser.add_argument("--patients", type=int, default=20, help="with two studies each")
     parser.add_argument("--single-type", type=int, default=10, help="labelled patients of each single-type data set")

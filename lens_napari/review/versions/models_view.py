@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lens_engine.store.models.model_versions import ModelRecord
-from lens_napari.review.froc_view import Evaluation, FrocView, froc_view
+from lens_napari.review.versions.froc_view import Evaluation, FrocView, froc_view
 
 NOT_MEASURED = "–"
 

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 from sqlalchemy import insert, select
 
-from benchmarks.viewer_project import EXPERTS, body, register_model
+from benchmarks.review.viewer_project import EXPERTS, body, register_model
 from lens_engine.findings import FUSED, Candidate, CandidateKind, Finding, Reason, Rule, Scope, SliceBox, Split, Verdict
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.series_source import SeriesFormat

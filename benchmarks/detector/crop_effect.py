@@ -162,7 +162,7 @@ def _phantoms() -> list[tuple[str, Volume, NDArray[np.float64]]]:
 
 
 def _real_scans() -> list[tuple[str, Volume]]:
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    default = Path(__file__).resolve().parents[3] / "shared" / "data"
     folder = Path(os.environ.get("LENS_REAL_DATA", default))
     volumes = []
     for place in ("lung_ibsi_phantom/dicom/image", "liver_crlm_1006/dicom", "torso_nifti"):

@@ -1,0 +1,1 @@
+"""What a detection costs, and what its common crop changes."""

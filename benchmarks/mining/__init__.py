@@ -1,0 +1,1 @@
+"""What mining costs, and what it asks a reader about on phantoms whose truth is known."""
