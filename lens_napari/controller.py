@@ -31,11 +31,11 @@ from lens_napari.offers import refuse_offers, take_offers
 from lens_napari.panels.lesion import LesionPanel
 from lens_napari.panels.worklist import WorklistPanel
 from lens_napari.review.box_table import CANDIDATES, BoxTable, Shown
-from lens_napari.review.cards import Presence, box_table, lesion_card
+from lens_napari.review.cards import Presence, box_table, drawn_findings, lesion_card
 from lens_napari.review.next_step import Action
 from lens_napari.review.project_store import LoadedSeries, ProjectStore, ReviewedProject, message_of
 from lens_napari.review.session import ReviewSession, Write
-from lens_napari.review.settings import ViewerSettings, save_settings
+from lens_napari.review.settings import ViewerSettings, save_settings, spoken
 from lens_napari.review.wording import (
     DEMO_REMINDER,
     FIRST_OF_LIST,
@@ -59,6 +59,7 @@ from lens_napari.review.wording import (
 from lens_napari.review.worklist.filters import Listed, WorklistFilter
 from lens_napari.sections.linked_planes import LinkedPlanes
 from lens_napari.sections.partner_view import PartnerView
+from lens_napari.truth.overlay import TruthOverlay
 from lens_napari.viewer.background import Lane
 from lens_napari.viewer.palette import expert_colours
 from lens_napari.viewer.series_view import Drawing, SeriesView
@@ -129,6 +130,10 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.boxes = BoxesController(viewer, self.view, store, self._commits, settings, self._acts)
         self.lesion_panel.add_below(self.boxes.panel)
         self.partner = PartnerView(self.view, self.lesion_panel.pictures, store.partner_of)
+        self.truth = TruthOverlay(
+            store.truth_of, self._commits, spoken(settings.keys.compare), lambda: self.worklist.legend.shown
+        )
+        self.worklist.legend.add_below(self.truth.panel)
         self.completeness = CompletenessController(store, self._commits, self.worklist.series_box)
         self.jobs = JobsController(store, self._commits, start_worker=start_worker)
         self.jobs_panel, self.models_panel = self.jobs.jobs_panel, self.jobs.models_panel
@@ -434,6 +439,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Go on in the series that has come on screen."""
         self.session.learn(loaded.candidates)
         self._table = box_table(self.view.layers.groups, loaded, self.session.entries)
+        self.truth.show(loaded.record, drawn_findings(self.view.layers.groups, loaded))
         self.boxes.show(loaded)
         self.completeness.show(loaded.record)
         self.worklist.series_box.show_searched(loaded.is_searched)
@@ -472,7 +478,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if entry is not None and entry.record.id in states and self.boxes.is_loud_in(record.id):
             states[entry.record.id] = entry.state
         changed = self.session.adjusted_of_series(record.id) | self.boxes.of_series(record.id)
-        return Drawing(table, self.worklist.legend.shown, states, changed)
+        shown = self.worklist.legend.shown
+        return Drawing(table, shown, states, changed, self.truth.compared(shown))
 
     def _draw(self) -> None:
         if self._table is not None and self.shown_series is not None:
@@ -515,6 +522,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._refresh()
         if session.pending == 0:
             self.jobs.refresh_plan()
+            self.truth.refresh()
 
     def _on_not_saved(self, session: ReviewSession, ticket: int, error: Exception) -> None:
         if isinstance(error, SettledError):
@@ -541,6 +549,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         worklist.series_box.series_chosen.connect(self.show_series)
         worklist.reload_requested.connect(self.reload)
         worklist.legend.changed.connect(self._on_shown)
+        worklist.legend.changed.connect(lambda _: self.truth.show_lines())
         lesion.verdict_given.connect(self.give_verdict)
         lesion.type_given.connect(self.give_type)
         lesion.reason_given.connect(self.give_reason)
@@ -561,6 +570,9 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.next_steps.searched.connect(self._look_for_boxes)
         self.next_steps.failed.connect(self._on_error)
         self.completeness.changed.connect(lambda _: self.jobs.refresh_plan())
+        self.completeness.changed.connect(self.truth.mark)
+        self.truth.changed.connect(self._draw)
+        self.truth.told.connect(self.view.note)
         self.jobs.candidates_changed.connect(self._on_candidates_changed)
         self.partner.found.connect(self._refresh)
         self.view.arrived.connect(self._on_series)
@@ -577,6 +589,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         boxes.failed.connect(self.lesion_panel.show_message)
         boxes.acted.connect(lambda: self.session.forget_taken_back())
         boxes.saved.connect(self.jobs.refresh_plan)
+        boxes.saved.connect(self.truth.refresh)
         boxes.wanted.connect(self.show_series)
         boxes.out_of_sight.connect(lambda slices: self._show_place(slices, box_from_slices(slices)))
         boxes.panel.change_requested.connect(self.change_box)

@@ -111,6 +111,7 @@ def key_actions(review: ReviewController, keys: KeySettings) -> dict[str, Action
         keys.dim_boxes: review.worklist.legend.dim_box.toggle,
         **{key: partial(_show_alone, review, number) for number, key in enumerate(keys.experts_alone)},
         keys.alone_fused: partial(_show_alone, review, None),
+        keys.compare: review.truth.toggle,
         keys.change_box: review.change_box,
         keys.draw_lesion: review.draw_lesion,
         keys.first_up: partial(review.move_ends, -1, 0),

@@ -64,6 +64,7 @@ class Legend(QWidget):  # type: ignore[misc]  # qtpy carries no types
         self.alone_label.hide()
         grid.addWidget(self.alone_label, len(colours), 0, 1, 3)
         grid.addWidget(self.dim_box, len(colours) + 1, 0, 1, 3)
+        self._grid = grid
 
     @property
     def shown(self) -> Shown:
@@ -74,6 +75,10 @@ class Legend(QWidget):  # type: ignore[misc]  # qtpy carries no types
             rest_is_dimmed=self.dim_box.isChecked(),
             alone=self._alone,
         )
+
+    def add_below(self, widget: QWidget) -> None:
+        """Put a widget below the rows."""
+        self._grid.addWidget(widget, self._grid.rowCount(), 0, 1, 3)
 
     def show_group(self, group: str, wanted: bool) -> None:  # a Qt signal's argument
         """Show a group of boxes or hide it, as a click on its check box does."""

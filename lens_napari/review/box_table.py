@@ -4,13 +4,14 @@ Plain numpy, no Qt and no napari: layers are views of this table, never the trut
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lens_engine.evaluation.outcomes import Outcome
 from lens_engine.findings import Box2D, SliceBox
 
 ANNOTATIONS = "annotations"
@@ -20,6 +21,8 @@ CANDIDATES = "candidates"
 
 NO_LESION = -1
 """Lesion number of boxes that nobody is asked about."""
+NO_ROW = -1
+"""Row of rectangles that no row was given for."""
 NOTHING_CHANGED: Mapping[int, Sequence[SliceBox]] = MappingProxyType({})
 
 
@@ -67,6 +70,8 @@ class BoxTable:
         int16 (n,).
     lesion
         int64 (n,), candidate id or `NO_LESION`.
+    row
+        int32 (n,), which of the given rows a box comes from.
     """
 
     groups: tuple[str, ...]
@@ -75,22 +80,24 @@ class BoxTable:
     scores: NDArray[np.float32]
     group_index: NDArray[np.int16]
     lesion: NDArray[np.int64]
+    row: NDArray[np.int32]
 
     @classmethod
     def from_rows(cls, groups: Sequence[str], rows: Iterable[BoxRow]) -> "BoxTable":
         """Sort the cross-sections of all lesions by slice."""
         number = {group: i for i, group in enumerate(groups)}
-        flat = [(row, section) for row in rows for section in row.slices]
-        slices = np.asarray([section.slice_index for _, section in flat], dtype=np.int32)
+        flat = [(i, row, section) for i, row in enumerate(rows) for section in row.slices]
+        slices = np.asarray([section.slice_index for _, _, section in flat], dtype=np.int32)
         order = np.argsort(slices, kind="stable")
-        boxes = np.asarray([section.box for _, section in flat], dtype=np.float32).reshape(-1, 4)
+        boxes = np.asarray([section.box for _, _, section in flat], dtype=np.float32).reshape(-1, 4)
         return cls(
             groups=tuple(groups),
             slice_index=slices[order],
             boxes=boxes[order],
-            scores=np.asarray([row.score for row, _ in flat], dtype=np.float32)[order],
-            group_index=np.asarray([number[row.group] for row, _ in flat], dtype=np.int16)[order],
-            lesion=np.asarray([row.lesion for row, _ in flat], dtype=np.int64)[order],
+            scores=np.asarray([row.score for _, row, _ in flat], dtype=np.float32)[order],
+            group_index=np.asarray([number[row.group] for _, row, _ in flat], dtype=np.int16)[order],
+            lesion=np.asarray([row.lesion for _, row, _ in flat], dtype=np.int64)[order],
+            row=np.asarray([i for i, _, _ in flat], dtype=np.int32)[order],
         )
 
     def on_slice(self, slice_index: int) -> slice:
@@ -140,6 +147,10 @@ class Rectangle:
     ----------
     is_dimmed
         Whether it stands back behind the lesion asked about and the annotations.
+    row
+        Which of the rows given to the table it comes from, or `NO_ROW`.
+    outcome
+        What it is by the truth; None where that is not compared.
     """
 
     group: str
@@ -148,6 +159,8 @@ class Rectangle:
     lesion: int
     state: BoxState
     is_dimmed: bool
+    row: int = NO_ROW
+    outcome: Outcome | None = None
 
 
 def resolve(
@@ -183,7 +196,8 @@ def resolve(
             lesion = int(table.lesion[i])
             if lesion not in changed:
                 state = states.get(lesion, BoxState.PLAIN)
-                drawn[group].append(_rectangle(group, (x1, y1, x2, y2), float(table.scores[i]), lesion, state, shown))
+                plain = _rectangle(group, (x1, y1, x2, y2), float(table.scores[i]), lesion, state, shown)
+                drawn[group].append(replace(plain, row=int(table.row[i])))
     if shown.alone is not None:
         drawn[CANDIDATES] = [one for one in drawn[CANDIDATES] if one.state is BoxState.ASKED]
     return {group: tuple(sorted(boxes, key=_asked_last)) for group, boxes in drawn.items()}
