@@ -11,7 +11,7 @@ from lens_engine.project import Project
 from lens_napari.controller import ReviewController
 from lens_napari.review.project_store import ProjectStore
 from lens_napari.review.settings import load_settings, settings_file
-from lens_napari.workspace import SIZE, arrange, bind_keys, protect_picture
+from lens_napari.workspace import SIZE, arrange, bind_keys, protect_picture, remember_arrangement
 
 TITLE = "LENS-napari"
 _open_reviews: list[ReviewController] = []
@@ -37,13 +37,16 @@ def open_project(project_folder: Path, viewer: Any = None, *, start_worker: bool
     path = settings_file()
     settings = load_settings(path)
     store = ProjectStore(Project.open(project_folder))
-    if viewer is None:
+    is_ours = viewer is None
+    if is_ours:
         viewer = _new_viewer()
     for before in [one for one in _open_reviews if one.viewer is viewer]:
         before.close()  # two reviews would each put the other's picture away
     viewer.title = f"{TITLE} · {store.project.settings.name}"
     controller = ReviewController(viewer, store, settings, path, start_worker=start_worker)
-    protect_picture(controller, arrange(controller))
+    docks = arrange(controller)
+    remember_arrangement(controller, docks, path.parent, is_ours=is_ours)
+    protect_picture(controller, docks.main)
     bind_keys(controller)
     controller.open()
     _open_reviews.append(controller)

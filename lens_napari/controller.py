@@ -84,7 +84,11 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         Whether a worker may be started for jobs.
     """
 
+    closing = Signal()
+    """Before anything is taken apart."""
     closed = Signal()
+    standard_arrangement = Signal()
+    """The reader wants every panel where it belongs."""
 
     def __init__(
         self,
@@ -183,6 +187,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Write everything that waits and end all threads."""
         if not self._is_closed:
             self._is_closed = True
+            self.closing.emit()
             self._coming.stop()
             refuse_offers(self._take_opened)
             self.adding.close()

@@ -4,15 +4,18 @@ The picture is the largest thing, and napari's own layer docks stay behind.
 """
 
 from functools import partial
-from typing import Any
+from pathlib import Path
 
 from napari.settings import get_settings
 from napari.utils.key_bindings import coerce_keybinding
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QMainWindow
+from qtpy.compat import isalive
+from qtpy.QtWidgets import QAction, QMainWindow
 
 from lens_engine.findings import ReasonCode, Verdict
 from lens_engine.window_presets import Preset
+from lens_napari.arrangement.docks import Place, ReviewDocks
+from lens_napari.arrangement.layouts import LAYOUTS_FOLDER, LayoutFiles
+from lens_napari.arrangement.window_memory import WindowMemory
 from lens_napari.controller import ReviewController
 from lens_napari.panels.key_help import KeyHelp
 from lens_napari.review.settings import KeySettings
@@ -26,38 +29,57 @@ from lens_napari.viewer.window_end import WindowEnd
 
 SIZE = (1600, 1000)
 LEFT_WIDTH, RIGHT_WIDTH, BOTTOM_HEIGHT = 320, 350, 64
-NAPARI_DOCKS = ("layer list", "layer controls")
+JOBS = "Jobs"
+STANDARD_ARRANGEMENT = "Standard arrangement of the review"
+"""A command in napari's menu of windows."""
 
 
-def arrange(controller: ReviewController) -> QMainWindow:
-    """Put the panels of a controller around the picture of its viewer, and return the window."""
-    window = controller.viewer.window
-    left = window.add_dock_widget(controller.worklist, name="Worklist", area="left", add_vertical_stretch=False)
-    right = window.add_dock_widget(
-        controller.lesion_panel, name="This lesion", area="right", add_vertical_stretch=False
+def arrange(controller: ReviewController) -> ReviewDocks:
+    """Put the panels of a controller around the picture of its viewer, and return their docks."""
+    docks = ReviewDocks(
+        controller.viewer.window,
+        (
+            Place("Worklist", controller.worklist, "left", LEFT_WIDTH),
+            Place("This lesion", controller.lesion_panel, "right", RIGHT_WIDTH),
+            Place("Retrain", controller.retrain_panel, "right", RIGHT_WIDTH),
+            Place("Models", controller.models_panel, "right", RIGHT_WIDTH),
+            Place("Add scans", controller.adding.panel, "right", RIGHT_WIDTH),
+            Place(JOBS, controller.jobs_panel, "bottom", BOTTOM_HEIGHT),
+        ),
     )
-    retrain = _behind(window, controller.retrain_panel, "Retrain")
-    models = _behind(window, controller.models_panel, "Models")
-    adding = _behind(window, controller.adding.panel, "Add scans")
-    bottom = window.add_dock_widget(controller.jobs_panel, name="Jobs", area="bottom", add_vertical_stretch=False)
-    main: QMainWindow = left.window()
-    main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
-    main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
-    for dock in main.findChildren(QDockWidget):
-        if dock.objectName() in NAPARI_DOCKS:
-            dock.hide()
-    main.tabifyDockWidget(right, retrain)
-    main.tabifyDockWidget(right, models)
-    main.tabifyDockWidget(right, adding)
-    QTimer.singleShot(0, right.raise_)  # napari raises what was added last when it gets back to its event loop
-    main.resizeDocks([left, right], [LEFT_WIDTH, RIGHT_WIDTH], Qt.Orientation.Horizontal)
-    main.resizeDocks([bottom], [BOTTOM_HEIGHT], Qt.Orientation.Vertical)
-    _add_sections(controller, main, bottom)
-    controller.jobs.retrain_shown.connect(retrain.raise_)
-    controller.adding.shown.connect(lambda: _bring_forward(adding))
-    _take_drops(controller, main)
-    WindowEnd(main).closed.connect(controller.close)
-    return main
+    docks.arrange()
+    _add_sections(controller, docks)
+    controller.jobs.retrain_shown.connect(lambda: docks.bring_forward("Retrain"))
+    controller.adding.shown.connect(lambda: docks.bring_forward("Add scans"))
+    _take_drops(controller, docks.main)
+    WindowEnd(docks.main).closed.connect(controller.close)
+    controller.closed.connect(lambda: docks.close())
+    return docks
+
+
+def remember_arrangement(controller: ReviewController, docks: ReviewDocks, folder: Path, *, is_ours: bool) -> None:
+    """Give the window the arrangement that the reader left the last one with, and keep it when he leaves this one.
+
+    Parameters
+    ----------
+    folder
+        Where the reader's settings are.
+    is_ours
+        Whether the window was opened for the review.
+    """
+    memory = WindowMemory(docks, LayoutFiles(folder / LAYOUTS_FOLDER), is_ours=is_ours)
+    command = QAction(STANDARD_ARRANGEMENT, docks.main)
+    command.triggered.connect(lambda _: memory.take_standard())
+    menu = controller.viewer.window.window_menu
+    menu.addAction(command)
+    controller.standard_arrangement.connect(command.trigger)
+
+    def close() -> None:
+        memory.close()
+        if isalive(menu):
+            menu.removeAction(command)
+
+    controller.closing.connect(close)
 
 
 def bind_keys(controller: ReviewController) -> None:
@@ -147,13 +169,14 @@ def _show_alone(review: ReviewController, number: int | None) -> None:
         review.view.show_boxes()
 
 
-def _add_sections(controller: ReviewController, main: QMainWindow, beside: QDockWidget) -> None:
+def _add_sections(controller: ReviewController, docks: ReviewDocks) -> None:
     planes = controller.planes
-    dock = SectionsDock(controller.viewer.window, planes.panel, beside, BOTTOM_HEIGHT)
+    dock = SectionsDock(controller.viewer.window, planes.panel, docks.dock(JOBS), BOTTOM_HEIGHT)
     dock.want(controller.settings.sections_shown)
     dock.wanted.connect(controller.keep_sections)
+    docks.arranged.connect(lambda: dock.put_back(docks.dock(JOBS)))
     planes.toggled.connect(lambda: dock.toggle())
-    marks = AxialMarks(controller.viewer, main)
+    marks = AxialMarks(controller.viewer, docks.main)
     planes.moved.connect(marks.show_at)
     marks.picked.connect(planes.point_in_slice)
 
@@ -170,13 +193,3 @@ def _take_drops(controller: ReviewController, main: QMainWindow) -> None:
     drops.dropped.connect(lambda _: controller.view.note(""))
     drops.hovered.connect(controller.view.note)
     controller.closed.connect(drops.release)
-
-
-def _bring_forward(dock: QDockWidget) -> None:
-    dock.show()  # the reader may have closed it
-    dock.raise_()
-
-
-def _behind(window: Any, panel: Any, name: str) -> QDockWidget:
-    dock: QDockWidget = window.add_dock_widget(panel, name=name, area="right", add_vertical_stretch=False, tabify=True)
-    return dock
