@@ -28,6 +28,7 @@ from lens_napari.editing.wording import ANOTHER_LESION, NO_BOX
 from lens_napari.jobs_controller import JobsController
 from lens_napari.next_step_controller import NextStepController
 from lens_napari.offers import refuse_offers, take_offers
+from lens_napari.overview.overview import Overview
 from lens_napari.panels.lesion import LesionPanel
 from lens_napari.panels.worklist import WorklistPanel
 from lens_napari.review.box_table import CANDIDATES, BoxTable, Shown
@@ -134,6 +135,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.boxes = BoxesController(viewer, self.view, store, self._commits, settings, self._acts)
         self.lesion_panel.add_below(self.boxes.panel)
         self.partner = PartnerView(self.view, self.lesion_panel.pictures, store.partner_of)
+        self.overview = Overview(self.view, lambda lesion: self.session.number_of(lesion))
         self.truth = TruthOverlay(
             store.truth_of, self._commits, spoken(settings.keys.compare), lambda: self.worklist.legend.shown
         )
@@ -194,6 +196,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self.jobs.close()
             self.boxes.close()
             self.planes.close()
+            self.overview.close()
             self.partner.close()
             self.view.close()
             self._ahead.close(finish=False)
@@ -549,6 +552,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def _connect(self) -> None:
         worklist, lesion = self.worklist, self.lesion_panel
         worklist.lesion_chosen.connect(self._choose_lesion)
+        self.overview.lesion_chosen.connect(self._choose_lesion)
         worklist.filters.changed.connect(self._narrow)
         worklist.filters.typing_ended.connect(self._give_keys_back)
         worklist.series_box.series_chosen.connect(self.show_series)

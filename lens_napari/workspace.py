@@ -29,7 +29,8 @@ from lens_napari.viewer.window_end import WindowEnd
 
 SIZE = (1600, 1000)
 LEFT_WIDTH, RIGHT_WIDTH, BOTTOM_HEIGHT = 320, 350, 64
-JOBS = "Jobs"
+JOBS, OVERVIEW = "Jobs", "Overview"
+OVERVIEW_HEIGHT = 300
 STANDARD_ARRANGEMENT = "Standard arrangement of the review"
 """A command in napari's menu of windows."""
 
@@ -40,6 +41,7 @@ def arrange(controller: ReviewController) -> ReviewDocks:
         controller.viewer.window,
         (
             Place("Worklist", controller.worklist, "left", LEFT_WIDTH),
+            Place(OVERVIEW, controller.overview.panel, "left", OVERVIEW_HEIGHT, is_extra=True),
             Place("This lesion", controller.lesion_panel, "right", RIGHT_WIDTH),
             Place("Retrain", controller.retrain_panel, "right", RIGHT_WIDTH),
             Place("Models", controller.models_panel, "right", RIGHT_WIDTH),
@@ -49,6 +51,7 @@ def arrange(controller: ReviewController) -> ReviewDocks:
     )
     docks.arrange()
     _add_sections(controller, docks)
+    controller.overview.toggled.connect(lambda: docks.toggle(OVERVIEW))
     controller.jobs.retrain_shown.connect(lambda: docks.bring_forward("Retrain"))
     controller.adding.shown.connect(lambda: docks.bring_forward("Add scans"))
     _take_drops(controller, docks.main)
@@ -153,6 +156,7 @@ def key_actions(review: ReviewController, keys: KeySettings) -> dict[str, Action
         keys.reason_duplicate: partial(review.give_reason, ReasonCode.DUPLICATE),
         keys.reason_benign: partial(review.give_reason, ReasonCode.BENIGN),
         keys.sections: review.planes.toggled.emit,
+        keys.overview: review.overview.toggled.emit,
         keys.window_soft_tissue: partial(view.set_window, Preset.SOFT_TISSUE.value),
         keys.window_lung: partial(view.set_window, Preset.LUNG.value),
         keys.window_liver: partial(view.set_window, Preset.LIVER.value),

@@ -27,13 +27,16 @@ class Place:
     area
         `left`, `right` or `bottom`; of several panels on one side the first is in front.
     pixels
-        Width of its side, or height of the bottom; of the first panel there.
+        Width of its side, or height of the bottom, which the first panel there decides; height of an extra panel.
+    is_extra
+        Closed until the reader wants it, and then below the first panel of its side.
     """
 
     name: str
     panel: QWidget
     area: str
     pixels: int
+    is_extra: bool = False
 
 
 class ReviewDocks(QObject):  # type: ignore[misc]  # qtpy carries no types
@@ -78,22 +81,27 @@ class ReviewDocks(QObject):  # type: ignore[misc]  # qtpy carries no types
         dock.show()
         dock.raise_()
 
+    def toggle(self, name: str) -> None:
+        """Show a panel that is closed or behind another one, and close one that can be seen."""
+        dock = self.dock(name)
+        if dock.isVisible() and not dock.visibleRegion().isEmpty():
+            dock.close()
+            return
+        self.bring_forward(name)
+        place = self._places[name]
+        if place.is_extra and not dock.isFloating():
+            self.main.resizeDocks([dock], [place.pixels], Qt.Orientation.Vertical)
+
     def arrange(self) -> None:
         """Put every dock where it is in the standard arrangement, and napari's own out of sight."""
         for dock in self.main.findChildren(QDockWidget):
             if dock.objectName() in NAPARI_DOCKS:
                 dock.hide()
         for area, first in self._first_of_areas().items():
-            docks = [self.dock(place.name) for place in self._places.values() if place.area == area]
-            for dock in docks:
-                dock.setFloating(False)
-                self.main.addDockWidget(AREAS[area], dock)
-                dock.show()
-            for dock in docks[1:]:
-                self.main.tabifyDockWidget(docks[0], dock)
-            is_bottom = area == "bottom"
-            along = Qt.Orientation.Vertical if is_bottom else Qt.Orientation.Horizontal
-            self.main.resizeDocks([docks[0]], [first.pixels], along)
+            for place in self._of_area(area):
+                self._put(place, self.dock(first.name))
+            along = Qt.Orientation.Vertical if area == "bottom" else Qt.Orientation.Horizontal
+            self.main.resizeDocks([self.dock(first.name)], [first.pixels], along)
         self.arranged.emit()
         self._raise_later.start()
 
@@ -106,6 +114,19 @@ class ReviewDocks(QObject):  # type: ignore[misc]  # qtpy carries no types
                 dock.setObjectName(f"{name}, closed")
         self._docks.clear()
         self._window = self.main = None  # napari waits for nobody to know its window when it closes
+
+    def _put(self, place: Place, first: QDockWidget) -> None:
+        dock = self.dock(place.name)
+        dock.setFloating(False)
+        self.main.addDockWidget(AREAS[place.area], dock)
+        if place.is_extra:
+            self.main.splitDockWidget(first, dock, Qt.Orientation.Vertical)
+        elif dock is not first:
+            self.main.tabifyDockWidget(first, dock)
+        dock.setVisible(not place.is_extra)
+
+    def _of_area(self, area: str) -> list[Place]:
+        return [place for place in self._places.values() if place.area == area]
 
     def _first_of_areas(self) -> dict[str, Place]:
         return {place.area: place for place in reversed(self._places.values())}

@@ -154,6 +154,11 @@ class ReviewSession:
         """The place of the lesion asked about in the list as it is sorted, from 0; None when nothing is left."""
         return None if self._position is None else self._listing.rank(self._position)
 
+    def number_of(self, candidate_id: int) -> int | None:
+        """Return the number of a lesion in the list as it is sorted, from 1; None for one that is not in it."""
+        position = self._position_of.get(candidate_id)
+        return None if position is None else self._listing.rank(position) + 1
+
     @property
     def asked_id(self) -> int | None:
         """The lesion asked about, read or not; None when nothing is left."""

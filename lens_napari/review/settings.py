@@ -77,6 +77,7 @@ class KeySettings(BaseModel):
     cancel: str = _key("Escape", KeyGroup.BOX, "take the box back as it was; lengths go")
     delete_drawn: str = _key("Shift-X", KeyGroup.BOX, "delete the drawn lesion that is chosen")
     measure: str = _key("Shift-R", KeyGroup.BOX, "measure a length")
+    overview: str = _key("Shift-O", KeyGroup.PICTURE, "the whole series with all lesions, or not")
     sections: str = _key("Shift-S", KeyGroup.PICTURE, "coronal and sagittal sections, or none")
     window_soft_tissue: str = _key("F1", KeyGroup.PICTURE, "window: soft tissue")
     window_lung: str = _key("F2", KeyGroup.PICTURE, "window: lung")
