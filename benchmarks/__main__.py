@@ -15,7 +15,7 @@ from benchmarks.conditions import conditions, ensure_environment
 from benchmarks.detector import detection, memory, operations
 from benchmarks.measure import Comparison, Growth
 from benchmarks.mining import cost
-from benchmarks.review import labels, viewer, worklist
+from benchmarks.review import first_lesion, labels, viewer, worklist
 
 Row = TypeVar("Row", Comparison, Growth)
 
@@ -28,6 +28,7 @@ _COMPARISONS: Mapping[str, Callable[[bool], list[Comparison]]] = {
     "labels": lambda full: labels.run(full=full),
     "viewer": lambda full: viewer.run(full=full),
     "worklist": lambda full: worklist.run(full=full),
+    "first lesion": lambda full: first_lesion.run(full=full),
 }
 _GROWTHS: Mapping[str, Callable[[bool], list[Growth]]] = {
     "detection": lambda full: detection.growth(full=full),

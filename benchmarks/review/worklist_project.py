@@ -19,6 +19,8 @@ from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.schema import CandidateRow, DecisionRow, PatientRow, ReaderRow, SeriesRow, StudyRow
 
+SCAN = "scan.nii"
+"""The scan that all series are, beside the project's folder."""
 SHAPE = (60, 128, 128)
 SPACING_MM = (5.0, 2.5, 2.5)
 CANDIDATES_OF_SERIES = 10
@@ -39,7 +41,7 @@ def make_worklist_project(folder: Path, series: int) -> Path:
     version = register_model(database, folder / "checkpoint")
     image = sitk.GetImageFromArray(body(SHAPE))
     image.SetSpacing(SPACING_MM[::-1])
-    sitk.WriteImage(image, str(folder / "scan.nii"))
+    sitk.WriteImage(image, str(folder / SCAN))
     Catalog(database).add_root(folder, "scans")
     _add_series(database, series)
     found = ((candidate, float(generator.random())) for candidate in _candidates(series, generator))
@@ -58,7 +60,7 @@ def _add_series(database: Database, count: int) -> None:
         "geometry": geometry,
         "source_format": SeriesFormat.NIFTI.value,
         "root_id": 1,
-        "paths": ["scan.nii"],
+        "paths": [SCAN],
         "is_complete": False,
         "created_at": NOW,
     }

@@ -1,18 +1,20 @@
 """The models dock: every version and its parent, how good it is, and which one the project uses."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
-from matplotlib.figure import Figure
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QFont
-from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QTreeWidget, QTreeWidgetItem
+from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from lens_napari.panels.outdated_list import OutdatedListBox
 from lens_napari.panels.parts import Panel, button, label
 from lens_napari.review.versions.models_view import ModelLine
 from lens_napari.review.wording import DEMO_ADVICE
 from lens_napari.viewer.palette import UNDECIDED
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLUMNS = ("version", "from", "labels", "sens.")
 TIPS = (
@@ -51,7 +53,7 @@ class ModelsPanel(Panel):
         buttons.addWidget(self.evaluate_button)
         self.outdated_list = OutdatedListBox()
         self.words_label = label()
-        self._canvas: FigureCanvasQTAgg | None = None
+        self._canvas: QWidget | None = None
         self.column.addWidget(self.notice_label)
         self.column.addWidget(self.tree)
         self.column.addLayout(buttons)
@@ -97,7 +99,7 @@ class ModelsPanel(Panel):
         self.notice_label.setVisible(bool(self.notice_label.text()))
         self._show_buttons()
 
-    def show_figure(self, figure: Figure | None, words: str, details: str) -> None:
+    def show_figure(self, figure: "Figure | None", words: str, details: str) -> None:
         """Show FROC curves with a sentence, and details to who points at it; None clears them."""
         if self._canvas is not None:
             self.column.removeWidget(self._canvas)
@@ -106,6 +108,8 @@ class ModelsPanel(Panel):
         self.words_label.setText(words)
         self.words_label.setToolTip(details)
         if figure is not None:
+            from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg  # as slow to import as its figures
+
             self._canvas = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]  # matplotlib has no types here
             self._canvas.setMinimumHeight(FIGURE_HEIGHT)
             self.column.insertWidget(self.column.count() - 1, self._canvas)

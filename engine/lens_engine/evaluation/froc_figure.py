@@ -4,14 +4,17 @@ Only matplotlib's objects are used, never pyplot: no global state, no backend is
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from lens_engine.errors import BoxError
 from lens_engine.evaluation.bootstrap import Interval
 from lens_engine.evaluation.froc import DRAWN_RATES, FALSE_POSITIVE_RATES, FrocCurve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BACKGROUND = "#1b1d21"
 TEXT = "#d7dade"
@@ -28,7 +31,7 @@ def figure(
     intervals: Mapping[str, Interval] | None = None,
     title: str = "",
     size_inches: tuple[float, float] = (6.4, 4.4),
-) -> Figure:
+) -> "Figure":
     """Draw FROC curves over each other, with the seven reported points marked.
 
     Parameters
@@ -49,6 +52,8 @@ def figure(
     BoxError
         If the curves were measured with different matching rules.
     """
+    from matplotlib.figure import Figure  # takes a third of a second, and most windows never draw a curve
+
     rules = {curve.rule for curve in curves.values()}
     if len(rules) > 1:
         raise BoxError(
@@ -76,7 +81,7 @@ def figure(
     return drawing
 
 
-def _style(axes: Axes, title: str) -> None:
+def _style(axes: "Axes", title: str) -> None:
     axes.set_facecolor(BACKGROUND)
     axes.set_xscale("log", base=2)
     axes.set_xlim(*DRAWN_RATES)
@@ -92,7 +97,7 @@ def _style(axes: Axes, title: str) -> None:
         spine.set_color(GRID)
 
 
-def _draw(axes: Axes, index: int, label: str, curve: FrocCurve) -> None:
+def _draw(axes: "Axes", index: int, label: str, curve: FrocCurve) -> None:
     colour, style = COLOURS[index % len(COLOURS)], LINE_STYLES[index % len(LINE_STYLES)]
     rates = np.geomspace(*DRAWN_RATES, 800)
     axes.plot(

@@ -20,6 +20,7 @@ from lens_engine.store.decisions import DecisionRecord, SeriesDecisions, decisio
 from lens_engine.store.mining_runs import begin_run, finish_run, latest_run
 from lens_engine.store.queue.order import order_of_asking
 from lens_engine.store.queue.outline import QueueOutline, asked_about, count_open, read_outline
+from lens_engine.store.reading_at_once import collector_at_rest
 from lens_engine.store.schema import (
     CandidateRow,
     DecisionRow,
@@ -113,7 +114,7 @@ class Candidates:
 
     def outline(self, split: Split | None = Split.TRAIN) -> QueueOutline:
         """Return the queue as columns, in the same order, decided candidates included: all at once, however many."""
-        with self.database.reading() as session:
+        with collector_at_rest(), self.database.reading() as session:
             return read_outline(session, split)
 
     def count_open(self, split: Split) -> int:

@@ -19,6 +19,7 @@ from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.series_source import SeriesFormat, SeriesSource
 from lens_engine.store.database import Database, in_portions
 from lens_engine.store.exchange.series_adder import NewSeries, SeriesAdder, draw_split, hashed_key
+from lens_engine.store.reading_at_once import collector_at_rest
 from lens_engine.store.roots import Roots, machine_roots
 from lens_engine.store.schema import DatasetRow, PatientRow, RootRow, SeriesRow, StudyRow
 
@@ -241,7 +242,7 @@ class Catalog:
             query = query.where(PatientRow.split == split)
         if with_images:
             query = query.where(SeriesRow.source_format.is_not(None))
-        with self.database.reading() as session:
+        with collector_at_rest(), self.database.reading() as session:
             roots = self._roots()
             return tuple(_record(row, roots) for row in session.execute(query))
 
@@ -349,8 +350,30 @@ def _dataset_row(session: Session, name: str) -> DatasetRow:
 
 
 def _series_query() -> Any:  # Select's type parameters differ between SQLAlchemy 2.0 and 2.1
+    """Return the columns of `_record`: making mapped objects of very many rows takes longer than reading them."""
     return (
-        select(SeriesRow, StudyRow, PatientRow, DatasetRow.name, RootRow)
+        select(
+            SeriesRow.id,
+            SeriesRow.name,
+            SeriesRow.study_id,
+            SeriesRow.number.label("series_number"),
+            SeriesRow.geometry,
+            SeriesRow.source_format,
+            SeriesRow.paths,
+            SeriesRow.series_uid,
+            SeriesRow.description,
+            SeriesRow.test_set_part,
+            SeriesRow.is_complete,
+            SeriesRow.is_named_by_source,
+            StudyRow.number.label("study_number"),
+            StudyRow.study_date,
+            StudyRow.patient_id,
+            PatientRow.number.label("patient_number"),
+            PatientRow.split,
+            DatasetRow.name.label("dataset"),
+            RootRow.name.label("root_name"),
+            RootRow.path.label("root_path"),
+        )
         .join(StudyRow, StudyRow.id == SeriesRow.study_id)
         .join(PatientRow, PatientRow.id == StudyRow.patient_id)
         .join(DatasetRow, DatasetRow.id == SeriesRow.dataset_id)
@@ -359,28 +382,27 @@ def _series_query() -> Any:  # Select's type parameters differ between SQLAlchem
 
 
 def _record(row: Any, roots: Roots) -> SeriesRecord:
-    series, study, patient, dataset, root = row
     source = None
-    if series.source_format is not None:
-        paths = roots.absolute(root, series.paths)
-        source = SeriesSource(SeriesFormat(series.source_format), paths, series.series_uid)
+    if row.source_format is not None:
+        paths = roots.absolute(row.root_name, row.root_path, row.paths)
+        source = SeriesSource(SeriesFormat(row.source_format), paths, row.series_uid)
     return SeriesRecord(
-        id=series.id,
-        name=series.name,
-        patient_id=patient.id,
-        patient_code=f"{patient.number:06d}",
-        study_id=study.id,
-        study_number=study.number,
-        study_date=study.study_date,
-        series_number=series.number,
-        dataset=dataset,
-        split=patient.split,
-        geometry=None if series.geometry is None else VolumeGeometry.from_dict(series.geometry),
+        id=row.id,
+        name=row.name,
+        patient_id=row.patient_id,
+        patient_code=f"{row.patient_number:06d}",
+        study_id=row.study_id,
+        study_number=row.study_number,
+        study_date=row.study_date,
+        series_number=row.series_number,
+        dataset=row.dataset,
+        split=row.split,
+        geometry=None if row.geometry is None else VolumeGeometry.from_dict(row.geometry),
         source=source,
-        description=series.description,
-        test_set_part=series.test_set_part,
-        is_complete=series.is_complete,
-        is_named_by_source=series.is_named_by_source,
+        description=row.description,
+        test_set_part=row.test_set_part,
+        is_complete=row.is_complete,
+        is_named_by_source=row.is_named_by_source,
     )
 
 

@@ -116,7 +116,9 @@ class SeriesDecisions(Generic[Said]):
         own = self.own.get(candidate_id)
         if own is not None and own.verdict is not Verdict.WITHDRAWN:
             return own, False
-        near = (record for record in self.current if touch(record.box, box))
+        near = [record for record in self.current if touch(record.box, box)]
+        if not near:
+            return None, False
         heard = [record for record in near if not is_copy(record.verdict, record.reason_code)]
         index = best_match([(record.box, record.verdict) for record in heard], box)
         return (None, False) if index is None else (heard[index], True)

@@ -62,12 +62,12 @@ class Roots:
     _folders: dict[tuple[str, str], Path] = field(default_factory=dict, repr=False, compare=False)
     """Folders by name and stored path: finding one out asks the disk, and very many series share it."""
 
-    def folder(self, row: RootRow) -> Path:
-        """Return where the root lies on this machine."""
-        key = row.name, row.path
+    def folder(self, name: str, stored: str) -> Path:
+        """Return where the root of a name, whose path is stored, lies on this machine."""
+        key = name, stored
         if key not in self._folders:
-            here = self.overrides.get(row.name)
-            folder = self.project.folder / row.path if here is None else here.expanduser()
+            here = self.overrides.get(name)
+            folder = self.project.folder / stored if here is None else here.expanduser()
             self._folders[key] = folder.resolve()
         return self._folders[key]
 
@@ -82,7 +82,7 @@ class Roots:
         folder = folder.expanduser().resolve()
         rows = list(session.scalars(select(RootRow).order_by(RootRow.id)))
         for row in rows:
-            if self.folder(row) == folder and name in (None, row.name):
+            if self.folder(row.name, row.path) == folder and name in (None, row.name):
                 return row
         taken = {row.name for row in rows}
         if name is not None and name in taken:
@@ -97,7 +97,7 @@ class Roots:
     def locate(self, session: Session, paths: tuple[Path, ...]) -> tuple[RootRow, list[str]]:
         """Return the deepest root above all `paths` (their common folder becomes one if needed) and relative paths."""
         paths = tuple(path.expanduser().resolve() for path in paths)
-        known = [(row, self.folder(row)) for row in session.scalars(select(RootRow))]
+        known = [(row, self.folder(row.name, row.path)) for row in session.scalars(select(RootRow))]
         above = [(row, folder) for row, folder in known if all(path.is_relative_to(folder) for path in paths)]
         if above:
             row, folder = max(above, key=lambda item: len(item[1].parts))
@@ -110,9 +110,9 @@ class Roots:
             row = self.add(session, folder)
         return row, [path.relative_to(folder).as_posix() for path in paths]
 
-    def absolute(self, row: RootRow, paths: list[str]) -> tuple[Path, ...]:
-        """Return stored relative paths as paths of this machine."""
-        folder = self.folder(row)
+    def absolute(self, name: str, stored: str, paths: list[str]) -> tuple[Path, ...]:
+        """Return relative paths below a root as paths of this machine."""
+        folder = self.folder(name, stored)
         return tuple(folder / path for path in paths)
 
 

@@ -3,9 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from lens_engine.boxes import Overlap
 from lens_engine.evaluation.bootstrap import Interval
@@ -14,6 +12,9 @@ from lens_engine.evaluation.froc_figure import figure
 from lens_engine.evaluation.report import CurvePoints, MeasuredValue
 from lens_engine.findings import FUSED
 from lens_engine.store.models.model_versions import ModelRecord
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SHOWN_RULE = Overlap.IOBB
 """The official rule; what IoU says is told beside it to who asks."""
@@ -39,7 +40,7 @@ class FrocView:
     """
 
     averages: Mapping[str, str]
-    figure: Figure | None
+    figure: "Figure | None"
     words: str
     details: str
 
