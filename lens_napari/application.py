@@ -9,9 +9,10 @@ from napari.utils.notifications import notification_manager
 
 from lens_engine.project import Project
 from lens_napari.controller import ReviewController
+from lens_napari.demo.marker import is_demo
 from lens_napari.review.project_store import ProjectStore
 from lens_napari.review.settings import load_settings, settings_file
-from lens_napari.workspace import SIZE, arrange, bind_keys, protect_picture, remember_arrangement
+from lens_napari.workspace import SIZE, arrange, bind_keys, offer_tour, protect_picture, remember_arrangement
 
 TITLE = "LENS-napari"
 _open_reviews: list[ReviewController] = []
@@ -45,6 +46,7 @@ def open_project(project_folder: Path, viewer: Any = None, *, start_worker: bool
     viewer.title = f"{TITLE} · {store.project.settings.name}"
     controller = ReviewController(viewer, store, settings, path, start_worker=start_worker)
     docks = arrange(controller)
+    offer_tour(controller, docks)
     remember_arrangement(controller, docks, path.parent, is_ours=is_ours)
     protect_picture(controller, docks.main)
     bind_keys(controller)
@@ -59,9 +61,16 @@ def open_review() -> ReviewController | None:
     return _open_reviews[-1] if _open_reviews else None
 
 
+def begin_tour(controller: ReviewController, project_folder: Path) -> None:
+    """Lead a reader through the review who sees the demo for the first time."""
+    if is_demo(project_folder) and not controller.settings.tour_seen:
+        controller.tour_wanted.emit()
+
+
 def review(project_folder: Path) -> None:
     """Open a project and stay until the window is closed; every decision is on disk afterwards."""
     controller = open_project(project_folder)
+    begin_tour(controller, project_folder)
     napari.run()
     controller.close()
 

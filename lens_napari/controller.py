@@ -90,6 +90,9 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     closed = Signal()
     standard_arrangement = Signal()
     """The reader wants every panel where it belongs."""
+    tour_wanted = Signal()
+    """The reader wants the tour, or its next step."""
+    tour_left = Signal()
 
     def __init__(
         self,
@@ -313,6 +316,11 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def keep_sections(self, are_shown: bool) -> None:  # a Qt signal's argument
         """Remember whether this reader wants coronal and sagittal sections."""
         self._keep(self.settings.model_copy(update={"sections_shown": are_shown}))
+
+    def keep_tour_seen(self) -> None:
+        """Remember that this reader has seen the tour."""
+        if not self.settings.tour_seen:
+            self._keep(self.settings.model_copy(update={"tour_seen": True}))
 
     # -- saying -------------------------------------------------------------------------------------------------------
 

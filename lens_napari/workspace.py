@@ -9,7 +9,7 @@ from pathlib import Path
 from napari.settings import get_settings
 from napari.utils.key_bindings import coerce_keybinding
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QAction, QMainWindow
+from qtpy.QtWidgets import QAction, QMainWindow, QWidget
 
 from lens_engine.findings import ReasonCode, Verdict
 from lens_engine.window_presets import Preset
@@ -21,6 +21,8 @@ from lens_napari.panels.key_help import KeyHelp
 from lens_napari.review.settings import KeySettings
 from lens_napari.sections.axial_marks import AxialMarks
 from lens_napari.sections.dock import SectionsDock
+from lens_napari.tour.steps import About
+from lens_napari.tour.tour import Tour
 from lens_napari.viewer.drops import FileDrops
 from lens_napari.viewer.guard import NAPARI_ACTIONS_OFF, PictureGuard
 from lens_napari.viewer.keys import Action, KeyBindings
@@ -85,6 +87,32 @@ def remember_arrangement(controller: ReviewController, docks: ReviewDocks, folde
     controller.closing.connect(close)
 
 
+def offer_tour(controller: ReviewController, docks: ReviewDocks) -> None:
+    """Have the tour at hand, by its keys and from the list of keys."""
+    worklist, lesion = controller.worklist, controller.lesion_panel
+
+    def in_panel(name: str, *widgets: QWidget) -> tuple[QWidget, ...]:
+        docks.bring_forward(name)
+        return widgets
+
+    places = {
+        About.LIST: lambda: in_panel("Worklist", worklist.table, worklist.filters),
+        About.PICTURE: lambda: (docks.main.centralWidget(),),
+        About.REASON: lambda: in_panel("This lesion", lesion),
+        About.VERDICT: lambda: in_panel(
+            "This lesion", lesion.accept_button, lesion.reject_button, lesion.unsure_button
+        ),
+        About.BOXES: lambda: in_panel("Worklist", worklist.legend),
+        About.LEARNING: lambda: in_panel("Retrain", controller.retrain_panel),
+    }
+    tour = Tour(docks.main, places, controller.settings.keys)
+    controller.tour_wanted.connect(lambda: tour.go_on())
+    controller.tour_left.connect(lambda: tour.leave())
+    tour.ended.connect(controller.keep_tour_seen)
+    tour.ended.connect(lambda: docks.bring_forward("This lesion"))
+    controller.closing.connect(lambda: tour.close())
+
+
 def bind_keys(controller: ReviewController) -> None:
     """Let the reader's keys act on a controller, whichever of its layers is active."""
     bindings = KeyBindings(key_actions(controller, controller.settings.keys))
@@ -102,6 +130,7 @@ def protect_picture(controller: ReviewController, main: QMainWindow) -> None:
     view.new_layer.connect(lambda layer: guard.protect(layer))
     field = SliceField(viewer, main, lambda: view.slice_on_screen, view.go_to_slice)
     key_help = KeyHelp(main, controller.settings.keys, _off_in_napari(controller.settings.keys))
+    key_help.tour_wanted.connect(controller.tour_wanted.emit)
 
     def release() -> None:
         guard.release()
@@ -155,6 +184,8 @@ def key_actions(review: ReviewController, keys: KeySettings) -> dict[str, Action
         keys.reason_normal_node: partial(review.give_reason, ReasonCode.NORMAL_NODE),
         keys.reason_duplicate: partial(review.give_reason, ReasonCode.DUPLICATE),
         keys.reason_benign: partial(review.give_reason, ReasonCode.BENIGN),
+        keys.tour: review.tour_wanted.emit,
+        keys.tour_leave: review.tour_left.emit,
         keys.sections: review.planes.toggled.emit,
         keys.overview: review.overview.toggled.emit,
         keys.window_soft_tissue: partial(view.set_window, Preset.SOFT_TISSUE.value),

@@ -78,6 +78,8 @@ class KeySettings(BaseModel):
     delete_drawn: str = _key("Shift-X", KeyGroup.BOX, "delete the drawn lesion that is chosen")
     measure: str = _key("Shift-R", KeyGroup.BOX, "measure a length")
     overview: str = _key("Shift-O", KeyGroup.PICTURE, "the whole series with all lesions, or not")
+    tour: str = _key("Alt-N", KeyGroup.MOVING, "the tour through the review, and its next step")
+    tour_leave: str = _key("Alt-X", KeyGroup.MOVING, "leave the tour")
     sections: str = _key("Shift-S", KeyGroup.PICTURE, "coronal and sagittal sections, or none")
     window_soft_tissue: str = _key("F1", KeyGroup.PICTURE, "window: soft tissue")
     window_lung: str = _key("F2", KeyGroup.PICTURE, "window: lung")
@@ -128,6 +130,8 @@ class ViewerSettings(BaseModel):
         Dim all boxes but that of the lesion asked about.
     sections_shown
         Have coronal and sagittal sections below the picture.
+    tour_seen
+        Begin without the tour in the demo project, too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -138,6 +142,7 @@ class ViewerSettings(BaseModel):
     shown_experts: tuple[str, ...] = ()
     rest_is_dimmed: bool = True
     sections_shown: bool = True
+    tour_seen: bool = False
     keys: KeySettings = KeySettings()
 
 
