@@ -4,7 +4,7 @@ The GUI thread only draws. Decisions are committed in order in a lane of their o
 another.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -175,6 +175,11 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def is_saved(self) -> bool:
         """Whether every decision is on disk."""
         return self.session.pending == 0 and self._commits.waiting == 0
+
+    @property
+    def series(self) -> Mapping[int, SeriesRecord]:
+        """Every series of the project with images, by id."""
+        return self._series
 
     @property
     def shown_series(self) -> SeriesRecord | None:

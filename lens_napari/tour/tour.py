@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt, QTimer, Signal
+from qtpy.QtCore import QEvent, QObject, QPoint, QRect, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QRegion
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolBar, QWidget
 
@@ -54,6 +54,11 @@ class Tour(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._follow_later = QTimer(self)
         self._follow_later.setSingleShot(True)
         self._follow_later.timeout.connect(self._follow)
+        self._size = QSize()
+        """Of the window before the line, which makes one grow that has no room for it."""
+        self._shrink_later = QTimer(self)
+        self._shrink_later.setSingleShot(True)
+        self._shrink_later.timeout.connect(self._shrink)
 
     @property
     def at(self) -> int | None:
@@ -81,6 +86,7 @@ class Tour(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Take the tour off the window without a word."""
         if self._at is not None:
             self._take_apart()
+        self._shrink_later.stop()
         self._main = None  # napari waits for nobody to know its window when it closes
         self._places.clear()
 
@@ -91,6 +97,7 @@ class Tour(QObject):  # type: ignore[misc]  # qtpy carries no types
         return False
 
     def _make(self) -> None:
+        self._size = self._main.size()
         self._bar = QToolBar("Tour", self._main)
         self._bar.setObjectName(NAME)
         self._bar.setMovable(False)
@@ -145,6 +152,10 @@ class Tour(QObject):  # type: ignore[misc]  # qtpy carries no types
         frame.show()
         frame.raise_()
 
+    def _shrink(self) -> None:
+        if self._main is not None and isalive(self._main):
+            self._main.resize(self._size)
+
     def _let_go(self) -> None:
         for widget in filter(isalive, self._framed):
             widget.removeEventFilter(self)
@@ -164,3 +175,5 @@ class Tour(QObject):  # type: ignore[misc]  # qtpy carries no types
                 widget.hide()
                 widget.deleteLater()
         self._bar = self._frame = None
+        if isalive(self._main) and self._main.height() > self._size.height() and not self._main.isMaximized():
+            self._shrink_later.start()

@@ -103,6 +103,20 @@ def test_nothing_of_it_lies_over_the_picture(review: ReviewController, press: Pr
         assert covered.isEmpty()
 
 
+def test_a_window_that_had_no_room_for_the_line_has_its_size_again(review: ReviewController, press: Press) -> None:
+    asked(review)
+    main = main_of(review)
+    main.resize(main.minimumSizeHint())
+    QTest.qWait(30)
+    before = main.size()
+    press(Qt.Key.Key_N, ALT)
+    assert bar(review) is not None
+    assert main.height() > before.height()
+    press(Qt.Key.Key_X, ALT)
+    QTest.qWait(50)
+    assert main.size() == before
+
+
 def test_the_demo_begins_with_it_once(demo_folder: Path, review: ReviewController, press: Press) -> None:
     begin_tour(review, demo_folder)
     assert ABOUT[0] in said(review)
