@@ -9,7 +9,7 @@ from pathlib import Path
 from napari.settings import get_settings
 from napari.utils.key_bindings import coerce_keybinding
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QAction, QMainWindow, QWidget
+from qtpy.QtWidgets import QAction, QDockWidget, QMainWindow, QWidget
 
 from lens_engine.findings import ReasonCode, Verdict
 from lens_engine.window_presets import Preset
@@ -52,7 +52,8 @@ def arrange(controller: ReviewController) -> ReviewDocks:
         ),
     )
     docks.arrange()
-    _add_sections(controller, docks)
+    sections = _add_sections(controller, docks.main, docks.dock(JOBS))
+    docks.arranged.connect(lambda: sections.put_back(docks.dock(JOBS)))
     controller.overview.toggled.connect(lambda: docks.toggle(OVERVIEW))
     controller.jobs.retrain_shown.connect(lambda: docks.bring_forward("Retrain"))
     controller.adding.shown.connect(lambda: docks.bring_forward("Add scans"))
@@ -204,14 +205,13 @@ def _show_alone(review: ReviewController, number: int | None) -> None:
         review.view.show_boxes()
 
 
-def _add_sections(controller: ReviewController, docks: ReviewDocks) -> None:
+def _add_sections(controller: ReviewController, main: QMainWindow, beside: QDockWidget) -> SectionsDock:
     planes = controller.planes
-    dock = SectionsDock(controller.viewer.window, planes.panel, docks.dock(JOBS), BOTTOM_HEIGHT)
+    dock = SectionsDock(controller.viewer.window, planes.panel, beside, BOTTOM_HEIGHT)
     dock.want(controller.settings.sections_shown)
     dock.wanted.connect(controller.keep_sections)
-    docks.arranged.connect(lambda: dock.put_back(docks.dock(JOBS)))
     planes.toggled.connect(lambda: dock.toggle())
-    marks = AxialMarks(controller.viewer, docks.main)
+    marks = AxialMarks(controller.viewer, main)
     planes.moved.connect(marks.show_at)
     marks.picked.connect(planes.point_in_slice)
 
@@ -220,6 +220,7 @@ def _add_sections(controller: ReviewController, docks: ReviewDocks) -> None:
         marks.close()
 
     controller.closed.connect(close)
+    return dock
 
 
 def _take_drops(controller: ReviewController, main: QMainWindow) -> None:

@@ -30,13 +30,15 @@ class WindowMemory(QObject):  # type: ignore[misc]  # qtpy carries no types
         Where arrangements are kept.
     is_ours
         Whether the window was opened for the review.
+    workspace
+        Whose arrangement it begins with.
     """
 
-    def __init__(self, docks: ReviewDocks, files: LayoutFiles, *, is_ours: bool) -> None:
+    def __init__(self, docks: ReviewDocks, files: LayoutFiles, *, is_ours: bool, workspace: str = REVIEW) -> None:
         super().__init__()
         self._docks, self._files, self._is_ours = docks, files, is_ours
         self._main: Any = docks.main
-        self._workspace = REVIEW
+        self._workspace = workspace
         self._was_kept_at_close = False
         self._main.installEventFilter(self)
         self._restore()

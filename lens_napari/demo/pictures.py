@@ -82,13 +82,13 @@ class PanelPictures:
         row = review.worklist.legend.boxes[FUSED]
         was_shown = row.isChecked()
         review.worklist.legend.show_group(FUSED, True)
-        self._press(Qt.Key.Key_T, SHIFT)
+        self._press(Qt.Key.Key_T, ALT)
         wait_until(
             lambda: review.view.drawing is not None and review.view.drawing.compared is not None, PATIENCE_SECONDS
         )
         self._go_to_fullest_slice()
         self._picture(TRUTH)
-        self._press(Qt.Key.Key_T, SHIFT)
+        self._press(Qt.Key.Key_T, ALT)
         review.worklist.legend.show_group(FUSED, was_shown)
         self._press(Qt.Key.Key_G, NONE)
         self._wait_for_lesion()

@@ -53,7 +53,7 @@ class KeySettings(BaseModel):
     alone_5: str = _key("Alt-5", KeyGroup.PICTURE, "… of the fifth expert")
     alone_6: str = _key("Alt-6", KeyGroup.PICTURE, "… of the sixth expert")
     alone_fused: str = _key("Alt-0", KeyGroup.PICTURE, "… of the fusion")
-    compare: str = _key("Shift-T", KeyGroup.PICTURE, "what of the boxes is true, false and missed, where that is known")
+    compare: str = _key("Alt-T", KeyGroup.PICTURE, "what of the boxes is true, false and missed, where that is known")
     undo: str = _key("Control-Z", KeyGroup.VERDICT, "take back the last verdict")
     redo: str = _key("Control-Shift-Z", KeyGroup.VERDICT, "say again what was taken back")
     redo_also: str = _key("Control-Y", KeyGroup.VERDICT, "the same")

@@ -30,7 +30,8 @@ from lens_napari.viewer.display import NOTE
 from lens_napari.viewer.layers import COLOUR_OF_OUTCOME, MARK_OF_OUTCOME
 
 PATIENCE_SECONDS = 60.0
-SHIFT, LEFT = Qt.KeyboardModifier.ShiftModifier, Qt.MouseButton.LeftButton
+SHIFT, ALT = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.AltModifier
+LEFT = Qt.MouseButton.LeftButton
 ELSEWHERE = (2.0, 2.0, 0.0, 8.0, 8.0, 20.0)
 Press = Callable[..., None]
 
@@ -95,20 +96,20 @@ def colours(layer: Any) -> list[Outcome | None]:
 def test_a_key_colours_boxes_by_the_truth_and_again_leaves_them(complete: ReviewController, press: Press) -> None:
     layer = complete.view.layers.boxes[FUSED]
     assert colours(layer) == [None, None]
-    press(Qt.Key.Key_T, SHIFT)
+    press(Qt.Key.Key_T, ALT)
     assert wait_until(lambda: is_compared(complete), PATIENCE_SECONDS)
     assert sorted(colours(layer)) == sorted([Outcome.FALSE_POSITIVE, Outcome.HIT])
     assert sorted(layer.features["mark"]) == ["false", "true"]
     assert layer.text.visible
     assert "fused at 0.30: 1 of 1 found, 1 false" in complete.truth.panel.lines_label.text()
-    press(Qt.Key.Key_T, SHIFT)
+    press(Qt.Key.Key_T, ALT)
     assert colours(layer) == [None, None]
     assert not layer.text.visible
     assert complete.truth.panel.lines_label.isHidden()
 
 
 def test_a_lesion_below_the_threshold_is_drawn_as_missed(complete: ReviewController, press: Press) -> None:
-    press(Qt.Key.Key_T, SHIFT)
+    press(Qt.Key.Key_T, ALT)
     assert wait_until(lambda: is_compared(complete), PATIENCE_SECONDS)
     annotations = complete.view.layers.boxes[ANNOTATIONS]
     assert Outcome.MISSED not in colours(annotations)
@@ -124,7 +125,7 @@ def test_an_expert_alone_is_compared_alone(complete: ReviewController, press: Pr
     box = complete.truth.panel.box
     QTest.mouseClick(box, LEFT, pos=QPoint(4, box.height() // 2))
     assert wait_until(lambda: is_compared(complete), PATIENCE_SECONDS)
-    press(Qt.Key.Key_2, Qt.KeyboardModifier.AltModifier)
+    press(Qt.Key.Key_2, ALT)
     assert "lung at 0.30: 0 of 1 found, 0 false" in complete.truth.panel.lines_label.text()
     complete.worklist.legend.boxes[FUSED].click()
     assert NOTHING_SHOWN in complete.truth.panel.lines_label.text()
@@ -137,7 +138,7 @@ def test_nothing_is_read_before_it_is_wanted(complete: ReviewController) -> None
 
 
 def test_a_mark_that_is_taken_back_ends_the_comparison(complete: ReviewController, press: Press) -> None:
-    press(Qt.Key.Key_T, SHIFT)
+    press(Qt.Key.Key_T, ALT)
     assert wait_until(lambda: is_compared(complete), PATIENCE_SECONDS)
     press(Qt.Key.Key_C, SHIFT)
     assert wait_until(lambda: not is_compared(complete), PATIENCE_SECONDS)
@@ -145,17 +146,17 @@ def test_a_mark_that_is_taken_back_ends_the_comparison(complete: ReviewControlle
 
 
 def test_it_is_off_while_a_series_is_annotated_without_help(complete: ReviewController, press: Press) -> None:
-    press(Qt.Key.Key_T, SHIFT)
+    press(Qt.Key.Key_T, ALT)
     assert wait_until(lambda: is_compared(complete), PATIENCE_SECONDS)
     complete.truth.allow(False)
     assert not is_compared(complete)
     assert complete.truth.panel.isHidden()
-    press(Qt.Key.Key_T, SHIFT)
+    press(Qt.Key.Key_T, ALT)
     assert complete.view.texts.text(NOTE).replace("\n", " ") == NOT_WITHOUT_HELP
 
 
 def test_a_series_that_is_not_complete_has_nothing_to_compare_with(review: ReviewController, press: Press) -> None:
-    press(Qt.Key.Key_T, SHIFT)
+    press(Qt.Key.Key_T, ALT)
     assert review.truth.panel.isHidden()
     assert review.view.texts.text(NOTE).replace("\n", " ") == NOT_COMPLETE
 
@@ -163,7 +164,7 @@ def test_a_series_that_is_not_complete_has_nothing_to_compare_with(review: Revie
 def test_a_lesion_that_is_drawn_meanwhile_counts_as_soon_as_it_is_saved(
     complete: ReviewController, press: Press
 ) -> None:
-    press(Qt.Key.Key_T, SHIFT)
+    press(Qt.Key.Key_T, ALT)
     assert wait_until(lambda: is_compared(complete), PATIENCE_SECONDS)
     canvas = complete.viewer.window._qt_viewer.canvas.native
     first, last = (QPoint(canvas.width() // 2 + by, canvas.height() // 2 + by) for by in (-40, 0))
