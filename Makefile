@@ -32,9 +32,10 @@ demo: $(STAMP)
 	$(SCREEN) $(BIN)/lens demo --folder demo $(if $(DISPLAY),,--journey)
 
 # The pictures of README and docs are those of the last demo.
+PICTURES := review-cross-slice models one-expert overview keys tour truth
 pictures:
 	mkdir -p docs/images
-	cp demo/screenshots/review-cross-slice.png demo/screenshots/models.png docs/images/
+	cp $(PICTURES:%=demo/screenshots/%.png) docs/images/
 
 test: $(STAMP)
 	$(SCREEN) $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(TESTS)

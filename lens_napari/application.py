@@ -9,9 +9,10 @@ from napari.utils.notifications import notification_manager
 
 from lens_engine.project import Project
 from lens_napari.controller import ReviewController
+from lens_napari.demo.marker import is_demo
 from lens_napari.review.project_store import ProjectStore
 from lens_napari.review.settings import load_settings, settings_file
-from lens_napari.workspace import SIZE, arrange, bind_keys, protect_picture
+from lens_napari.workspace import SIZE, arrange, bind_keys, offer_tour, protect_picture, remember_arrangement
 
 TITLE = "LENS-napari"
 _open_reviews: list[ReviewController] = []
@@ -37,13 +38,17 @@ def open_project(project_folder: Path, viewer: Any = None, *, start_worker: bool
     path = settings_file()
     settings = load_settings(path)
     store = ProjectStore(Project.open(project_folder))
-    if viewer is None:
+    is_ours = viewer is None
+    if is_ours:
         viewer = new_viewer()
     for before in [one for one in _open_reviews if one.viewer is viewer]:
         before.close()  # two reviews would each put the other's picture away
     viewer.title = f"{TITLE} · {store.project.settings.name}"
     controller = ReviewController(viewer, store, settings, path, start_worker=start_worker)
-    protect_picture(controller, arrange(controller))
+    docks = arrange(controller)
+    offer_tour(controller, docks)
+    remember_arrangement(controller, docks, path.parent, is_ours=is_ours)
+    protect_picture(controller, docks.main)
     bind_keys(controller)
     controller.open()
     _open_reviews.append(controller)
@@ -56,9 +61,16 @@ def open_review() -> ReviewController | None:
     return _open_reviews[-1] if _open_reviews else None
 
 
+def begin_tour(controller: ReviewController, project_folder: Path) -> None:
+    """Lead a reader through the review who sees the demo for the first time."""
+    if is_demo(project_folder) and not controller.settings.tour_seen:
+        controller.tour_wanted.emit()
+
+
 def review(project_folder: Path) -> None:
     """Open a project and stay until the window is closed; every decision is on disk afterwards."""
     controller = open_project(project_folder)
+    begin_tour(controller, project_folder)
     napari.run()
     controller.close()
 

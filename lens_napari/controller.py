@@ -4,7 +4,7 @@ The GUI thread only draws. Decisions are committed in order in a lane of their o
 another.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -28,16 +28,17 @@ from lens_napari.editing.wording import ANOTHER_LESION, NO_BOX
 from lens_napari.jobs_controller import JobsController
 from lens_napari.next_step_controller import NextStepController
 from lens_napari.offers import refuse_offers, take_offers
+from lens_napari.overview.overview import Overview
 from lens_napari.panels.lesion import LesionPanel
 from lens_napari.panels.worklist import WorklistPanel
 from lens_napari.review.box_table import CANDIDATES, BoxTable, Shown
-from lens_napari.review.cards import Presence, box_table, lesion_card
+from lens_napari.review.cards import Presence, box_table, drawn_findings, lesion_card
 from lens_napari.review.next_step import Action
 from lens_napari.review.project_store import LoadedSeries, ProjectStore, ReviewedProject, message_of
 from lens_napari.review.saying.unsaid import Unsaid
 from lens_napari.review.saying.unsaid_file import unsaid_file
 from lens_napari.review.session import ReviewSession, Write
-from lens_napari.review.settings import ViewerSettings, save_settings
+from lens_napari.review.settings import ViewerSettings, save_settings, spoken
 from lens_napari.review.wording import (
     DEMO_REMINDER,
     FIRST_OF_LIST,
@@ -67,6 +68,7 @@ from lens_napari.saying.axes_controller import AxesController
 from lens_napari.saying.remarks_controller import RemarksController
 from lens_napari.sections.linked_planes import LinkedPlanes
 from lens_napari.sections.partner_view import PartnerView
+from lens_napari.truth.overlay import TruthOverlay
 from lens_napari.viewer.background import Lane
 from lens_napari.viewer.palette import expert_colours
 from lens_napari.viewer.series_view import Drawing, SeriesView
@@ -91,9 +93,16 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         Whether a worker may be started for jobs.
     """
 
+    closing = Signal()
+    """Before anything is taken apart."""
     closed = Signal()
     confirmed = Signal(object)
     """The `SaidLine` of the last verdict, when it was given and when it is on disk."""
+    standard_arrangement = Signal()
+    """The reader wants every panel where it belongs."""
+    tour_wanted = Signal()
+    """The reader wants the tour, or its next step."""
+    tour_left = Signal()
 
     def __init__(
         self,
@@ -147,6 +156,11 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         )
         self.axes = AxesController(self.remarks, self.boxes, lambda: self.session, self.view, comment_box)
         self.partner = PartnerView(self.view, self.lesion_panel.pictures, store.partner_of)
+        self.overview = Overview(self.view, self._number_of)
+        self.truth = TruthOverlay(
+            store.truth_of, self._commits, spoken(settings.keys.compare), lambda: self.worklist.legend.shown
+        )
+        self.worklist.legend.add_below(self.truth.panel)
         self.completeness = CompletenessController(store, self._commits, self.worklist.series_box)
         self.jobs = JobsController(store, self._commits, start_worker=start_worker)
         self.jobs_panel, self.models_panel = self.jobs.jobs_panel, self.jobs.models_panel
@@ -181,6 +195,11 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         return self.session.pending == 0 and self._commits.waiting == 0
 
     @property
+    def series(self) -> Mapping[int, SeriesRecord]:
+        """Every series of the project with images, by id."""
+        return self._series
+
+    @property
     def shown_series(self) -> SeriesRecord | None:
         """The series on screen."""
         return self.view.loaded.record if self.view.loaded else None
@@ -197,6 +216,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Write everything that waits and end all threads."""
         if not self._is_closed:
             self._is_closed = True
+            self.closing.emit()
             self._coming.stop()
             self.remarks.close()
             refuse_offers(self._take_opened)
@@ -204,6 +224,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self.jobs.close()
             self.boxes.close()
             self.planes.close()
+            self.overview.close()
             self.partner.close()
             self.view.close()
             self._ahead.close(finish=False)
@@ -325,6 +346,11 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Remember whether this reader wants coronal and sagittal sections."""
         self._keep(self.settings.model_copy(update={"sections_shown": are_shown}))
 
+    def keep_tour_seen(self) -> None:
+        """Remember that this reader has seen the tour."""
+        if not self.settings.tour_seen:
+            self._keep(self.settings.model_copy(update={"tour_seen": True}))
+
     # -- saying -------------------------------------------------------------------------------------------------------
 
     def _say(self, verdict: Verdict, lesion_type: str | None) -> None:
@@ -411,6 +437,10 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._arrived_at = None
         self.show_current()
 
+    def _number_of(self, lesion: int) -> int | None:
+        """Return the number of a lesion in the list; None for one that is not in it."""
+        return self.session.number_of(lesion) if lesion in self.session else None
+
     def _tell(self, notice: str) -> None:
         self.lesion_panel.show_notice(notice)
 
@@ -472,6 +502,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Go on in the series that has come on screen."""
         self.session.learn(loaded.candidates)
         self._table = box_table(self.view.layers.groups, loaded, self.session.entries)
+        self.truth.show(loaded.record, drawn_findings(self.view.layers.groups, loaded))
         self.boxes.show(loaded)
         self.completeness.show(loaded.record)
         self.worklist.series_box.show_searched(loaded.is_searched)
@@ -510,7 +541,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if entry is not None and entry.record.id in states and self.boxes.is_loud_in(record.id):
             states[entry.record.id] = entry.state
         changed = self.session.adjusted_of_series(record.id) | self.boxes.of_series(record.id)
-        return Drawing(table, self.worklist.legend.shown, states, changed)
+        shown = self.worklist.legend.shown
+        return Drawing(table, shown, states, changed, self.truth.compared(shown))
 
     def _draw(self) -> None:
         if self._table is not None and self.shown_series is not None:
@@ -575,6 +607,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._refresh()
         if session.pending == 0:
             self.jobs.refresh_plan()
+            self.truth.refresh()
 
     def _on_not_saved(self, session: ReviewSession, ticket: int, error: Exception) -> None:
         if isinstance(error, SettledError):
@@ -597,11 +630,13 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def _connect(self) -> None:
         worklist, lesion = self.worklist, self.lesion_panel
         worklist.lesion_chosen.connect(self._choose_lesion)
+        self.overview.lesion_chosen.connect(self._choose_lesion)
         worklist.filters.changed.connect(self._narrow)
         worklist.filters.typing_ended.connect(self._give_keys_back)
         worklist.series_box.series_chosen.connect(self.show_series)
         worklist.reload_requested.connect(self.reload)
         worklist.legend.changed.connect(self._on_shown)
+        worklist.legend.changed.connect(lambda _: self.truth.show_lines())
         lesion.verdict_given.connect(self.give_verdict)
         lesion.type_given.connect(self.give_type)
         lesion.reason_given.connect(self.give_reason)
@@ -623,6 +658,9 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.next_steps.searched.connect(self._look_for_boxes)
         self.next_steps.failed.connect(self._on_error)
         self.completeness.changed.connect(lambda _: self.jobs.refresh_plan())
+        self.completeness.changed.connect(self.truth.mark)
+        self.truth.changed.connect(self._draw)
+        self.truth.told.connect(self.view.note)
         self.jobs.candidates_changed.connect(self._on_candidates_changed)
         self.partner.found.connect(self._refresh)
         self.view.arrived.connect(self._on_series)
@@ -639,6 +677,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         boxes.failed.connect(self.lesion_panel.show_message)
         boxes.acted.connect(lambda: self.session.forget_taken_back())
         boxes.saved.connect(self.jobs.refresh_plan)
+        boxes.saved.connect(self.truth.refresh)
         boxes.wanted.connect(self.show_series)
         boxes.out_of_sight.connect(lambda slices: self._show_place(slices, box_from_slices(slices)))
         boxes.panel.change_requested.connect(self.change_box)

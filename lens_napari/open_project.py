@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from lens_engine.errors import LensError
 from lens_engine.store.new_project import create_project
-from lens_napari.application import open_project
+from lens_napari.application import begin_tour, open_project
 from lens_napari.controller import ReviewController
 from lens_napari.panels.parts import Panel, button, label
 from lens_napari.review.project_store import message_of
@@ -63,6 +63,7 @@ class OpenProjectWidget(Panel):
         except LensError as error:
             self._refuse(error)
         else:
+            begin_tour(controller, folder)
             self._follow(controller)
 
     def make(self, folder: Path) -> None:

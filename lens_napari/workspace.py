@@ -4,15 +4,19 @@ The picture is the largest thing, and napari's own layer docks stay behind.
 """
 
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from napari.settings import get_settings
 from napari.utils.key_bindings import coerce_keybinding
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QMainWindow
+from qtpy.compat import isalive
+from qtpy.QtWidgets import QAction, QDockWidget, QMainWindow, QWidget
 
 from lens_engine.findings import ReasonCode, Verdict
 from lens_engine.window_presets import Preset
+from lens_napari.arrangement.docks import DockPlace, ReviewDocks
+from lens_napari.arrangement.layouts import LAYOUTS_FOLDER, LayoutFiles
+from lens_napari.arrangement.window_memory import WindowMemory
 from lens_napari.controller import ReviewController
 from lens_napari.panels.key_help import KeyHelp
 from lens_napari.review.settings import KeySettings, ViewerSettings
@@ -20,6 +24,8 @@ from lens_napari.saying.confirmation import Confirmation
 from lens_napari.sections.axial_marks import AxialMarks
 from lens_napari.sections.dock import SectionsDock
 from lens_napari.sections.linked_planes import LinkedPlanes
+from lens_napari.tour.steps import About
+from lens_napari.tour.tour import Tour
 from lens_napari.viewer.drops import FileDrops
 from lens_napari.viewer.guard import NAPARI_ACTIONS_OFF, PictureGuard
 from lens_napari.viewer.keys import Action, KeyBindings
@@ -28,39 +34,88 @@ from lens_napari.viewer.window_end import WindowEnd
 
 SIZE = (1600, 1000)
 LEFT_WIDTH, RIGHT_WIDTH, BOTTOM_HEIGHT = 320, 350, 64
-NAPARI_DOCKS = ("layer list", "layer controls")
+JOBS, OVERVIEW = "Jobs", "Overview"
+OVERVIEW_HEIGHT = 300
+STANDARD_ARRANGEMENT = "Standard arrangement of the review"
+"""A command in napari's menu of windows."""
 
 
-def arrange(controller: ReviewController) -> QMainWindow:
-    """Put the panels of a controller around the picture of its viewer, and return the window."""
-    window = controller.viewer.window
-    left = window.add_dock_widget(controller.worklist, name="Worklist", area="left", add_vertical_stretch=False)
-    right = window.add_dock_widget(
-        controller.lesion_panel, name="This lesion", area="right", add_vertical_stretch=False
+def arrange(controller: ReviewController) -> ReviewDocks:
+    """Put the panels of a controller around the picture of its viewer, and return their docks."""
+    docks = ReviewDocks(
+        controller.viewer.window,
+        (
+            DockPlace("Worklist", controller.worklist, "left", LEFT_WIDTH),
+            DockPlace(OVERVIEW, controller.overview.panel, "left", OVERVIEW_HEIGHT, is_extra=True),
+            DockPlace("This lesion", controller.lesion_panel, "right", RIGHT_WIDTH),
+            DockPlace("Retrain", controller.retrain_panel, "right", RIGHT_WIDTH),
+            DockPlace("Models", controller.models_panel, "right", RIGHT_WIDTH),
+            DockPlace("Add scans", controller.adding.panel, "right", RIGHT_WIDTH),
+            DockPlace(JOBS, controller.jobs_panel, "bottom", BOTTOM_HEIGHT),
+        ),
     )
-    retrain = _behind(window, controller.retrain_panel, "Retrain")
-    models = _behind(window, controller.models_panel, "Models")
-    adding = _behind(window, controller.adding.panel, "Add scans")
-    bottom = window.add_dock_widget(controller.jobs_panel, name="Jobs", area="bottom", add_vertical_stretch=False)
-    main: QMainWindow = left.window()
-    main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
-    main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
-    for dock in main.findChildren(QDockWidget):
-        if dock.objectName() in NAPARI_DOCKS:
-            dock.hide()
-    main.tabifyDockWidget(right, retrain)
-    main.tabifyDockWidget(right, models)
-    main.tabifyDockWidget(right, adding)
-    QTimer.singleShot(0, right.raise_)  # napari raises what was added last when it gets back to its event loop
-    main.resizeDocks([left, right], [LEFT_WIDTH, RIGHT_WIDTH], Qt.Orientation.Horizontal)
-    main.resizeDocks([bottom], [BOTTOM_HEIGHT], Qt.Orientation.Vertical)
-    add_sections(controller, main, bottom)
-    controller.jobs.retrain_shown.connect(retrain.raise_)
-    controller.remarks.begun.connect(lambda: _bring_forward(right))
-    controller.adding.shown.connect(lambda: _bring_forward(adding))
-    _take_drops(controller, main)
-    WindowEnd(main).closed.connect(controller.close)
-    return main
+    docks.arrange()
+    sections = add_sections(controller, docks.main, docks.dock(JOBS))
+    docks.arranged.connect(lambda: sections.put_back(docks.dock(JOBS)))
+    controller.overview.toggled.connect(lambda: docks.toggle(OVERVIEW))
+    controller.remarks.begun.connect(lambda: docks.bring_forward("This lesion"))
+    controller.jobs.retrain_shown.connect(lambda: docks.bring_forward("Retrain"))
+    controller.adding.shown.connect(lambda: docks.bring_forward("Add scans"))
+    _take_drops(controller, docks.main)
+    WindowEnd(docks.main).closed.connect(controller.close)
+    controller.closed.connect(lambda: docks.close())
+    return docks
+
+
+def remember_arrangement(controller: ReviewController, docks: ReviewDocks, folder: Path, *, is_ours: bool) -> None:
+    """Give the window the arrangement that the reader left the last one with, and keep it when he leaves this one.
+
+    Parameters
+    ----------
+    folder
+        Where the reader's settings are.
+    is_ours
+        Whether the window was opened for the review.
+    """
+    memory = WindowMemory(docks, LayoutFiles(folder / LAYOUTS_FOLDER), is_ours=is_ours)
+    command = QAction(STANDARD_ARRANGEMENT, docks.main)
+    command.triggered.connect(lambda _: memory.take_standard())
+    menu = controller.viewer.window.window_menu
+    menu.addAction(command)
+    controller.standard_arrangement.connect(command.trigger)
+
+    def close() -> None:
+        memory.close()
+        if isalive(menu):
+            menu.removeAction(command)
+
+    controller.closing.connect(close)
+
+
+def offer_tour(controller: ReviewController, docks: ReviewDocks) -> None:
+    """Have the tour at hand, by its keys and from the list of keys."""
+    worklist, lesion = controller.worklist, controller.lesion_panel
+
+    def in_panel(name: str, *widgets: QWidget) -> tuple[QWidget, ...]:
+        docks.bring_forward(name)
+        return widgets
+
+    places = {
+        About.LIST: lambda: in_panel("Worklist", worklist.table, worklist.filters),
+        About.PICTURE: lambda: (docks.main.centralWidget(),),
+        About.REASON: lambda: in_panel("This lesion", lesion),
+        About.VERDICT: lambda: in_panel(
+            "This lesion", lesion.accept_button, lesion.reject_button, lesion.unsure_button
+        ),
+        About.BOXES: lambda: in_panel("Worklist", worklist.legend),
+        About.LEARNING: lambda: in_panel("Retrain", controller.retrain_panel),
+    }
+    tour = Tour(docks.main, places, controller.settings.keys)
+    controller.tour_wanted.connect(lambda: tour.go_on())
+    controller.tour_left.connect(lambda: tour.leave())
+    tour.ended.connect(controller.keep_tour_seen)
+    tour.ended.connect(lambda: docks.bring_forward("This lesion"))
+    controller.closing.connect(lambda: tour.close())
 
 
 def bind_keys(controller: ReviewController) -> None:
@@ -80,6 +135,7 @@ def protect_picture(controller: ReviewController, main: QMainWindow) -> None:
     view.new_layer.connect(lambda layer: guard.protect(layer))
     field = SliceField(viewer, main, lambda: view.slice_on_screen, view.go_to_slice)
     key_help = KeyHelp(main, controller.settings.keys, _off_in_napari(controller.settings.keys))
+    key_help.tour_wanted.connect(controller.tour_wanted.emit)
 
     confirmation = Confirmation(controller.viewer.window._qt_viewer.canvas.native)
     controller.confirmed.connect(confirmation.show_line)
@@ -119,6 +175,9 @@ def key_actions(review: ReviewController, keys: KeySettings) -> dict[str, Action
         keys.go_to: review.go_to,
         keys.hide_boxes: view.toggle_boxes,
         keys.dim_boxes: review.worklist.legend.dim_box.toggle,
+        **{key: partial(_show_alone, review, number) for number, key in enumerate(keys.experts_alone)},
+        keys.alone_fused: partial(_show_alone, review, None),
+        keys.compare: review.truth.toggle,
         keys.change_box: review.change_box,
         keys.draw_lesion: review.draw_lesion,
         keys.first_up: partial(review.move_ends, -1, 0),
@@ -138,13 +197,24 @@ def key_actions(review: ReviewController, keys: KeySettings) -> dict[str, Action
         keys.reason_normal_node: partial(review.give_reason, ReasonCode.NORMAL_NODE),
         keys.reason_duplicate: partial(review.give_reason, ReasonCode.DUPLICATE),
         keys.reason_benign: partial(review.give_reason, ReasonCode.BENIGN),
+        keys.tour: review.tour_wanted.emit,
+        keys.tour_leave: review.tour_left.emit,
         keys.sections: review.planes.toggled.emit,
+        keys.overview: review.overview.toggled.emit,
         keys.window_soft_tissue: partial(view.set_window, Preset.SOFT_TISSUE.value),
         keys.window_lung: partial(view.set_window, Preset.LUNG.value),
         keys.window_liver: partial(view.set_window, Preset.LIVER.value),
         keys.window_bone: partial(view.set_window, Preset.BONE.value),
         keys.window_automatic: review.automatic_window,
     }
+
+
+def _show_alone(review: ReviewController, number: int | None) -> None:
+    """Show the boxes of an expert alone by its number, or of the fusion, or all as before, and say so."""
+    legend = review.worklist.legend
+    review.view.note(legend.toggle_alone(number))
+    if legend.shown.alone is not None:
+        review.view.show_boxes()
 
 
 class WithSections(Protocol):
@@ -159,7 +229,7 @@ class WithSections(Protocol):
         """Remember whether this reader wants them."""
 
 
-def add_sections(controller: WithSections, main: QMainWindow, beside: QDockWidget) -> None:
+def add_sections(controller: WithSections, main: QMainWindow, beside: QDockWidget) -> SectionsDock:
     """Put the sections below the picture, where this reader wants them, and mark where they cut the slice."""
     planes = controller.planes
     dock = SectionsDock(controller.viewer.window, planes.panel, beside, BOTTOM_HEIGHT)
@@ -175,6 +245,7 @@ def add_sections(controller: WithSections, main: QMainWindow, beside: QDockWidge
         marks.close()
 
     controller.closed.connect(close)
+    return dock
 
 
 def _take_drops(controller: ReviewController, main: QMainWindow) -> None:
@@ -183,13 +254,3 @@ def _take_drops(controller: ReviewController, main: QMainWindow) -> None:
     drops.dropped.connect(lambda _: controller.view.note(""))
     drops.hovered.connect(controller.view.note)
     controller.closed.connect(drops.release)
-
-
-def _bring_forward(dock: QDockWidget) -> None:
-    dock.show()  # the reader may have closed it
-    dock.raise_()
-
-
-def _behind(window: Any, panel: Any, name: str) -> QDockWidget:
-    dock: QDockWidget = window.add_dock_widget(panel, name=name, area="right", add_vertical_stretch=False, tabify=True)
-    return dock

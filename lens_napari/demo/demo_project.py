@@ -14,9 +14,7 @@ from lens_engine.store.database import Database
 from lens_engine.store.exchange.importing import UNIVERSAL_DATASET
 from lens_engine.store.exchange.ingest import add_scans, import_annotations
 from lens_engine.store.new_project import create_project
-
-MARKER = ".lens-demo"
-"""A folder with this file is a demo of ours and may be made anew."""
+from lens_napari.demo.marker import MARKER
 
 Say = Callable[[str], None]
 

@@ -103,6 +103,8 @@ class _Journey:
         first = Models(database).promoted().version
         window = DemoReview(database.project.folder, self._folder / "screenshots")
         try:
+            with self._timed("pictures of the panels"):
+                window.picture_panels()
             with self._timed("review"):
                 outcome = window.review(SimulatedReader(self.demo.true_boxes()), MOST_REVIEWED, self._say)
             self.report.decisions, self.report.candidates_left = dict(outcome.verdicts), outcome.left

@@ -19,6 +19,7 @@ from lens_engine.phantom.simulated_reader import SimulatedReader
 from lens_engine.project import Project
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
+from lens_napari.demo.pictures import PanelPictures
 from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
 from lens_napari.workspace import SIZE
 
@@ -63,6 +64,10 @@ class DemoReview:
         """Save the whole window."""
         QApplication.processEvents()
         self._window.grab().save(str(self._screenshots / f"{name}.png"))
+
+    def picture_panels(self) -> None:
+        """Save the window with each panel that a key opens."""
+        PanelPictures(self.controller, self._canvas, self.picture).take()
 
     def review(self, reader: SimulatedReader, at_most: int, say: Say) -> ReviewOutcome:
         """Press one key for each lesion until none is left or `at_most` are decided."""

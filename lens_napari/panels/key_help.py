@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import QDockWidget, QFrame, QHBoxLayout, QLabel, QMainWindow, QVBoxLayout, QWidget
 
-from lens_napari.panels.parts import heading, label
+from lens_napari.panels.parts import button, heading, label
 from lens_napari.review.settings import HELP_KEY, KeyGroup, KeySettings, spoken
 from lens_napari.viewer.palette import MUTED
 
@@ -19,30 +19,35 @@ MOUSE = {
     "right drag": "window and level; or Shift+drag",
     "← →": "slices",
     "Ctrl+0": "the whole slice",
+    "Window": "the standard arrangement of the panels",
 }
-WIDTH = 1020
+WIDTH = 1260
 COLUMNS: tuple[tuple[KeyGroup, ...], ...] = (
     (KeyGroup.VERDICT, KeyGroup.REASON),
     (KeyGroup.MOVING, KeyGroup.BOX),
     (KeyGroup.PICTURE,),
 )
+SHARES = (4, 5, 4)
+"""Of the width, by column."""
 
 
 class KeyHelp(QFrame):  # type: ignore[misc]  # qtpy carries no types
-    """Comes with the help key and goes with it or with a click; the other keys act meanwhile.
+    """Comes with the help key and goes with it or with a click; the other keys act meanwhile. It offers the tour, too.
 
     Parameters
     ----------
     main
-        The napari window; the help lies over its middle.
+        The napari window; the help lies over its middle, panels included: the picture alone has no room for so many.
     keys
         The keys as they are bound.
     off
         What of napari is off in the review, by its words, with the keys that usually do it.
     """
 
+    tour_wanted = Signal()
+
     def __init__(self, main: QMainWindow, keys: KeySettings, off: Mapping[str, Sequence[str]]) -> None:
-        super().__init__(main.centralWidget())
+        super().__init__(main)
         self.setObjectName("lens-key-help")
         self.setStyleSheet(
             "#lens-key-help { background: #16181c; border: 1px solid #5a6370; }"
@@ -51,12 +56,18 @@ class KeyHelp(QFrame):  # type: ignore[misc]  # qtpy carries no types
         column = QVBoxLayout(self)
         columns = QHBoxLayout()
         columns.setSpacing(24)
-        lists = [_list_of(keys, groups) for groups in COLUMNS]
-        self.lists = [*lists[:-1], lists[-1] + _heading("The mouse, and keys of napari") + _rows(list(MOUSE.items()))]
-        for text in self.lists:
-            columns.addWidget(_rich(text))
+        first, second, third = (_list_of(keys, groups) for groups in COLUMNS)
+        mouse = _heading("The mouse, keys and menus of napari") + _rows(list(MOUSE.items()))
+        self.lists = [first, second + mouse, third]
+        for text, share in zip(self.lists, SHARES, strict=True):
+            columns.addWidget(_rich(text), share)
         self.off_label = label(_off(off), style=f"color: {MUTED};")
-        column.addWidget(heading(f"Keys of the review   [{HELP_KEY}] or a click closes this"))
+        self.tour_button = button("Tour through the review", "A few words about each panel; it can be left at once")
+        self.tour_button.clicked.connect(self._begin_tour)
+        top = QHBoxLayout()
+        top.addWidget(heading(f"Keys of the review   [{HELP_KEY}] or a click closes this"), 1)
+        top.addWidget(self.tour_button)
+        column.addLayout(top)
         column.addLayout(columns)
         column.addWidget(self.off_label)
         self._watched: list[QObject] = [main, main.centralWidget(), *main.findChildren(QDockWidget)]
@@ -66,7 +77,7 @@ class KeyHelp(QFrame):  # type: ignore[misc]  # qtpy carries no types
         self.hide()
 
     def toggle(self) -> None:
-        """Show the help in the middle of the picture, or hide it."""
+        """Show the help in the middle of the window, or hide it."""
         if not self.isHidden():
             self.hide()
             return
@@ -92,6 +103,10 @@ class KeyHelp(QFrame):  # type: ignore[misc]  # qtpy carries no types
             self.toggle()
             return True
         return False
+
+    def _begin_tour(self) -> None:
+        self.hide()
+        self.tour_wanted.emit()
 
     def mousePressEvent(self, _event: object) -> None:  # Qt's name
         """Go away."""

@@ -4,14 +4,15 @@ Plain numpy, no Qt and no napari: layers are views of this table, never the trut
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lens_engine.findings import SliceBox
+from lens_engine.evaluation.outcomes import Outcome
+from lens_engine.findings import Box2D, SliceBox
 
 ANNOTATIONS = "annotations"
 """Group of the boxes that came with the data or were curated."""
@@ -20,6 +21,8 @@ CANDIDATES = "candidates"
 
 NO_LESION = -1
 """Lesion number of boxes that nobody is asked about."""
+NO_ROW = -1
+"""Row of rectangles that no row was given for."""
 NOTHING_CHANGED: Mapping[int, Sequence[SliceBox]] = MappingProxyType({})
 
 
@@ -67,6 +70,8 @@ class BoxTable:
         int16 (n,).
     lesion
         int64 (n,), candidate id or `NO_LESION`.
+    row
+        int32 (n,), which of the given rows a box comes from.
     """
 
     groups: tuple[str, ...]
@@ -75,22 +80,24 @@ class BoxTable:
     scores: NDArray[np.float32]
     group_index: NDArray[np.int16]
     lesion: NDArray[np.int64]
+    row: NDArray[np.int32]
 
     @classmethod
     def from_rows(cls, groups: Sequence[str], rows: Iterable[BoxRow]) -> "BoxTable":
         """Sort the cross-sections of all lesions by slice."""
         number = {group: i for i, group in enumerate(groups)}
-        flat = [(row, section) for row in rows for section in row.slices]
-        slices = np.asarray([section.slice_index for _, section in flat], dtype=np.int32)
+        flat = [(i, row, section) for i, row in enumerate(rows) for section in row.slices]
+        slices = np.asarray([section.slice_index for _, _, section in flat], dtype=np.int32)
         order = np.argsort(slices, kind="stable")
-        boxes = np.asarray([section.box for _, section in flat], dtype=np.float32).reshape(-1, 4)
+        boxes = np.asarray([section.box for _, _, section in flat], dtype=np.float32).reshape(-1, 4)
         return cls(
             groups=tuple(groups),
             slice_index=slices[order],
             boxes=boxes[order],
-            scores=np.asarray([row.score for row, _ in flat], dtype=np.float32)[order],
-            group_index=np.asarray([number[row.group] for row, _ in flat], dtype=np.int16)[order],
-            lesion=np.asarray([row.lesion for row, _ in flat], dtype=np.int64)[order],
+            scores=np.asarray([row.score for _, row, _ in flat], dtype=np.float32)[order],
+            group_index=np.asarray([number[row.group] for _, row, _ in flat], dtype=np.int16)[order],
+            lesion=np.asarray([row.lesion for _, row, _ in flat], dtype=np.int64)[order],
+            row=np.asarray([i for i, _, _ in flat], dtype=np.int32)[order],
         )
 
     def on_slice(self, slice_index: int) -> slice:
@@ -113,12 +120,23 @@ class Shown:
         Every box but that of the lesion asked about and the annotations is drawn dimmed.
     everything_hidden
         All boxes are off (key H), whatever `hidden` says.
+    alone
+        The group that is shown alone, and bright, whatever `hidden` says; the lesion asked about stays with it.
     """
 
     hidden: frozenset[str] = frozenset()
     thresholds: Mapping[str, float] = field(default_factory=dict)
     rest_is_dimmed: bool = True
     everything_hidden: bool = False
+    alone: str | None = None
+
+    def has(self, group: str) -> bool:
+        """Return whether boxes of a group are drawn; of the candidates beside a group alone, the one asked about."""
+        if self.everything_hidden:
+            return False
+        if self.alone is None or group == CANDIDATES:
+            return group not in self.hidden
+        return group == self.alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +147,20 @@ class Rectangle:
     ----------
     is_dimmed
         Whether it stands back behind the lesion asked about and the annotations.
+    row
+        Which of the rows given to the table it comes from, or `NO_ROW`.
+    outcome
+        What it is by the truth; None where that is not compared.
     """
 
     group: str
-    box: tuple[float, float, float, float]
+    box: Box2D
     score: float
     lesion: int
     state: BoxState
     is_dimmed: bool
+    row: int = NO_ROW
+    outcome: Outcome | None = None
 
 
 def resolve(
@@ -149,12 +173,13 @@ def resolve(
     """Return the rectangles of every group on one slice; a group with nothing to draw has an empty tuple.
 
     The lesion asked about comes last in its group, so that it is drawn on top, and no threshold hides a candidate.
+    Where a group is shown alone, no other candidate is drawn.
     Lesions in `changed`, by number, are candidates with these cross-sections, whatever the table says of them.
     """
     drawn: dict[str, list[Rectangle]] = {group: [] for group in table.groups}
-    if changed and not shown.everything_hidden and CANDIDATES not in shown.hidden:
+    if changed and shown.has(CANDIDATES):
         drawn[CANDIDATES] = [
-            _candidate(section, lesion, states.get(lesion, BoxState.PLAIN), shown)
+            _rectangle(CANDIDATES, section.box, section.score, lesion, states.get(lesion, BoxState.PLAIN), shown)
             for lesion, slices in changed.items()
             for section in slices
             if section.slice_index == slice_index
@@ -162,24 +187,25 @@ def resolve(
     if not shown.everything_hidden:
         rows = table.on_slice(slice_index)
         limits = np.asarray([shown.thresholds.get(group, 0.0) for group in table.groups], dtype=np.float32)
-        is_on = np.asarray([group not in shown.hidden for group in table.groups])
+        is_on = np.asarray([shown.has(group) for group in table.groups])
         groups = table.group_index[rows]
         keep = is_on[groups] & (table.scores[rows] >= limits[groups])
         for i in np.flatnonzero(keep) + rows.start:
             group = table.groups[table.group_index[i]]
             x1, y1, x2, y2 = (float(value) for value in table.boxes[i])
             lesion = int(table.lesion[i])
-            if lesion in changed:
-                continue
-            state = states.get(lesion, BoxState.PLAIN)
-            is_dimmed = shown.rest_is_dimmed and group != ANNOTATIONS and state is not BoxState.ASKED
-            drawn[group].append(Rectangle(group, (x1, y1, x2, y2), float(table.scores[i]), lesion, state, is_dimmed))
+            if lesion not in changed:
+                state = states.get(lesion, BoxState.PLAIN)
+                plain = _rectangle(group, (x1, y1, x2, y2), float(table.scores[i]), lesion, state, shown)
+                drawn[group].append(replace(plain, row=int(table.row[i])))
+    if shown.alone is not None:
+        drawn[CANDIDATES] = [one for one in drawn[CANDIDATES] if one.state is BoxState.ASKED]
     return {group: tuple(sorted(boxes, key=_asked_last)) for group, boxes in drawn.items()}
 
 
-def _candidate(section: SliceBox, lesion: int, state: BoxState, shown: Shown) -> Rectangle:
-    is_dimmed = shown.rest_is_dimmed and state is not BoxState.ASKED
-    return Rectangle(CANDIDATES, section.box, section.score, lesion, state, is_dimmed)
+def _rectangle(group: str, box: Box2D, score: float, lesion: int, state: BoxState, shown: Shown) -> Rectangle:
+    is_bright = group in (ANNOTATIONS, shown.alone) or state is BoxState.ASKED
+    return Rectangle(group, box, score, lesion, state, shown.rest_is_dimmed and not is_bright)
 
 
 def _asked_last(rectangle: Rectangle) -> bool:

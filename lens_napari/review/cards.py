@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from lens_engine.findings import ReasonCode, Verdict, middle_section
+from lens_engine.findings import Finding, ReasonCode, Verdict, middle_section
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.queue.outline import KINDS, OPEN
 from lens_napari.review.acts import SaveState
@@ -107,11 +107,14 @@ def lesion_card(
     )
 
 
+def drawn_findings(groups: Sequence[str], loaded: LoadedSeries) -> tuple[Finding, ...]:
+    """Return the findings of a series that are drawn: those of the experts of the model in use."""
+    return tuple(finding for finding in loaded.findings if finding.expert in groups)
+
+
 def box_table(groups: Sequence[str], loaded: LoadedSeries, entries: Iterable[Entry]) -> BoxTable:
-    """Return all boxes of a series: findings, annotations and candidates."""
-    findings = [
-        BoxRow(finding.expert, finding.slices, finding.score) for finding in loaded.findings if finding.expert in groups
-    ]
+    """Return all boxes of a series: findings first, then annotations and candidates."""
+    findings = [BoxRow(finding.expert, finding.slices, finding.score) for finding in drawn_findings(groups, loaded)]
     annotations = [BoxRow(ANNOTATIONS, annotation.slices, 1.0) for annotation in loaded.annotations]
     candidates = [
         BoxRow(CANDIDATES, entry.record.candidate.finding.slices, entry.record.candidate.finding.score, entry.record.id)

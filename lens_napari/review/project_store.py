@@ -24,6 +24,7 @@ from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.detections import Detections
 from lens_engine.store.exchange.ingest import AddReport, add_found
 from lens_engine.store.labels import completeness
+from lens_engine.store.labels.complete_truth import TrueLesion, complete_truth
 from lens_engine.store.labels.completeness import measurable_elsewhere, measured_series, why_left_out
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.mining_runs import latest_version
@@ -263,6 +264,10 @@ class ProjectStore:
     def unmark_complete(self, series_id: int) -> MarkedSeries:
         """Say that a series is not completely annotated; it is on disk when this returns."""
         return self._marked(completeness.unmark_complete(self._database, series_id))
+
+    def truth_of(self, series_id: int) -> tuple[TrueLesion, ...] | None:
+        """Return every lesion of a series, or None where they are not all known in 3D."""
+        return complete_truth(self._database, series_id)
 
     def learning_plan(self) -> LearningPlan:
         """Return what a new version would be made of now."""

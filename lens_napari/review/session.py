@@ -171,7 +171,7 @@ class ReviewSession:
         return position in self._entries and self._entries[position].decision is not None
 
     def number_of(self, candidate_id: int) -> int:
-        """Return the number that the list gives a lesion, from 1."""
+        """Return the number of a lesion of the queue in the list as it is sorted, from 1."""
         return self._listing.rank(self._position_of[candidate_id]) + 1
 
     def said_line(self, candidate_id: int) -> SaidLine:

@@ -48,6 +48,14 @@ class KeySettings(BaseModel):
     go_to: str = _key("G", KeyGroup.MOVING, "back to the lesion, and its zoom")
     hide_boxes: str = _key("H", KeyGroup.PICTURE, "hide the boxes, or show them again")
     dim_boxes: str = _key("Q", KeyGroup.PICTURE, "dim the boxes of all but the lesion asked about")
+    alone_1: str = _key("Alt-1", KeyGroup.PICTURE, "boxes of the first expert alone, or all as before")
+    alone_2: str = _key("Alt-2", KeyGroup.PICTURE, "… of the second expert")
+    alone_3: str = _key("Alt-3", KeyGroup.PICTURE, "… of the third expert")
+    alone_4: str = _key("Alt-4", KeyGroup.PICTURE, "… of the fourth expert")
+    alone_5: str = _key("Alt-5", KeyGroup.PICTURE, "… of the fifth expert")
+    alone_6: str = _key("Alt-6", KeyGroup.PICTURE, "… of the sixth expert")
+    alone_fused: str = _key("Alt-0", KeyGroup.PICTURE, "… of the fusion")
+    compare: str = _key("Alt-T", KeyGroup.PICTURE, "what of the boxes is true, false and missed, where that is known")
     undo: str = _key("Control-Z", KeyGroup.VERDICT, "take back the last verdict")
     redo: str = _key("Control-Shift-Z", KeyGroup.VERDICT, "say again what was taken back")
     redo_also: str = _key("Control-Y", KeyGroup.VERDICT, "the same")
@@ -73,6 +81,9 @@ class KeySettings(BaseModel):
     cancel: str = _key("Escape", KeyGroup.BOX, "take the box back as it was; lengths go")
     delete_drawn: str = _key("Shift-X", KeyGroup.BOX, "delete the drawn lesion that is chosen")
     measure: str = _key("Shift-R", KeyGroup.BOX, "measure a length; on the lesion, one of its RECIST axes")
+    overview: str = _key("Shift-O", KeyGroup.PICTURE, "the whole series with all lesions, or not")
+    tour: str = _key("Alt-N", KeyGroup.MOVING, "the tour through the review, and its next step")
+    tour_leave: str = _key("Alt-X", KeyGroup.MOVING, "leave the tour")
     sections: str = _key("Shift-S", KeyGroup.PICTURE, "coronal and sagittal sections, or none")
     window_soft_tissue: str = _key("F1", KeyGroup.PICTURE, "window: soft tissue")
     window_lung: str = _key("F2", KeyGroup.PICTURE, "window: lung")
@@ -94,6 +105,11 @@ class KeySettings(BaseModel):
     def lesion_types(self) -> tuple[str, ...]:
         """Keys of the project's lesion types in their order; further types have a button alone."""
         return self.lesion_type_1, self.lesion_type_2, self.lesion_type_3, self.lesion_type_4, self.lesion_type_5
+
+    @property
+    def experts_alone(self) -> tuple[str, ...]:
+        """Keys that show one expert alone, in the order of the experts; further ones have the mouse alone."""
+        return self.alone_1, self.alone_2, self.alone_3, self.alone_4, self.alone_5, self.alone_6
 
 
 def spoken(key: str) -> str:
@@ -144,6 +160,8 @@ class ViewerSettings(BaseModel):
         Have coronal and sagittal sections below the picture.
     test_set_keys
         What is another key while the test set is read.
+    tour_seen
+        Begin without the tour in the demo project, too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -154,6 +172,7 @@ class ViewerSettings(BaseModel):
     shown_experts: tuple[str, ...] = ()
     rest_is_dimmed: bool = True
     sections_shown: bool = True
+    tour_seen: bool = False
     keys: KeySettings = KeySettings()
     test_set_keys: TestSetKeys = TestSetKeys()
 

@@ -75,9 +75,7 @@ def cut_boxes(
     section
         Index of the section.
     """
-    if shown.everything_hidden:
-        return ()
-    wanted = {group: table.group_index == i for i, group in enumerate(table.groups) if group not in shown.hidden}
+    wanted = {group: table.group_index == i for i, group in enumerate(table.groups) if shown.has(group)}
     for group in wanted.keys() - {ANNOTATIONS}:
         wanted[group] &= (table.lesion == asked) & (asked is not None)
     row_mm, column_mm = plane.pixel_mm(geometry)

@@ -52,6 +52,16 @@ class SectionsDock(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Have the panel where it is not, and the other way round."""
         self.want(not self._is_wanted)
 
+    def put_back(self, beside: QDockWidget) -> None:
+        """Lie beside a dock that was put where it belongs; closed stays closed."""
+        self._beside = beside
+        if self._is_thrown_away:
+            return
+        self.dock.setFloating(False)
+        self._lie_beside(self.dock)
+        height = HEIGHT if self._is_wanted else self._least_height
+        beside.window().resizeDocks([beside], [height], Qt.Orientation.Vertical)
+
     def close(self) -> None:
         """Ask nobody any more whether the panel is wanted."""
         self._look_later.stop()
@@ -68,13 +78,17 @@ class SectionsDock(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._panel, name=NAME, area="bottom", add_vertical_stretch=False
         )
         self._panel.show()  # it was hidden when its last dock was thrown away
-        main: QMainWindow = self._beside.window()
-        main.splitDockWidget(self._beside, dock, Qt.Orientation.Horizontal)
-        main.resizeDocks([self._beside, dock], [JOBS_WIDTH, SECTIONS_WIDTH], Qt.Orientation.Horizontal)
-        main.resizeDocks([self._beside], [HEIGHT], Qt.Orientation.Vertical)
+        self._lie_beside(dock)
+        self._beside.window().resizeDocks([self._beside], [HEIGHT], Qt.Orientation.Vertical)
         dock.visibilityChanged.connect(self._panel.uncovered)
         dock.visibilityChanged.connect(self._on_visibility)
         return dock
+
+    def _lie_beside(self, dock: QDockWidget) -> None:
+        main: QMainWindow = self._beside.window()
+        main.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
+        main.splitDockWidget(self._beside, dock, Qt.Orientation.Horizontal)
+        main.resizeDocks([self._beside, dock], [JOBS_WIDTH, SECTIONS_WIDTH], Qt.Orientation.Horizontal)
 
     def _on_visibility(self, _is_visible: bool) -> None:  # a Qt signal's argument
         self._look_later.start()

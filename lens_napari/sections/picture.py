@@ -61,12 +61,18 @@ class Outline:
         Upper left and lower right corner.
     pixels
         Width of its line.
+    least_pixels
+        Its sides are drawn no shorter.
+    text
+        Written at its upper right corner.
     """
 
     corner: PlaceMm
     opposite: PlaceMm
     colour: str
     pixels: float
+    least_pixels: float = 0.0
+    text: str = ""
 
 
 class SectionPicture(QWidget):  # type: ignore[misc]  # qtpy carries no types
@@ -271,8 +277,20 @@ class SectionPicture(QWidget):  # type: ignore[misc]  # qtpy carries no types
 
     def _paint_outlines(self, painter: QPainter) -> None:
         for outline in self._outlines:
+            rectangle = _grown(self._rectangle(outline.corner, outline.opposite), outline.least_pixels)
             painter.setPen(QPen(QColor(outline.colour), outline.pixels))
-            painter.drawRect(self._rectangle(outline.corner, outline.opposite))
+            painter.drawRect(rectangle)
+            if outline.text:
+                self._write_beside(painter, rectangle, outline.text)
+
+    def _write_beside(self, painter: QPainter, rectangle: QRectF, text: str) -> None:
+        """Write at the upper right corner of a rectangle, inside the picture."""
+        metrics = painter.fontMetrics()
+        width = metrics.horizontalAdvance(text)
+        right = min(rectangle.right() + 2, self.width() - width - 2)
+        down = max(rectangle.top(), metrics.ascent())
+        painter.fillRect(QRectF(right - 1, down - metrics.ascent(), width + 2, metrics.height()), TEXT_BACKGROUND)
+        painter.drawText(QPointF(right, down), text)
 
     def _paint_letters(self, painter: QPainter) -> None:
         middle, top, bottom = Qt.AlignmentFlag.AlignVCenter, Qt.AlignmentFlag.AlignTop, Qt.AlignmentFlag.AlignBottom
@@ -299,6 +317,12 @@ def seen_pixels(section: Section, field: Field) -> tuple[tuple[int, int], tuple[
         for low, high, pixel, count in zip(first, last, section.pixel_mm, section.hu.shape, strict=True)
     )
     return rows, columns
+
+
+def _grown(rectangle: QRectF, least: float) -> QRectF:
+    """Return a rectangle whose sides are no shorter than that, around the same middle."""
+    down, right = max(0.0, least - rectangle.height()) / 2, max(0.0, least - rectangle.width()) / 2
+    return rectangle.adjusted(-right, -down, right, down)
 
 
 def _image(greys: NDArray[np.uint8]) -> QImage:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import napari
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QDockWidget, QMainWindow
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QMainWindow
 
 from lens_engine.project import Project
 from lens_engine.window_presets import Preset
 from lens_napari.application import TITLE, new_viewer
+from lens_napari.arrangement.docks import DockPlace, ReviewDocks
 from lens_napari.review.project_store import ProjectStore
 from lens_napari.review.settings import load_settings, settings_file
 from lens_napari.test_set.adjudication_controller import AdjudicationController
@@ -22,8 +23,9 @@ from lens_napari.viewer.guard import PictureGuard
 from lens_napari.viewer.keys import Action, KeyBindings
 from lens_napari.viewer.slice_field import SliceField
 from lens_napari.viewer.window_end import WindowEnd
-from lens_napari.workspace import BOTTOM_HEIGHT, LEFT_WIDTH, NAPARI_DOCKS, RIGHT_WIDTH, add_sections
+from lens_napari.workspace import BOTTOM_HEIGHT, LEFT_WIDTH, RIGHT_WIDTH, add_sections
 
+RULES = "What to do"
 ACTS = {
     QEvent.Type.KeyPress,
     QEvent.Type.MouseButtonPress,
@@ -106,23 +108,22 @@ class _Attendance(QObject):  # type: ignore[misc]  # qtpy carries no types
 
 
 def _arrange(controller: Workplace) -> QMainWindow:
-    window = controller.viewer.window
-    left = window.add_dock_widget(controller.list_panel, name="Test set", area="left", add_vertical_stretch=False)
-    right = window.add_dock_widget(controller.work_panel, name="This series", area="right", add_vertical_stretch=False)
-    bottom = window.add_dock_widget(
-        RulesPanel(controller.rules), name="What to do", area="bottom", add_vertical_stretch=False
+    rules = RulesPanel(controller.rules)
+    docks = ReviewDocks(
+        controller.viewer.window,
+        (
+            DockPlace("Test set", controller.list_panel, "left", LEFT_WIDTH),
+            DockPlace("This series", controller.work_panel, "right", RIGHT_WIDTH),
+            DockPlace(RULES, rules, "bottom", BOTTOM_HEIGHT),
+        ),
     )
-    main: QMainWindow = left.window()
-    main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
-    main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
-    for dock in main.findChildren(QDockWidget):
-        if dock.objectName() in NAPARI_DOCKS:
-            dock.hide()
-    main.resizeDocks([left, right], [LEFT_WIDTH, RIGHT_WIDTH], Qt.Orientation.Horizontal)
-    main.resizeDocks([bottom], [BOTTOM_HEIGHT], Qt.Orientation.Vertical)
-    add_sections(controller, main, bottom)
-    _Attendance(controller, main, window._qt_viewer.canvas.native)
+    main: QMainWindow = docks.main
+    docks.arrange()
+    sections = add_sections(controller, main, docks.dock(RULES))
+    docks.arranged.connect(lambda: sections.put_back(docks.dock(RULES)))
+    _Attendance(controller, main, controller.viewer.window._qt_viewer.canvas.native)
     WindowEnd(main).closed.connect(controller.close)
+    controller.closed.connect(lambda: docks.close())
     return main
 
 

@@ -12,18 +12,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lens_engine.evaluation.outcomes import Outcome
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Window
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES, BoxState, Rectangle
 from lens_napari.review.wording import MARK_OF_STATE
-from lens_napari.viewer.palette import ANNOTATION_COLOUR, BAD, CANDIDATE_COLOUR, GOOD, UNDECIDED
+from lens_napari.viewer.palette import (
+    ANNOTATION_COLOUR,
+    BAD,
+    CANDIDATE_COLOUR,
+    FALSE,
+    GOOD,
+    MISSED,
+    TRUE,
+    UNDECIDED,
+)
 from lens_napari.viewer.voxel_frame import AXIS_LABELS, UNITS, VOXEL_CENTRE
 
-ASKED_PIXELS, OTHER_PIXELS = 3.0, 1.0
+ASKED_PIXELS, COMPARED_PIXELS, OTHER_PIXELS = 3.0, 2.0, 1.0
 FULL, DECIDED, DIMMED = 1.0, 0.5, 0.4
 """Opacity of a line."""
 COLOUR_OF_STATE = {BoxState.ACCEPTED: GOOD, BoxState.REJECTED: BAD, BoxState.UNSURE: UNDECIDED}
+
+COLOUR_OF_OUTCOME = {Outcome.HIT: TRUE, Outcome.FALSE_POSITIVE: FALSE, Outcome.MISSED: MISSED}
+MARK_OF_OUTCOME = {Outcome.HIT: "true", Outcome.FALSE_POSITIVE: "false", Outcome.MISSED: "missed"}
 
 
 class SeriesLayers:
@@ -135,13 +148,11 @@ class SeriesLayers:
         self._fill(group, (), 0, 1.0)
 
     def _new_boxes_layer(self, group: str) -> Any:
-        # Only candidates carry a verdict; a text costs a layer time even where it is empty, unless it is invisible.
+        # Candidates carry verdicts. A text costs a layer time even where it is empty, unless it is invisible; the other
+        # groups get theirs when there is something to say.
         marks: dict[str, Any] = {}
         if group == CANDIDATES:
-            marks = {
-                "features": {"mark": np.empty(0, dtype=object)},
-                "text": {"string": "{mark}", "anchor": "upper_left", "size": 10, "color": self._colours[group]},
-            }
+            marks = {"features": {"mark": np.empty(0, dtype=object)}, "text": self._text_of(group)}
         layer = self._viewer.add_shapes(
             ndim=3,
             name=group,
@@ -196,22 +207,44 @@ class SeriesLayers:
         pixel = 1.0 / max(zoom * self._spacing_mm[2], 1e-6)  # of the screen, in voxels
         layer.add_rectangles(
             [corners(rectangle, slice_index) for rectangle in rectangles],
-            edge_width=[
-                (ASKED_PIXELS if rectangle.state is BoxState.ASKED else OTHER_PIXELS) * pixel
-                for rectangle in rectangles
-            ],
+            edge_width=[line_pixels(rectangle) * pixel for rectangle in rectangles],
             edge_color=np.asarray([self._colour(rectangle) for rectangle in rectangles]),
             face_color="transparent",
         )
-        if rectangles[0].group == CANDIDATES:
-            marks = [MARK_OF_STATE.get(rectangle.state, "") for rectangle in rectangles]
+        self._write(layer, rectangles[0].group, [mark(rectangle) for rectangle in rectangles])
+
+    def _write(self, layer: Any, group: str, marks: Sequence[str]) -> None:
+        """Write marks at the corners of rectangles."""
+        has_text = "mark" in layer.features
+        if has_text or any(marks):
             layer.features = {"mark": marks}
+            if not has_text:
+                layer.text = self._text_of(group)
             layer.text.visible = any(marks)
+
+    def _text_of(self, group: str) -> dict[str, Any]:
+        return {"string": "{mark}", "anchor": "upper_left", "size": 10, "color": self._colours[group]}
 
     def _colour(self, rectangle: Rectangle) -> tuple[float, float, float, float]:
         name = COLOUR_OF_STATE.get(rectangle.state, self._colours[rectangle.group])
+        if rectangle.outcome is not None:
+            name = COLOUR_OF_OUTCOME[rectangle.outcome]
         red, green, blue = (int(name[i : i + 2], 16) / 255 for i in (1, 3, 5))
         return red, green, blue, strength(rectangle)
+
+
+def mark(rectangle: Rectangle) -> str:
+    """Return what is written at the corner of a rectangle; nothing for most."""
+    if rectangle.outcome is not None:
+        return MARK_OF_OUTCOME[rectangle.outcome]
+    return MARK_OF_STATE.get(rectangle.state, "")
+
+
+def line_pixels(rectangle: Rectangle) -> float:
+    """Return the width of the lines of a rectangle on the screen."""
+    if rectangle.state is BoxState.ASKED:
+        return ASKED_PIXELS
+    return OTHER_PIXELS if rectangle.outcome is None else COMPARED_PIXELS
 
 
 def strength(rectangle: Rectangle) -> float:

@@ -29,6 +29,9 @@ READER_COLOURS = EXPERT_COLOURS[:2]
 GOOD, BAD, UNDECIDED, MUTED = "#61D173", "#FF3B6B", "#FFC93C", "#A8ADB6"
 """The first three are the verdicts, on boxes, buttons and in the worklist; no expert has them."""
 
+TRUE, FALSE, MISSED = "#00C8C8", "#FF8040", "#D95CFF"
+"""What a box is by the truth; while boxes are compared with it, no box has the colour of an expert."""
+
 
 def expert_colours(experts: Sequence[str]) -> dict[str, str]:
     """Give every expert its colour by position, and the fusion its own."""

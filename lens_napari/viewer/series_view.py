@@ -18,6 +18,7 @@ from lens_napari.review.project_store import LoadedSeries
 from lens_napari.review.sight import Unseen, why_unseen
 from lens_napari.review.window_choice import WindowChoice
 from lens_napari.review.wording import NOT_FOR_DIAGNOSIS
+from lens_napari.truth.comparison import Compared
 from lens_napari.viewer.arrival import ArrivalZoom
 from lens_napari.viewer.background import Lane
 from lens_napari.viewer.display import NOTE, MouseTools, PictureTexts, hu_at
@@ -49,12 +50,15 @@ class Drawing:
     changed
         Cross-sections of lesions whose boxes a reader has changed or drawn, by lesion number; those of the table are
         not drawn.
+    compared
+        What of the boxes is true, false and missed; None where that is not asked for.
     """
 
     table: BoxTable
     shown: Shown
     states: Mapping[int, BoxState]
     changed: Mapping[int, Sequence[SliceBox]]
+    compared: Compared | None = None
 
 
 class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
@@ -194,7 +198,7 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         if self._loaded is None or self._drawing is None:
             return Unseen.HIDDEN
         unseen = why_unseen(slices, picture_of(self._viewer, self.layers, self._loaded.volume.geometry, group))
-        if unseen is None and (self._everything_hidden or group in self._drawing.shown.hidden):
+        if unseen is None and (self._everything_hidden or not self._drawing.shown.has(group)):
             return Unseen.HIDDEN
         return unseen
 
@@ -338,6 +342,8 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
             return
         slice_index = slice_on_screen(self._viewer, self._loaded.volume.geometry)
         rectangles = resolve(drawing.table, drawing.shown, slice_index, drawing.states, drawing.changed)
+        if drawing.compared is not None and not drawing.shown.everything_hidden:
+            rectangles = drawing.compared.marked(rectangles, slice_index)
         self.layers.draw(rectangles, slice_index, float(self._viewer.scene.camera.zoom))
         count = self._loaded.volume.voxels.shape[0]
         self.texts.set("bottom_right", f"slice {slice_index + 1} / {count}")

@@ -9,15 +9,24 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from lens_napari.review.box_table import BoxState
 from lens_napari.review.wording import MARK_OF_STATE
-from lens_napari.viewer.layers import ASKED_PIXELS, COLOUR_OF_STATE, OTHER_PIXELS
+from lens_napari.viewer.layers import (
+    ASKED_PIXELS,
+    COLOUR_OF_OUTCOME,
+    COLOUR_OF_STATE,
+    MARK_OF_OUTCOME,
+    OTHER_PIXELS,
+)
 from lens_napari.viewer.palette import (
     ANNOTATION_COLOUR,
     BAD,
     CANDIDATE_COLOUR,
     EXPERT_COLOURS,
+    FALSE,
     FUSED_COLOUR,
     GOOD,
+    MISSED,
     READER_COLOURS,
+    TRUE,
     UNDECIDED,
 )
 
@@ -37,6 +46,7 @@ SIGHTS = {
 SHIPPED_EXPERTS = EXPERT_COLOURS[:4]
 PLAIN_COLOURS = (*SHIPPED_EXPERTS, FUSED_COLOUR, ANNOTATION_COLOUR, CANDIDATE_COLOUR)
 VERDICTS = (GOOD, BAD, UNDECIDED)
+COMPARED_COLOURS = (TRUE, FALSE, MISSED, ANNOTATION_COLOUR, CANDIDATE_COLOUR)
 SURELY_APART, APART = 15.0, 8.0
 """Least CIEDE2000 distances; 2 is what a trained eye just sees side by side."""
 
@@ -93,6 +103,19 @@ def test_decided_boxes_differ_from_all_others_and_from_each_other_by_their_mark(
     assert all(marks)
     assert len(set(marks)) == len(marks)
     assert not any(state in MARK_OF_STATE for state in (BoxState.PLAIN, BoxState.ASKED))
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(COMPARED_COLOURS, 2)))
+def test_true_false_and_missed_are_told_apart_from_each_other_and_from_what_is_drawn_beside_them(
+    one: str, other: str
+) -> None:
+    assert least_distance(one, other) >= SURELY_APART
+
+
+def test_true_false_and_missed_differ_by_their_mark_too() -> None:
+    marks = [*MARK_OF_OUTCOME.values(), *MARK_OF_STATE.values()]
+    assert set(MARK_OF_OUTCOME) == set(COLOUR_OF_OUTCOME)
+    assert len(set(marks)) == len(marks)
 
 
 def test_the_lesion_asked_about_differs_from_waiting_ones_by_its_width() -> None:

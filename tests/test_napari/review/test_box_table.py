@@ -78,3 +78,17 @@ def test_a_changed_lesion_is_drawn_as_it_is_now_and_a_drawn_one_without_any_row(
     assert [(one.lesion, one.box) for one in second] == [(1, (1, 1, 5, 5))]
     for hidden in (Shown(everything_hidden=True), Shown(hidden=frozenset({CANDIDATES}))):
         assert resolve(table, hidden, 0, states, changed)[CANDIDATES] == ()
+
+
+def test_a_group_alone_is_bright_and_leaves_only_the_lesion_asked_about_beside_it() -> None:
+    groups = ("universal", "lung", ANNOTATIONS, CANDIDATES)
+    rows = [lesion(group, 0, 1) for group in ("universal", "lung", ANNOTATIONS)]
+    rows += [lesion(CANDIDATES, 0, 1, number=number) for number in (1, 2)]
+    table, asked = BoxTable.from_rows(groups, rows), {1: BoxState.ASKED}
+    shown = Shown(hidden=frozenset({"lung"}), alone="lung")
+    boxes = resolve(table, shown, 0, asked)
+    assert [len(boxes[group]) for group in groups] == [0, 1, 0, 1]
+    assert boxes[CANDIDATES][0].lesion == 1
+    assert not boxes["lung"][0].is_dimmed
+    changed = {2: (SliceBox(0, (1.0, 2.0, 3.0, 4.0)),)}
+    assert [one.lesion for one in resolve(table, shown, 0, asked, changed)[CANDIDATES]] == [1]
