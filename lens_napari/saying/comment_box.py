@@ -2,7 +2,7 @@
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QFocusEvent, QKeyEvent, QTextCursor
-from qtpy.QtWidgets import QPlainTextEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from lens_engine.findings import MAX_COMMENT
 from lens_napari.panels.parts import label
@@ -10,7 +10,7 @@ from lens_napari.review.saying.remark_card import RemarkCard
 from lens_napari.review.settings import spoken
 from lens_napari.viewer.palette import MUTED
 
-ONE_LINE, TWO_LINES = 26, 40
+ONE_LINE, TWO_LINES = 26, 38
 """Height of the field without words and with them; what is longer is scrolled, for the window must not grow."""
 KEEP_TIP = "Enter keeps it, Escape leaves it as it was"
 
@@ -87,6 +87,9 @@ class CommentBox(QWidget):  # type: ignore[misc]  # qtpy carries no types
         column.setSpacing(3)
         for widget in (self.axes_label, self.others_label, self.title_label, self.field):
             column.addWidget(widget)
+        for one in (self.axes_label, self.others_label, self.title_label):
+            # Else it asks for the height that it would have in a narrower panel, and the window grows.
+            one.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         self.hide()
 
     def show_axes(self, words: str) -> None:
