@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from lens_napari.review.box_table import BoxState
 from lens_napari.review.wording import MEANINGS, SYMBOLS
-from lens_napari.review.worklist.rows import WorklistRows
+from lens_napari.review.worklist.rows import WorklistRow, WorklistRows
 from lens_napari.viewer.palette import BAD, GOOD, MUTED, UNDECIDED
 
 COLUMNS = ("", "why", "score", "says", "patient", "slice")
@@ -26,6 +26,7 @@ class RowsModel(QAbstractTableModel):  # type: ignore[misc]  # qtpy carries no t
     def __init__(self) -> None:
         super().__init__()
         self.rows = WorklistRows.none()
+        self._made: tuple[WorklistRows, int, WorklistRow] | None = None
 
     def replace(self, rows: WorklistRows) -> None:
         """Show other rows; where a single lesion came or went, the view keeps all others as they are."""
@@ -67,7 +68,7 @@ class RowsModel(QAbstractTableModel):  # type: ignore[misc]  # qtpy carries no t
         """Return text or colour of a cell."""
         if role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ForegroundRole, Qt.ItemDataRole.ToolTipRole):
             return None
-        row = self.rows[index.row()]
+        row = self._row(index.row())
         if role == Qt.ItemDataRole.DisplayRole:
             return row.cells[index.column()]
         if role == Qt.ItemDataRole.ForegroundRole and row.state in COLOUR_OF_STATE:
@@ -75,6 +76,12 @@ class RowsModel(QAbstractTableModel):  # type: ignore[misc]  # qtpy carries no t
         if role == Qt.ItemDataRole.ToolTipRole and index.column() == 1:
             return "; ".join(MEANINGS[rule] for rule, sign in SYMBOLS.items() if sign in row.why)
         return None
+
+    def _row(self, number: int) -> WorklistRow:
+        """Return a line; Qt asks for the cells of one after the other, several times each."""
+        if self._made is None or self._made[0] is not self.rows or self._made[1] != number:
+            self._made = (self.rows, number, self.rows[number])
+        return self._made[2]
 
 
 def rows_table(model: RowsModel) -> QTableView:

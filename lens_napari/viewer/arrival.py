@@ -37,6 +37,8 @@ class ArrivalZoom:
         self._shown: float | None = None
         """The zoom that was chosen here last; any other that is found on screen is the reader's."""
         self._readers: float | None = None
+        self._whole: tuple[object, float] | None = None
+        """The zoom of a whole slice, with the scan and the size of the canvas for which it holds."""
 
     def automatic(self) -> None:
         """Choose the zoom again, whatever the reader has chosen."""
@@ -53,7 +55,7 @@ class ArrivalZoom:
     def arrive(self, section: SliceBox, geometry: VolumeGeometry) -> None:
         """Bring a place of the slice on screen to the middle; the reader's zoom stays where the place fits in at it."""
         self._notice_readers()
-        whole = self._show_whole()
+        whole = self._whole_of(geometry)
         x1, y1, x2, y2 = section.box
         _, sy, sx = geometry.spacing_mm
         height_mm, width_mm = (y2 - y1) * sy, (x2 - x1) * sx
@@ -62,14 +64,24 @@ class ArrivalZoom:
         automatic = max(whole, min(height, width) / max(LEAST_FIELD_MM, FIELD_OF_LESION * lesion_mm))
         largest = LARGEST_SHARE * min(height / height_mm, width / width_mm)
         readers = automatic if self._readers is None else self._readers
-        self._show(readers if LEAST_PIXELS / lesion_mm <= readers <= largest else automatic)
-        if self._camera.zoom > whole:  # a whole slice stays in the middle
+        zoom = readers if LEAST_PIXELS / lesion_mm <= readers <= largest else automatic
+        if zoom > whole:
             self._camera.center = (0.0, ((y1 + y2) / 2 - VOXEL_CENTRE) * sy, ((x1 + x2) / 2 - VOXEL_CENTRE) * sx)
+        else:
+            self._show_whole()  # a whole slice stays in the middle
+        self._show(zoom)
 
     def _notice_readers(self) -> None:
         zoom = float(self._camera.zoom)
         if self._shown is not None and not math.isclose(zoom, self._shown, rel_tol=SAME_ZOOM):
             self._readers = zoom
+
+    def _whole_of(self, geometry: VolumeGeometry) -> float:
+        """Return the zoom of a whole slice; each time the camera moves to find it out, everything is set anew."""
+        key = geometry, tuple(self._viewer.canvas.size)
+        if self._whole is None or self._whole[0] != key:
+            self._whole = key, self._show_whole()
+        return self._whole[1]
 
     def _show_whole(self) -> float:
         """Show the whole slice, and return its zoom."""

@@ -234,6 +234,8 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.go_to_slice(section.slice_index)
         self._zoom.arrive(section, self._loaded.volume.geometry)
         self._redraw()
+        # What napari changes of its layers for a new zoom when it paints would make it paint once more.
+        self._viewer.window._qt_viewer.canvas.on_draw()
         self.brought.emit(section, box)
 
     def go_to_middle(self, drawing: Drawing) -> None:
