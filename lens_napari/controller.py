@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication
 from lens_engine.findings import Box3D, ReasonCode, Split, Verdict, box_from_slices, middle_section
 from lens_engine.store.candidates import CandidateRecord
 from lens_engine.store.catalog import SeriesRecord
-from lens_engine.store.decisions import DecisionRecord, SettledError
+from lens_engine.store.decisions import Committed, SettledError
 from lens_engine.store.exchange.ingest import AddReport
 from lens_engine.store.queue.outline import QueueOutline
 from lens_napari.adding_controller import AddingController
@@ -597,13 +597,14 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if session is self.session and self._confirmed is not None:
             self.confirmed.emit(session.said_line(self._confirmed))
 
-    def _on_saved(self, session: ReviewSession, ticket: int, records: tuple[DecisionRecord, ...]) -> None:
+    def _on_saved(self, session: ReviewSession, ticket: int, committed: Committed) -> None:
         asked = session.asked_id
         if session.mark_saved(ticket) == self._confirmed:
             self._confirm(session)
-        session.take_along(records[1:])
+        session.take_along(committed.along, may_move=not self._is_elsewhere and self._arrived_at != asked)
         if session is self.session and session.asked_id != asked:
             self.show_current()
+            self._coming.start()
         self._refresh()
         if session.pending == 0:
             self.jobs.refresh_plan()

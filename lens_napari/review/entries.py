@@ -75,6 +75,7 @@ class Entries:
         """int8 (n,), the `BoxState` of each."""
         self.position_of = {int(candidate_id): i for i, candidate_id in enumerate(outline.ids)}
         self._read: dict[int, Entry] = {}
+        self._noted: dict[int, Decision | None] = {}
 
     def __len__(self) -> int:
         return len(self.outline)
@@ -104,11 +105,23 @@ class Entries:
         self.states[position] = entry.state
 
     def note(self, position: int, decision: Decision | None) -> None:
-        """Take down what holds for a lesion of which something was said elsewhere, read or not."""
+        """Take down what holds for a lesion of which something was said along with another, read or not.
+
+        It is newer than what a scan brings that was read meanwhile.
+        """
         verdict = None if decision is None else decision.verdict
         self.states[position] = BoxState.PLAIN if verdict is None else STATE_OF_VERDICT[verdict]
         if position in self._read:
-            self._read[position] = replace(self._read[position], decision=decision)
+            self._read[position] = replace(self._read[position], decision=decision, save_state=SaveState.SAVED)
+        else:
+            self._noted[position] = decision
+
+    def learn(self, position: int, record: CandidateRecord) -> None:
+        """Take in everything that is stored of a lesion; what was said here meanwhile stays."""
+        if position in self._noted:
+            self[position] = Entry(record, self._noted.pop(position), SaveState.SAVED)
+        elif position not in self._read or self._read[position].save_state is SaveState.UNTOUCHED:
+            self[position] = Entry(record, record.decision.decision if record.decision else None)
 
     def read(self) -> tuple[Entry, ...]:
         """Return the lesions that were read, in the order of the queue."""

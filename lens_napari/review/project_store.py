@@ -20,7 +20,7 @@ from lens_engine.store.annotations import AnnotationRecord, AnnotationRole, Anno
 from lens_engine.store.candidates import CandidateRecord, Candidates
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
-from lens_engine.store.decisions import DecisionRecord, Decisions
+from lens_engine.store.decisions import Committed, DecisionRecord, Decisions
 from lens_engine.store.detections import Detections
 from lens_engine.store.exchange.ingest import AddReport, add_found
 from lens_engine.store.labels import completeness
@@ -216,7 +216,7 @@ class ProjectStore:
         distance = apart(then, middle_section(known.slices).slice_index, now, middle_section(slices).slice_index)
         return FoundPartner(asked.id, Partner(scan_in_words(then), distance), self._to_compare(known, then))
 
-    def commit(self, decision: Decision, seen: Decision | None) -> tuple[DecisionRecord, ...]:
+    def commit(self, decision: Decision, seen: Decision | None) -> Committed:
         """Write a decision behind the one it replaces; it is on disk when this returns, with those that go along.
 
         Raises

@@ -231,10 +231,8 @@ class ReviewSession:
         """
         for record in records:
             position = self._position_of.get(record.id)
-            if position is None:
-                continue
-            if position not in self._entries or self._entries[position].save_state is SaveState.UNTOUCHED:
-                self._entries[position] = Entry(record, record.decision.decision if record.decision else None)
+            if position is not None:
+                self._entries.learn(position, record)
 
     def tally(self) -> Tally:
         """Count what was said and what is left."""
@@ -327,7 +325,7 @@ class ReviewSession:
         found = self._listing.neighbour_series(self._position, step)
         self._last_rejected = None
         if found is not None:
-            self._position = found
+            self._position, self._is_brought = found, False
         return found is not None
 
     def decide(self, verdict: Verdict, reason: ReasonCode | None = None) -> Write | None:
@@ -439,16 +437,20 @@ class ReviewSession:
             self._entries[step.lesion] = replace(self._entries[step.lesion], save_state=SaveState.SAVED)
         return int(self.outline.ids[step.lesion])
 
-    def take_along(self, records: Iterable[DecisionRecord]) -> None:
-        """Note what was decided along with a lesion in sibling series.
+    def take_along(self, along: Mapping[int, DecisionRecord | None], *, may_move: bool) -> None:
+        """Note what counts for lesions, by their ids, since one was decided that they show in sibling series.
 
-        Where the reader was just brought to one of them, the next lesion that is open is asked about instead.
+        Parameters
+        ----------
+        may_move
+            Ask about the next open lesion instead of one of them to which the reader was brought, and which he has not
+            seen yet.
         """
-        positions = [(self._position_of.get(record.candidate_id or 0), record) for record in records]
-        for position, record in positions:
+        for candidate_id, counts in along.items():
+            position = self._position_of.get(candidate_id)
             if position is not None and not self._acts.is_waiting(position):
-                self._entries.note(position, None if record.verdict is Verdict.WITHDRAWN else record.decision)
-                if position == self._position and self._is_brought and record.verdict is not Verdict.WITHDRAWN:
+                self._entries.note(position, None if counts is None else counts.decision)
+                if position == self._position and counts is not None and may_move and self._is_brought:
                     self._position = self._next_open(position)
 
     def mark_failed(self, ticket: int) -> None:
@@ -514,9 +516,7 @@ class ReviewSession:
             self.remarks.let_wait(step.lesion, before, wanted)
             return write
         comment = wanted.comment if wanted.reader == self._reader else ""  # another's words stay his
-        said = replace(
-            wanted, reader=self._reader, decided_at=self._clock(), previous_id=None, along_id=None, comment=comment
-        )
+        said = replace(wanted, reader=self._reader, decided_at=self._clock(), previous_id=None, comment=comment)
         return self._write(replace(step, after=said), said)
 
     def _is_inherited(self, position: int, decision: Decision) -> bool:

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 from qtpy.QtCore import Qt
-from support.review_project import add_reconstruction, decisions_on_disk
+from support.review_project import add_reconstruction, decisions_on_disk, history_on_disk
 
 from lens_engine.findings import Verdict
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
-from lens_napari.demo.waiting import wait_ready, wait_saved
+from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
 from lens_napari.review.box_table import BoxState
 
 PATIENCE_SECONDS = 120.0
+NOTHING, CONTROL = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
 
 
 @pytest.fixture
@@ -82,3 +83,37 @@ def test_the_lesion_in_the_other_series_can_be_decided_otherwise(
     settle(review)
     latest = {one.candidate_id: one.verdict for one in decisions_on_disk(project_folder)}
     assert latest == {siblings[0]: Verdict.ACCEPTED, siblings[1]: Verdict.REJECTED}
+
+
+def test_two_undos_open_both_after_the_other_one_was_decided_otherwise(
+    review: ReviewController, press: Any, siblings: tuple[int, int]
+) -> None:
+    press(Qt.Key.Key_Y)
+    settle(review)
+    review.worklist.lesion_chosen.emit(siblings[1])
+    settle(review)
+    for key, modifier in ((Qt.Key.Key_N, NOTHING), (Qt.Key.Key_Z, CONTROL), (Qt.Key.Key_Z, CONTROL)):
+        press(key, modifier)
+        settle(review)
+    assert {state(review, one) for one in siblings} <= {BoxState.PLAIN, BoxState.ASKED}
+    assert review.session.tally().accepted + review.session.tally().rejected == 0
+
+
+def test_a_copy_opens_the_lesion_in_the_other_series(
+    review: ReviewController, press: Any, siblings: tuple[int, int], project_folder: Path
+) -> None:
+    press(Qt.Key.Key_N)
+    press(Qt.Key.Key_C)
+    settle(review)
+    latest = {one.candidate_id: one.verdict for one in history_on_disk(project_folder)}
+    assert latest == {siblings[0]: Verdict.REJECTED, siblings[1]: Verdict.WITHDRAWN}
+    assert state(review, siblings[1]) in (BoxState.PLAIN, BoxState.ASKED)
+
+
+def test_a_reader_who_looks_at_another_series_stays_there(review: ReviewController, press: Any) -> None:
+    press(Qt.Key.Key_Y)
+    chosen = max(review._series)
+    review.show_series(chosen)
+    assert wait_saved(review, PATIENCE_SECONDS)
+    assert wait_until(lambda: review.shown_series is not None and not review.view.is_loading, PATIENCE_SECONDS)
+    assert review.shown_series == review._series[chosen]

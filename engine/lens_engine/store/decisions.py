@@ -6,7 +6,7 @@ candidate: its own latest one, or the one about the same place that it inherits.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -107,6 +107,23 @@ class SettledError(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
+class Committed:
+    """A decision that is on disk.
+
+    Attributes
+    ----------
+    record
+        As it is stored.
+    along
+        What counts since then for the candidates that show the same lesion in sibling series, where that has changed,
+        by their ids; None for one that is open.
+    """
+
+    record: DecisionRecord
+    along: Mapping[int, DecisionRecord | None]
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesDecisions(Generic[Said]):
     """Everything that was decided in one series.
 
@@ -181,12 +198,12 @@ class Decisions:
         with _writing(self.database, decision) as session:
             return _append(session, decision)
 
-    def add_seen(self, decision: Decision, seen: Decision | None) -> tuple[DecisionRecord, ...]:
+    def add_seen(self, decision: Decision, seen: Decision | None) -> Committed:
         """Append the decision of a reader who believes that `seen` counts for the candidate; see `add`.
 
         What the same lesion is asked about in sibling series (see `queue.siblings`) is decided along, and taken back
-        along, but where a reader has said something there himself. Nothing goes along with a copy. Returns the row as
-        stored, and behind it those that went along.
+        along, but where a reader has said something there himself. A copy says nothing of the lesion: it takes back
+        what went along.
 
         Raises
         ------
@@ -199,7 +216,7 @@ class Decisions:
                 if counts is not None and _is_news(counts.decision, seen, decision.reader):
                     raise SettledError(counts)
             stored = _append(session, decision)
-            return (stored, *_decide_along(session, stored))
+            return Committed(stored, _decide_along(session, stored))
 
     def change_added(self, added_id: int, said: Decision) -> DecisionRecord:
         """Append what is said now of a lesion that a reader added, and return the row as stored.
@@ -361,14 +378,16 @@ def _append(session: Session, decision: Decision) -> DecisionRecord:
     return DecisionRecord(row.id, decision, None if asked is None else asked.mining_run_id)
 
 
-def _decide_along(session: Session, stored: DecisionRecord) -> tuple[DecisionRecord, ...]:
+def _decide_along(session: Session, stored: DecisionRecord) -> dict[int, DecisionRecord | None]:
     said = stored.decision
-    if said.candidate_id is None or said.is_copy:
-        return ()
+    if said.candidate_id is None:
+        return {}
     asked, here = _candidate(session, said.candidate_id), _geometry(session, said.series_id)
     if here is None:
-        return ()
-    along = []
+        return {}
+    if said.is_copy:
+        said = replace(said, verdict=Verdict.WITHDRAWN, reason_code=None, comment="")
+    along: dict[int, DecisionRecord | None] = {}
     for sibling in siblings_of(session, [asked]).get(asked.id, ()):
         there = _geometry(session, sibling.series_id)
         if there is not None and _goes_along(_counting(session, sibling.id)[0], sibling, said.verdict):
@@ -378,16 +397,18 @@ def _decide_along(session: Session, stored: DecisionRecord) -> tuple[DecisionRec
             )  # fmt: skip
             if said.verdict is Verdict.ADJUSTED and (slices := slices_in(said.slices, here, there)):
                 decision = replace(decision, box=box_from_slices(slices), slices=slices)
-            along.append(_append(session, decision))
-    return tuple(along)
+            _append(session, decision)
+            along[sibling.id] = _counting(session, sibling.id)[0]
+    return along
 
 
 def _goes_along(counts: DecisionRecord | None, sibling: CandidateRow, verdict: Verdict) -> bool:
     """Return whether a verdict holds for a sibling, too: nobody has said anything of it but along with another."""
     if counts is None:
         return verdict is not Verdict.WITHDRAWN
-    is_its_own = counts.candidate_id == sibling.id or counts.mining_run != sibling.mining_run_id
-    return counts.decision.along_id is not None and is_its_own
+    is_its_own = counts.candidate_id == sibling.id
+    is_earlier = counts.mining_run != sibling.mining_run_id and verdict is not Verdict.WITHDRAWN
+    return counts.decision.along_id is not None and (is_its_own or is_earlier)
 
 
 def _geometry(session: Session, series_id: int) -> VolumeGeometry | None:

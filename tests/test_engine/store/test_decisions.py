@@ -292,10 +292,11 @@ def test_what_another_reader_has_settled_meanwhile_is_told_and_not_overwritten(
         decisions.add_seen(mine, None)
     assert refused.value.counting == theirs
     assert decisions.history(series.id) == (theirs,)
-    stored = decisions.add_seen(mine, theirs.decision)
-    assert decisions.current() == stored
-    again = decisions.add_seen(replace(mine, verdict=Verdict.UNSURE), None)  # nobody is asked about his own words
-    assert decisions.current() == again
+    stored = decisions.add_seen(mine, theirs.decision).record
+    assert decisions.current() == (stored,)
+    unsure = replace(mine, verdict=Verdict.UNSURE)
+    again = decisions.add_seen(unsure, None).record  # nobody is asked about his own words
+    assert decisions.current() == (again,)
 
 
 @pytest.fixture

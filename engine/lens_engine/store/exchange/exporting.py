@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lens_engine.boxes import clip
 from lens_engine.errors import ExportError
-from lens_engine.findings import Split
+from lens_engine.findings import POSITIVE_VERDICTS, Split
 from lens_engine.io.annotations.imported import TestSetPart
 from lens_engine.io.annotations.manual_test_set import (
     ExportFormat,
@@ -163,7 +163,8 @@ def _test_set(database: Database, part: TestSetPart | None) -> _TestSet:
                 continue
             boxes = _boxes(record, labels, accepted)
             first = sub_volume_name(record.name).first_slice or 0
-            rows, remarks = rows_from_boxes(boxes, first), remarks_of(record, accepted, first)
+            lesions = [item for item in accepted if item.verdict in POSITIVE_VERDICTS]
+            rows, remarks = rows_from_boxes(boxes, first), remarks_of(record, lesions, first)
             found.append((record, ManualSubVolume(own_part, record.name, rows, remarks)))
     return _TestSet(tuple(found), tuple(left_out), tuple(disputed))
 
@@ -208,7 +209,8 @@ def _reading(
 def _is_known_from_the_review(said: DecisionRecord, reading: ReadingRecord) -> bool:
     """Return whether a reader had been shown a finding of a model in the series before the reading was complete."""
     is_before = reading.completed_at is None or said.decision.decided_at < reading.completed_at
-    return said.candidate_id is not None and said.decision.reader == reading.reader and is_before
+    has_seen = said.candidate_id is not None and said.decision.along_id is None
+    return has_seen and said.decision.reader == reading.reader and is_before
 
 
 def _part(record: SeriesRecord) -> TestSetPart | None:

@@ -8,6 +8,7 @@ from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.labels.completeness import lesions_on_one_slice, true_boxes
+from lens_engine.store.readings.truth import read_series
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class TrueLesion:
 def complete_truth(database: Database, series_id: int) -> tuple[TrueLesion, ...] | None:
     """Return every lesion of a series, or None where a detector is not measured on it.
 
-    That is where it is not marked complete, and where one of its lesions is annotated on one slice only.
+    That is where it is not marked complete, where one of its lesions is annotated on one slice only, where two readings
+    of it differ, and while it has one reading alone, which a second reader must not see.
 
     Raises
     ------
@@ -36,7 +38,12 @@ def complete_truth(database: Database, series_id: int) -> tuple[TrueLesion, ...]
     """
     if not Catalog(database).series(series_id).is_complete:
         return None
-    annotations, decisions = Annotations(database).of_series(series_id), Decisions(database).current(series_id)
+    with database.reading() as session:
+        read = read_series(session, [series_id]).get(series_id)
+    if read is not None and (read.is_disputed or len(read.readings) == 1):
+        return None
+    decisions = Decisions(database).current(series_id) if read is None else read.truth
+    annotations = Annotations(database).of_series(series_id)
     if lesions_on_one_slice(annotations, decisions):
         return None
     known = {item.decision.box: item.decision.slices for item in decisions}

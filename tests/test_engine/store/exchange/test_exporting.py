@@ -148,6 +148,8 @@ def test_words_and_axes_of_a_lesion_are_exported_where_the_form_has_room(
     said = make_decision(series.id, Verdict.ADDED, comment="two foci", axes=axes)
     Decisions(database).add(said)
     Decisions(database).add(make_decision(series.id, Verdict.ADDED, box=OTHER))
+    vessel = (30.0, 5.0, 20.0, 36.0, 11.0, 24.0)
+    Decisions(database).add(make_decision(series.id, Verdict.REJECTED, box=vessel, comment="splenic artery"))
     mark_complete(database, series.id)
     export_test_set(database, file_format, tmp_path / "set.out")
     (item,) = read(tmp_path / "set.out")

@@ -1,3 +1,4 @@
+from support.readings import Reader, read
 from support.store_samples import BOX, AddSeries, MakeDecision, sections
 
 from lens_engine.findings import Split, Verdict, slices_of_box
@@ -7,6 +8,8 @@ from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.labels.complete_truth import TrueLesion, complete_truth
 from lens_engine.store.labels.completeness import mark_complete
+from lens_engine.store.readings.readings import Readings
+from lens_engine.store.readings.records import ReadingRound
 
 OTHER = (40.0, 40.0, 10.0, 50.0, 50.0, 14.0)
 THIRD = (10.0, 40.0, 20.0, 18.0, 50.0, 24.0)
@@ -52,3 +55,21 @@ def test_a_lesion_on_one_slice_leaves_the_series_without_a_truth(database: Datab
     flat = (10.0, 10.0, 4.0, 20.0, 20.0, 5.0)
     Annotations(database).add([label(series, box=flat, slices=sections(flat), key_slice=4)])
     assert complete_truth(database, series) is None
+
+
+def test_a_sole_reading_is_no_truth_to_show_and_one_that_two_readers_settle_is(
+    database: Database, add_series: AddSeries
+) -> None:
+    series = add_series("a", Split.TEST).id
+    read(database, series, "Anna", BOX, OTHER)
+    assert Catalog(database).series(series).is_complete
+    assert complete_truth(database, series) is None  # a second reader would see what the first one has marked
+    read(database, series, "Bert", BOX)
+    assert complete_truth(database, series) is None
+    judge = Reader.begin(database, series, "Carl", ReadingRound.ADJUDICATION)
+    (place,) = Readings(database).comparison(judge.reading.id).places
+    judge.settle(place.marked[0].id, Verdict.REJECTED, place.marked[0].box)
+    judge.complete()
+    truth = complete_truth(database, series)
+    assert truth is not None
+    assert [lesion.box for lesion in truth] == [BOX]

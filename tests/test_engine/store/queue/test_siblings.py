@@ -65,9 +65,11 @@ def test_one_answer_counts_for_the_lesion_in_both_series(
     thin, thick = ask_in_two()
     words = {"reason_code": ReasonCode.VESSEL, "comment": "splenic artery"}
     said = said_of(make_decision, database, thin, Verdict.REJECTED, **words)
-    stored, along = Decisions(database).add_seen(said, None)
-    assert (stored.candidate_id, along.candidate_id) == (thin, thick)
-    assert along.decision.along_id == stored.id
+    committed = Decisions(database).add_seen(said, None)
+    along = committed.along[thick]
+    assert along is not None
+    assert (committed.record.candidate_id, along.candidate_id) == (thin, thick)
+    assert along.decision.along_id == committed.record.id
     assert (along.reason_code, along.decision.comment) == (ReasonCode.VESSEL, "splenic artery")
     assert along.box == Candidates(database).get(thick).candidate.finding.box
     assert list(verdicts(database).values()).count(Verdict.REJECTED) == 2
@@ -98,12 +100,44 @@ def test_what_a_reader_said_in_the_other_series_stays(
     assert (verdicts(database)[thin], verdicts(database)[thick]) == (Verdict.UNSURE, Verdict.REJECTED)
 
 
-def test_nothing_goes_along_with_a_copy(
+def test_a_copy_says_nothing_of_the_lesion_in_the_other_series(
+    database: Database, ask_in_two: Callable[..., tuple[int, int]], make_decision: MakeDecision
+) -> None:
+    thin, thick = ask_in_two()
+    rejected = said_of(make_decision, database, thin, Verdict.REJECTED)
+    Decisions(database).add_seen(rejected, None)
+    copy = replace(rejected, reason_code=ReasonCode.DUPLICATE)  # the reason comes a moment later, as a reader says it
+    assert Decisions(database).add_seen(copy, None).along == {thick: None}
+    assert verdicts(database)[thick] is None
+    assert Decisions(database).add_seen(copy, None).along == {}
+
+
+def test_taking_a_copy_back_leaves_what_an_earlier_mining_settled(
     database: Database, ask_in_two: Callable[..., tuple[int, int]], make_decision: MakeDecision
 ) -> None:
     thin, _ = ask_in_two()
-    said = said_of(make_decision, database, thin, Verdict.REJECTED, reason_code=ReasonCode.DUPLICATE)
-    assert len(Decisions(database).add_seen(said, None)) == 1
+    Decisions(database).add_seen(said_of(make_decision, database, thin, Verdict.ACCEPTED), None)
+    found = list(Candidates(database).latest().values())
+    Candidates(database).replace_open("v2", found, [0.9, 0.5, 0.1])
+    again, other, _ = Candidates(database).latest()
+    copy = said_of(make_decision, database, again, Verdict.REJECTED, reason_code=ReasonCode.DUPLICATE)
+    for said in (copy, replace(copy, verdict=Verdict.WITHDRAWN, reason_code=None)):
+        Decisions(database).add_seen(said, None)
+    assert verdicts(database)[other] is Verdict.ACCEPTED
+
+
+def test_what_goes_along_again_is_taken_back_along(
+    database: Database, ask_in_two: Callable[..., tuple[int, int]], make_decision: MakeDecision
+) -> None:
+    thin, thick = ask_in_two()
+    decisions = Decisions(database)
+    along = decisions.add_seen(said_of(make_decision, database, thin, Verdict.ACCEPTED), None).along[thick]
+    assert along is not None
+    decisions.add_seen(said_of(make_decision, database, thick, Verdict.REJECTED), None)
+    decisions.add_seen(replace(along.decision, previous_id=None), None)  # the reader undoes the second verdict
+    assert verdicts(database)[thick] is Verdict.ACCEPTED
+    decisions.add_seen(said_of(make_decision, database, thin, Verdict.WITHDRAWN), None)
+    assert set(verdicts(database).values()) == {None}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +156,7 @@ def test_other_coordinates_examinations_and_places_are_asked_about_apart(
     of_second: dict[str, object],
 ) -> None:
     thin, thick = ask_in_two(**of_second)
-    assert len(Decisions(database).add_seen(said_of(make_decision, database, thin, Verdict.ACCEPTED), None)) == 1
+    assert Decisions(database).add_seen(said_of(make_decision, database, thin, Verdict.ACCEPTED), None).along == {}
     assert verdicts(database)[thick] is None
 
 
@@ -132,7 +166,8 @@ def test_an_adjusted_box_is_adjusted_in_the_other_series_too(
     thin, thick = ask_in_two()
     larger = (8.0, 12.0, 20.0, 22.0, 26.0, 30.0)
     said = replace(said_of(make_decision, database, thin, Verdict.ADJUSTED), box=larger, slices=sections(larger))
-    _, along = Decisions(database).add_seen(said, None)
+    along = Decisions(database).add_seen(said, None).along[thick]
+    assert along is not None
     assert (along.candidate_id, along.verdict) == (thick, Verdict.ADJUSTED)
     assert along.box == pytest.approx(whole_slices(box_in(larger, THIN, THICK)))
     assert len(along.decision.slices) == 5
