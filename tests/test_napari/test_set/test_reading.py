@@ -23,7 +23,13 @@ from lens_napari.demo.waiting import wait_until
 from lens_napari.editing.draft import NEW_LESION
 from lens_napari.open_project import OpenProjectWidget
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES
-from lens_napari.review.readings.wording import NOTHING_LEFT, PRESS_AGAIN, SHOW_AIDS, is_complete_words
+from lens_napari.review.readings.wording import (
+    NOTHING_LEFT,
+    PRESS_AGAIN,
+    SHOW_AIDS,
+    STILL_SAVING,
+    is_complete_words,
+)
 from lens_napari.review.wording import NOTHING_TO_UNDO
 from lens_napari.test_set.controller import TestSetController
 from lens_napari.test_set.window import open_test_set
@@ -163,6 +169,33 @@ def test_complete_goes_to_the_next_one_and_a_scan_without_a_lesion_is_a_normal_o
     assert "no lesion: a normal scan" in notice(reading)
     assert [(one.is_complete, len(lesions)) for one, lesions in on_disk(held_out)] == [(True, 1), (True, 0)]
     assert "0 left · 0 in progress · 2 complete" in reading.list_panel.tally_label.text()
+
+
+def test_a_scan_whose_lesion_cannot_be_written_is_not_completed_as_a_normal_one(
+    reading: TestSetController, press: Press, drag: Drag, held_out: Path, writing: Callable[[bool], None]
+) -> None:
+    writing(False)
+    canvas = reading.viewer.window._qt_viewer.canvas.native
+    press(Qt.Key.Key_D)
+    drag((30, 30), (45, 42))
+    QTest.keyClick(canvas, Qt.Key.Key_Y)
+    QTest.keyClick(canvas, Qt.Key.Key_C)
+    assert notice(reading) == STILL_SAVING
+    assert wait_until(lambda: reading.is_saved, PATIENCE_SECONDS)
+    problem = reading.work_panel.problem_label
+    assert "refused" in problem.text()
+    assert notice(reading) == ""
+    ((record, lesions),) = on_disk(held_out)
+    assert (record.series_id, record.is_complete, lesions) == (1, False, ())
+    writing(True)
+    press(Qt.Key.Key_D)
+    drag((30, 30), (45, 42))
+    assert "refused" in problem.text()
+    press(Qt.Key.Key_Y)
+    assert problem.text() == ""
+    press(Qt.Key.Key_C)
+    assert arrived(reading, 2)
+    assert [(one.is_complete, len(lesions)) for one, lesions in on_disk(held_out)] == [(True, 1), (False, 0)]
 
 
 def test_a_complete_sub_volume_is_changed_only_after_that_was_taken_back(
