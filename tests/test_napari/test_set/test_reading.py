@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLabel
+from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QToolBar
 from support.command_line import lens
 from support.readings import read
 
@@ -19,7 +19,9 @@ from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.readings.readings import Readings
 from lens_engine.store.readings.records import ReadingRecord
-from lens_napari.demo.waiting import wait_until
+from lens_napari.application import end_work_in, open_project, open_review
+from lens_napari.demo.marker import MARKER
+from lens_napari.demo.waiting import wait_ready, wait_until
 from lens_napari.editing.draft import NEW_LESION
 from lens_napari.open_project import OpenProjectWidget
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES
@@ -32,7 +34,8 @@ from lens_napari.review.readings.wording import (
 )
 from lens_napari.review.wording import NOTHING_TO_UNDO
 from lens_napari.test_set.controller import TestSetController
-from lens_napari.test_set.window import open_test_set
+from lens_napari.test_set.window import open_adjudication, open_test_set
+from lens_napari.tour.tour import NAME as TOUR
 
 PATIENCE_SECONDS = 60.0
 LEFT = Qt.MouseButton.LeftButton
@@ -315,6 +318,47 @@ def test_closing_the_window_ends_the_reading(viewer: Any, held_out: Path) -> Non
     controller.closed.connect(lambda: ended.append(True))
     viewer.window._qt_window.close()
     assert wait_until(lambda: bool(ended), PATIENCE_SECONDS)
+
+
+def test_a_window_holds_one_work_at_a_time(viewer: Any, held_out: Path) -> None:
+    ended: list[str] = []
+
+    def shown() -> set[str]:
+        docks = viewer.window._qt_window.findChildren(QDockWidget)
+        return {one.windowTitle() for one in docks if one.isVisible()}
+
+    review = open_project(held_out, viewer, start_worker=False)
+    review.closed.connect(lambda: ended.append("review"))
+    assert wait_ready(review, PATIENCE_SECONDS)
+    reading = open_test_set(held_out, viewer)
+    reading.closed.connect(lambda: ended.append("reading"))
+    assert (ended, open_review()) == (["review"], None)
+    assert arrived(reading, 1)
+    assert {layer.name for layer in viewer.layers} == {reading.view.layers.image.name, *reading.view.layers.groups}
+    judge = open_adjudication(held_out, viewer)
+    judge.closed.connect(lambda: ended.append("judge"))
+    assert ended == ["review", "reading"]
+    again = open_project(held_out, viewer, start_worker=False)
+    assert (ended, open_review()) == (["review", "reading", "judge"], again)
+    assert wait_ready(again, PATIENCE_SECONDS)
+    assert "Test set" not in shown()
+    again.close()
+
+
+def test_the_tour_of_the_demo_belongs_to_its_review(viewer: Any, held_out: Path) -> None:
+    (held_out.parent / MARKER).touch()
+    widget = OpenProjectWidget()
+    viewer.window.add_dock_widget(widget)
+    for begin in (open_test_set, open_adjudication):
+        widget.work(begin, held_out)
+        assert not widget.test_set_button.isEnabled()
+        end_work_in(viewer)
+        assert widget.test_set_button.isEnabled()
+    widget.open(held_out)
+    review = open_review()
+    assert review is not None
+    assert wait_until(lambda: bool(viewer.window._qt_window.findChildren(QToolBar, TOUR)), PATIENCE_SECONDS)
+    review.close()
 
 
 def test_the_widget_of_the_plugin_opens_a_test_set_in_its_window(viewer: Any, held_out: Path) -> None:
