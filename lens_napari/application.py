@@ -12,10 +12,12 @@ from lens_napari.controller import ReviewController
 from lens_napari.demo.marker import is_demo
 from lens_napari.review.project_store import ProjectStore
 from lens_napari.review.settings import load_settings, settings_file
+from lens_napari.test_set.workplace import Workplace
 from lens_napari.workspace import SIZE, arrange, bind_keys, offer_tour, protect_picture, remember_arrangement
 
 TITLE = "LENS-napari"
-_open_reviews: list[ReviewController] = []
+_open: list[ReviewController | Workplace] = []
+"""What is at work in some viewer, in the order in which it was opened."""
 
 
 def open_project(project_folder: Path, viewer: Any = None, *, start_worker: bool = True) -> ReviewController:
@@ -41,8 +43,7 @@ def open_project(project_folder: Path, viewer: Any = None, *, start_worker: bool
     is_ours = viewer is None
     if is_ours:
         viewer = new_viewer()
-    for before in [one for one in _open_reviews if one.viewer is viewer]:
-        before.close()  # two reviews would each put the other's picture away
+    end_work_in(viewer)
     viewer.title = f"{TITLE} · {store.project.settings.name}"
     controller = ReviewController(viewer, store, settings, path, start_worker=start_worker)
     docks = arrange(controller)
@@ -51,14 +52,25 @@ def open_project(project_folder: Path, viewer: Any = None, *, start_worker: bool
     protect_picture(controller, docks.main)
     bind_keys(controller)
     controller.open()
-    _open_reviews.append(controller)
-    controller.closed.connect(lambda: _open_reviews.remove(controller))
+    note_work(controller)
     return controller
+
+
+def end_work_in(viewer: Any) -> None:
+    """Close what is open in a viewer: each of two would put the other's picture away, and no reading would be blind."""
+    for one in [one for one in _open if one.viewer is viewer]:
+        one.close()
+
+
+def note_work(controller: ReviewController | Workplace) -> None:
+    """Note what is open in a viewer until it is closed."""
+    _open.append(controller)
+    controller.closed.connect(lambda: _open.remove(controller))
 
 
 def open_review() -> ReviewController | None:
     """Return the review that was opened last and is still open."""
-    return _open_reviews[-1] if _open_reviews else None
+    return next((one for one in reversed(_open) if isinstance(one, ReviewController)), None)
 
 
 def begin_tour(controller: ReviewController, project_folder: Path) -> None:

@@ -53,7 +53,7 @@ class OpenProjectWidget(Panel):
 
     def open(self, folder: Path) -> None:
         """Open a project for its review in this window, or say why not."""
-        self.work(open_project, folder)
+        self.work(_review, folder)
 
     def work(self, begin: Callable[[Path, Any], ReviewController | Workplace], folder: Path) -> None:
         """Open a project for one kind of work in this window, or say why not."""
@@ -63,7 +63,6 @@ class OpenProjectWidget(Panel):
         except LensError as error:
             self._refuse(error)
         else:
-            begin_tour(controller, folder)
             self._follow(controller)
 
     def make(self, folder: Path) -> None:
@@ -100,6 +99,12 @@ class OpenProjectWidget(Panel):
         dialog.fileSelected.connect(lambda folder: use(Path(folder)))
         dialog.finished.connect(dialog.deleteLater)
         dialog.open()
+
+
+def _review(folder: Path, viewer: Any) -> ReviewController:
+    controller = open_project(folder, viewer)
+    begin_tour(controller, folder)
+    return controller
 
 
 def _make(folder: Path) -> Path:

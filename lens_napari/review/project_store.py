@@ -89,10 +89,10 @@ class LoadedSeries:
 
 @dataclass(frozen=True, slots=True)
 class MarkedSeries:
-    """A series whose mark was changed, and how many lesions of it are known in 3D."""
+    """A series whose mark was changed, and how many lesions of it are known in 3D; None where nobody must hear it."""
 
     record: SeriesRecord
-    lesions: int
+    lesions: int | None
 
 
 class VolumeCache:

@@ -197,15 +197,20 @@ def series_line(record: SeriesRecord) -> str:
     return f"{record.name} · {record.split.value}{mark}"
 
 
-def completeness_words(record: SeriesRecord, lesions: int) -> str:
-    """Return what a series counts for after its mark was changed; `lesions` of it are known in 3D."""
+def completeness_words(record: SeriesRecord, lesions: int | None) -> str:
+    """Return what a series counts for after its mark was changed; `lesions` are those known in 3D."""
     if not record.is_complete:
         return "● saved: not complete, neither measured on nor exported"
     return f"● saved: {lesions_in_words(lesions)}; measured on, and exported with the test set"
 
 
-def lesions_in_words(lesions: int) -> str:
-    """Return how many lesions of a complete series are known; a scan without any is one to find nothing in."""
+def lesions_in_words(lesions: int | None) -> str:
+    """Return how many lesions of a complete series are known; a scan without any is one to find nothing in.
+
+    None are those of a reading that nothing has settled; how many it has is for its reader alone.
+    """
+    if lesions is None:
+        return "its lesions are those of a reading"
     return f"{lesions} lesion{'s' if lesions != 1 else ''} in 3D" if lesions else "no lesion: a normal scan"
 
 

@@ -19,7 +19,7 @@ from lens_napari.review.box_table import (
     BoxTable,
     Shown,
 )
-from lens_napari.review.project_store import LoadedSeries
+from lens_napari.review.project_store import LoadedSeries, message_of
 from lens_napari.review.readings import wording
 from lens_napari.review.readings.adjudication_store import AdjudicationStore, DisputedSeries, slices_of
 from lens_napari.review.settings import KeySettings, TestSetKeys, spoken
@@ -202,8 +202,10 @@ class AdjudicationController(Workplace):
     def complete(self) -> None:
         """Say that every place is settled and go to the next series; or take that back where it was said."""
         reading = self.reading
-        if reading is None or self._is_saving:
+        if reading is None:
             self._tell(wording.STILL_LOADING if self._wanted is not None else wording.NOTHING_DISPUTED)
+        elif self._is_saving:
+            self._tell(wording.STILL_SAVING)
         elif not self.boxes.holds():
             self._is_saving = True
             self._time.act()
@@ -267,17 +269,22 @@ class AdjudicationController(Workplace):
             self._commits.submit(
                 partial(self._adjudication.settle, reading, place, verdict, slices),
                 partial(self._on_settled, goes_on=goes_on),
-                self._on_refused,
+                self._on_not_settled,
             )
             self._submit(self._adjudication.disputed, self._on_list)
 
     def _on_settled(self, comparison: Comparison, *, goes_on: bool) -> None:
         self._is_saving = False
+        self.work_panel.forget_unsaved()
         self._comparison = comparison
         if self._number is not None:
             self.show_number(self._next_open(self._number) if goes_on else self._number)
         if not comparison.open_places:
             self._tell(f"{wording.ALL_SETTLED} {spoken(self.settings.keys.complete)} completes the series.")
+
+    def _on_not_settled(self, error: Exception) -> None:
+        self._is_saving = False
+        self.work_panel.show_unsaved(message_of(error))
 
     def _on_ended(self, reading: ReadingRecord) -> None:
         self._is_saving = False

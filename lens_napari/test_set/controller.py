@@ -53,7 +53,8 @@ class TestSetController(Workplace):
         self.boxes.panel.rows_shown = LESIONS_SEEN
         self.list_panel = SubVolumesPanel(self.settings.keys)
         self.work_panel: ReadingPanel = ReadingPanel(self.settings.keys, self.boxes.panel)
-        self.boxes.failed.connect(self.work_panel.show_problem)
+        self.boxes.failed.connect(self.work_panel.show_unsaved)
+        self.boxes.saved.connect(self.work_panel.forget_unsaved)
         self.boxes.wanted.connect(self._go_to)
         self.boxes.panel.change_requested.connect(self.change_box)
         self.boxes.panel.keep_requested.connect(self.keep_box)
@@ -143,10 +144,15 @@ class TestSetController(Workplace):
             self._tell(NOTHING_TO_REDO)
 
     def complete(self) -> None:
-        """Say that every lesion is marked and go to the next sub-volume; or take that back where it was said."""
+        """Say that every lesion is marked and go to the next sub-volume; or take that back where it was said.
+
+        What was marked is on disk before: a scan whose lesions cannot be written is no normal one.
+        """
         reading = self.reading
-        if reading is None or self._is_completing:
+        if reading is None:
             self._tell(wording.STILL_LOADING if self._wanted is not None else wording.NOTHING_OPEN)
+        elif self._is_completing or self.boxes.drawn.is_pending(reading.series_id):
+            self._tell(wording.STILL_SAVING)
         elif not self.boxes.holds():
             self._is_completing = True
             if reading.is_complete:

@@ -29,15 +29,29 @@ class NoticePanel(Panel):
         super().__init__(name)
         self.notice_label = label(style=f"color: {UNDECIDED};")
         self.problem_label = label(style=f"color: {BAD};")
+        self._is_unsaved = False
 
     def show_notice(self, text: str) -> None:
-        """Say what became of a key; a problem that was told before is over."""
+        """Say what became of a key; a problem that was told before is over, unless something was not saved."""
         self.notice_label.setText(text)
-        self.problem_label.setText("")
+        if not self._is_unsaved:
+            self.problem_label.setText("")
 
     def show_problem(self, text: str) -> None:
         """Say what went wrong."""
         self.problem_label.setText(text)
+
+    def show_unsaved(self, text: str) -> None:
+        """Say why what the reader has marked or settled was not saved; it stands until something else is."""
+        self._is_unsaved = True
+        self.notice_label.setText("")  # it said what became of it
+        self.show_problem(text)
+
+    def forget_unsaved(self) -> None:
+        """Go on after something was saved."""
+        if self._is_unsaved:
+            self._is_unsaved = False
+            self.problem_label.setText("")
 
 
 def lock_picture(colour: str, *, is_closed: bool) -> QPixmap:

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QMainWindow
 
 from lens_engine.project import Project
 from lens_engine.window_presets import Preset
-from lens_napari.application import TITLE, new_viewer
+from lens_napari.application import TITLE, end_work_in, new_viewer, note_work
 from lens_napari.arrangement.docks import DockPlace, ReviewDocks
 from lens_napari.review.project_store import ProjectStore
 from lens_napari.review.settings import load_settings, settings_file
@@ -68,11 +68,13 @@ def open_at(project_folder: Path, work: Callable[[Any, Place], Opened], viewer: 
     store = ProjectStore(Project.open(project_folder))
     if viewer is None:
         viewer = new_viewer()
+    end_work_in(viewer)
     controller = work(viewer, Place(store, settings, path))
     viewer.title = f"{TITLE} · {store.project.settings.name} · {controller.title} · {settings.reader}"
     _protect(controller, _arrange(controller))
     _bind_keys(controller)
     controller.open()
+    note_work(controller)
     return controller
 
 

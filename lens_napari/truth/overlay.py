@@ -1,6 +1,6 @@
 """Compares what is shown on the series on screen with its complete truth, where the reader wants that.
 
-Nothing is read, matched or drawn before he does. Where somebody annotates a series without help, it can be forbidden.
+Nothing is read, matched or drawn before.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,6 @@ from lens_napari.truth.panel import TruthPanel
 from lens_napari.viewer.background import Lane
 
 NOT_COMPLETE = "Only a completely annotated series can be compared with the truth."
-NOT_WITHOUT_HELP = "Not while a series is annotated without the detector's help."
 NOT_KNOWN_IN_3D = "A lesion of this series is annotated on one slice only, so that nothing can be compared."
 
 Truth = tuple[TrueLesion, ...] | None
@@ -53,7 +52,6 @@ class TruthOverlay(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._record: SeriesRecord | None = None
         self._findings: tuple[Finding, ...] = ()
         self._comparison: Comparison | None = None
-        self._is_allowed = True
         self.panel.wanted.connect(lambda _: self.read_again())
 
     def show(self, record: SeriesRecord, findings: Sequence[Finding]) -> None:
@@ -67,17 +65,12 @@ class TruthOverlay(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._record = record
             self.read_again()
 
-    def allow(self, is_allowed: bool) -> None:  # a state of the window, not a mode of this function
-        """Let the reader compare, or not while he annotates without help."""
-        self._is_allowed = is_allowed
-        self.read_again()
-
     def toggle(self) -> None:
         """Begin the comparison or end it, or say why there is none."""
         if self._is_possible:
             self.panel.box.toggle()
         else:
-            self.told.emit(NOT_COMPLETE if self._is_allowed else NOT_WITHOUT_HELP)
+            self.told.emit(NOT_COMPLETE)
 
     def read_again(self) -> None:
         """Compare anew, where that is wanted."""
@@ -105,7 +98,7 @@ class TruthOverlay(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     @property
     def _is_possible(self) -> bool:
-        return self._is_allowed and self._record is not None and self._record.is_complete
+        return self._record is not None and self._record.is_complete
 
     @property
     def _is_wanted(self) -> bool:

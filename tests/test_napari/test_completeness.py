@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from support.readings import BOX, OTHER, read
 from support.review_project import add_held_out_series, series_on_disk
 from support.widgets import choose
 
+from lens_engine.project import Project
 from lens_engine.store.catalog import SeriesRecord
+from lens_engine.store.database import Database
+from lens_engine.store.labels.completeness import unmark_complete
 from lens_napari import commands
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
@@ -109,6 +113,20 @@ def test_the_commands_of_the_palette_mark_and_take_back(
         command()
         assert wait_saved(review, PATIENCE_SECONDS)
         assert has_part(project_folder, held_out, part)
+
+
+def test_the_count_of_one_reading_is_told_to_nobody(
+    review: ReviewController, press: Press, held_out: SeriesRecord, project_folder: Path
+) -> None:
+    database = Database.open(Project.open(project_folder))
+    read(database, held_out.id, "Anna", BOX, OTHER)
+    unmark_complete(database, held_out.id)
+    database.close()
+    press(Qt.Key.Key_C, Qt.KeyboardModifier.ShiftModifier)
+    assert wait_saved(review, PATIENCE_SECONDS)
+    told = review.worklist.series_box.note_label.text()
+    assert "its lesions are those of a reading; measured on" in told
+    assert "lesions in 3D" not in told
 
 
 def test_a_series_that_is_learned_from_is_refused_in_words(review: ReviewController, press: Press) -> None:

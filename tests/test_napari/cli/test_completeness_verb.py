@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.command_line import lens
+from support.readings import BOX, read
 from support.store_samples import new_series, sections
 
 from lens_engine.findings import Split
@@ -53,6 +54,14 @@ def test_series_are_marked_and_unmarked_by_name(study: Study) -> None:
     assert study.complete() == [study.val]
     again = lens("complete", "--undo", study.test, folder=study.folder)
     assert f"{study.test}: was not marked complete" in again.stdout
+
+
+def test_the_count_of_one_reading_is_told_to_nobody(study: Study) -> None:
+    database = Database.open(Project.open(study.folder))
+    read(database, Catalog(database).by_name(study.test).id, "Anna", BOX)
+    database.close()
+    marked = lens("complete", study.test, folder=study.folder)
+    assert f"{study.test}: complete, in the test part; its lesions are those of a reading" in marked.stdout
 
 
 def test_without_a_name_every_series_is_listed_with_its_split_its_images_and_its_mark(study: Study) -> None:

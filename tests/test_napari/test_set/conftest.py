@@ -1,6 +1,8 @@
 """A real project with two held-out scans, opened to read its test set in a real napari window."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,18 @@ def held_out(project_folder: Path) -> Path:
         session.execute(text("UPDATE patients SET split = 'test' WHERE number = 1"))
     database.close()
     return project_folder
+
+
+@pytest.fixture
+def writing(held_out: Path) -> Iterator[Callable[[bool], None]]:
+    """Return a function that says whether what a reader marks or settles can be written."""
+    with closing(sqlite3.connect(held_out / "store" / "lens.sqlite", isolation_level=None)) as database:
+
+        def let_write(can_write: bool) -> None:  # the state of a disk, not a mode of this function
+            refuse = "CREATE TRIGGER refuse BEFORE INSERT ON decisions BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            database.execute("DROP TRIGGER refuse" if can_write else refuse)
+
+        yield let_write
 
 
 @pytest.fixture

@@ -18,7 +18,13 @@ from lens_engine.store.readings.readings import Readings
 from lens_engine.store.readings.records import ReadingRecord, ReadingRound
 from lens_napari.demo.waiting import wait_until
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES
-from lens_napari.review.readings.wording import ADJUDICATED, ALREADY_COMPLETE, NOT_MARKED, NOTHING_DISPUTED
+from lens_napari.review.readings.wording import (
+    ADJUDICATED,
+    ALREADY_COMPLETE,
+    NOT_MARKED,
+    NOTHING_DISPUTED,
+    STILL_SAVING,
+)
 from lens_napari.review.wording import NOTHING_TO_UNDO
 from lens_napari.test_set.adjudication_controller import READERS, AdjudicationController
 from lens_napari.test_set.window import open_adjudication
@@ -165,6 +171,24 @@ def test_what_was_settled_is_taken_back(judge: AdjudicationController, press: Pr
     press(Qt.Key.Key_C)
     assert "2 of 2 places" in judge.work_panel.problem_label.text()
     assert not on_disk(disputed)[0].is_complete
+
+
+def test_a_place_that_cannot_be_written_stays_open_and_that_is_not_forgotten(
+    judge: AdjudicationController, press: Press, disputed: Path, writing: Callable[[bool], None]
+) -> None:
+    writing(False)
+    canvas = judge.viewer.window._qt_viewer.canvas.native
+    QTest.keyClick(canvas, Qt.Key.Key_Y)
+    QTest.keyClick(canvas, Qt.Key.Key_C)
+    assert notice(judge) == STILL_SAVING
+    assert wait_until(lambda: judge.is_saved, PATIENCE_SECONDS)
+    press(Qt.Key.Key_J)
+    problem = judge.work_panel.problem_label
+    assert "refused" in problem.text()
+    assert not on_disk(disputed)[0].is_complete
+    writing(True)
+    press(Qt.Key.Key_Y)
+    assert problem.text() == ""
 
 
 def test_a_verdict_acts_only_on_a_place_that_is_seen(judge: AdjudicationController, press: Press) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLabel
+from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QToolBar
 from support.command_line import lens
 from support.readings import read
 
@@ -19,14 +19,23 @@ from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.readings.readings import Readings
 from lens_engine.store.readings.records import ReadingRecord
-from lens_napari.demo.waiting import wait_until
+from lens_napari.application import end_work_in, open_project, open_review
+from lens_napari.demo.marker import MARKER
+from lens_napari.demo.waiting import wait_ready, wait_until
 from lens_napari.editing.draft import NEW_LESION
 from lens_napari.open_project import OpenProjectWidget
 from lens_napari.review.box_table import ANNOTATIONS, CANDIDATES
-from lens_napari.review.readings.wording import NOTHING_LEFT, PRESS_AGAIN, SHOW_AIDS, is_complete_words
+from lens_napari.review.readings.wording import (
+    NOTHING_LEFT,
+    PRESS_AGAIN,
+    SHOW_AIDS,
+    STILL_SAVING,
+    is_complete_words,
+)
 from lens_napari.review.wording import NOTHING_TO_UNDO
 from lens_napari.test_set.controller import TestSetController
-from lens_napari.test_set.window import open_test_set
+from lens_napari.test_set.window import open_adjudication, open_test_set
+from lens_napari.tour.tour import NAME as TOUR
 
 PATIENCE_SECONDS = 60.0
 LEFT = Qt.MouseButton.LeftButton
@@ -165,6 +174,33 @@ def test_complete_goes_to_the_next_one_and_a_scan_without_a_lesion_is_a_normal_o
     assert "0 left · 0 in progress · 2 complete" in reading.list_panel.tally_label.text()
 
 
+def test_a_scan_whose_lesion_cannot_be_written_is_not_completed_as_a_normal_one(
+    reading: TestSetController, press: Press, drag: Drag, held_out: Path, writing: Callable[[bool], None]
+) -> None:
+    writing(False)
+    canvas = reading.viewer.window._qt_viewer.canvas.native
+    press(Qt.Key.Key_D)
+    drag((30, 30), (45, 42))
+    QTest.keyClick(canvas, Qt.Key.Key_Y)
+    QTest.keyClick(canvas, Qt.Key.Key_C)
+    assert notice(reading) == STILL_SAVING
+    assert wait_until(lambda: reading.is_saved, PATIENCE_SECONDS)
+    problem = reading.work_panel.problem_label
+    assert "refused" in problem.text()
+    assert notice(reading) == ""
+    ((record, lesions),) = on_disk(held_out)
+    assert (record.series_id, record.is_complete, lesions) == (1, False, ())
+    writing(True)
+    press(Qt.Key.Key_D)
+    drag((30, 30), (45, 42))
+    assert "refused" in problem.text()
+    press(Qt.Key.Key_Y)
+    assert problem.text() == ""
+    press(Qt.Key.Key_C)
+    assert arrived(reading, 2)
+    assert [(one.is_complete, len(lesions)) for one, lesions in on_disk(held_out)] == [(True, 1), (False, 0)]
+
+
 def test_a_complete_sub_volume_is_changed_only_after_that_was_taken_back(
     reading: TestSetController, press: Press, held_out: Path
 ) -> None:
@@ -282,6 +318,47 @@ def test_closing_the_window_ends_the_reading(viewer: Any, held_out: Path) -> Non
     controller.closed.connect(lambda: ended.append(True))
     viewer.window._qt_window.close()
     assert wait_until(lambda: bool(ended), PATIENCE_SECONDS)
+
+
+def test_a_window_holds_one_work_at_a_time(viewer: Any, held_out: Path) -> None:
+    ended: list[str] = []
+
+    def shown() -> set[str]:
+        docks = viewer.window._qt_window.findChildren(QDockWidget)
+        return {one.windowTitle() for one in docks if one.isVisible()}
+
+    review = open_project(held_out, viewer, start_worker=False)
+    review.closed.connect(lambda: ended.append("review"))
+    assert wait_ready(review, PATIENCE_SECONDS)
+    reading = open_test_set(held_out, viewer)
+    reading.closed.connect(lambda: ended.append("reading"))
+    assert (ended, open_review()) == (["review"], None)
+    assert arrived(reading, 1)
+    assert {layer.name for layer in viewer.layers} == {reading.view.layers.image.name, *reading.view.layers.groups}
+    judge = open_adjudication(held_out, viewer)
+    judge.closed.connect(lambda: ended.append("judge"))
+    assert ended == ["review", "reading"]
+    again = open_project(held_out, viewer, start_worker=False)
+    assert (ended, open_review()) == (["review", "reading", "judge"], again)
+    assert wait_ready(again, PATIENCE_SECONDS)
+    assert "Test set" not in shown()
+    again.close()
+
+
+def test_the_tour_of_the_demo_belongs_to_its_review(viewer: Any, held_out: Path) -> None:
+    (held_out.parent / MARKER).touch()
+    widget = OpenProjectWidget()
+    viewer.window.add_dock_widget(widget)
+    for begin in (open_test_set, open_adjudication):
+        widget.work(begin, held_out)
+        assert not widget.test_set_button.isEnabled()
+        end_work_in(viewer)
+        assert widget.test_set_button.isEnabled()
+    widget.open(held_out)
+    review = open_review()
+    assert review is not None
+    assert wait_until(lambda: bool(viewer.window._qt_window.findChildren(QToolBar, TOUR)), PATIENCE_SECONDS)
+    review.close()
 
 
 def test_the_widget_of_the_plugin_opens_a_test_set_in_its_window(viewer: Any, held_out: Path) -> None:

@@ -25,7 +25,7 @@ from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_until
 from lens_napari.review.box_table import ANNOTATIONS
 from lens_napari.truth.comparison import NOTHING_SHOWN
-from lens_napari.truth.overlay import NOT_COMPLETE, NOT_WITHOUT_HELP
+from lens_napari.truth.overlay import NOT_COMPLETE
 from lens_napari.viewer.display import NOTE
 from lens_napari.viewer.layers import COLOUR_OF_OUTCOME, MARK_OF_OUTCOME
 
@@ -143,16 +143,6 @@ def test_a_mark_that_is_taken_back_ends_the_comparison(complete: ReviewControlle
     press(Qt.Key.Key_C, SHIFT)
     assert wait_until(lambda: not is_compared(complete), PATIENCE_SECONDS)
     assert complete.truth.panel.isHidden()
-
-
-def test_it_is_off_while_a_series_is_annotated_without_help(complete: ReviewController, press: Press) -> None:
-    press(Qt.Key.Key_T, ALT)
-    assert wait_until(lambda: is_compared(complete), PATIENCE_SECONDS)
-    complete.truth.allow(False)
-    assert not is_compared(complete)
-    assert complete.truth.panel.isHidden()
-    press(Qt.Key.Key_T, ALT)
-    assert complete.view.texts.text(NOTE).replace("\n", " ") == NOT_WITHOUT_HELP
 
 
 def test_a_series_that_is_not_complete_has_nothing_to_compare_with(review: ReviewController, press: Press) -> None:

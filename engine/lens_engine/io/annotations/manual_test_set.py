@@ -221,14 +221,15 @@ def write_pickle(path: Path, sub_volumes: Iterable[ManualSubVolume]) -> None:
 
 
 class SubVolumeReading(BaseModel):
-    """One reader's complete reading of one sub-volume.
+    """One reader's reading of one sub-volume, complete or in progress.
 
     Attributes
     ----------
     round
         1: one of two that know nothing of each other; 2: an adjudication of where they differ.
     has_reviewed
-        Whether this reader had decided about findings of a model in this series before the reading was complete.
+        Whether this reader had decided about findings of a model in this series before the reading was complete, or
+        until now.
     aids_shown_at
         When the reader first asked for what a model found; None for a blind reading.
     completed_at

@@ -221,9 +221,17 @@ def why_left_out(names: Sequence[str], disputed: Sequence[str] = ()) -> str:
     return " ".join(sentences)
 
 
-def known_lesions(database: Database, series_id: int) -> int:
-    """Return how many lesions of a series are known in 3D."""
-    return len(true_boxes(Annotations(database).of_series(series_id), said_of(database, series_id).decisions))
+def known_lesions(database: Database, series_id: int) -> int | None:
+    """Return how many lesions of a series are known in 3D.
+
+    None while a reading says it that nothing has settled: whoever reads the series next must not hear its count.
+    """
+    with database.reading() as session:
+        read = read_series(session, [series_id]).get(series_id)
+    if read is not None and not read.is_settled:
+        return None
+    decisions = Decisions(database).current(series_id) if read is None else read.truth
+    return len(true_boxes(Annotations(database).of_series(series_id), decisions))
 
 
 def true_boxes(annotations: Sequence[AnnotationRecord], decisions: Iterable[DecisionRecord]) -> tuple[Box3D, ...]:

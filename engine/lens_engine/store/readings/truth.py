@@ -45,6 +45,11 @@ class ReadSeries:
         """Whether two readings differ and nobody has settled that."""
         return self.comparison is not None and self.comparison.open_places > 0
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether two readings agree, or an adjudication has settled where they do not."""
+        return self.comparison is not None and self.comparison.open_places == 0
+
 
 def read_series(session: Session, series_ids: Sequence[int] | None = None) -> dict[int, ReadSeries]:
     """Return those of the given series (None: of all) that have a complete reading, by id."""

@@ -56,7 +56,6 @@ def test_lesions_of_a_sole_complete_reading_are_true(database: Database, series:
     assert truth(database, series.id) == ()
     reader.complete()
     assert truth(database, series.id) == (BOX, OTHER)
-    assert known_lesions(database, series.id) == 2
     Reader.begin(database, series.id, "Bert").mark(THIRD)  # in progress: it says nothing yet
     assert truth(database, series.id) == (BOX, OTHER)
 
@@ -68,6 +67,18 @@ def test_a_lesion_of_both_readers_is_true_once_with_the_mean_of_both_boxes(
     read(database, series.id, "Bert", SHIFTED)
     assert truth(database, series.id) == (MEAN,)
     assert [item.id for item in measured_series(database, Split.VAL).series] == [series.id]
+
+
+def test_how_many_lesions_a_reading_has_is_told_when_it_is_settled(database: Database, series: SeriesRecord) -> None:
+    assert known_lesions(database, series.id) == 0
+    anna = Reader.begin(database, series.id, "Anna").mark(BOX, OTHER)
+    assert known_lesions(database, series.id) == 0
+    anna.complete()
+    assert known_lesions(database, series.id) is None
+    read(database, series.id, "Bert", SHIFTED)
+    assert known_lesions(database, series.id) is None
+    adjudicate(database, series.id, Anna=OTHER).complete()
+    assert known_lesions(database, series.id) == 2
 
 
 def test_mean_boxes_cover_whole_slices(database: Database, series: SeriesRecord) -> None:
