@@ -40,7 +40,7 @@ def complete_truth(database: Database, series_id: int) -> tuple[TrueLesion, ...]
         return None
     with database.reading() as session:
         read = read_series(session, [series_id]).get(series_id)
-    if read is not None and (read.is_disputed or len(read.readings) == 1):
+    if read is not None and not read.is_settled:
         return None
     decisions = Decisions(database).current(series_id) if read is None else read.truth
     annotations = Annotations(database).of_series(series_id)
