@@ -6,19 +6,23 @@ canonical. The precedence of labels (decision over mined over original) is appli
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from lens_engine.errors import AnnotationFileError, GeometryError, ProjectError
 from lens_engine.findings import Box3D, Scope, Split
 from lens_engine.geometry import VolumeGeometry
-from lens_engine.io.atomic_files import replace_bytes
+from lens_engine.io.atomic_files import replacement_of
 
 FORMAT_VERSION = 1
+_SERIES = b',"series":['
+"""Stands before the series in a file, and nowhere before: quotation marks inside of names are escaped."""
+_PIECE_BYTES = 1 << 20
+_LONGEST_BEGINNING = 1 << 26
 
 SnapshotSlice = tuple[int, float, float, float, float]
 """`(slice_index, x1, y1, x2, y2)` of one cross-section."""
@@ -116,13 +120,20 @@ class SnapshotSource(_Frozen):
     format
         Value of `lens_engine.io.series.SeriesFormat`.
     paths
-        Absolute, or relative to the folder that the machine calls `root`.
+        Relative to the folder that the machine calls `root`, and inside it; absolute without a root.
     """
 
     format: str
     paths: tuple[str, ...]
     series_uid: str | None = None
     root: str | None = None
+
+    @model_validator(mode="after")
+    def _stays_in_its_root(self) -> "SnapshotSource":
+        for path in map(PurePosixPath, self.paths if self.root is not None else ()):
+            if path.is_absolute() or ".." in path.parts:
+                raise ValueError(f"the path {str(path)!r} leaves its root {self.root!r}; a relative path is needed")
+        return self
 
     def resolve(self, roots: Mapping[str, Path]) -> tuple[Path, ...]:
         """Return absolute paths, with the folders that this machine gives to the named roots.
@@ -192,6 +203,9 @@ class Snapshot(_Frozen):
         Names of the data sets, in the order in which they were made.
     scopes
         What each of them labels; as long as `experts`.
+    chain_heads
+        The hash of each reader's latest decision when the labels were frozen, by the reader's number; kept for
+        `store.audit`, and no part of `digest`: the same labels are the same snapshot.
     """
 
     format_version: int = FORMAT_VERSION
@@ -199,6 +213,7 @@ class Snapshot(_Frozen):
     scopes: tuple[Scope, ...]
     series: tuple[SnapshotSeries, ...]
     labels: LabelSet
+    chain_heads: dict[int, str] = {}
 
     @model_validator(mode="after")
     def _names_fit(self) -> "Snapshot":
@@ -215,22 +230,21 @@ class Snapshot(_Frozen):
         return self
 
     @property
-    def canonical_json(self) -> str:
-        """The snapshot as JSON with sorted keys and no spaces: equal snapshots have equal text."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-    @property
     def digest(self) -> str:
-        """SHA-256 of `canonical_json`, in hexadecimal digits."""
-        return hashlib.sha256(self.canonical_json.encode()).hexdigest()
+        """SHA-256 of the labels as JSON with sorted keys and no spaces: equal labels have equal text. Hexadecimal."""
+        found = hashlib.sha256()
+        for piece in self._pieces(leave_out={"chain_heads"}):
+            found.update(piece.encode())
+        return found.hexdigest()
 
     def scope(self, dataset: str) -> Scope:
         """Return what the data set labels."""
         return self.scopes[self.experts.index(dataset)]
 
     def save(self, path: Path) -> None:
-        """Write the canonical JSON so that the file is either complete or absent."""
-        replace_bytes(path, self.canonical_json.encode())
+        """Write the labels and the heads so that the file is either complete or absent."""
+        with replacement_of(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.writelines(self._pieces(leave_out=set()))
 
     @classmethod
     def load(cls, path: Path) -> "Snapshot":
@@ -253,6 +267,56 @@ class Snapshot(_Frozen):
                 f"A JSON file of format {FORMAT_VERSION} is needed",
                 "Freeze the labels again with this version",
             ) from error
+
+    @staticmethod
+    def heads_in(path: Path) -> tuple[dict[int, str], str]:
+        """Return the `chain_heads` and the `digest` of a file that `save` wrote; its series stay on the disk.
+
+        Raises
+        ------
+        AnnotationFileError
+            If the file is missing, or not of the form that `save` writes.
+        """
+        try:
+            with path.open("rb") as file:
+                beginning, rest = _beginning(file)
+                values = json.loads(beginning + b"}")
+                heads = {int(reader): str(head) for reader, head in values.pop("chain_heads").items()}
+                found = hashlib.sha256(_json(values).removesuffix("}").encode() + _SERIES)
+                while rest:
+                    found.update(rest)
+                    rest = file.read(_PIECE_BYTES)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise AnnotationFileError(
+                f"The heads of the snapshot {path.name} cannot be read", "A file as it was frozen", "Freeze it again"
+            ) from error
+        return heads, found.hexdigest()
+
+    def _pieces(self, leave_out: set[str]) -> Iterator[str]:
+        """Yield the JSON series by series: that of a large project takes more memory at once than its labels."""
+        beginning = _json(self.model_dump(mode="json", exclude={"series", *leave_out}))
+        yield beginning.removesuffix("}") + _SERIES.decode()  # the last of the names as they are sorted
+        for number, series in enumerate(self.series):
+            yield ("," if number else "") + _json(series.model_dump(mode="json"))
+        yield "]}"
+
+
+def _beginning(file: IO[bytes]) -> tuple[bytes, bytes]:
+    """Return what stands before the series, and what was read behind it."""
+    read = b""
+    while _SERIES not in read and len(read) < _LONGEST_BEGINNING:
+        piece = file.read(_PIECE_BYTES)
+        if not piece:
+            break
+        read += piece
+    beginning, marker, rest = read.partition(_SERIES)
+    if not marker:
+        raise ValueError("no series")
+    return beginning, rest
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _first_problem(error: ValidationError | UnicodeDecodeError) -> str:

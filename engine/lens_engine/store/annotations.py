@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from lens_engine.findings import Box3D, SliceBox, Split
-from lens_engine.store.database import Database, in_portions
+from lens_engine.io.plain_words import plain_file_name
+from lens_engine.store.database import Database, in_portions, wait_for_other_writers
 from lens_engine.store.schema import (
     AnnotationOrigin,
     AnnotationRole,
@@ -41,7 +42,7 @@ class NewAnnotation:
     is_noisy
         The source says that the annotation is doubtful.
     source_file
-        Name of the file it was imported from, without folders.
+        Name of the file it was imported from, without folders; of it, only words that are no names are stored.
     """
 
     series_id: int
@@ -88,6 +89,7 @@ class Annotations:
         now = datetime.now(UTC)
         digests = _digests(news)
         with self.database.session() as session:
+            wait_for_other_writers(session, AnnotationRow)
             known: set[tuple[int, str]] = set()
             for some in in_portions(sorted({new.series_id for new in news})):
                 query = select(AnnotationRow.series_id, AnnotationRow.digest).where(AnnotationRow.series_id.in_(some))
@@ -168,7 +170,7 @@ def _values(new: NewAnnotation, digest: str, now: datetime) -> dict[str, Any]:
         "lesion_type": new.lesion_type,
         "lesion_key": new.lesion_key,
         "is_noisy": new.is_noisy,
-        "source_file": new.source_file,
+        "source_file": plain_file_name(new.source_file),
         "revision": 1,
         "created_at": now,
         **box_values(new.box, new.slices),

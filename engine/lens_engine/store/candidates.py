@@ -5,7 +5,7 @@ for every later candidate there.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -16,7 +16,7 @@ from sqlalchemy import insert, select
 from lens_engine.errors import StoreError
 from lens_engine.findings import Candidate, Finding, Reason, Rule, Split
 from lens_engine.store.comments import Comment, axes_reader, comments_of
-from lens_engine.store.database import Database
+from lens_engine.store.database import ROWS_AT_A_TIME, Database
 from lens_engine.store.decisions import DecisionRecord, SeriesDecisions, decisions_of
 from lens_engine.store.mining_runs import begin_run, finish_run, latest_run
 from lens_engine.store.queue.order import order_of_asking
@@ -182,20 +182,28 @@ class Candidates:
             rows = session.execute(select(CandidateRow.id, CandidateRow.reasons).where(CandidateRow.id.in_(decided)))
             return {row.id: _reasons(row.reasons) for row in rows}
 
-    def latest(self) -> dict[int, Candidate]:
+    def latest(self, among: Collection[int] | None = None) -> dict[int, Candidate]:
         """Return the candidates of the latest run by their ids, decided or not, in the order in which they were found.
 
         For what is asked about and in which order, see `queue`.
+
+        Parameters
+        ----------
+        among
+            Ids that are wanted; None: all.
         """
+        if among is not None and not among:
+            return {}
         query = select(CandidateRow).where(CandidateRow.mining_run_id == latest_run()).order_by(CandidateRow.id)
         with self.database.reading() as session:
-            return {row.id: _candidate(row) for row in session.scalars(query)}
+            rows = session.scalars(query, execution_options={"yield_per": ROWS_AT_A_TIME})
+            return {row.id: _candidate(row) for row in rows if among is None or row.id in among}
 
     def counts_by_reason(self) -> dict[Rule, int]:
         """Return how many candidates of the latest run each rule asks about; one may have several reasons."""
         query = select(CandidateRow.reasons).where(CandidateRow.mining_run_id == latest_run())
         with self.database.reading() as session:
-            found = session.scalars(query, execution_options={"yield_per": PORTION})
+            found = session.scalars(query, execution_options={"yield_per": ROWS_AT_A_TIME})
             return dict(Counter(Rule(rule) for reasons in found for rule in {one["rule"] for one in reasons}))
 
 

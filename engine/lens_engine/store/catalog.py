@@ -17,7 +17,7 @@ from lens_engine.errors import ProjectError, StoreError
 from lens_engine.findings import Scope, Split
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.series_source import SeriesFormat, SeriesSource
-from lens_engine.store.database import Database, in_portions
+from lens_engine.store.database import Database, in_portions, wait_for_other_writers
 from lens_engine.store.exchange.series_adder import NewSeries, SeriesAdder, draw_split, hashed_key
 from lens_engine.store.reading_at_once import collector_at_rest
 from lens_engine.store.roots import Roots, machine_roots
@@ -73,6 +73,8 @@ class SeriesRecord:
         Whether it is marked: every lesion of it is said to be annotated in 3D.
     is_named_by_source
         Whether `name` comes from the source, so that annotation files may speak of it; a pseudonym otherwise.
+    root, paths_in_root
+        The named folder that its files lie in, and where in it: the same on every machine.
     """
 
     id: int
@@ -91,6 +93,8 @@ class SeriesRecord:
     test_set_part: str | None
     is_complete: bool
     is_named_by_source: bool = False
+    root: str | None = None
+    paths_in_root: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,7 @@ class Catalog:
                 f"The data set {name!r} names no lesion type", "One type is needed", "Give --lesion-type"
             )
         with self.database.session() as session:
+            wait_for_other_writers(session, DatasetRow)
             row = session.scalar(select(DatasetRow).where(DatasetRow.name == name))
             if row is None:
                 row = DatasetRow(name=name, scope=scope, lesion_type=lesion_type)
@@ -158,6 +163,7 @@ class Catalog:
     def add_root(self, folder: Path, name: str | None = None) -> str:
         """Name a folder that the paths of series below it will be relative to; return its name."""
         with self.database.session() as session:
+            wait_for_other_writers(session, RootRow)
             return self._roots().add(session, folder, name).name
 
     def add_series(self, new: NewSeries, dataset: str, split: Split | None = None) -> tuple[SeriesRecord, bool]:
@@ -188,6 +194,8 @@ class Catalog:
             Leave known series in the data set they belong to, instead of refusing another one.
         """
         with self.database.session() as session:
+            wait_for_other_writers(session, PatientRow)
+            wait_for_other_writers(session, RootRow)
             settings = self.database.project.settings
             adder = SeriesAdder(session, settings, self._roots(), _dataset_row(session, dataset), keep_dataset)
             added = [adder.add(new, split) for new in news]
@@ -313,6 +321,11 @@ class Catalog:
             for series_id, part in parts.items():
                 _mark(known.get(series_id), series_id, part, True)
 
+    def root_folders(self) -> dict[str, Path]:
+        """Return where each named folder of the project's series lies on this machine."""
+        with self.database.reading() as session:
+            return self._roots().folders(session)
+
     def _roots(self) -> Roots:
         return Roots(self.database.project, machine_roots())
 
@@ -403,6 +416,8 @@ def _record(row: Any, roots: Roots) -> SeriesRecord:
         test_set_part=row.test_set_part,
         is_complete=row.is_complete,
         is_named_by_source=row.is_named_by_source,
+        root=row.root_name,
+        paths_in_root=tuple(row.paths),
     )
 
 

@@ -30,9 +30,11 @@ from lens_engine.findings import (
     is_copy,
 )
 from lens_engine.geometry import VolumeGeometry
+from lens_engine.store.audit.chain import next_link
+from lens_engine.store.audit.heads import head_to_follow
 from lens_engine.store.catalog import known_lesion_types
 from lens_engine.store.comments import Comment, comments_of
-from lens_engine.store.database import Database
+from lens_engine.store.database import ROWS_AT_A_TIME, Database
 from lens_engine.store.decision_rules import Linked, best_match, standing_ids, touch
 from lens_engine.store.queue.siblings import siblings_of, slices_in
 from lens_engine.store.readings.records import check_open
@@ -94,7 +96,7 @@ class DecisionRecord:
 
 
 class SettledError(StoreError):
-    """Another reader has settled the place meanwhile; carries what was said."""
+    """The place was settled meanwhile, by another reader or in another window; carries what was said."""
 
     def __init__(self, counting: DecisionRecord) -> None:
         said = counting.decision
@@ -184,7 +186,8 @@ class Decisions:
         """Append one decision and return it as stored, on disk when this returns.
 
         Where it names no previous decision, it follows the one that counts for its candidate, so that two readers who
-        decide at once leave two linked rows. Whether that one ends with it, `decision_rules` says.
+        decide at once leave two linked rows. Whether that one ends with it, `decision_rules` says. Its round comes
+        from what it follows, but in a reading, which has one.
 
         Raises
         ------
@@ -196,7 +199,7 @@ class Decisions:
             If the box is not one.
         """
         with _writing(self.database, decision) as session:
-            return _append(session, decision)
+            return _append(session, _followed(session, decision))
 
     def add_seen(self, decision: Decision, seen: Decision | None) -> Committed:
         """Append the decision of a reader who believes that `seen` counts for the candidate; see `add`.
@@ -208,13 +211,15 @@ class Decisions:
         Raises
         ------
         SettledError
-            If another reader has said something about the place that this one has not seen. Nothing is stored.
+            If another reader has said something about the place that this one has not seen, or he himself has said
+            something about the candidate in another window. Nothing is stored.
         """
         with _writing(self.database, decision) as session:
             if decision.candidate_id is not None:
-                counts = _counting(session, decision.candidate_id)[0]
-                if counts is not None and _is_news(counts.decision, seen, decision.reader):
-                    raise SettledError(counts)
+                here = _here(session, decision.candidate_id)
+                if here.counts is not None and _is_news(here.counts.decision, seen, decision):
+                    raise SettledError(here.counts)
+                decision = _following(decision, here)
             stored = _append(session, decision)
             return Committed(stored, _decide_along(session, stored))
 
@@ -255,7 +260,7 @@ class Decisions:
             See `add`. Nothing is stored.
         """
         with _writing(self.database, decisions[-1]) as session:
-            return [_append(session, decision) for decision in decisions][-1]
+            return [_append(session, _followed(session, decision)) for decision in decisions][-1]
 
     def history(self, series_id: int) -> tuple[DecisionRecord, ...]:
         """Return every row about a series but those of readings, oldest first: the audit trail."""
@@ -270,7 +275,13 @@ class Decisions:
         with self.database.reading() as session:
             grouped = decisions_of(session, None if series_id is None else [series_id])
         found = [record for series in grouped.values() for record in series.current]
-        return tuple(sorted(found, key=lambda record: record.id))
+        return tuple(sorted(found, key=_by_id))
+
+    def current_by_series(self) -> dict[int, tuple[DecisionRecord, ...]]:
+        """Return the same of all, by the id of their series; of a series in the order in which they were said."""
+        with self.database.reading() as session:
+            grouped = decisions_of(session, None)
+        return {series_id: tuple(sorted(found.current, key=_by_id)) for series_id, found in grouped.items()}
 
     def decided_by(self, reader: str, since: datetime) -> frozenset[int]:
         """Return the candidates about which a reader has decided since a moment, but those decided along with another.
@@ -298,6 +309,10 @@ class Decisions:
     def counts(self) -> dict[Verdict, int]:
         """Return how many places have which verdict."""
         return dict(Counter(record.decision.verdict for record in self.current()))
+
+
+def _by_id(record: DecisionRecord) -> int:
+    return record.id
 
 
 def decisions_of(session: Session, series_ids: Sequence[int] | None) -> dict[int, SeriesDecisions[DecisionRecord]]:
@@ -347,58 +362,74 @@ def _writing(database: Database, decision: Decision) -> Iterator[Session]:
 
 
 def _append(session: Session, decision: Decision) -> DecisionRecord:
-    if decision.candidate_id is not None and decision.previous_id is None:
-        decision = replace(decision, previous_id=_followed_id(session, decision.candidate_id))
+    """Append a decision that names the one that it follows, where there is one."""
     _check(session, decision)
     _check_type(session, decision)
     _check_comment(decision)
     _check_axes(decision)
-    if decision.reading_id is not None:
+    if decision.reading_id is None:
+        decision = replace(decision, round=_round(session, decision))
+    else:
         check_open(session, decision.reading_id, decision)
-    row = DecisionRow(
-        series_id=decision.series_id,
-        candidate_id=decision.candidate_id,
-        previous_id=decision.previous_id,
-        reader_id=reader_id(session, decision.reader),
-        verdict=decision.verdict,
-        reason_code=decision.reason_code,
-        round=decision.round,
-        scores_hidden=decision.scores_hidden,
-        decided_at=decision.decided_at,
-        lesion_type=decision.lesion_type,
-        comment=decision.comment,
-        axes=None if decision.axes is None else asdict(decision.axes),
-        along_id=decision.along_id,
-        reading_id=decision.reading_id,
+    values = {
+        "series_id": decision.series_id,
+        "candidate_id": decision.candidate_id,
+        "previous_id": decision.previous_id,
+        "verdict": decision.verdict,
+        "reason_code": decision.reason_code,
+        "round": decision.round,
+        "scores_hidden": decision.scores_hidden,
+        "decided_at": decision.decided_at,
+        "lesion_type": decision.lesion_type,
+        "comment": decision.comment,
+        "axes": None if decision.axes is None else asdict(decision.axes),
+        "along_id": decision.along_id,
+        "reading_id": decision.reading_id,
         **box_values(decision.box, decision.slices),
-    )
+    }
+    reader = reader_id(session, decision.reader)
+    chain_hash = next_link(head_to_follow(session, reader), values)
+    row = DecisionRow(reader_id=reader, chain_hash=chain_hash, **values)
     session.add(row)
     session.flush()
     asked = None if decision.candidate_id is None else _candidate(session, decision.candidate_id)
     return DecisionRecord(row.id, decision, None if asked is None else asked.mining_run_id)
 
 
+def _round(session: Session, decision: Decision) -> int:
+    """Return the round of a decision of the review: one more wherever a reader follows another one."""
+    if decision.previous_id is None:
+        return 1
+    followed = select(DecisionRow.round, ReaderRow.name).join(ReaderRow, ReaderRow.id == DecisionRow.reader_id)
+    previous = session.execute(followed.where(DecisionRow.id == decision.previous_id)).one_or_none()
+    if previous is None:
+        return 1
+    return int(previous.round) + int(previous.name != decision.reader)
+
+
 def _decide_along(session: Session, stored: DecisionRecord) -> dict[int, DecisionRecord | None]:
     said = stored.decision
     if said.candidate_id is None:
         return {}
-    asked, here = _candidate(session, said.candidate_id), _geometry(session, said.series_id)
+    asked = _candidate(session, said.candidate_id)
+    siblings = siblings_of(session, [asked]).get(asked.id, ())
+    here = _geometry(session, said.series_id) if siblings else None
     if here is None:
         return {}
     if said.is_copy:
         said = replace(said, verdict=Verdict.WITHDRAWN, reason_code=None, comment="")
     along: dict[int, DecisionRecord | None] = {}
-    for sibling in siblings_of(session, [asked]).get(asked.id, ()):
-        there = _geometry(session, sibling.series_id)
-        if there is not None and _goes_along(_counting(session, sibling.id)[0], sibling, said.verdict):
+    for sibling in siblings:
+        there, heard = _geometry(session, sibling.series_id), _here(session, sibling.id)
+        if there is not None and _goes_along(heard.counts, sibling, said.verdict):
             decision = replace(
                 said, series_id=sibling.series_id, candidate_id=sibling.id, previous_id=None, along_id=stored.id,
                 box=sibling.box, slices=sibling.slice_boxes, axes=None,
             )  # fmt: skip
             if said.verdict is Verdict.ADJUSTED and (slices := slices_in(said.slices, here, there)):
                 decision = replace(decision, box=box_from_slices(slices), slices=slices)
-            _append(session, decision)
-            along[sibling.id] = _counting(session, sibling.id)[0]
+            _append(session, _following(decision, heard))
+            along[sibling.id] = _here(session, sibling.id).counts
     return along
 
 
@@ -435,30 +466,62 @@ def _standing_added(session: Session, added_id: int, series_id: int, reading_id:
     return found
 
 
-def _is_news(counting: Decision, seen: Decision | None, reader: str) -> bool:
-    """Return whether what counts was said by somebody else than the reader, and is not what he has seen."""
-    if counting.reader == reader:
+def _is_news(counting: Decision, seen: Decision | None, said: Decision) -> bool:
+    """Return whether what counts is not what the reader has seen: another's words, or later ones from another window.
+
+    Of his own, only what he said of the candidate itself is meant: the rest came along with what he does now.
+    """
+    if seen is not None and (counting.reader, counting.decided_at) == (seen.reader, seen.decided_at):
         return False
-    return seen is None or (counting.reader, counting.decided_at) != (seen.reader, seen.decided_at)
+    if counting.reader != said.reader:
+        return True
+    is_own_word = counting.candidate_id == said.candidate_id and counting.along_id is None
+    return is_own_word and (seen is None or counting.decided_at > seen.decided_at)
 
 
-def _counting(session: Session, candidate_id: int) -> tuple[DecisionRecord | None, DecisionRecord | None]:
-    """Return what counts for a candidate, and its own latest row, which may be a withdrawn one."""
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """What was said until now about one candidate.
+
+    Attributes
+    ----------
+    counts
+        What counts for it.
+    own
+        Its own latest row, which may be a withdrawn one.
+    """
+
+    candidate: CandidateRow
+    counts: DecisionRecord | None
+    own: DecisionRecord | None
+
+    @property
+    def followed_id(self) -> int | None:
+        """The row that a new decision follows: what counts here, or its own withdrawn one.
+
+        What was said of another candidate of the same run is not followed: it stays as it is.
+        """
+        counts, asked = self.counts, self.candidate
+        if counts is not None and (counts.candidate_id == asked.id or counts.mining_run != asked.mining_run_id):
+            return counts.id
+        return None if self.own is None else self.own.id
+
+
+def _here(session: Session, candidate_id: int) -> _Here:
     candidate = _candidate(session, candidate_id)
     series = decisions_of(session, [candidate.series_id])[candidate.series_id]
-    return series.about(candidate.id, candidate.box)[0], series.own.get(candidate.id)
+    return _Here(candidate, series.about(candidate.id, candidate.box)[0], series.own.get(candidate.id))
 
 
-def _followed_id(session: Session, candidate_id: int) -> int | None:
-    """Return the row that a new decision about a candidate follows: what counts there, or its own withdrawn one.
+def _followed(session: Session, decision: Decision) -> Decision:
+    """Return a decision that names what counts for its candidate, unless it names a previous one."""
+    if decision.candidate_id is None or decision.previous_id is not None:
+        return decision
+    return _following(decision, _here(session, decision.candidate_id))
 
-    What was said of another candidate of the same run is not followed: it stays as it is.
-    """
-    counts, own = _counting(session, candidate_id)
-    run = _candidate(session, candidate_id).mining_run_id
-    if counts is not None and (counts.candidate_id == candidate_id or counts.mining_run != run):
-        return counts.id
-    return None if own is None else own.id
+
+def _following(decision: Decision, here: _Here) -> Decision:
+    return decision if decision.previous_id is not None else replace(decision, previous_id=here.followed_id)
 
 
 def _check(session: Session, decision: Decision) -> None:
@@ -541,7 +604,8 @@ def _read(session: Session, series_ids: Sequence[int] | None, *, of_readings: bo
         wanted = None
     else:
         wanted = None if series_ids is None else set(series_ids)
-    for row, reader, mining_run in session.execute(query.order_by(DecisionRow.id)):
+    query = query.order_by(DecisionRow.id).execution_options(yield_per=ROWS_AT_A_TIME)
+    for row, reader, mining_run in session.execute(query):
         if wanted is None or row.series_id in wanted:
             yield _record(row, reader, mining_run)
 

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lens_engine.errors import ProjectError, StoreError
+from lens_engine.io.yaml_files import load_yaml
 from lens_engine.project import Project
 from lens_engine.store.schema import RootRow
 
@@ -35,7 +36,7 @@ def machine_roots(path: Path | None = None) -> dict[str, Path]:
     """
     path = path or machine_roots_file()
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -89,7 +90,8 @@ class Roots:
             raise StoreError(
                 f"The root {name!r} is another folder", "A new name for a new folder", "Choose another name"
             )
-        row = RootRow(name=name or _free_name(folder.name or "root", taken | {PROJECT_ROOT}), path=str(folder))
+        own_name = folder.name.replace("=", "-") or "root"  # NAME=FOLDER is how a command is told of it
+        row = RootRow(name=name or _free_name(own_name, taken | {PROJECT_ROOT}), path=str(folder))
         session.add(row)
         session.flush()
         return row
@@ -109,6 +111,10 @@ class Roots:
             folder = _common_folder(paths)
             row = self.add(session, folder)
         return row, [path.relative_to(folder).as_posix() for path in paths]
+
+    def folders(self, session: Session) -> dict[str, Path]:
+        """Return where each root of the project lies on this machine."""
+        return {row.name: self.folder(row.name, row.path) for row in session.scalars(select(RootRow))}
 
     def absolute(self, name: str, stored: str, paths: list[str]) -> tuple[Path, ...]:
         """Return relative paths below a root as paths of this machine."""

@@ -146,6 +146,34 @@ def box_values(box: Box3D, slices: Sequence[SliceBox]) -> dict[str, Any]:
     return {**{name: float(edge) for name, edge in zip(names, box, strict=True)}, "slices": rows}
 
 
+class ProjectIdentityRow(Base):
+    """Which project the database belongs to: one row, never changed."""
+
+    __tablename__ = "project_identity"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    identity: Mapped[str] = mapped_column(String(36))
+
+
+class ProjectPlaceRow(Base):
+    """In which folder the project lies, where the database is not in it: at most one row.
+
+    Attributes
+    ----------
+    host, folder
+        A computer, and the name of the folder there.
+    file_number
+        Of a small file in the folder, on its disk.
+    """
+
+    __tablename__ = "project_place"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    host: Mapped[str] = mapped_column(String(255))
+    folder: Mapped[str] = mapped_column(Text)
+    file_number: Mapped[str] = mapped_column(String(40))
+
+
 class RootRow(Base):
     """A folder that series paths are relative to; every machine may map it elsewhere."""
 
@@ -319,7 +347,10 @@ class DecisionRow(BoxColumns, Base):
     """What one reader said about one place; triggers of the database refuse every change and deletion."""
 
     __tablename__ = "decisions"
-    __table_args__ = (Index("ix_decisions_series_id_id", "series_id", "id"),)
+    __table_args__ = (
+        Index("ix_decisions_series_id_id", "series_id", "id"),
+        Index("ix_decisions_reader_id_id", "reader_id", "id"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     series_id: Mapped[int] = mapped_column(ForeignKey("series.id"))
@@ -336,6 +367,8 @@ class DecisionRow(BoxColumns, Base):
     axes: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     along_id: Mapped[int | None] = mapped_column(ForeignKey("decisions.id"))
     reading_id: Mapped[int | None] = mapped_column(ForeignKey("readings.id"), index=True)
+    chain_hash: Mapped[str] = mapped_column(String(64), server_default="")
+    """What `audit.chain` makes of the row and of the same reader's row before it."""
 
 
 class SnapshotRow(Base):

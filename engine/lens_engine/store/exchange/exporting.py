@@ -27,7 +27,7 @@ from lens_engine.io.annotations.manual_test_set import (
     write_pickle,
     write_readings,
 )
-from lens_engine.io.series_source import SeriesFormat
+from lens_engine.io.series_source import SeriesFormat, SeriesSource
 from lens_engine.io.tables import write_text_table
 from lens_engine.store.annotations import AnnotationRecord, Annotations
 from lens_engine.store.catalog import Catalog, SeriesRecord
@@ -39,13 +39,16 @@ from lens_engine.store.labels.completeness import (
     lesions_on_one_slice,
     said_of_all,
     true_boxes,
-    why_left_out,
 )
+from lens_engine.store.labels.left_out import why_left_out
 from lens_engine.store.readings.places import box_array
 from lens_engine.store.readings.readings import Readings
 from lens_engine.store.readings.records import ReadingRecord
 
-MAPPING_COLUMNS = ("name", "patient", "study_date", "dataset", "split", "series_uid", "folder", "description")
+_FOR_THE_OWNER = 0o600
+MAPPING_COLUMNS = ("name", "patient", "study_date", "dataset", "split", "series_uid")
+FOLDER_COLUMNS = ("folder", "description")
+"""Names of patients may stand in them."""
 _PARTS = {Split.VAL: TestSetPart.VAL, Split.TEST: TestSetPart.TEST}
 
 
@@ -85,12 +88,22 @@ class _TestSet:
 
 
 def export_test_set(
-    database: Database, file_format: ExportFormat | str, file: Path, part: TestSetPart | None = None
+    database: Database,
+    file_format: ExportFormat | str,
+    file: Path,
+    part: TestSetPart | None = None,
+    *,
+    with_folders: bool = False,
 ) -> ExportReport:
     """Write the complete annotations of the project, or of one part of its test set.
 
     The command line calls this in its own process: it can wait, a reading station may have no worker, and its file may
     lie anywhere. The viewer must never wait and asks for a job, which calls this too and writes into the project.
+
+    Parameters
+    ----------
+    with_folders
+        Let the mapping name the files and folders of the scans, in which names of patients may stand.
 
     Raises
     ------
@@ -122,7 +135,7 @@ def export_test_set(
     mapping_file = database.project.exports_folder / f"{file.stem}_mapping.csv"
     foreign = [record for record, _ in sub_volumes if _is_foreign(record)]
     if foreign:
-        _write_mapping(mapping_file, foreign)
+        _write_mapping(mapping_file, foreign, with_folders=with_folders)
     return ExportReport(
         series=len(sub_volumes),
         lesions=sum(len(item.rows) for _, item in sub_volumes),
@@ -148,7 +161,7 @@ def _test_set(database: Database, part: TestSetPart | None) -> _TestSet:
     annotations: dict[int, list[AnnotationRecord]] = {}
     for annotation in Annotations(database).all():
         annotations.setdefault(annotation.series_id, []).append(annotation)
-    said = said_of_all(database)
+    said = said_of_all(database, Decisions(database).current_by_series())
     found, left_out, disputed = [], [], []
     for record in Catalog(database).all_series():
         own_part = _part(record)
@@ -238,7 +251,7 @@ def _is_foreign(record: SeriesRecord) -> bool:
     return record.source is not None and record.source.format is not SeriesFormat.DEEPLESION_PNG
 
 
-def _write_mapping(path: Path, records: Iterable[SeriesRecord]) -> None:
+def _write_mapping(path: Path, records: Iterable[SeriesRecord], *, with_folders: bool) -> None:
     rows = [
         [
             record.name,
@@ -247,10 +260,14 @@ def _write_mapping(path: Path, records: Iterable[SeriesRecord]) -> None:
             record.dataset,
             record.split.value,
             record.source.series_uid or "",
-            str(record.source.paths[0].parent if len(record.source.paths) > 1 else record.source.paths[0]),
-            record.description,
+            *(_folder_cells(record, record.source) if with_folders else ()),
         ]
         for record in records
         if record.source is not None
     ]
-    write_text_table(path, MAPPING_COLUMNS, rows)
+    write_text_table(path, (*MAPPING_COLUMNS, *(FOLDER_COLUMNS if with_folders else ())), rows)
+    path.chmod(_FOR_THE_OWNER)
+
+
+def _folder_cells(record: SeriesRecord, source: SeriesSource) -> tuple[str, str]:
+    return str(source.paths[0].parent if len(source.paths) > 1 else source.paths[0]), record.description

@@ -7,6 +7,9 @@ Every other file speaks of series that the project holds.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from lens_engine.boxes import touch
 from lens_engine.findings import Split
 from lens_engine.io.annotations.imported import (
     AnnotationFormat,
@@ -45,7 +48,8 @@ class ImportReport:
     annotations_known
         Lesions that an earlier import of the same file has brought.
     unmatched
-        Names in the file that could not be used: no such series, or a scan with another number of slices.
+        Names in the file that could not be used: no such series, or a scan with another number of slices, or on which
+        a lesion of a complete set lies outside.
     """
 
     series_added: int
@@ -112,12 +116,21 @@ def import_lesions(
         If the database refuses; nothing of the lesions is stored then.
     """
     is_reference = imported.format is AnnotationFormat.MANUAL_TEST_SET
+    notes = imported.notes
     if is_reference:
-        series, added, unmatched = _series_of_test_set(database, imported.sub_volumes, dataset)
+        series, added, unmatched = _series_of_test_set(database, imported, dataset)
     else:
         series, unmatched = _series_by_name(database, imported.sub_volumes)
         added = 0
-    lesions = [lesion for lesion in imported.lesions if lesion.series_name in series]
+    of_series = [lesion for lesion in imported.lesions if lesion.series_name in series]
+    lesions = [lesion for lesion in of_series if _is_in_image(lesion, series[lesion.series_name])]
+    if len(lesions) < len(of_series):
+        first = next(lesion for lesion in of_series if not _is_in_image(lesion, series[lesion.series_name]))
+        notes = (
+            *notes,
+            f"{len(of_series) - len(lesions)} boxes outside their image were left out, the first one in"
+            f" {first.series_name} at x {first.box[0]:g} to {first.box[3]:g}, y {first.box[1]:g} to {first.box[4]:g}",
+        )
     news = [_annotation(series[lesion.series_name], lesion, imported, lesion_type) for lesion in lesions]
     new_count = Annotations(database).add(news)
     return ImportReport(
@@ -126,15 +139,25 @@ def import_lesions(
         annotations_added=new_count,
         annotations_known=len(news) - new_count,
         unmatched=unmatched,
-        notes=imported.notes,
+        notes=notes,
     )
 
 
+def _is_in_image(lesion: ImportedLesion, record: SeriesRecord) -> bool:
+    return record.geometry is None or bool(touch(np.asarray([lesion.box]), record.geometry.shape)[0])
+
+
 def _series_of_test_set(
-    database: Database, sub_volumes: Sequence[ImportedSubVolume], dataset: str
+    database: Database, imported: ImportedAnnotations, dataset: str
 ) -> tuple[dict[str, SeriesRecord], int, tuple[str, ...]]:
-    """Find or add the series of every sub-volume, and note that they are completely annotated."""
-    catalog = Catalog(database)
+    """Find or add the series of every sub-volume, and note that they are completely annotated.
+
+    A scan on which one of its lesions lies outside is another one: without that lesion it would not be complete.
+    """
+    catalog, sub_volumes = Catalog(database), imported.sub_volumes
+    lesions: dict[str, list[ImportedLesion]] = {}
+    for lesion in imported.lesions:
+        lesions.setdefault(lesion.series_name, []).append(lesion)
     news = [_new_series(item) for item in sub_volumes]
     added = catalog.add_many(news, dataset, keep_dataset=True)
     fitting: dict[str, SeriesRecord] = {}
@@ -142,7 +165,8 @@ def _series_of_test_set(
     complete: dict[int, str | None] = {}
     for item, new, (record, _) in zip(sub_volumes, news, added, strict=True):
         depth = new.last_slice_number - new.first_slice_number + 1
-        if record.geometry is not None and record.geometry.shape[0] != depth:
+        is_as_deep = record.geometry is None or record.geometry.shape[0] == depth
+        if not is_as_deep or not all(_is_in_image(lesion, record) for lesion in lesions.get(item.name, ())):
             unmatched.append(item.name)
             continue
         fitting[item.name] = record

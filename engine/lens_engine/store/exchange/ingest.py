@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lens_engine.errors import LensError, StoppedError
+from lens_engine.errors import LensError, ProjectError, StoppedError
 from lens_engine.findings import Split
 from lens_engine.io.annotations.annotation_file import read_annotations
 from lens_engine.io.series import FoundSeries, ScanReport, scan
@@ -140,6 +140,12 @@ def import_annotations(
     """
     speaks_of_names = file.suffix.lower() == ".csv"
     imported = read_annotations(file, known_series(database, named_by_source=speaks_of_names), series_name)
+    if speaks_of_names and not imported.lesions:
+        raise ProjectError(
+            f"{file.name} speaks of no slice of this project",
+            "Lesions are kept for scans that the project holds",
+            "Add the scans first (lens add PATH), then import the file",
+        )
     return import_lesions(database, imported, lesion_type=lesion_type)
 
 

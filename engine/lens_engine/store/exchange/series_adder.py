@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
+from lens_engine.boxes import touch
 from lens_engine.errors import ProjectError
 from lens_engine.findings import Split
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.series_source import GivenName, SeriesSource, parse_series_name
 from lens_engine.project import ProjectSettings
 from lens_engine.store.roots import Roots
-from lens_engine.store.schema import DatasetRow, PatientRow, SeriesRow, StudyRow
+from lens_engine.store.schema import AnnotationRow, DatasetRow, PatientRow, SeriesRow, StudyRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class SeriesAdder:
             patient = self.session.get_one(PatientRow, self.session.get_one(StudyRow, row.study_id).patient_id)
             _check_split(patient, split)
         if row.source_format is None and new.source is not None:
+            self._check_boxes(row, new)
             row.key_hash = key_hash
             row.dataset_id = self.dataset.id
             row.description = new.description
@@ -119,7 +122,22 @@ class SeriesAdder:
                 "Add it to its own data set",
             )
         self._learn_frame(row, new)
+        if new.source is not None:
+            row.description = new.description
         return row, False
+
+    def _check_boxes(self, row: SeriesRow, new: NewSeries) -> None:
+        """Refuse a scan on which a box lies outside that was imported before it: it is another one."""
+        boxes = [
+            one.box for one in self.session.scalars(select(AnnotationRow).where(AnnotationRow.series_id == row.id))
+        ]
+        if boxes and new.geometry is not None and not touch(np.asarray(boxes), new.geometry.shape).all():
+            depth, height, width = new.geometry.shape
+            raise ProjectError(
+                f"A box that was imported for {row.name} lies outside the scan, which is {width} x {height} x {depth}",
+                "The scan on which the boxes were drawn",
+                "Add that scan; the boxes were imported before it and are kept",
+            )
 
     def _known(self, key_hash: str, new: NewSeries, given: GivenName | None) -> SeriesRow | None:
         row = self.session.scalar(select(SeriesRow).where(SeriesRow.key_hash == key_hash))

@@ -13,7 +13,7 @@ series with one cannot be marked; where one came later, the series keeps its mar
 lesion is known in 3D. An imported test set is complete because its authors say so, whatever other files mark in it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lens_engine.errors import StoreError
@@ -23,14 +23,8 @@ from lens_engine.store.catalog import Catalog, CompleteSeries, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.decision_rules import is_part, is_same_place
 from lens_engine.store.decisions import DecisionRecord, Decisions
+from lens_engine.store.labels.left_out import HOW_TO_COMPLETE, HOW_TO_SETTLE
 from lens_engine.store.readings.truth import read_series
-
-HOW_TO_SETTLE = "Settle the places where they differ: lens review --adjudicate"
-"""What makes a series with two readings that differ complete."""
-HOW_TO_COMPLETE = "Import its lesions as a mask or RTSTRUCT, or accept what continues them in the review"
-"""What makes lesions that are annotated on one slice known in 3D."""
-MOST_NAMES = 5
-"""Series that one message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +150,7 @@ def measured_series(database: Database, split: Split) -> MeasuredSeries:
     for annotation in Annotations(database).all(split=split):
         if annotation.series_id in annotations:
             annotations[annotation.series_id].append(annotation)
-    said = said_of_all(database)
+    said = said_of_all(database, Decisions(database).current_by_series())
     nothing = Said()
     disputed = {item.id for item in complete if said.get(item.id, nothing).is_disputed}
     flat = {
@@ -178,17 +172,29 @@ def said_of(database: Database, series_id: int) -> Said:
     return Said(Decisions(database).current(series_id)) if read is None else Said(read.truth, read.is_disputed)
 
 
-def said_of_all(database: Database) -> dict[int, Said]:
-    """Return what readers say of every series of which they say anything, by id."""
-    decisions: dict[int, list[DecisionRecord]] = {}
-    for decision in Decisions(database).current():
-        decisions.setdefault(decision.decision.series_id, []).append(decision)
+def said_of_all(database: Database, decisions: Mapping[int, tuple[DecisionRecord, ...]]) -> dict[int, Said]:
+    """Return what readers say of every series of which they say anything, by id.
+
+    Parameters
+    ----------
+    decisions
+        `Decisions.current_by_series`.
+    """
     with database.reading() as session:
         read = read_series(session)
     return {
-        **{series_id: Said(tuple(found)) for series_id, found in decisions.items()},
+        **{series_id: Said(found) for series_id, found in decisions.items()},
         **{series_id: Said(item.truth, item.is_disputed) for series_id, item in read.items()},
     }
+
+
+def how_to_measure(split: Split) -> str:
+    """Return what makes a gain measurable where no series of a held-out split is complete."""
+    return (
+        f"Read at least 3 {split} series completely: 'lens review --test-set', or 'Read a test set …' in napari under "
+        "Plugins > Review a project. Or bring masks or contours with 'lens import FILE' and mark them complete "
+        "(Shift-C in the viewer, or 'lens complete SERIES'), or import a manual test set."
+    )
 
 
 def measurable_elsewhere(database: Database, split: Split) -> str:
@@ -199,26 +205,6 @@ def measurable_elsewhere(database: Database, split: Split) -> str:
         return ""
     are = "complete series are" if count > 1 else "complete series is"
     return f"{count} {are} in the {other} part: measure there with 'lens evaluate --split {other}'."
-
-
-def why_left_out(names: Sequence[str], disputed: Sequence[str] = ()) -> str:
-    """Return what is said of complete series that are neither measured on nor exported; nothing where there is none.
-
-    Parameters
-    ----------
-    names
-        Of those with a lesion that is annotated on one slice only.
-    disputed
-        Names of those whose two readings differ.
-    """
-    sentences = []
-    if names:
-        sentences.append(
-            f"{_left_out(names)}, marked complete with a lesion that is annotated on one slice only. {HOW_TO_COMPLETE}."
-        )
-    if disputed:
-        sentences.append(f"{_left_out(disputed)}, which two readers have read and differ about. {HOW_TO_SETTLE}.")
-    return " ".join(sentences)
 
 
 def known_lesions(database: Database, series_id: int) -> int | None:
@@ -282,11 +268,6 @@ def type_of_lesion(lesion: DecisionRecord, decisions: Iterable[DecisionRecord]) 
     """
     parts = sorted((item for item in decisions if is_part(item, lesion)), key=lambda item: -item.id)
     return next((item.decision.lesion_type for item in (lesion, *parts) if item.decision.lesion_type), None)
-
-
-def _left_out(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:MOST_NAMES]) + (", …" if len(names) > MOST_NAMES else "")
-    return f"Left out {'is' if len(names) == 1 else 'are'} {shown}"
 
 
 def _is_label(annotation: AnnotationRecord) -> bool:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from lens_engine.errors import StoreError
+from lens_engine.errors import AnnotationFileError, StoreError
 from lens_engine.findings import Box3D, Candidate, Reason, Rule, Scope, SliceBox, Split
 from lens_engine.snapshot import (
     LabelSet,
@@ -28,6 +28,7 @@ from lens_engine.snapshot import (
     SnapshotSource,
 )
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRecord, Annotations
+from lens_engine.store.audit.heads import heads_of
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog, DatasetRecord, SeriesRecord
 from lens_engine.store.database import Database
@@ -81,7 +82,10 @@ class Snapshots:
         ------
         StoreError
             If no training patient has any lesion to learn from, or the file cannot be written.
+        ProjectError
+            If the folder of the project is away.
         """
+        self.database.project.refuse_if_away()
         snapshot = self.compose(label_set)
         counts = counts_of(snapshot)
         snapshot_id = snapshot.digest[:ID_LENGTH]
@@ -133,6 +137,24 @@ class Snapshots:
             )
         return snapshot
 
+    def heads(self, snapshot_id: str) -> dict[int, str]:
+        """Return the ends of the chains of decisions when the labels were frozen, see `Snapshot.chain_heads`.
+
+        The labels are compared with their hash, and never held in memory together.
+
+        Raises
+        ------
+        StoreError
+            If there is no such snapshot, or its file was changed.
+        AnnotationFileError
+            If its file is missing or broken.
+        """
+        try:
+            heads, digest = Snapshot.heads_in(self.get(snapshot_id).path)
+        except AnnotationFileError:  # written in another form by an earlier version
+            return self.read(snapshot_id).chain_heads
+        return heads if digest[:ID_LENGTH] == snapshot_id else self.read(snapshot_id).chain_heads
+
     def path(self, snapshot_id: str) -> Path:
         """Return where the file of a snapshot lies."""
         return self.database.project.snapshots_folder / f"{snapshot_id}.json"
@@ -174,8 +196,7 @@ class Snapshots:
         StoreError
             If no training patient has any lesion to learn from.
         """
-        with self.database.at_one_moment() as moment:
-            snapshot = _compose(moment, label_set)
+        snapshot = self.compose_any(label_set)
         if not any(
             lesion.role is LesionRole.POSITIVE
             for item in snapshot.series
@@ -189,6 +210,11 @@ class Snapshots:
             )
         return snapshot
 
+    def compose_any(self, label_set: LabelSet) -> Snapshot:
+        """Return the labels as they are at one moment, whether there is anything to learn from or not."""
+        with self.database.at_one_moment() as moment:
+            return _compose(moment, label_set)
+
     def _record(self, row: SnapshotRow) -> SnapshotRecord:
         path = self.database.project.folder / row.path
         return SnapshotRecord(row.id, row.name, path, row.label_set, dict(row.counts), row.created_at)
@@ -198,11 +224,11 @@ def _compose(database: Database, label_set: LabelSet) -> Snapshot:
     catalog = Catalog(database)
     datasets = catalog.datasets()
     with database.reading() as session:
-        roles = roles_of(session, label_set)
+        roles, heads = roles_of(session, label_set), heads_of(session)
     annotations = _by_series((item.series_id, item) for item in Annotations(database).all())
-    decisions = _by_series((item.decision.series_id, item) for item in Decisions(database).current())
-    said = said_of_all(database)
-    latest = Candidates(database).latest() if roles[LesionOrigin.MINED] else {}
+    decisions = Decisions(database).current_by_series()
+    said = said_of_all(database, decisions)
+    latest = Candidates(database).latest(among=roles[LesionOrigin.MINED])
     candidates = _by_series((item.series_id, (candidate_id, item)) for candidate_id, item in latest.items())
     groups = {key: _group(reasons) for key, reasons in Candidates(database).reasons_of_decided().items()}
     series = tuple(
@@ -223,6 +249,7 @@ def _compose(database: Database, label_set: LabelSet) -> Snapshot:
         scopes=tuple(dataset.scope for dataset in datasets),
         series=series,
         labels=label_set,
+        chain_heads=heads,
     )
 
 
@@ -237,8 +264,9 @@ def _series(record: SeriesRecord, lesions: Iterable[Lesion], truth: tuple[Box3D,
         geometry=record.geometry.as_dict(),
         source=SnapshotSource(
             format=record.source.format.value,
-            paths=tuple(str(path) for path in record.source.paths),
+            paths=record.paths_in_root,
             series_uid=record.source.series_uid,
+            root=record.root,
         ),
         lesions=tuple(lesions),
         is_complete_truth=truth is not None,

@@ -13,15 +13,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from lens_engine.checkpoint_card import CARD_NAME, WEIGHTS_NAME, demo_checkpoint_folder
+from lens_engine.checkpoint_card import CARD_NAME, WEIGHTS_NAME, DetectionPrecision, demo_checkpoint_folder
 from lens_engine.errors import CheckpointError, StoreError
 from lens_engine.io.atomic_files import flush_folder, name_folder, unnamed_folder
-from lens_engine.model_folder import REDUCTION_NAME, Checkpoint, ModelFolder, check_parts, read_model, renamed
-from lens_engine.store.database import Database
+from lens_engine.model_folder import (
+    REDUCTION_NAME,
+    Checkpoint,
+    ModelFolder,
+    check_parts,
+    in_precision,
+    read_model,
+    renamed,
+)
+from lens_engine.store.database import Database, wait_for_other_writers
 from lens_engine.store.schema import EvaluationRow, ModelRow, PromotionRow, SnapshotRow
+
+_Lineage = tuple[str | None, str | None]
+"""Parent and snapshot of a version."""
+_ANY_LINEAGE: _Lineage = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +47,9 @@ class ModelRecord:
     reduction
         Folder with those of its false-positive reduction; None for a detector whose scores are final.
     parent
-        The version that the training started from.
+        The version that the training started from, or of which this one is another precision.
+    precision
+        What it looks with.
     is_demo
         Whether one of its networks has never seen a patient; `notice` says so wherever it speaks.
     """
@@ -50,6 +64,7 @@ class ModelRecord:
     notice: str
     created_at: datetime
     experts: tuple[str, ...]
+    precision: DetectionPrecision
 
     @property
     def not_inherited(self) -> str:
@@ -108,19 +123,42 @@ class Models:
         """
         model = read_model(folder_with_card, reduction)
         check_parts(model)
-        model = renamed(model, names)
+        return self._registered(renamed(model, names), (parent, snapshot_id), (parent, snapshot_id))
+
+    def in_precision(self, version: str, precision: DetectionPrecision) -> ModelRecord:
+        """Return the version that is this one in that precision: itself, one that there is, or a new one.
+
+        What bf16 finds is not what fp32 finds. As versions of their own neither passes for the other.
+
+        Raises
+        ------
+        CheckpointError
+            If its weights are not those of its card.
+        StoreError
+            If there is no such version, or the copy cannot be written.
+        """
+        record = self.get(version)
+        if record.precision is precision:
+            return record
+        model = in_precision(read_model(record.folder), precision)
+        return self._registered(model, (record.version, record.snapshot_id), _ANY_LINEAGE)
+
+    def _registered(self, model: ModelFolder, lineage: _Lineage, kin: _Lineage) -> ModelRecord:
+        """Copy a model into the project, unless a version of the lineage `kin` is the same."""
+        self.database.project.refuse_if_away()
+        parent, snapshot_id = lineage
         digests = _digests(model)
         models_folder = self.database.project.models_folder
         try:
             with _copied(model, models_folder) as copied, self.database.session() as session:
-                _wait_for_other_writers(session)
+                wait_for_other_writers(session, ModelRow)
                 if parent is not None:
                     _row(session, parent)
                 if snapshot_id is not None and session.get(SnapshotRow, snapshot_id) is None:
                     raise StoreError(
                         f"There is no snapshot {snapshot_id!r}", "A snapshot of this project", "Freeze one"
                     )
-                known = self._same(session, model, digests, (parent, snapshot_id))
+                known = self._same(session, model, digests, kin)
                 if known is not None:
                     return self._record(known, _promoted(session))
                 version = f"v{(session.scalar(select(func.max(ModelRow.id))) or 0) + 1}"
@@ -247,11 +285,11 @@ class Models:
             )
 
     def _same(
-        self, session: Session, model: ModelFolder, digests: tuple[str, ...], lineage: tuple[str | None, str | None]
+        self, session: Session, model: ModelFolder, digests: tuple[str, ...], lineage: _Lineage
     ) -> ModelRow | None:
         """Return the version that an interrupted caller, or one that knows no lineage, has registered already."""
         for row in session.scalars(select(ModelRow).order_by(ModelRow.id)):
-            is_kin = lineage in {(None, None), (row.parent, row.snapshot_id)}
+            is_kin = lineage in {_ANY_LINEAGE, (row.parent, row.snapshot_id)}
             if is_kin and _holds(self._folder(row), model, digests):
                 return row
         return None
@@ -288,6 +326,7 @@ class Models:
             notice=model.notice,
             created_at=row.created_at,
             experts=model.detector.card.experts,
+            precision=model.detector.card.inference_precision,
         )
 
 
@@ -316,12 +355,6 @@ def _row(session: Session, version: str) -> ModelRow:
 
 def _promoted(session: Session) -> str | None:
     return session.scalar(select(PromotionRow.version).order_by(PromotionRow.id.desc()).limit(1))
-
-
-def _wait_for_other_writers(session: Session) -> None:
-    """Let nobody else number a version before this transaction has ended; SQLite has one writer anyway."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text(f"LOCK TABLE {ModelRow.__tablename__} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def _holds(folder: Path, model: ModelFolder, digests: tuple[str, ...]) -> bool:

@@ -47,9 +47,12 @@ def siblings_of(session: Session, candidates: Sequence[CandidateRow]) -> dict[in
         .order_by(CandidateRow.id)
     )
     geometry = VolumeGeometry.from_dict(here.geometry)
-    others = [
-        (other, box_in(other.box, VolumeGeometry.from_dict(there), geometry)) for other, there in session.execute(query)
-    ]
+    grids: dict[int, VolumeGeometry] = {}
+    others: list[tuple[CandidateRow, Box3D]] = []
+    for other, there in session.execute(query):
+        if other.series_id not in grids:
+            grids[other.series_id] = VolumeGeometry.from_dict(there)
+        others.append((other, box_in(other.box, grids[other.series_id], geometry)))
     found = {one.id: _best_of_each_series(one, others) for one in candidates}
     return {number: rows for number, rows in found.items() if rows}
 

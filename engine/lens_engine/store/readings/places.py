@@ -2,7 +2,8 @@
 
 A lesion that both readers marked (`evaluation.agreement`) is true with the mean of both boxes, over whole slices. Every
 other lesion is a place to settle; two of different readers that lie at the same place without overlapping enough to be
-one lesion are settled together. A settlement follows the lesion that it is about: of several the last one counts.
+one lesion are settled together. A settlement follows the lesion that it is about: of several the last one counts. What
+else an adjudication says is a lesion that neither reader marked.
 """
 
 from collections.abc import Iterable, Sequence
@@ -50,10 +51,13 @@ class Comparison:
         Lesions that both readers marked, with the mean of both boxes; from head to feet.
     places
         Where they differ, from head to feet.
+    drawn
+        Lesions that the adjudicator marked beside them; ascending ids.
     """
 
     agreed: tuple[DecisionRecord, ...]
     places: tuple[Place, ...]
+    drawn: tuple[DecisionRecord, ...] = ()
 
     @property
     def open_places(self) -> int:
@@ -76,10 +80,13 @@ def compare(
             others.remove(beside)
         places.append(Place(one, beside))
     places += [Place(None, other) for other in others]
-    said = {item.previous_id: item for item in sorted(adjudication, key=lambda item: item.id)}
+    marked = {item.id for item in (*first, *second)}
+    all_said = sorted(adjudication, key=lambda item: item.id)
+    said = {item.previous_id: item for item in all_said}
     return Comparison(
         agreed=tuple(sorted(agreed, key=lambda item: item.box[2])),
         places=tuple(_settled(place, said) for place in sorted(places, key=lambda item: item.marked[0].box[2])),
+        drawn=lesions_among(item for item in all_said if item.previous_id not in marked),
     )
 
 

@@ -1,8 +1,8 @@
 """What is true of a series that was read for the test set, as far as its readings say.
 
 Of one complete reading its lesions are true; of two those on which they agree and those that a complete adjudication
-accepted. Two that differ and are not adjudicated leave the series disputed: nothing of it is measured on. A series
-without a complete reading is what the review and its annotations say.
+accepted or marked itself. Two that differ and are not adjudicated leave the series disputed: nothing of it is measured
+on. A series without a complete reading is what the review and its annotations say.
 """
 
 from collections import defaultdict
@@ -73,4 +73,5 @@ def _read_series(complete: Sequence[ReadingRecord], said: dict[int, tuple[Decisi
         return ReadSeries(independent, lesions, adjudication, None, lesions[0])
     comparison = compare(lesions[0], lesions[1], said.get(adjudication.id, ()) if adjudication else ())
     accepted = lesions_among(place.settled for place in comparison.places if place.settled is not None)
-    return ReadSeries(independent, lesions, adjudication, comparison, (*comparison.agreed, *accepted))
+    truth = (*comparison.agreed, *accepted, *comparison.drawn)
+    return ReadSeries(independent, lesions, adjudication, comparison, truth)

@@ -1,0 +1,1 @@
+"""Whether the log of decisions is whole: every reader's decisions form a chain of hashes."""

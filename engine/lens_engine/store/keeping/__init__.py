@@ -1,0 +1,1 @@
+"""What an administrator does for a project: backup, restore, a look at whether everything is intact, roles."""
