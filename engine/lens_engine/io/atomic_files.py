@@ -40,7 +40,7 @@ def write_text_atomically(path: Path, text: str) -> None:
     write_bytes_atomically(path, text.encode("utf-8"))
 
 
-def replace_bytes(path: Path, content: bytes) -> None:
+def replace_bytes(path: Path, content: bytes | memoryview) -> None:
     """Do what `write_bytes_atomically` does for callers with an error of their own: an `OSError` is passed on."""
     with replacement_of(path) as temporary:
         temporary.write_bytes(content)
@@ -68,6 +68,11 @@ def remove_parts(path: Path) -> None:
     """Remove what killed processes left of `replacement_of` the same path; only where no other process writes it."""
     for part in path.parent.glob(f".{escape(path.name)}.*{_SUFFIX}"):
         part.unlink(missing_ok=True)
+
+
+def is_part(path: Path) -> bool:
+    """Return whether a path is, or lies in, something that has no name yet, or that a killed process left."""
+    return any(part.startswith(".") and part.endswith(_SUFFIX) for part in path.parts)
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from PIL import Image
 from lens_engine.errors import SeriesError
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.annotations.deeplesion_csv import FILE_NAME, DeepLesionRow, read_rows
-from lens_engine.io.hounsfield import canonical_hounsfield, to_hounsfield
+from lens_engine.io.hounsfield import canonical_hounsfield, canonical_slices, to_hounsfield
+from lens_engine.io.limits import MAX_REST_BYTES, refuse_huge_scan
 from lens_engine.io.series_source import FoundSeries, GivenName, SeriesFormat, SeriesSource, parse_series_name
 from lens_engine.volume import Volume
 
@@ -118,7 +119,7 @@ def png_size(path: Path) -> tuple[int, int]:
     Raises
     ------
     SeriesError
-        If it is missing, truncated, or of another kind.
+        If it is missing, truncated, of another kind, or larger than a scan may be.
     """
     try:
         with path.open("rb") as file:
@@ -134,6 +135,7 @@ def png_size(path: Path) -> tuple[int, int]:
             f"{path.name} in {path.parent.name} is truncated or not a PNG", "A complete file is needed", "Copy it again"
         )
     columns, rows, bits, colour = struct.unpack(">LLBB", head[16:26])
+    refuse_huge_scan(f"{path.name} in {path.parent.name}", (rows, columns))
     if (bits, colour) != (16, 0):
         raise SeriesError(
             f"{path.name} in {path.parent.name} has {bits} bits and colour type {colour}",
@@ -156,13 +158,27 @@ def read_slices(paths: Sequence[Path], geometry: VolumeGeometry) -> tuple[Volume
     return Volume(voxels, geometry), notes
 
 
+def read_png_slices(paths: Sequence[Path], geometry: VolumeGeometry) -> NDArray[np.int16]:
+    """Read some slices of a sub-volume whose whole geometry is given, ascending, as `read_slices` reads all of them.
+
+    Raises
+    ------
+    SeriesError
+        As `read_slices`.
+    """
+    _refuse_other_sizes(paths, geometry)
+    return canonical_slices(map(_hounsfield, paths), geometry, len(paths))
+
+
 def _slice_number(path: Path) -> int:
     return int(path.stem)
 
 
 def _geometry(given: GivenName, paths: Sequence[Path]) -> VolumeGeometry:
+    size = png_size(paths[0])
+    refuse_huge_scan(given.name, (len(paths), *size))
     row = _row_of(given, paths[0].parent)
-    return slice_geometry(png_size(paths[0]), len(paths), row.spacing_mm, _slice_number(paths[0]))
+    return slice_geometry(size, len(paths), row.spacing_mm, _slice_number(paths[0]))
 
 
 def _refuse_other_sizes(paths: Sequence[Path], geometry: VolumeGeometry) -> None:
@@ -204,13 +220,16 @@ def _planes(paths: Sequence[Path]) -> Iterator[NDArray[np.int16]]:
 
 
 def _hounsfield(path: Path) -> NDArray[np.int16]:
+    rows, columns = png_size(path)
     try:
-        content = io.BytesIO(path.read_bytes())
+        with path.open("rb") as file:  # packed or not, pixels of two bytes take no more
+            content = io.BytesIO(file.read(2 * rows * columns + MAX_REST_BYTES))
         Image.open(content).verify()  # checksums, which decoding does not compare
         content.seek(0)
         with Image.open(content) as image:
             pixels = np.asarray(image, dtype=np.uint16)
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow calls a broken chunk a SyntaxError
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        # Pillow calls a broken chunk a SyntaxError
         raise SeriesError(
             f"{path.name} in {path.parent.name} cannot be decoded",
             "A complete 16-bit PNG is needed",

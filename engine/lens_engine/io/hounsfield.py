@@ -1,11 +1,12 @@
 """Turn what a file holds into int16 Hounsfield units, and say where that looks wrong."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lens_engine.errors import SeriesError
 from lens_engine.geometry import VolumeGeometry
 
 LOWEST_HU = -1024
@@ -28,10 +29,34 @@ def canonical_hounsfield(
         The planes `[j, i]` in the order of k; an array of all of them, or an iterator that reads one after the other.
     geometry
         The geometry of the canonical volume.
+
+    Raises
+    ------
+    SeriesError
+        If no voxel is a number.
     """
     canonical = np.empty(geometry.shape, dtype=np.int16)
     notes = _convert(planes, geometry.to_source(canonical))
     return canonical, notes
+
+
+def canonical_slices(planes: Iterable[NDArray[Any]], geometry: VolumeGeometry, count: int) -> NDArray[np.int16]:
+    """Return `count` planes `[j, i]` of a file as canonical HU `[z, y, x]`: the values that the whole volume has there.
+
+    Parameters
+    ----------
+    planes
+        In the order of k.
+    geometry
+        The geometry of the whole canonical volume; its slices are planes of the file.
+    """
+    canonical = np.empty((count, *geometry.shape[1:]), dtype=np.int16)
+    for plane, target in zip(planes, geometry.to_source(canonical), strict=True):
+        if plane.dtype == np.int16:
+            np.maximum(plane, LOWEST_HU, out=target)  # what `_fill` does, in one pass: nobody asks for notes
+        else:
+            _fill(plane[None], target[None])
+    return canonical
 
 
 def to_hounsfield(values: NDArray[Any]) -> tuple[NDArray[np.int16], tuple[str, ...]]:
@@ -44,6 +69,25 @@ def to_hounsfield(values: NDArray[Any]) -> tuple[NDArray[np.int16], tuple[str, .
 
 
 def _convert(planes: Iterable[NDArray[Any]], hounsfield: NDArray[np.int16]) -> tuple[str, ...]:
+    """Fill `hounsfield`, of the same shape, and say what was changed or is odd."""
+    seen = _fill(planes, hounsfield)
+    if seen.missing and seen.missing == hounsfield.size:
+        raise SeriesError(
+            "None of the voxels is a number", "A scan with values in HU is needed", "Convert it again from its source"
+        )
+    return tuple(_notes(seen))
+
+
+class _Seen(NamedTuple):
+    """The lowest and the highest value, and how many were no number, or padding."""
+
+    lowest: float
+    highest: float
+    missing: int
+    padding: int
+
+
+def _fill(planes: Iterable[NDArray[Any]], hounsfield: NDArray[np.int16]) -> _Seen:
     """Fill `hounsfield`, of the same shape, slice by slice: a volume passes through the cache only once."""
     lowest, highest = np.inf, -np.inf
     missing = padding = 0
@@ -58,10 +102,11 @@ def _convert(planes: Iterable[NDArray[Any]], hounsfield: NDArray[np.int16]) -> t
             padding += int(np.count_nonzero(one_slice < LOWEST_HU))
         is_within = low >= LOWEST_HU and high <= HIGHEST_HU
         target[...] = one_slice if is_within else np.clip(one_slice, LOWEST_HU, HIGHEST_HU)
-    return tuple(_notes(lowest, highest, missing, padding))
+    return _Seen(lowest, highest, missing, padding)
 
 
-def _notes(lowest: float, highest: float, missing: int, padding: int) -> Iterator[str]:
+def _notes(seen: _Seen) -> Iterator[str]:
+    lowest, highest, missing, padding = seen
     if missing:
         yield f"{missing} voxels are not a number and were set to {LOWEST_HU} HU"
     if padding:

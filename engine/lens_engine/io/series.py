@@ -6,16 +6,40 @@ What a scan meets beside CT series is normal and counted; what is wrong with one
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from lens_engine.errors import LensError, SeriesError
-from lens_engine.io.deeplesion_png import describe_sub_volume, is_deeplesion_png, read_png_volume, sub_volumes
+import numpy as np
+from numpy.typing import NDArray
+
+from lens_engine.errors import ConfigError, GeometryError, LensError, SeriesError
+from lens_engine.geometry import VolumeGeometry
+from lens_engine.io.deeplesion_png import (
+    describe_sub_volume,
+    is_deeplesion_png,
+    read_png_slices,
+    read_png_volume,
+    sub_volumes,
+)
 from lens_engine.io.dicom.headers import CtHeader, DamagedSliceError, read_header
-from lens_engine.io.dicom.series import describe_series, read_dicom_volume
-from lens_engine.io.images.image_files import describe_image_file, is_image_file, read_image_volume
-from lens_engine.io.series_source import FoundSeries, ScanReport, SeriesFormat, SeriesSource, SkipReason
+from lens_engine.io.dicom.series import describe_series, read_dicom_slices, read_dicom_volume
+from lens_engine.io.images.image_files import (
+    describe_image_file,
+    image_files_of,
+    is_image_file,
+    read_image_slices,
+    read_image_volume,
+)
+from lens_engine.io.series_source import (
+    FoundSeries,
+    ScanReport,
+    SeriesFormat,
+    SeriesSource,
+    SkipReason,
+    parse_series_name,
+)
 from lens_engine.progress import ProgressCallback, WorkHandle
 from lens_engine.volume import Volume
 
@@ -25,6 +49,9 @@ __all__ = [
     "SeriesFormat",
     "SeriesSource",
     "SkipReason",
+    "files_of",
+    "read_series",
+    "read_slices",
     "read_volume",
     "scan",
     "series_uid_of",
@@ -108,6 +135,70 @@ def read_volume(source: SeriesSource) -> Volume:
     return read_volume_with_notes(source)[0]
 
 
+def read_series(source: SeriesSource, name: str) -> Volume:
+    """Read the voxels as `read_volume` does, for everyone but the one who gave the files: errors do not name them.
+
+    Parameters
+    ----------
+    name
+        What the project calls the series.
+
+    Raises
+    ------
+    SeriesError, GeometryError
+        As `read_volume`; of files it says the number in the series, because their names may be those of patients.
+    """
+    with _errors_without_names(source, name):
+        return read_volume(source)
+
+
+def files_of(source: SeriesSource, name: str) -> tuple[Path, ...]:
+    """Return every file that holds voxels of a series or says where they lie.
+
+    Raises
+    ------
+    SeriesError
+        As `read_series`: if a file is gone, the header of an image file is broken, or its voxels are not all there.
+    """
+    with _errors_without_names(source, name):
+        _refuse_missing(source)
+        if source.format in (SeriesFormat.DICOM, SeriesFormat.DEEPLESION_PNG):
+            return source.paths
+        return image_files_of(source.paths[0])
+
+
+def read_slices(
+    source: SeriesSource, name: str, geometry: VolumeGeometry, wanted: Sequence[int]
+) -> NDArray[np.int16] | None:
+    """Read some slices of a series, int16 HU `[z, y, x]` as `read_series` would; no others where the files allow it.
+
+    Parameters
+    ----------
+    name
+        What the project calls the series.
+    geometry
+        Of the whole volume.
+    wanted
+        Numbers of slices, ascending.
+
+    Returns
+    -------
+    NDArray or None
+        None where only all files, or a whole packed one, give the slices.
+
+    Raises
+    ------
+    SeriesError, GeometryError
+        As `read_series`.
+    """
+    with _errors_without_names(source, name):
+        if source.format is SeriesFormat.DICOM:
+            return read_dicom_slices(source, geometry, wanted)
+        if source.format is SeriesFormat.DEEPLESION_PNG:
+            return read_png_slices([source.paths[index] for index in wanted], geometry)
+        return read_image_slices(source.paths[0], geometry, wanted)
+
+
 def read_volume_with_notes(source: SeriesSource) -> tuple[Volume, tuple[str, ...]]:
     """Read the voxels as `read_volume` does, with what was clamped or looks odd in them.
 
@@ -116,15 +207,7 @@ def read_volume_with_notes(source: SeriesSource) -> tuple[Volume, tuple[str, ...
     SeriesError, GeometryError
         As `read_volume`.
     """
-    missing = [path for path in source.paths if not path.is_file()]
-    if missing or not source.paths:
-        raise SeriesError(
-            f"{len(missing)} of {len(source.paths)} files of the series are gone, the first is {missing[0]}"
-            if missing
-            else "The series has no files",
-            "The files that were added to the project are needed",
-            "Restore them, connect the drive, or map its folder in the settings of this machine",
-        )
+    _refuse_missing(source)
     if source.format is SeriesFormat.DICOM:
         return read_dicom_volume(source)
     if source.format is SeriesFormat.DEEPLESION_PNG:
@@ -160,17 +243,17 @@ class _Survey:
             return [path]
         files: list[Path] = []
         for folder, folders, names in os.walk(path, onerror=self._complain_about_folder):
-            self._handle.turn_to(f"Looking into {Path(folder).name}")
+            self._handle.turn_to(f"Looking into {_printable(Path(folder).name)}")
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             files += [Path(folder) / name for name in sorted(names) if not name.startswith(".")]
         return files
 
     def look_at(self, file: Path) -> None:
         """Describe a file that is a series, remember a file that is a part of one."""
-        self._handle.turn_to(f"Reading {file.name}")
+        self._handle.turn_to(f"Reading {_printable(file.name)}")
         if _is_special(file):
             self._skip(SkipReason.NO_FILE, (file,))
-        elif str(file) != _printable(file):
+        elif str(file) != _printable(str(file)):
             self._complain(_unnameable(file), (file,))
         elif is_image_file(file):
             self._describe(partial(describe_image_file, file), (file,))
@@ -258,6 +341,42 @@ class _Survey:
         self._used.update(files)
 
 
+def _refuse_missing(source: SeriesSource) -> None:
+    missing = [path for path in source.paths if not path.is_file()]
+    if missing or not source.paths:
+        raise SeriesError(
+            f"{len(missing)} of {len(source.paths)} files of the series are gone, the first is {missing[0]}"
+            if missing
+            else "The series has no files",
+            "The files that were added to the project are needed",
+            "Restore them, connect the drive, or map its folder in the settings of this machine",
+        )
+
+
+@contextmanager
+def _errors_without_names(source: SeriesSource, name: str) -> Iterator[None]:
+    try:
+        yield
+    except (SeriesError, GeometryError, ConfigError) as error:
+        kind = SeriesError if isinstance(error, SeriesError) else type(error)
+        parts = [_without_file_names(part, source) for part in (error.happened, error.expected, error.remedy)]
+        raise kind(f"Series {name}: {parts[0]}", parts[1], parts[2]) from None  # the cause names files
+
+
+def _without_file_names(text: str, source: SeriesSource) -> str:
+    """Return a message with numbers for the files of a series, and without the names of their folders."""
+    if source.format is SeriesFormat.DEEPLESION_PNG:
+        return text  # its names are numbers, published as they are
+    for number, path in enumerate(source.paths, start=1):
+        for name in (str(path), path.name):
+            text = text.replace(name, f"file {number} of {len(source.paths)}")
+    for folder in dict.fromkeys(path.parent for path in source.paths):
+        text = text.replace(str(folder), "its folder")
+        if parse_series_name(folder.name) is None and folder.name:
+            text = text.replace(folder.name, "its folder")
+    return text
+
+
 def _uids_in(folder: Path) -> dict[Path, str | None]:
     """Return the series of every file of a folder, except for image files, which are a series each."""
     beside = [file for file in sorted(folder.glob("*")) if _is_regular(file) and not is_image_file(file)]
@@ -280,14 +399,16 @@ def _is_regular(path: Path) -> bool:
     return os.path.isfile(path)
 
 
-def _printable(path: Path) -> str:
-    """Return a path with a question mark for every byte of it that is no letter of any language."""
-    return str(path).encode(errors="replace").decode()
+def _printable(name: str) -> str:
+    """Return a name with a question mark for every byte of it that is no letter of any language."""
+    return name.encode(errors="replace").decode()
 
 
 def _unnameable(file: Path) -> SeriesError:
     return SeriesError(
-        f"The name of {_printable(file)} is not valid text", "A name in letters is needed", "Rename the file or folder"
+        f"The name of {_printable(str(file))} is not valid text",
+        "A name in letters is needed",
+        "Rename the file or folder",
     )
 
 

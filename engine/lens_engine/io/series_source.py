@@ -74,7 +74,7 @@ class FoundSeries:
     study_date
         None where the source does not say.
     description
-        SeriesDescription, or the name of the file.
+        What of the SeriesDescription, or of the name of the file, describes a CT; see `lens_engine.io.plain_words`.
     given_name
         A name of the form `000410_02_02` or `000410_02_02_039-099` that the folder or file carries.
     frame_key

@@ -17,12 +17,16 @@ from numpy.typing import NDArray
 
 from lens_engine.errors import AnnotationFileError
 from lens_engine.io.atomic_files import write_text_atomically
+from lens_engine.io.limits import read_table_bytes
 
 SHOWN_CHARACTERS = 60
 """Longer cells and headers are cut in messages."""
 
 _QUOTED_CELL = re.compile(r'"(?<![^,\n]")[^"\n]*(?:""[^"\n]*)*"(?![^,\n])')
 """A cell in quotation marks, between two commas or ends of the line. The first character is no assertion, for speed."""
+
+_FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_NUMBERS = re.compile(r"[-+]?[\d.]+(?:[eE][-+]?\d+)?(?:, ?[-+]?[\d.]+(?:[eE][-+]?\d+)?)*")
 
 _KINDS = {int: "whole number", float: "number"}
 
@@ -61,6 +65,8 @@ def read_text_table(path: Path, columns: Sequence[str]) -> TextTable:
     width, *counts = _cells_in_lines(text)
     if width is None:
         raise _refuse_columns(path, f"{path.name} has a broken header: {_shown(header)}", columns)
+    if not header.strip():
+        raise _refuse_columns(path, f"{path.name} begins with an empty line", columns)
     rows: dict[int, str] = {}
     broken: dict[int, str] = {}
     for number, (line, count) in enumerate(zip(content, counts, strict=True), start=2):
@@ -86,7 +92,7 @@ def read_text_table(path: Path, columns: Sequence[str]) -> TextTable:
 
 
 def write_text_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table.
+    """Write a table; cells that a spreadsheet would take for a formula begin with an apostrophe, which it hides.
 
     Raises
     ------
@@ -95,7 +101,8 @@ def write_text_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence
     """
     import pandas as pd
 
-    table = pd.DataFrame(rows, columns=list(columns), dtype=object)
+    defused = [[_defused(cell) for cell in row] for row in rows]
+    table = pd.DataFrame(defused, columns=list(columns), dtype=object)
     write_text_atomically(path, table.to_csv(index=False, lineterminator="\n"))
 
 
@@ -172,9 +179,15 @@ class ColumnReader:
             return np.zeros((1, count), dtype=kind)
 
 
+def _defused(cell: str) -> str:
+    """Return a cell that is no formula; numbers, also several of them, may begin with a sign."""
+    is_formula = str(cell).startswith(_FORMULA_BEGINNINGS) and _NUMBERS.fullmatch(str(cell)) is None
+    return f"'{cell}" if is_formula else cell
+
+
 def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_table_bytes(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise AnnotationFileError(
             f"{path} cannot be read: {error.strerror}", "A readable CSV file is needed", "Check the path and the rights"

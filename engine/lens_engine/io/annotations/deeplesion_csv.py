@@ -215,6 +215,10 @@ class _Columns:
         )
         reader.refuse(~np.isin(self.kinds, list(_TYPES)), lambda row: f"Coarse_lesion_type is {self.kinds[row]}")
         reader.refuse(~np.isin(self.splits, list(_SPLITS)), lambda row: f"Train_Val_Test is {self.splits[row]}")
+        reader.refuse(
+            np.count_nonzero(np.isnan(self.boxes), axis=1) > 0,
+            lambda row: f"Bounding_boxes has an edge that is no number: {self.boxes[row].tolist()}",
+        )
         x1, y1, x2, y2 = self.boxes.T
         is_box = (x1 < x2) & (y1 < y2)
         reader.refuse(~is_box, lambda row: f"Bounding_boxes is empty: {self.boxes[row].tolist()}")

@@ -11,6 +11,7 @@ numpy names.
 import io
 import pickle
 import pickletools
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +35,7 @@ from lens_engine.io.annotations.imported import (
     TestSetPart,
 )
 from lens_engine.io.atomic_files import write_bytes_atomically, write_text_atomically
+from lens_engine.io.limits import read_table_bytes
 from lens_engine.io.series_source import GivenName, parse_series_name
 from lens_engine.io.tables import write_text_table
 
@@ -53,6 +55,7 @@ _ALLOWED_GLOBALS = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
 }
+_NOTING = {"PUT", "BINPUT", "LONG_BINPUT"}
 _JSON_DESCRIPTION = (
     "Complete 3D lesion boxes. Each part maps the name of a sub-volume (patient_study_series_first-last slice number)"
     " to its boxes. x and y are pixel indices from 0, x from the patient's right to left, y from front to back;"
@@ -185,7 +188,9 @@ def read_pickle(path: Path) -> tuple[ManualSubVolume, ...]:
     """
     content = _bytes_of(path)
     try:
-        parts = _NumpyOnlyUnpickler(io.BytesIO(content)).load()
+        with warnings.catch_warnings(action="ignore"):  # Python's about how texts are escaped are no news to the user
+            _refuse_huge_memo(content)
+            parts = _NumpyOnlyUnpickler(io.BytesIO(content)).load()
     except LensError:
         raise
     except (
@@ -202,6 +207,8 @@ def read_pickle(path: Path) -> tuple[ManualSubVolume, ...]:
         for name, rows in arrays.items():
             if not isinstance(name, str) or not isinstance(rows, np.ndarray):
                 raise _not_a_test_set(path, f"{name!r} of part {part} is {_what_is(rows)}")
+            if rows.nbytes > len(content):
+                raise _not_a_test_set(path, f"{name!r} of part {part} has shape {rows.shape}, more than the file holds")
             sub_volumes.append(ManualSubVolume(TestSetPart(part), name, rows))
     return tuple(sub_volumes)
 
@@ -218,6 +225,26 @@ def write_pickle(path: Path, sub_volumes: Iterable[ManualSubVolume]) -> None:
     for sub_volume in _unique(sub_volumes):
         parts[sub_volume.part.value][sub_volume.name] = np.ascontiguousarray(sub_volume.rows)
     write_bytes_atomically(path, _with_old_module(pickle.dumps(parts, protocol=PICKLE_PROTOCOL)))
+
+
+def write_predictions(path: Path, part: TestSetPart, predictions: Mapping[str, NDArray[np.float64]]) -> None:
+    """Write what a detector found as the official evaluation script wants it: as `write_pickle`, with a score per row.
+
+    Parameters
+    ----------
+    predictions
+        For every sub-volume of the part, also those without any, canonical half-open boxes and scores (n, 7). Edges
+        are not rounded: the script's sizes (high - low + 1) are then ours.
+
+    Raises
+    ------
+    AnnotationFileError
+        If a name is not that of a sub-volume.
+    ExportError
+        If the file cannot be written; an older one is unchanged.
+    """
+    rows = {name: _scored_rows(found, sub_volume_name(name).first_slice or 0) for name, found in predictions.items()}
+    write_bytes_atomically(path, _with_old_module(pickle.dumps({part.value: rows}, protocol=PICKLE_PROTOCOL)))
 
 
 class SubVolumeReading(BaseModel):
@@ -358,6 +385,26 @@ class _NumpyOnlyUnpickler(pickle.Unpickler):
         return np.ndarray.__reduce__(np.empty(0))[0] if name == "_reconstruct" else getattr(np, name)
 
 
+def _refuse_huge_memo(pickled: bytes) -> None:
+    """Refuse a pickle that notes an object under a far number: memory would be taken for all numbers before.
+
+    Raises
+    ------
+    ValueError
+        If it does, or is no complete pickle.
+    """
+    for count, (code, argument, _) in enumerate(pickletools.genops(pickled)):
+        if code.name in _NOTING and isinstance(argument, int) and argument > count:
+            raise ValueError(f"the object {argument} of {count}")
+
+
+def _scored_rows(found: NDArray[np.float64], first_slice_number: int) -> NDArray[np.float64]:
+    rows = np.array(found, dtype=np.float64).reshape(-1, 7)
+    rows[:, 3:6] -= 1
+    rows[:, [2, 5]] += first_slice_number
+    return rows
+
+
 def _with_old_module(pickled: bytes) -> bytes:
     """Return a protocol 3 pickle in which numpy's constructor has the module name that numpy 1 and 2 both know."""
     new = f"c{_NEW_MODULE}\n".encode()
@@ -397,7 +444,7 @@ def _problem_of_rows(rows: NDArray[np.float64], given: GivenName) -> str:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_table_bytes(path)
     except OSError as error:
         raise AnnotationFileError(
             f"{path} cannot be read: {error.strerror or error}", "A readable file is needed", "Check the path"

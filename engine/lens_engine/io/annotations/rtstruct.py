@@ -4,7 +4,9 @@ A contour covers the voxels whose centres lie inside it; two contours of one les
 where they overlap, which is how holes are drawn.
 """
 
-from collections.abc import Sequence
+import io
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +14,15 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import RTStructureSetStorage
 
 from lens_engine.errors import AnnotationFileError
 from lens_engine.findings import SliceBox
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.annotations.instance_mask import LesionSlices, cross_sections
+from lens_engine.io.dicom.file_meta import refuse_unpacking_too_far
+from lens_engine.io.dicom.values import BROKEN_DICOM
+from lens_engine.io.limits import read_table_bytes
 
 _LESION_TYPES = {"GTV"}
 _OPEN_TYPES = {"", "NONE"}
@@ -58,22 +62,25 @@ def read_structure_set(path: Path) -> StructureSet:
     AnnotationFileError
         If the file is not a complete RTSTRUCT.
     """
+    content = io.BytesIO(read_table_bytes(path))
     try:
-        dataset = pydicom.dcmread(path)
-        sop_class = dataset.get("SOPClassUID")
-        if sop_class != RTStructureSetStorage:
-            raise AnnotationFileError(
-                f"{path.name} is a DICOM {getattr(sop_class, 'name', 'file without a class')}",
-                "Of DICOM files, RT Structure Sets hold annotations that can be imported",
-                "Give the RTSTRUCT file; a scan is added with lens add",
-            )
-        return StructureSet(_referenced_series(dataset), _regions(dataset))
-    except (InvalidDicomError, EOFError, AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        refuse_unpacking_too_far(content, path.name)
+        with warnings.catch_warnings(action="ignore"):  # odd values in tags nobody needs are no news to the user
+            dataset = pydicom.dcmread(content)
+            sop_class = dataset.get("SOPClassUID")
+            if sop_class == RTStructureSetStorage:
+                return StructureSet(_referenced_series(dataset), _regions(dataset))
+    except (*BROKEN_DICOM, OSError) as error:
         raise AnnotationFileError(
             f"{path.name} is not a complete RTSTRUCT ({error})",
             "Contours in a DICOM file are needed",
             "Export it again",
         ) from error
+    raise AnnotationFileError(
+        f"{path.name} is a DICOM {getattr(sop_class, 'name', 'file without a class')}",
+        "Of DICOM files, RT Structure Sets hold annotations that can be imported",
+        "Give the RTSTRUCT file; a scan is added with lens add",
+    )
 
 
 def lesion_regions(regions: Sequence[Region]) -> tuple[Region, ...]:
@@ -128,6 +135,14 @@ def _inside(polygon: NDArray[np.float64], rows: int, columns: int) -> NDArray[np
     return inside
 
 
+def _points(values: Iterable[object]) -> NDArray[np.float64]:
+    """Return the corners of a contour, (points, 3)."""
+    points = np.asarray([float(str(value)) for value in values]).reshape(-1, 3)
+    if not np.isfinite(points).all():
+        raise ValueError("a contour has a corner that is not a number")
+    return points
+
+
 def _referenced_series(dataset: Dataset) -> tuple[str, ...]:
     uids = []
     for frame in dataset.get("ReferencedFrameOfReferenceSequence") or ():
@@ -146,7 +161,7 @@ def _regions(dataset: Dataset) -> tuple[Region, ...]:
     for item in dataset.ROIContourSequence:
         number = int(item.ReferencedROINumber)
         contours = tuple(
-            np.asarray([float(value) for value in contour.ContourData]).reshape(-1, 3)
+            _points(contour.ContourData)
             for contour in item.get("ContourSequence") or ()
             if contour.ContourGeometricType in {"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"}
         )

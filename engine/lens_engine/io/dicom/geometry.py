@@ -3,6 +3,7 @@
 Slices are sorted by their position along the normal of the image plane; names and instance numbers play no part.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -31,6 +32,7 @@ def regular_grid(planes: Sequence[Plane], first_slice_number: int = 1) -> tuple[
     GeometryError
         If the grid is regular but not an upright one.
     """
+    _refuse_numbers_without_a_meaning(planes)
     _refuse_mixed(planes)
     row, column = _directions(planes[0])
     normal = np.cross(row, column)
@@ -51,6 +53,24 @@ def regular_grid(planes: Sequence[Plane], first_slice_number: int = 1) -> tuple[
         first_slice_number=first_slice_number,
     )
     return tuple(int(index) for index in order), geometry
+
+
+def _refuse_numbers_without_a_meaning(planes: Sequence[Plane]) -> None:
+    for plane in planes:
+        if not all(math.isfinite(value) and value > 0 for value in plane.spacing_mm):
+            raise SeriesError(
+                f"The header of {plane.label} gives a pixel spacing of"
+                f" {', '.join(f'{value:g}' for value in plane.spacing_mm)} mm",
+                "Two positive numbers are needed",
+                "Correct the header, or export the series again",
+            )
+        if not all(map(math.isfinite, (*plane.position_mm, *plane.row_direction, *plane.column_direction))):
+            raise SeriesError(
+                f"{plane.label} lies at {plane.position_mm} mm with the directions"
+                f" {[*plane.row_direction, *plane.column_direction]}",
+                "Finite numbers are needed",
+                "Correct the header, or export the series again",
+            )
 
 
 def _directions(plane: Plane) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

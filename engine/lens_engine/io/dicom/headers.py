@@ -12,7 +12,6 @@ from typing import BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
@@ -24,8 +23,10 @@ from pydicom.uid import (
 )
 
 from lens_engine.errors import SeriesError
+from lens_engine.io.dicom.file_meta import is_dicom, refuse_unpacking_too_far
 from lens_engine.io.dicom.pixels import PIXEL_TAGS, PlainPixels, plain_pixels
-from lens_engine.io.dicom.values import HeaderValues
+from lens_engine.io.dicom.values import BROKEN_DICOM, HeaderValues
+from lens_engine.io.plain_words import plain_description
 from lens_engine.io.series_source import SkipReason
 
 Vector = tuple[float, float, float]
@@ -81,6 +82,8 @@ class CtHeader:
 
     Attributes
     ----------
+    rescale
+        HU = slope * pixel + intercept.
     pixels
         Where uncompressed pixels of a single plane lie; None where they take a decoder.
     frame_uid
@@ -97,6 +100,7 @@ class CtHeader:
     planes: tuple[Plane, ...]
     is_multi_frame: bool
     has_rescale: bool
+    rescale: tuple[float, float]
     frame_uid: str = ""
     pixels: PlainPixels | None = None
 
@@ -129,13 +133,18 @@ def read_header(path: Path) -> CtHeader | str:
     SeriesError
         If it is a CT image of a kind that cannot be used, or cannot be read at all.
     """
+    with warnings.catch_warnings(action="ignore"):  # odd values in tags nobody needs are no news to the user
+        return _read_header(path)
+
+
+def _read_header(path: Path) -> CtHeader | str:
     series_uid: str | None = None
     try:
         with path.open("rb") as file:
-            if not _is_dicom(file):
+            if not is_dicom(file):
                 return SkipReason.OTHER_FILE
-            with warnings.catch_warnings(action="ignore"):  # odd values in tags nobody needs are no news to the user
-                dataset = HeaderValues(pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS))
+            refuse_unpacking_too_far(file, path.name)
+            dataset = HeaderValues(pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS))
             reason = _reason_to_skip(dataset)
             if reason is not None:
                 return reason
@@ -145,11 +154,11 @@ def read_header(path: Path) -> CtHeader | str:
             lack = None if element is None else _lack_of_pixels(file, dataset, element)
             if element is not None and element.tag == _PIXEL_DATA and not header.is_multi_frame:
                 header = replace(header, pixels=plain_pixels(dataset, element.offset_bytes))
-    except (InvalidDicomError, EOFError, struct.error, NotImplementedError) as error:
-        raise DamagedSliceError(path, str(error), series_uid) from error
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         missing = error.name if isinstance(error, AttributeError) else error
         raise DamagedSliceError(path, f"{missing} is missing or unreadable", series_uid) from error
+    except BROKEN_DICOM as error:
+        raise DamagedSliceError(path, str(error), series_uid) from error
     except OSError as error:
         raise SeriesError(
             f"{path} cannot be read: {error.strerror or error}",
@@ -159,12 +168,6 @@ def read_header(path: Path) -> CtHeader | str:
     if lack is not None:
         raise DamagedSliceError(path, lack, series_uid)
     return header
-
-
-def _is_dicom(file: BinaryIO) -> bool:
-    preamble = file.read(132)
-    file.seek(0)
-    return preamble[128:] == b"DICM"
 
 
 def _reason_to_skip(dataset: HeaderValues) -> str | None:
@@ -197,22 +200,30 @@ def _parse(path: Path, dataset: HeaderValues) -> CtHeader:
         )
     is_multi_frame = int(dataset.get("NumberOfFrames") or 1) > 1 or "PerFrameFunctionalGroupsSequence" in dataset
     slope_known = "RescaleSlope" in dataset and "RescaleIntercept" in dataset
+    planes, rescale = _frames(path, dataset) if is_multi_frame else _single(path, dataset)
     return CtHeader(
         path=path,
         series_uid=str(dataset.SeriesInstanceUID),
         study_uid=str(dataset.StudyInstanceUID),
         patient_id=str(dataset.get("PatientID") or ""),
         study_date=_date(str(dataset.get("StudyDate") or "")),
-        description=str(dataset.get("SeriesDescription") or ""),
+        description=plain_description(str(dataset.get("SeriesDescription") or "")),
         compression=UID(dataset.file_meta.TransferSyntaxUID).name,
-        planes=_frames(path, dataset) if is_multi_frame else (_plane(path.name, dataset, dataset, dataset, dataset),),
+        planes=planes,
         is_multi_frame=is_multi_frame,
         has_rescale=is_multi_frame or slope_known,
+        rescale=rescale,
         frame_uid=str(dataset.get("FrameOfReferenceUID") or ""),
     )
 
 
-def _frames(path: Path, dataset: HeaderValues) -> tuple[Plane, ...]:
+def _single(path: Path, dataset: HeaderValues) -> tuple[tuple[Plane, ...], tuple[float, float]]:
+    slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
+    rescale = (1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept))
+    return (_plane(path.name, dataset, dataset, dataset, dataset),), rescale
+
+
+def _frames(path: Path, dataset: HeaderValues) -> tuple[tuple[Plane, ...], tuple[float, float]]:
     if "PerFrameFunctionalGroupsSequence" not in dataset:
         raise SeriesError(
             f"{path.name} is a multi-frame image that does not say where its frames lie",
@@ -241,7 +252,7 @@ def _frames(path: Path, dataset: HeaderValues) -> tuple[Plane, ...]:
             "One for all frames is supported",
             "Export the series as single slices",
         )
-    return tuple(planes)
+    return tuple(planes), rescales.pop()
 
 
 def _group(name: str, frame: Dataset, shared: Dataset) -> Dataset:

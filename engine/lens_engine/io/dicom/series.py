@@ -1,5 +1,6 @@
 """CT series in DICOM files: single slices, and enhanced multi-frame."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.dicom.geometry import MAX_POSITION_ERROR, regular_grid
 from lens_engine.io.dicom.headers import CtHeader, read_header
 from lens_engine.io.dicom.pixels import read_plain_pixels
-from lens_engine.io.hounsfield import canonical_hounsfield, to_hounsfield
+from lens_engine.io.dicom.quiet_decoding import quiet_decoding
+from lens_engine.io.hounsfield import canonical_hounsfield, canonical_slices, to_hounsfield
+from lens_engine.io.limits import refuse_huge_scan
 from lens_engine.io.series_source import (
     FoundSeries,
     GivenName,
@@ -81,6 +84,48 @@ def read_dicom_volume(source: SeriesSource) -> tuple[Volume, tuple[str, ...]]:
     return Volume(voxels, geometry), notes
 
 
+def read_dicom_slices(
+    source: SeriesSource, geometry: VolumeGeometry, wanted: Sequence[int]
+) -> NDArray[np.int16] | None:
+    """Return some slices of the canonical volume, ascending, from their files alone; None where that takes the others.
+
+    That is so where a slice takes a decoder, lies in a multi-frame file, or not where its place in the series says.
+
+    Parameters
+    ----------
+    geometry
+        Of the whole canonical volume, as it was when the series was described.
+
+    Raises
+    ------
+    SeriesError
+        If a file is gone, broken, or of another series.
+    """
+    if geometry.source_axes[0] != 0 or len(source.paths) != geometry.shape[0]:
+        return None
+    numbers = geometry.source_planes(wanted)
+    headers = [_header_again(source.paths[number], source) for number in numbers]
+    _refuse_meaningless_values(headers)
+    if not all(
+        header.pixels is not None and _lies_at(header, geometry, number)
+        for header, number in zip(headers, numbers, strict=True)
+    ):
+        return None
+    return canonical_slices(_plain_planes(headers), geometry, len(wanted))
+
+
+def _lies_at(header: CtHeader, geometry: VolumeGeometry, number: int) -> bool:
+    """Return whether a single plane is plane k = `number` of the source array, as far as size and depth say."""
+    if len(header.planes) != 1 or header.planes[0].size != geometry.source_shape()[1:]:
+        return False
+    (plane,) = header.planes
+    first = [shape - 1 if flip else 0 for shape, flip in zip(geometry.shape, geometry.source_flips, strict=True)]
+    first[0] = geometry.source_planes([number])[0]
+    expected = geometry.index_to_mm(np.asarray(first, dtype=np.float64))
+    along = (np.asarray(plane.position_mm) - expected) @ np.asarray(geometry.directions[0])
+    return bool(abs(along) < geometry.spacing_mm[0] / 2)
+
+
 def _header_again(path: Path, source: SeriesSource) -> CtHeader:
     header = read_header(path)
     if isinstance(header, str) or header.series_uid != source.series_uid:
@@ -100,7 +145,9 @@ def _arrange(headers: Sequence[CtHeader], given: GivenName | None) -> tuple[tupl
             "One multi-frame file, or one file for each slice, is supported",
             "Export the series as single slices",
         )
+    _refuse_meaningless_values(headers)
     planes = [plane for header in headers for plane in header.planes]
+    refuse_huge_scan(f"Series {headers[0].series_uid}", (len(planes), *planes[0].size))
     first_number = given.first_slice if given and given.first_slice is not None else 1
     order, geometry = regular_grid(planes, first_number)
     if headers[0].is_multi_frame:
@@ -108,11 +155,26 @@ def _arrange(headers: Sequence[CtHeader], given: GivenName | None) -> tuple[tupl
     return tuple(headers[index] for index in order), geometry
 
 
+def _refuse_meaningless_values(headers: Sequence[CtHeader]) -> None:
+    wrong = [header for header in headers if header.rescale[0] == 0 or not all(map(math.isfinite, header.rescale))]
+    if wrong:
+        slope, intercept = wrong[0].rescale
+        raise SeriesError(
+            f"{len(wrong)} of {len(headers)} files of series {headers[0].series_uid} do not say what their values"
+            f" mean: {wrong[0].path.name} has the rescale slope {slope:g} and the intercept {intercept:g}",
+            "A slope other than 0 and a finite intercept are needed, for HU",
+            "Export the series again from its source",
+        )
+
+
 def _check_middle_slice(ordered: Sequence[CtHeader], geometry: VolumeGeometry) -> tuple[str, ...]:
     """Decode one slice, so that an unknown compression or values that are not HU are found when the series is added."""
     middle = ordered[len(ordered) // 2]
     if middle.is_multi_frame:
         return to_hounsfield(_read_multi_frame(middle, geometry))[1]
+    if middle.pixels is not None:
+        (values,) = _plain_planes([middle])
+        return tuple(f"Middle slice: {note}" for note in to_hounsfield(values)[1])
     values = sitk.GetArrayFromImage(_decode(sitk.ReadImage, str(middle.path), middle.compression))
     return tuple(f"Middle slice: {note}" for note in to_hounsfield(values)[1])
 
@@ -165,7 +227,7 @@ def _read_multi_frame(header: CtHeader, geometry: VolumeGeometry) -> NDArray[np.
 def _checked(image: sitk.Image, geometry: VolumeGeometry) -> NDArray[np.generic]:
     """Return the values `[k, j, i]` of an image as a view, valid as long as the image is."""
     values = np.asarray(sitk.GetArrayViewFromImage(image))
-    expected = tuple(geometry.shape[geometry.source_axes.index(axis)] for axis in range(3))
+    expected = geometry.source_shape()
     if values.shape != expected:
         raise SeriesError(
             f"The decoded pixels have shape {values.shape}", f"The headers announce {expected}", "Copy the series again"
@@ -176,7 +238,8 @@ def _checked(image: sitk.Image, geometry: VolumeGeometry) -> NDArray[np.generic]
 def _decode(read: Callable[[str], sitk.Image], path: str, compression: str) -> sitk.Image:
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # what ITK warns about is refused or noted here
     try:
-        return read(path)
+        with quiet_decoding():
+            return read(path)
     except RuntimeError as error:
         raise _undecodable(Path(path), compression) from error
 

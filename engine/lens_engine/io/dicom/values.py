@@ -1,11 +1,20 @@
 """The values of a DICOM header, converted once where the slices of a series all say the same."""
 
+import struct
+import zlib
 from functools import cached_property, lru_cache
 from typing import Any
 
 from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import BaseTag, Tag
+
+BROKEN_DICOM = (
+    InvalidDicomError, BytesLengthException, EOFError, AttributeError, LookupError, TypeError, ValueError,
+    OverflowError, NotImplementedError, RecursionError, struct.error, zlib.error,
+)  # fmt: skip
+"""What pydicom raises where a file is damaged."""
 
 _OF_EACH_SLICE = frozenset({"ImagePositionPatient"})
 _IN_A_CHARACTER_SET = frozenset({"PatientID", "SeriesDescription"})

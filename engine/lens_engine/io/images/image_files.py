@@ -1,25 +1,27 @@
 """CT series in one image file each: NIfTI, MetaImage and NRRD, already in HU.
 
-SimpleITK turns every header into LPS, so no other module knows that NIfTI is RAS.
+The readers of headers turn everything into LPS, so no other module knows that NIfTI is RAS.
 """
 
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from lens_engine.errors import SeriesError
 from lens_engine.geometry import VolumeGeometry
-from lens_engine.io.hounsfield import canonical_hounsfield
-from lens_engine.io.images.metaimage_length import is_complete_metaimage
-from lens_engine.io.images.nifti_length import is_complete_nifti
-from lens_engine.io.images.nifti_voxels import nifti_planes
+from lens_engine.io.hounsfield import canonical_hounsfield, canonical_slices
+from lens_engine.io.images.image_header import ImageHeader
+from lens_engine.io.images.metaimage_header import read_metaimage_header
+from lens_engine.io.images.nifti_header import read_nifti_header
+from lens_engine.io.images.nrrd_header import read_nrrd_header
+from lens_engine.io.images.stored_voxels import Packing, is_complete, single_planes, stored_planes
+from lens_engine.io.plain_words import plain_description
 from lens_engine.io.series_source import (
     FoundSeries,
     GivenName,
@@ -36,12 +38,12 @@ MAX_LABELS = 512
 """An image of whole, non-negative numbers with at most this many different ones is a label mask, not a CT."""
 
 _FORMATS = {
-    ".nii": (SeriesFormat.NIFTI, "NiftiImageIO"),
-    ".nii.gz": (SeriesFormat.NIFTI, "NiftiImageIO"),
-    ".mhd": (SeriesFormat.METAIMAGE, "MetaImageIO"),
-    ".mha": (SeriesFormat.METAIMAGE, "MetaImageIO"),
-    ".nrrd": (SeriesFormat.NRRD, "NrrdImageIO"),
-    ".nhdr": (SeriesFormat.NRRD, "NrrdImageIO"),
+    ".nii": (SeriesFormat.NIFTI, read_nifti_header),
+    ".nii.gz": (SeriesFormat.NIFTI, read_nifti_header),
+    ".mhd": (SeriesFormat.METAIMAGE, read_metaimage_header),
+    ".mha": (SeriesFormat.METAIMAGE, read_metaimage_header),
+    ".nrrd": (SeriesFormat.NRRD, read_nrrd_header),
+    ".nhdr": (SeriesFormat.NRRD, read_nrrd_header),
 }
 
 
@@ -71,7 +73,7 @@ def describe_image_file(path: Path) -> FoundSeries | str:
         study_key=given.study_key if given else key,
         series_key=key,
         study_date=None,
-        description=file_stem(path),
+        description=given.name if given else plain_description(file_stem(path)),
         geometry=geometry,
         given_name=given.name if given else None,
         notes=notes,
@@ -87,10 +89,45 @@ def read_image_volume(source: SeriesSource) -> tuple[Volume, tuple[str, ...]]:
         As `describe_image_file`.
     """
     path = source.paths[0]
-    reader = _reader_of(path)
-    geometry = _numbered(_geometry(reader), leading_series_name(file_stem(path)))
-    voxels, notes = canonical_hounsfield(_planes(path, reader), geometry)
+    header = _header(path)
+    geometry = _numbered(header.geometry, leading_series_name(file_stem(path)))
+    voxels, notes = canonical_hounsfield(read_ahead(_planes(path, header), ahead=1), geometry)
     return Volume(voxels, geometry), notes
+
+
+def image_files_of(path: Path) -> tuple[Path, ...]:
+    """Return an image file and, where it is another one, the file with its voxels.
+
+    Raises
+    ------
+    SeriesError
+        As `describe_image_file`.
+    """
+    return tuple(dict.fromkeys((path, _header(path).voxels.path)))
+
+
+def read_image_slices(path: Path, geometry: VolumeGeometry, wanted: Sequence[int]) -> NDArray[np.int16] | None:
+    """Return some slices of the canonical volume, ascending; None where only the whole file gives them.
+
+    Parameters
+    ----------
+    geometry
+        Of the whole canonical volume, as it was when the file was described.
+
+    Raises
+    ------
+    SeriesError, GeometryError
+        As `describe_image_file`.
+    """
+    header = _header(path)
+    columns, rows, slices = header.voxels.counts
+    is_as_described = geometry.source_axes[0] == 0 and geometry.source_shape() == (slices, rows, columns)
+    if header.voxels.packing is not Packing.NONE or not is_as_described:
+        return None
+    try:
+        return canonical_slices(single_planes(header.voxels, geometry.source_planes(wanted)), geometry, len(wanted))
+    except (OSError, EOFError, ValueError) as error:
+        raise _unreadable(path) from error
 
 
 def read_image(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
@@ -101,8 +138,9 @@ def read_image(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
     SeriesError, GeometryError
         As `describe_image_file`.
     """
-    reader = _reader_of(path)
-    return _values(path, reader), _geometry(reader)
+    header = _header(path)
+    geometry = header.geometry
+    return _values(path, header), geometry
 
 
 def read_stored_values(path: Path) -> NDArray[Any]:
@@ -113,132 +151,66 @@ def read_stored_values(path: Path) -> NDArray[Any]:
     SeriesError
         As `describe_image_file`.
     """
-    return _values(path, _reader_of(path))
+    return _values(path, _header(path))
 
 
 def read_image_geometry(path: Path) -> VolumeGeometry:
-    """Return the geometry of the canonical form without reading voxels; a file that is cut off is refused all the same.
+    """Return the geometry of the canonical form without reading voxels; an unpacked file that is cut off is refused.
 
     Raises
     ------
     SeriesError, GeometryError
         As `describe_image_file`.
     """
-    reader = _reader_of(path)
-    if not _is_complete(path):
-        raise _unreadable(path, "")
-    return _geometry(reader)
+    return _header(path).geometry
 
 
 def is_label_image(values: NDArray[Any]) -> bool:
     """Return whether the voxels look like labels: few different whole numbers, none of them negative."""
-    if values.min() < 0:
-        return False
-    different = np.unique(values[:: max(1, len(values) // 64)])
-    if len(different) > MAX_LABELS or not bool((different == np.rint(different)).all()):
-        return False
-    return len(np.unique(values)) <= MAX_LABELS
+    middle_first = sorted(range(len(values)), key=lambda index: abs(index - len(values) // 2))
+    different = np.empty(0, values.dtype)
+    for index in middle_first:  # one after the other, so that a scan is known from its middle slice
+        different = np.union1d(different, values[index])
+        if len(different) > MAX_LABELS or different[0] < 0 or not bool((different == np.rint(different)).all()):
+            return False
+    return True
 
 
 def _extension(path: Path) -> str:
     return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
 
 
-def _reader_of(path: Path) -> sitk.ImageFileReader:
-    """Return a reader that knows the header."""
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO(_FORMATS[_extension(path)][1])
-    reader.SetFileName(str(path))
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # what ITK warns about is refused or noted here
+def _header(path: Path) -> ImageHeader:
+    """Return the header of a file whose voxels are all there, as far as it and the length of the file tell."""
     try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise _unreadable(path, str(error)) from error
-    _refuse_other_than_scalar_3d(path, reader)
-    return reader
+        header = _FORMATS[_extension(path)][1](path)
+        if is_complete(header.voxels):
+            return header
+    except (OSError, EOFError, LookupError, ValueError, struct.error) as error:
+        raise _unreadable(path) from error
+    raise _unreadable(path)
 
 
-def _values(path: Path, reader: sitk.ImageFileReader) -> NDArray[Any]:
-    if _is_nifti(path):
-        return np.stack(tuple(_planes_of_nifti(path, reader)))
-    values: NDArray[Any] = sitk.GetArrayFromImage(_image(path, reader))
-    return values[0] if values.ndim == 4 else values
+def _values(path: Path, header: ImageHeader) -> NDArray[Any]:
+    columns, rows, slices = header.voxels.counts
+    planes = _planes(path, header)
+    first = next(planes)
+    values = np.empty((slices, rows, columns), first.dtype)
+    values[0] = first
+    for target, plane in zip(values[1:], planes, strict=True):
+        target[...] = plane
+    return values
 
 
-def _planes(path: Path, reader: sitk.ImageFileReader) -> Iterator[NDArray[Any]]:
-    """Yield the planes `[j, i]` in the order of k, each valid until the next one is asked for."""
-    if _is_nifti(path):
-        yield from read_ahead(_planes_of_nifti(path, reader), ahead=1)
-        return
-    image = _image(path, reader)  # owns the memory that its view shows
-    values = sitk.GetArrayViewFromImage(image)
-    yield from values[0] if values.ndim == 4 else values
-
-
-def _is_nifti(path: Path) -> bool:
-    return _FORMATS[_extension(path)][0] is SeriesFormat.NIFTI
-
-
-def _image(path: Path, reader: sitk.ImageFileReader) -> sitk.Image:
+def _planes(path: Path, header: ImageHeader) -> Iterator[NDArray[Any]]:
+    """Yield the planes `[j, i]` in the order of k."""
     try:
-        image: sitk.Image = reader.Execute()
-    except RuntimeError as error:
-        raise _unreadable(path, str(error)) from error
-    if not _is_complete(path):
-        raise _unreadable(path, "")
-    return image
+        yield from stored_planes(header.voxels)
+    except (OSError, EOFError, ValueError) as error:
+        raise _unreadable(path) from error
 
 
-def _planes_of_nifti(path: Path, reader: sitk.ImageFileReader) -> Iterator[NDArray[Any]]:
-    columns, rows, slices = reader.GetSize()[:3]
-    try:
-        yield from nifti_planes(path, (slices, rows, columns))
-    except (OSError, EOFError, ValueError, struct.error) as error:
-        raise _unreadable(path, "") from error
-
-
-def _geometry(reader: sitk.ImageFileReader) -> VolumeGeometry:
-    size, axes = reader.GetSize(), len(reader.GetSize())
-    matrix = np.asarray(reader.GetDirection(), dtype=np.float64).reshape(axes, axes)
-    return VolumeGeometry.from_source(
-        array_shape=(size[2], size[1], size[0]),
-        spacing_xyz_mm=reader.GetSpacing()[:3],
-        origin_xyz_mm=reader.GetOrigin()[:3],
-        direction_matrix=matrix[:3, :3],
-    )
-
-
-def _is_complete(path: Path) -> bool:
-    """Return whether no voxel is missing, as far as the header and the length of the file tell."""
-    kind = _FORMATS[_extension(path)][0]
-    if kind is SeriesFormat.NIFTI:
-        return is_complete_nifti(path)
-    return kind is not SeriesFormat.METAIMAGE or is_complete_metaimage(path)
-
-
-def _refuse_other_than_scalar_3d(path: Path, reader: sitk.ImageFileReader) -> None:
-    size = reader.GetSize()
-    if reader.GetNumberOfComponents() != 1:
-        raise SeriesError(
-            f"{path.name} has {reader.GetNumberOfComponents()} values per voxel (RGB or a vector image)",
-            "A CT has one value per voxel, its HU",
-            "Choose the scan itself instead of a colour overlay",
-        )
-    if len(size) != 3 and not (len(size) == 4 and size[3] == 1):
-        raise SeriesError(
-            f"{path.name} has {len(size)} dimensions of {' x '.join(str(count) for count in size)} voxels",
-            "A 3D volume is needed",
-            "Split a 4D series into one file for each time or phase",
-        )
-
-
-def _unreadable(path: Path, reason: str) -> SeriesError:
-    if "orthonormal" in reason or "orthogonal" in reason:
-        return SeriesError(
-            f"The axes of {path.name} are tilted: its header holds a matrix that is not orthogonal",
-            "An untilted series with orthogonal axes is needed",
-            "Resample it to a regular grid first",
-        )
+def _unreadable(path: Path) -> SeriesError:
     return SeriesError(
         f"{path.name} cannot be read as {_FORMATS[_extension(path)][0].value}; it is damaged, incomplete,"
         " or the file with its voxels is missing",
