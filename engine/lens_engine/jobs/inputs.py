@@ -45,6 +45,7 @@ class DetectInputs(_Inputs):
     kind: ClassVar[JobKind] = JobKind.DETECT
     series_ids: tuple[int, ...] = Field(min_length=1, description="Series to look at")
     model_version: str = Field(min_length=1, description="Model version, such as v1")
+    compiles: bool = Field(default=False, description="Compile the network first")
 
 
 class MineInputs(_Inputs):

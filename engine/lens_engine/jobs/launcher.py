@@ -8,7 +8,8 @@ import threading
 from lens_engine.errors import JobError
 from lens_engine.jobs.environment import process_environment
 from lens_engine.jobs.heartbeat import living_workers
-from lens_engine.jobs.status import JobQueue
+from lens_engine.jobs.log_files import make_room
+from lens_engine.jobs.status import JobQueue, JobState
 from lens_engine.project import Project
 from lens_engine.store.database import Database
 from lens_engine.store.workers import WorkerRecord, Workers
@@ -42,6 +43,7 @@ def ensure_worker(project: Project) -> bool:
         *("--idle-minutes", str(IDLE_MINUTES)),
     ]
     project.jobs_folder.mkdir(parents=True, exist_ok=True)
+    make_room(project.jobs_folder / WORKER_LOG)
     with (project.jobs_folder / WORKER_LOG).open("ab") as log:
         process = subprocess.Popen(
             command,
@@ -57,16 +59,31 @@ def ensure_worker(project: Project) -> bool:
 
 
 def resume_job(project: Project, queue: JobQueue, job_id: str) -> str:
-    """Let a cancelled or failed job go on, with a worker to run it; return the id to follow, as `JobQueue.resume` does.
+    """Let a job go on, see `hand_over`, with a worker to run it where none is alive; return the id to follow.
 
     Raises
     ------
     JobError
-        If the job is not over, or done, or this computer cannot run a worker where none is alive.
+        If a living worker is at the job, or it is done, or this computer cannot run a worker where none is alive.
     """
-    followed = queue.resume(job_id)
+    followed = hand_over(project, queue, job_id)
     ensure_worker(project)
     return followed
+
+
+def hand_over(project: Project, queue: JobQueue, job_id: str) -> str:
+    """Let a job go on as `JobQueue.resume` does; one that runs on a dead worker goes back to the queue.
+
+    Raises
+    ------
+    JobError
+        If a living worker is at the job, or it is done.
+    """
+    status = queue.status(job_id)
+    if status.state is JobState.RUNNING and status.worker not in {worker.worker_id for worker in workers(project)}:
+        queue.give_back(job_id, status.worker or "")
+        return job_id
+    return job_id if status.state is JobState.QUEUED else queue.resume(job_id)
 
 
 def worker_alive(project: Project) -> bool:

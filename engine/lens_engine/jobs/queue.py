@@ -6,7 +6,8 @@ Talks to the jobs database only; needs no worker to be alive and never imports t
 import logging
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from pathlib import Path
 import sqlalchemy
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, WorkflowStatus, WorkflowStatusString
 
+from lens_engine.database_url import within_reach
 from lens_engine.errors import JobError
 from lens_engine.jobs.inputs import INPUTS_OF, JobInputs, JobKind
 from lens_engine.jobs.names import (
@@ -25,7 +27,8 @@ from lens_engine.jobs.names import (
     QUEUE_NAME,
     TRAINING_FOLDER,
 )
-from lens_engine.jobs.status import JobProgress, JobState, JobStatus
+from lens_engine.jobs.ownership import refuse_jobs_of_others
+from lens_engine.jobs.status import JobProgress, JobState, JobStatus, Urgency
 from lens_engine.project import Project
 
 STATE_OF = {
@@ -38,6 +41,9 @@ STATE_OF = {
     WorkflowStatusString.CANCELLED: JobState.CANCELLED,
 }
 
+JOBS_SCHEMA = "dbos"
+"""Schema of the job engine's tables in a PostgreSQL database."""
+
 
 @contextmanager
 def _in_words() -> Iterator[None]:
@@ -45,6 +51,12 @@ def _in_words() -> Iterator[None]:
     try:
         yield
     except sqlalchemy.exc.SQLAlchemyError as error:
+        if "permission denied" in str(error):
+            raise JobError(
+                "The jobs database does not let this user do that",
+                "An administrator of the project asks for jobs, cancels and resumes them",
+                "Ask who made the project for the role: lens grant administrator USER",
+            ) from error
         raise JobError(
             "The jobs database of the project does not answer",
             "It must be reachable for jobs to be asked for and followed",
@@ -62,16 +74,19 @@ class DbosJobQueue:
         self._jobs_folder = project.jobs_folder
         self._ended: dict[str, JobProgress] = {}  # of jobs that can never change, so that they are read once
         create_tables(project.jobs_database_url)
+        with _in_words():
+            refuse_jobs_of_others(project)
         self._client = DBOSClient(
-            system_database_url=project.jobs_database_url,
+            system_database_url=within_reach(project.jobs_database_url),
             serializer=DBOSPortableJSONSerializer(),
             application_name=APPLICATION_NAME,
+            retry_connection_errors=False,  # it would wait for the database without end
         )
 
     @_in_words()
-    def submit(self, inputs: JobInputs) -> str:
+    def submit(self, inputs: JobInputs, urgency: Urgency = Urgency.BULK) -> str:
         """Queue a job and return its id."""
-        return self._enqueue(_new_id(inputs.kind), inputs)
+        return self._enqueue(_new_id(inputs.kind), inputs, urgency)
 
     @_in_words()
     def status(self, job_id: str) -> JobStatus:
@@ -100,9 +115,29 @@ class DbosJobQueue:
         return tuple(self._to_status(workflow) for workflow in self._open_workflows(None))
 
     @_in_words()
+    def workers_of_running_jobs(self) -> Mapping[str, str]:
+        """Return the worker that is said to do each running job, by the job's id."""
+        running = [state.value for state, ours in STATE_OF.items() if ours is JobState.RUNNING]
+        return {found.workflow_id: found.executor_id for found in self._workflows(running) if found.executor_id}
+
+    @_in_words()
+    def open_job_counts(self) -> Mapping[JobState, int]:
+        """Return how many jobs are queued and how many are running."""
+        return Counter(STATE_OF[WorkflowStatusString(workflow.status)] for workflow in self._open_workflows(None))
+
+    @_in_words()
     def has_open_jobs(self) -> bool:
         """Return whether anything is queued or running, on any worker."""
         return bool(self._open_workflows(1))
+
+    @_in_words()
+    def more_urgent(self, job_id: str) -> frozenset[str]:
+        """Return the ids of jobs that wait and are more urgent than this one."""
+        own = self._workflow(job_id).priority or 0
+        waiting = self._client.list_workflows(
+            status=WorkflowStatusString.ENQUEUED.value, queue_name=QUEUE_NAME, load_input=False, load_output=False
+        )
+        return frozenset(workflow.workflow_id for workflow in waiting if (workflow.priority or 0) < own)
 
     @_in_words()
     def give_back(self, job_id: str, executor_id: str) -> None:
@@ -129,10 +164,11 @@ class DbosJobQueue:
             self._client.resume_workflow(job_id, queue_name=QUEUE_NAME)
             return job_id
         if state is JobState.FAILED and workflow.input is not None:
-            return self._again(job_id, INPUTS_OF[JobKind(workflow.name)].model_validate(workflow.input["args"][0]))
+            inputs = INPUTS_OF[JobKind(workflow.name)].model_validate(workflow.input["args"][0])
+            return self._again(job_id, inputs, Urgency(workflow.priority or Urgency.BULK))
         raise JobError(
             f"The {workflow.name} job {job_id} is {state}",
-            "Only a cancelled or failed job can be resumed",
+            "Only a job that was cancelled or interrupted, or that failed, can be resumed",
             "Wait for it, or ask for a new one",
         )
 
@@ -144,30 +180,33 @@ class DbosJobQueue:
         """Let go of the database."""
         self._client.destroy()
 
-    def _again(self, failed_id: str, inputs: JobInputs) -> str:
+    def _again(self, failed_id: str, inputs: JobInputs, urgency: Urgency) -> str:
         """Queue a job in place of a failed one; a training takes its last checkpoint along."""
         job_id = _new_id(inputs.kind)
         unfinished = self._jobs_folder / failed_id / TRAINING_FOLDER
         if unfinished.is_dir():
             shutil.copytree(unfinished, self._jobs_folder / job_id / TRAINING_FOLDER)
-        return self._enqueue(job_id, inputs)
+        return self._enqueue(job_id, inputs, urgency)
 
-    def _enqueue(self, job_id: str, inputs: JobInputs) -> str:
+    def _enqueue(self, job_id: str, inputs: JobInputs, urgency: Urgency) -> str:
         self._client.enqueue(
             {
                 "queue_name": QUEUE_NAME,
                 "workflow_name": inputs.kind.value,
                 "workflow_id": job_id,
                 "app_version": APPLICATION_VERSION,
+                "priority": int(urgency),
             },
             inputs.model_dump(mode="json"),
         )
         return job_id
 
     def _open_workflows(self, limit: int | None) -> list[WorkflowStatus]:
-        names = [state.value for state, ours in STATE_OF.items() if not ours.is_final]
+        return self._workflows([state.value for state, ours in STATE_OF.items() if not ours.is_final], limit)
+
+    def _workflows(self, states: list[str], limit: int | None = None) -> list[WorkflowStatus]:
         kinds = [kind.value for kind in JobKind]
-        return self._client.list_workflows(status=names, name=kinds, limit=limit, load_input=False, load_output=False)
+        return self._client.list_workflows(status=states, name=kinds, limit=limit, load_input=False, load_output=False)
 
     def _workflow(self, job_id: str) -> WorkflowStatus:
         found = self._client.list_workflows(workflow_ids=[job_id])
@@ -215,32 +254,43 @@ def open_queue(project: Project) -> DbosJobQueue:
 def create_tables(jobs_database_url: str) -> None:
     """Create the tables of the job engine where there are none.
 
-    Raises `JobError` when the database cannot be reached.
+    Raises `JobError` when the database is damaged or cannot be reached.
     """
     logging.getLogger("dbos").setLevel(logging.ERROR)
     try:
-        engine = sqlalchemy.create_engine(_with_driver(jobs_database_url))
+        engine = sqlalchemy.create_engine(within_reach(jobs_database_url))
         try:
             is_sqlite = engine.dialect.name == "sqlite"
             if is_sqlite:
                 _use_write_ahead_log(engine)
-            exists = sqlalchemy.inspect(engine).has_table("workflow_status", schema=None if is_sqlite else "dbos")
+            exists = sqlalchemy.inspect(engine).has_table("workflow_status", schema=None if is_sqlite else JOBS_SCHEMA)
         finally:
             engine.dispose()
         if not exists:
-            DBOS.migrate(jobs_database_url)
+            DBOS.migrate(within_reach(jobs_database_url))
     except sqlalchemy.exc.SQLAlchemyError as error:
-        raise JobError(
-            "The jobs database of the project cannot be opened",
-            "It must be readable and writable",
-            "Check the disk, the rights of the project folder, and 'jobs_database_url' in its settings",
-        ) from error
+        raise _cannot_open(jobs_database_url, " ".join(str(getattr(error, "orig", error)).split())) from error
 
 
-def _with_driver(url: str) -> sqlalchemy.URL:
-    """Name the one PostgreSQL driver that is installed, whatever the URL says."""
-    parsed = sqlalchemy.make_url(url)
-    return parsed if parsed.get_backend_name() == "sqlite" else parsed.set(drivername="postgresql+psycopg")
+def _cannot_open(jobs_database_url: str, message: str) -> JobError:
+    if "not a database" in message or "malformed" in message:
+        file = sqlalchemy.make_url(jobs_database_url).database
+        return JobError(
+            f"The jobs database of the project, {file}, is damaged ({message})",
+            "An intact SQLite file",
+            "End the workers and delete it: the next job makes a new one. What jobs have stored is not in it",
+        )
+    if "permission denied for" in message:
+        return JobError(
+            f"The jobs database does not let this user make its tables ({message})",
+            "The owner of the database makes them, with the project",
+            "Give the database to the user who shall own the project: createdb -O USER NAME",
+        )
+    return JobError(
+        f"The jobs database of the project cannot be opened ({message})",
+        "It must be readable and writable",
+        "Check the disk, the rights of the project folder, and 'jobs_database_url' in its settings",
+    )
 
 
 def _use_write_ahead_log(engine: sqlalchemy.Engine) -> None:

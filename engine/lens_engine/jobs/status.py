@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -15,11 +15,22 @@ from lens_engine.errors import JobError
 from lens_engine.jobs.inputs import JobInputs, JobKind
 
 
+class Urgency(IntEnum):
+    """Which of two waiting jobs comes first; of two alike, the one that was asked for first."""
+
+    READER = 1
+    """Somebody sits before the viewer and waits. A worker leaves a less urgent job for it after the series in work."""
+    BULK = 10
+    """Asked for from a shell or a script."""
+
+
 class JobState(StrEnum):
     """Where a job stands. The last three are final, though a failed or cancelled job may be resumed by a person."""
 
     QUEUED = "queued"
     RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    """Its worker is gone; it goes on at the step it was in as soon as one is alive. Only a `WorkerWatch` sees that."""
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -120,7 +131,7 @@ class JobStatus:
 class JobQueue(Protocol):
     """Where jobs are asked for and followed; safe to use from several threads."""
 
-    def submit(self, inputs: JobInputs) -> str:
+    def submit(self, inputs: JobInputs, urgency: Urgency = Urgency.BULK) -> str:
         """Queue a job and return its id."""
         ...
 
@@ -148,6 +159,10 @@ class JobQueue(Protocol):
         """
         ...
 
+    def give_back(self, job_id: str, executor_id: str) -> None:
+        """Queue a running job again behind its last finished step, if it is still that worker's."""
+        ...
+
     def log_file(self, job_id: str) -> Path:
         """Return where the job's log is, or will be."""
         ...
@@ -163,8 +178,14 @@ def wait_for(
     on_status: Callable[[JobStatus], None] | None = None,
     timeout_seconds: float | None = None,
     poll_seconds: float = 0.25,
+    look_at: Callable[[JobStatus], JobStatus] = lambda status: status,
 ) -> JobStatus:
     """Block until a job has ended, reporting each change, and return its last status.
+
+    Parameters
+    ----------
+    look_at
+        Returns a status with what the queue cannot know, such as `WorkerWatch.look_at` does.
 
     Raises
     ------
@@ -174,7 +195,7 @@ def wait_for(
     started = time.monotonic()
     before: JobStatus | None = None
     while True:
-        status = queue.status(job_id)
+        status = look_at(queue.status(job_id))
         if on_status is not None and status != before:
             on_status(status)
         if status.state.is_final:

@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from lens_engine.errors import LensError
 from lens_engine.project import Project
 from lens_engine.tasks.service import Line, serve
 from lens_engine.tasks.workbench import Workbench
 from lens_engine.worker.file_lock import FileLock
+from lens_engine.worker.messages import Failed
 
 LOCK_SECONDS = 30.0
 """How long a new child waits for the one of a killed worker to be gone."""
@@ -29,10 +31,14 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     line = Line(output)
-    project = Project.open(arguments.project)
-    folder = project.jobs_folder / arguments.job
-    with FileLock(folder / "child.lock", f"work on job {arguments.job}", LOCK_SECONDS):
-        serve(line, Workbench(project, folder))
+    try:
+        project = Project.open(arguments.project)
+        folder = project.jobs_folder / arguments.job
+        with FileLock(folder / "child.lock", f"work on job {arguments.job}", LOCK_SECONDS):
+            serve(line, Workbench(project, folder))
+    except LensError as error:
+        line.tell(Failed.of(error))
+        return 1
     return 0
 
 

@@ -45,8 +45,10 @@ def calibrate_rules(
         settings = MiningSettings()
         patients = source.by_patient(task.series_ids).values()
         records = [series for group in islice(patients, settings.calibration_patients) for series in group]
-        limit = calibrate_distance_limit(source.of(_reported(records, report)), settings, measured)
-        thresholds = calibrate_thresholds(source.of_single_types(patients), settings)
+        labelled = source.of_single_types(patients, settings.calibration_patients)
+        looks = _reported([*records, *labelled], report)
+        limit = calibrate_distance_limit(source.of(islice(looks, len(records))), settings, measured)
+        thresholds = calibrate_thresholds(source.of(looks), settings)
         logger.info("%s %s", limit.note, thresholds.note)
         calibrated = replace(settings, uncertain_min_scores=thresholds.values)
         files.write_rules(CalibratedRules(calibrated, limit, thresholds.note))

@@ -1,5 +1,6 @@
 """What the mining of a project reads: known lesions, detections and their vectors, one series at a time."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from lens_engine.errors import StoreError
@@ -82,10 +83,20 @@ class MiningInputs:
                 universal_experts=universal,
             )
 
-    def of_single_types(self, patients: Iterable[Sequence[SeriesRecord]]) -> Iterator[SeriesMiningInput]:
-        """Yield the input of each series of a single-type data set."""
-        records = (record for group in patients for record in group)
-        yield from self.of(record for record in records if self._scopes[record.dataset] is Scope.SINGLE_TYPE)
+    def of_single_types(self, patients: Iterable[Sequence[SeriesRecord]], at_most: int) -> list[SeriesRecord]:
+        """Return the first labelled series of each single-type data set, without reading what was found in any.
+
+        Where none is labelled, the first series of them all comes alone: it still tells which experts there are.
+        """
+        annotations, labelled = Annotations(self._database), Counter[str]()
+        records = [record for group in patients for record in group]
+        singles = [record for record in records if self._scopes[record.dataset] is Scope.SINGLE_TYPE]
+        chosen = []
+        for record in singles:
+            if labelled[record.dataset] < at_most and annotations.of_series(record.id, AnnotationRole.LABEL):
+                labelled[record.dataset] += 1
+                chosen.append(record)
+        return chosen or singles[:1]
 
 
 def _slices(record: SeriesRecord) -> int:

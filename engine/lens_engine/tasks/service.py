@@ -7,9 +7,8 @@ import threading
 import time
 from typing import TextIO
 
-import torch
-
 from lens_engine.errors import LensError
+from lens_engine.tasks.device_errors import in_words
 from lens_engine.tasks.workbench import Workbench
 from lens_engine.worker.end_with_parent import die
 from lens_engine.worker.messages import REQUEST, Cancel, Event, Failed, Finished, Progressed, Task
@@ -74,22 +73,21 @@ def serve(line: Line, workbench: Workbench) -> None:
             return
         except LensError as error:
             logger.info("failed: %s", error)
-            line.tell(Failed(happened=error.happened, expected=error.expected, remedy=error.remedy))
+            line.tell(Failed.of(error))
         except MemoryError:
             logger.exception("out of memory")
             line.tell(_OUT_OF_MEMORY)
-        except torch.OutOfMemoryError:
-            logger.exception("out of GPU memory")
-            line.tell(_OUT_OF_GPU_MEMORY)
+        except RuntimeError as error:
+            words = in_words(error)
+            if words is None:
+                raise
+            logger.exception("the device failed")
+            line.tell(words)
+            return  # nothing works any more on a device that failed
 
 
 _OUT_OF_MEMORY = Failed(
     happened="There is not enough memory for this task",
     expected="It should fit into this computer's memory",
     remedy="Close other programs or use a computer with more memory, and start the job again",
-)
-_OUT_OF_GPU_MEMORY = Failed(
-    happened="The GPU has not enough memory for this task",
-    expected="It should fit beside whatever else runs there",
-    remedy="End other programs on the GPU, or start the worker on another one with CUDA_VISIBLE_DEVICES",
 )

@@ -15,9 +15,10 @@ from lens_engine.detector.false_positive_reduction.checkpoint import load_networ
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.false_positive_reduction.rescoring import reduce_in_series
 from lens_engine.detector.inference.predict import detect_with
-from lens_engine.detector.inference.whole_volume import InferenceDetector
+from lens_engine.detector.inference.whole_volume import InferenceDetector, InferencePrecision, InferenceSettings
+from lens_engine.detector.network.cuda_kernels import kernels_in_words
 from lens_engine.errors import GeometryError, SeriesError, StoreError
-from lens_engine.io.series import read_volume
+from lens_engine.io.series import read_series
 from lens_engine.jobs.names import MINED_FOLDER
 from lens_engine.jobs.results import ExportResult
 from lens_engine.lesion_embedding.embedding import LesionEmbedder
@@ -32,10 +33,13 @@ from lens_engine.store.detections import Detections
 from lens_engine.store.exchange.exporting import export_test_set
 from lens_engine.store.models.lesion_embedding import embedding_folder
 from lens_engine.store.models.model_versions import Models
+from lens_engine.tasks.claims import claim
+from lens_engine.tasks.device_errors import within_memory
 from lens_engine.tasks.evaluation import evaluate_models
 from lens_engine.tasks.mining import calibrate_rules, mine_patients, store_candidates
 from lens_engine.tasks.mining_files import MiningFiles
 from lens_engine.tasks.mining_inputs import MiningInputs, lesions_of_series
+from lens_engine.tasks.reading_ahead import ReadingAhead
 from lens_engine.volume import Volume
 from lens_engine.worker.messages import (
     CalibrateRules,
@@ -47,6 +51,9 @@ from lens_engine.worker.messages import (
     StoreCandidates,
     Task,
 )
+
+CLAIM_SECONDS = 0.5
+"""Between two looks at whether another job is done with a series."""
 
 Report = Callable[[int, int], None]
 
@@ -67,9 +74,10 @@ class Workbench:
         self._embeddings_folder = folder / "embeddings"
         self._mining = MiningFiles(folder / MINED_FOLDER)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._ahead = ReadingAhead(read_scan)
         self._embedder = LesionEmbedder(embedding_folder(project), self._device)
         self._model: tuple[str, LensDetector] | None = None
-        self._detector: tuple[str, InferenceDetector] | None = None
+        self._detector: tuple[str, bool, InferenceDetector] | None = None
         self._reduction: tuple[str, FprNetwork] | None = None
 
     def run(self, task: Task, report: Report) -> dict[str, object]:
@@ -93,21 +101,36 @@ class Workbench:
 
     def _detect(self, task: DetectSeries, report: Report) -> dict[str, object]:
         series = Catalog(self._database).series(task.series_id)
+        while True:
+            with claim(self._database, f"detect {task.model_version} {series.id}") as is_ours:
+                if is_ours:
+                    known = self._detected(series, task.model_version)
+                    if known is None:
+                        return self._detect_anew(series, task, report)
+                    logger.info("series %s: has detections of %s already, left alone", series.name, task.model_version)
+                    return _detect_result(known, skipped=True)
+            if not task.waits:
+                logger.info("series %s: another job is at it, left for later", series.name)
+                return {"skipped": True, "taken": True, "boxes": {}, "findings": {}}
+            report(0, 1)
+            time.sleep(CLAIM_SECONDS)
+
+    def _detect_anew(self, series: SeriesRecord, task: DetectSeries, report: Report) -> dict[str, object]:
         detections = Detections(self._database)
-        known = self._detected(series, task.model_version)
-        if known is not None:
-            logger.info("series %s: has detections of %s already, left alone", series.name, task.model_version)
-            return _detect_result(known, skipped=True)
         started = time.monotonic()
-        detector = self._prepared(task.model_version)
+        detector = self._prepared(task.model_version, compiles=task.compiles)
         network = self._reduction_of(task.model_version)
         try:
-            volume = _volume(series)
+            volume = self._ahead.volume(series)
         except (SeriesError, GeometryError) as error:
             logger.warning("series %s: cannot be used: %s", series.name, error)
             return {"skipped": True, "boxes": {}, "findings": {}, "problem": f"{series.name}: {error}"}
+        self._read_ahead(task)
         passes = 1 if network is None else 2
-        found = detect_with(detector, volume, lambda done, total: report(done, passes * total))
+        found = within_memory(
+            lambda: detect_with(detector, volume, lambda done, total: report(done, passes * total)),
+            detector.shrink_chunk,
+        )
         if network is not None:
             found = reduce_in_series(network, volume, found, lambda done, total: report(total + done, 2 * total))
             judged = sum(finding.detector_score is not None for finding in found.findings)
@@ -117,6 +140,12 @@ class Workbench:
         seconds = time.monotonic() - started
         logger.info("series %s: detected with %s in %.1f s", series.name, task.model_version, seconds)
         return result
+
+    def _read_ahead(self, task: DetectSeries) -> None:
+        """Begin to read the scan that is likely to be asked for next, unless nothing is to be detected in it."""
+        if task.next_series_id is None or Detections(self._database).exists(task.next_series_id, task.model_version):
+            return
+        self._ahead.begin(Catalog(self._database).series(task.next_series_id))
 
     def _detected(self, series: SeriesRecord, version: str) -> SeriesDetections | None:
         """Return what is stored about a series; what cannot be read any more has to be detected anew."""
@@ -140,7 +169,7 @@ class Workbench:
         if detections.exists(series.id, task.model_version):
             proposals = detections.read(series.id, task.model_version).proposals
             boxes = ComparedBoxes.of(proposals, compared_rows(proposals, lesions.annotations, MiningSettings()))
-        vectors = embed_series(lambda places: self._embedder.embed(_volume(series), places), lesions, boxes)
+        vectors = embed_series(lambda places: self._embedder.embed(read_scan(series), places), lesions, boxes)
         files.write(str(series.id), vectors)
         known = len(vectors.annotations) + len(vectors.decided)
         logger.info("series %s: embedded %d known lesions and %d boxes", series.name, known, len(vectors.rows))
@@ -175,11 +204,14 @@ class Workbench:
             self._model = (version, load_checkpoint(record.folder, self._device)[0])
         return self._model[1]
 
-    def _prepared(self, version: str) -> InferenceDetector:
+    def _prepared(self, version: str, *, compiles: bool) -> InferenceDetector:
         model = self._load(version)
-        if self._detector is None or self._detector[0] != version:
-            self._detector = (version, InferenceDetector(model))
-        return self._detector[1]
+        if self._detector is None or self._detector[:2] != (version, compiles):
+            precision = InferencePrecision(Models(self._database).get(version).precision)
+            detector = InferenceDetector(model, InferenceSettings(precision, compiles=compiles))
+            logger.info("%s looks in %s; %s", version, precision, kernels_in_words(detector.device, precision.dtype))
+            self._detector = (version, compiles, detector)
+        return self._detector[2]
 
     def _reduction_of(self, version: str) -> FprNetwork | None:
         """Return what judges the findings of a version again, if it has that."""
@@ -192,14 +224,15 @@ class Workbench:
         return self._reduction[1]
 
 
-def _volume(series: SeriesRecord) -> Volume:
+def read_scan(series: SeriesRecord) -> Volume:
+    """Return the scan of a series. Raises `SeriesError` or `GeometryError` where it cannot be used."""
     if series.source is None:
         raise SeriesError(
             f"The project has no images of the series {series.name}",
             "It is known only from an annotation file",
             "Add its scan with 'lens add'",
         )
-    return read_volume(series.source)
+    return read_series(series.source, series.name)
 
 
 def _detect_result(found: SeriesDetections, *, skipped: bool) -> dict[str, object]:

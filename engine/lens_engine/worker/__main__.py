@@ -18,12 +18,13 @@ def main() -> int:
     parser.add_argument("--project", type=Path, required=True)
     parser.add_argument("--executor-id", default=default_executor_id())
     parser.add_argument("--idle-minutes", type=float, help="end after so long without a job; never by default")
+    parser.add_argument("--metrics", metavar="[HOST:]PORT", help="offer metrics there, on this computer by default")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     idle_seconds = None if arguments.idle_minutes is None else arguments.idle_minutes * 60
     try:
-        work(Project.open(arguments.project), arguments.executor_id, idle_seconds)
+        work(Project.open(arguments.project), arguments.executor_id, idle_seconds, arguments.metrics)
     except LensError as error:
         logger.error("%s", error)
         return 1

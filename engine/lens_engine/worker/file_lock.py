@@ -1,5 +1,6 @@
 """A lock between processes that the system releases when its holder dies, however it dies."""
 
+import errno
 import os
 import sys
 import time
@@ -14,6 +15,7 @@ else:
     import fcntl
 
 POLL_SECONDS = 0.1
+_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK}
 _HOLDER_AT = 1
 """Where the holder's number begins: Windows lets nobody else read the first byte, which is locked."""
 
@@ -41,11 +43,17 @@ class FileLock:
         self._handle: int | None = None
 
     def __enter__(self) -> "FileLock":
-        """Take the lock. Raises `JobError` when another process still holds it after the timeout."""
+        """Take the lock.
+
+        Raises
+        ------
+        JobError
+            When another process still holds it after the timeout, or the file system knows no locks.
+        """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         deadline = time.monotonic() + self._timeout_seconds
-        while not _try_to_lock(handle):
+        while not self._try_to_lock(handle):
             if time.monotonic() >= deadline:
                 holder = _read_holder(handle)
                 os.close(handle)
@@ -56,6 +64,23 @@ class FileLock:
         _write_holder(handle)
         self._handle = handle
         return self
+
+    def _try_to_lock(self, handle: int) -> bool:
+        try:
+            if sys.platform == "win32":
+                msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                return False
+            os.close(handle)
+            raise JobError(
+                f"{self._path} cannot be locked: {error.strerror}",
+                "A file system that locks files is needed",
+                "Use a folder on another disk",
+            ) from error
+        return True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -77,14 +102,3 @@ def _read_holder(handle: int) -> str:
     os.lseek(handle, _HOLDER_AT, os.SEEK_SET)
     number = os.read(handle, 20).decode("ascii", errors="replace")
     return f"The process {number}" if number.isdigit() else "Another process"
-
-
-def _try_to_lock(handle: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from lens_engine.errors import LensError
 from lens_engine.findings import Split
 from lens_engine.io.annotations.manual_test_set import ExportFormat
 
@@ -23,6 +24,12 @@ class DetectSeries(_Message):
     task: Literal["detect"] = "detect"
     series_id: int
     model_version: str
+    waits: bool = False
+    """Whether it waits for another job that is at the same series; otherwise the result says that it is `taken`."""
+    compiles: bool = False
+    """Whether the network is compiled first; boxes are the same but for rounding."""
+    next_series_id: int | None = None
+    """The series that is likely to come then: its scan is read while this one is computed."""
 
 
 class EmbedAnnotations(_Message):
@@ -116,6 +123,11 @@ class Failed(_Message):
     happened: str
     expected: str
     remedy: str
+
+    @classmethod
+    def of(cls, error: LensError) -> "Failed":
+        """Return it for an error."""
+        return cls(happened=error.happened, expected=error.expected, remedy=error.remedy)
 
 
 Event = Progressed | Finished | Failed

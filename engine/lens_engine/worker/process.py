@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lens_engine.errors import JobError
 from lens_engine.jobs.environment import process_environment
+from lens_engine.jobs.log_files import make_room
 from lens_engine.worker.memory_watch import MemoryStory, MemoryWatch
 
 ASK_SECONDS = 2.0
@@ -41,7 +42,8 @@ class SupervisedProcess:
     """
 
     def __init__(self, command: Sequence[str], log_file: Path) -> None:
-        log_file.parent.mkdir(parents=True, exist_ok=True)
+        log_file.parent.mkdir(exist_ok=True)
+        make_room(log_file)
         with log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 command,

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 
 from lens_engine.errors import JobError, LensError
 from lens_engine.findings import Split
@@ -22,7 +23,12 @@ from lens_engine.jobs.names import MINED_FOLDER
 from lens_engine.jobs.results import DetectResult, EvaluateResult, TrainResult
 from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.detections import Detections
-from lens_engine.store.labels.completeness import measurable_elsewhere, measured_series, why_left_out
+from lens_engine.store.labels.completeness import (
+    how_to_measure,
+    measurable_elsewhere,
+    measured_series,
+)
+from lens_engine.store.labels.left_out import why_left_out
 from lens_engine.worker.job import Job, JsonObject, Meter
 from lens_engine.worker.messages import (
     CalibrateRules,
@@ -65,8 +71,9 @@ def run(job: Job, inputs: JobInputs) -> JsonObject:
 def detect(job: Job, inputs: DetectInputs) -> JsonObject:
     """Detect in every series; one that cannot be read is named at the end and does not keep the others waiting."""
     meter = Meter(len(inputs.series_ids))
-    results = [_detect_one(job, meter, series, inputs.model_version) for series in _series(job, inputs.series_ids)]
-    _raise_problems(results)
+    series = _series(job, inputs.series_ids)
+    results = _detect_all(job, meter, series, inputs.model_version, compiles=inputs.compiles)
+    _raise_problems(job, results)
     return DetectResult(
         model_version=inputs.model_version,
         series=len(results),
@@ -145,7 +152,7 @@ def evaluate(job: Job, inputs: EvaluateInputs) -> JsonObject:
         ).model_dump(mode="json")
     meter = Meter(len(series_ids) * len(inputs.model_versions) + 1)
     for version in inputs.model_versions:
-        _raise_problems([_detect_one(job, meter, series, version) for series in _series(job, series_ids)])
+        _raise_problems(job, _detect_all(job, meter, _series(job, series_ids), version))
     task = EvaluateModels(series_ids=tuple(series_ids), model_versions=inputs.model_versions, split=inputs.split)
     return {**job.task_step("Measuring", task, meter), "left_out": left_out, "disputed": disputed}
 
@@ -194,7 +201,7 @@ def _detect_unseen(job: Job, version: str) -> Detected:
     series = _series(job, job.step("Choosing the series to look at", plan)["series_ids"])
     minable = [item.id for item in _minable_series(job)]
     meter = Meter(len(series) + len(minable) + len(batches_of_patients(_series(job, minable))) + 2)
-    results = [_detect_one(job, meter, record, version) for record in series]
+    results = _detect_all(job, meter, series, version)
     return Detected(meter, tuple(str(result["problem"]) for result in results if result.get("problem")))
 
 
@@ -216,18 +223,45 @@ def _nothing_to_mine(version: str, *, has_series: bool) -> JobError:
     )
 
 
-def _detect_one(job: Job, meter: Meter, series: SeriesRecord, version: str) -> JsonObject:
-    task = DetectSeries(series_id=series.id, model_version=version)
-    return job.task_step(f"Detecting in {series.name} with {version}", task, meter)
+def _detect_all(
+    job: Job, meter: Meter, series: Sequence[SeriesRecord], version: str, *, compiles: bool = False
+) -> list[JsonObject]:
+    """Detect in series; those that another job is at come last, by when they are done or it is waited for."""
+    tasks = detection_tasks(series, version, compiles=compiles)
+    results = job.task_steps(tasks, meter)
+    return [
+        job.task_step(name, task.model_copy(update={"waits": True, "next_series_id": None}), meter)
+        if result.get("taken")
+        else result
+        for (name, task), result in zip(tasks, results, strict=True)
+    ]
 
 
-def _raise_problems(results: Sequence[JsonObject]) -> None:
+def detection_tasks(
+    series: Sequence[SeriesRecord], version: str, *, compiles: bool = False
+) -> list[tuple[str, DetectSeries]]:
+    """Return a task with its name for each series, which says what comes after it."""
+    tasks = []
+    for record, following in zip_longest(series, series[1:]):
+        task = DetectSeries(
+            series_id=record.id,
+            model_version=version,
+            compiles=compiles,
+            next_series_id=None if following is None else following.id,
+        )
+        tasks.append((f"Detecting in {record.name} with {version}", task))
+    return tasks
+
+
+def _raise_problems(job: Job, results: Sequence[JsonObject]) -> None:
+    """Name the series that could not be used, all of them in the job's log, when all others are done."""
     problems = [str(result["problem"]) for result in results if result.get("problem")]
     if problems:
+        job.log("\n  ".join([f"{len(problems)} of {len(results)} series could not be used:", *problems]))
         raise JobError(
             f"{len(problems)} of {len(results)} series could not be used: {' '.join(problems[:3])}",
             "All others are done and stay done" if len(problems) < len(results) else "",
-            "Correct or leave out these series and start the job again",
+            f"Correct or leave out these series and start the job again; all are listed by: lens jobs --log {job.id}",
         )
 
 
@@ -249,13 +283,9 @@ def _measured_series(job: Job, split: Split) -> JsonObject:
 
 
 def _what_to_do(job: Job, split: Split, left_out: Sequence[str], disputed: Sequence[str]) -> str:
-    advice = (
-        "Annotate every lesion of at least 3 of them in 3D, bring masks or contours with 'lens import FILE' and mark "
-        "them complete (Shift-C in the viewer, or 'lens complete SERIES'), or import a manual test set."
-    )
     sentences = (
         f"The gain cannot be measured: no series of the {split} patients is annotated completely.",
-        why_left_out(left_out, disputed) or advice,
+        why_left_out(left_out, disputed) or how_to_measure(split),
         measurable_elsewhere(job.database, split),
     )
     return " ".join(filter(None, sentences))

@@ -7,6 +7,7 @@ from pathlib import Path
 from lens_engine.errors import JobError
 from lens_engine.jobs.inputs import TrainInputs
 from lens_engine.jobs.names import LAST_CHECKPOINT, LOG_FILE, TRAINING_ERROR_FILE, TRAINING_FOLDER, TRAINING_STAGES
+from lens_engine.store.catalog import Catalog
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.models.model_versions import Models
 from lens_engine.worker.child_process import POLL_SECONDS, JobStoppedError
@@ -16,8 +17,9 @@ from lens_engine.worker.process import SupervisedProcess, unexpected_end
 
 TRAINING_MODULE = "lens_training"
 TRAINING_STAGE = "train"
-SAVE_SECONDS = 20.0
-"""How long a training that is told to stop may take to save its last checkpoint."""
+SAVE_SECONDS = 8.0
+"""How long a training that is told to stop may take to save its last checkpoint: a cancel holds within 10 s. One that
+takes longer goes on from the checkpoint before."""
 
 
 def train_model(job: Job, inputs: TrainInputs) -> JsonObject:
@@ -30,6 +32,7 @@ def train_model(job: Job, inputs: TrainInputs) -> JsonObject:
     JobStoppedError
         If the job has to stop; the process has saved its last checkpoint and is gone then.
     """
+    job.take_device()
     command = _command(job, inputs)
     verb = "going on with" if "--resume" in command else "starting"
     job.log(f"{verb} the training on snapshot {inputs.snapshot_id} from model {inputs.parent_version}")
@@ -69,6 +72,8 @@ def _command(job: Job, inputs: TrainInputs) -> list[str]:
         *("--init", "none" if inputs.from_scratch else str(parent.folder)),
         *("--out", str(output), "--seed", str(inputs.seed)),
     ]
+    for name, folder in Catalog(job.database).root_folders().items():
+        command += ["--root", f"{name}={folder}"]
     if inputs.steps is not None:
         command += ["--steps", str(inputs.steps)]
     if (output / LAST_CHECKPOINT).exists():
