@@ -129,6 +129,15 @@ def clip(boxes: FloatArray, shape: tuple[int, ...]) -> NDArray[np.float64]:
     return np.clip(boxes, 0, np.concatenate([limits, limits]))
 
 
+def touch(boxes: FloatArray, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which boxes have a part inside an array of `shape` (y, x) or (z, y, x), (n,)."""
+    inside = clip(boxes, shape)
+    dimensions = len(shape)
+    axes_inside = np.count_nonzero(inside[:, dimensions:] > inside[:, :dimensions], axis=1)
+    touching: NDArray[np.bool_] = axes_inside == dimensions
+    return touching
+
+
 def pad_in_plane(boxes: FloatArray, margin: float) -> NDArray[np.float64]:
     """Return the boxes grown by `margin` voxels on every in-plane side (algorithms 1.9); z is left alone."""
     dimensions = boxes.shape[1] // 2

@@ -37,6 +37,14 @@ class NetworkKind(StrEnum):
     LESION_EMBEDDING = "lesion embedding"
 
 
+class DetectionPrecision(StrEnum):
+    """Numbers that a model version looks with; its weights are the same in both."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    """Finds other boxes, see `lens_engine.detector.inference.whole_volume.InferencePrecision`."""
+
+
 class MeasuredLimit(BaseModel):
     """The distance below which two vectors of a lesion embedding mean one lesion, measured when it was made."""
 
@@ -82,6 +90,8 @@ class CheckpointCard(BaseModel):
     seed: int | None = None
     metrics: dict[str, float] = {}
     """Measured when it was made, by name."""
+    inference_precision: DetectionPrecision = DetectionPrecision.FP32
+    """Of a detector: what it finds in another precision is what another model version finds."""
     distance_limit: MeasuredLimit | None = None
     """Of a lesion embedding; None where it was not measured."""
     parameters_digest: str = ""
@@ -116,7 +126,7 @@ def read_card(folder: Path) -> CheckpointCard:
         ) from error
     try:
         version = json.loads(text).get("card_version")
-    except (json.JSONDecodeError, AttributeError) as error:
+    except (json.JSONDecodeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"The card {path} is not a JSON object ({error})", "An intact card is needed", "Copy the checkpoint again"
         ) from error

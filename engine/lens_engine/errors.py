@@ -18,10 +18,8 @@ class LensError(Exception):
     """
 
     def __init__(self, happened: str, expected: str, remedy: str) -> None:
-        super().__init__(happened, expected, remedy)
-        self.happened = happened
-        self.expected = expected
-        self.remedy = remedy
+        self.happened, self.expected, self.remedy = _readable(happened), _readable(expected), _readable(remedy)
+        super().__init__(self.happened, self.expected, self.remedy)
 
     def __str__(self) -> str:
         return " ".join(_as_sentence(part) for part in (self.happened, self.expected, self.remedy) if part)
@@ -69,6 +67,13 @@ class ExportError(LensError):
 
 class StoppedError(LensError):
     """Work that a person has ended before it was done."""
+
+
+def _readable(text: str) -> str:
+    """Return a text with a question mark for what is no letter: bytes of a file name, commands to a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
 def _as_sentence(part: str) -> str:

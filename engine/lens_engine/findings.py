@@ -197,7 +197,8 @@ class Decision:
     slices
         Cross-sections of `box` as decided.
     round
-        Review round, from 1.
+        From 1. In the review, how many readers have followed one another about the place: the first reader decides in
+        round 1, whoever goes over it after him in round 2. In a reading of the test set, that of the reading.
     scores_hidden
         Whether the scores were hidden until the verdict.
     previous_id

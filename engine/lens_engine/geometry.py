@@ -5,6 +5,7 @@ left, which is DeepLesion's order and how an axial slice is looked at. Points in
 Only readers and exporters use the way back (`source_axes`, `source_flips`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -64,6 +65,12 @@ class VolumeGeometry:
             raise GeometryError(
                 f"The voxel spacing is {self.spacing_mm} mm",
                 "Three positive numbers are needed",
+                "Correct the header or choose another series",
+            )
+        if not all(np.isfinite(self.origin_mm)):
+            raise GeometryError(
+                f"The first voxel lies at {self.origin_mm} mm",
+                "Three finite numbers are needed",
                 "Correct the header or choose another series",
             )
         deviation, tilt = _deviation_and_tilt(self.directions)
@@ -132,6 +139,16 @@ class VolumeGeometry:
         """Return a canonical array in the axis order of the source file (a view); inverse of `to_canonical`."""
         array = canonical[tuple(slice(None, None, -1) if flip else slice(None) for flip in self.source_flips)]
         return array.transpose(tuple(int(axis) for axis in np.argsort(self.source_axes)))
+
+    def source_shape(self) -> tuple[int, int, int]:
+        """Return the shape of the source array `[k, j, i]`."""
+        return _triple(self.shape[self.source_axes.index(axis)] for axis in range(3))
+
+    def source_planes(self, slices: Sequence[int]) -> list[int]:
+        """Return which planes k of the source array some slices are, both ascending, where k runs along z."""
+        if not self.source_flips[0]:
+            return list(slices)
+        return [self.shape[0] - 1 - index for index in reversed(slices)]
 
     def index_to_mm(self, points_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map voxel-centre indices (..., 3) in (z, y, x) to LPS millimetres (..., 3) in (x, y, z)."""

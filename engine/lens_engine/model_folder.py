@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lens_engine.checkpoint_card import CARD_NAME, CheckpointCard, NetworkKind, read_card
+from lens_engine.checkpoint_card import CARD_NAME, CheckpointCard, DetectionPrecision, NetworkKind, read_card
 from lens_engine.errors import CheckpointError
 from lens_engine.findings import FUSED
 
@@ -126,6 +126,12 @@ def renamed(model: ModelFolder, names: Sequence[tuple[str, str]]) -> ModelFolder
     config = card.config | {"experts": list(experts)}
     detector = replace(model.detector, card=card.model_copy(update={"experts": experts, "config": config}))
     return replace(model, detector=detector)
+
+
+def in_precision(model: ModelFolder, precision: DetectionPrecision) -> ModelFolder:
+    """Return the model with a detector that looks in that precision."""
+    card = model.detector.card.model_copy(update={"inference_precision": precision})
+    return replace(model, detector=replace(model.detector, card=card))
 
 
 def check_parts(model: ModelFolder) -> None:

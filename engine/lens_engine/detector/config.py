@@ -14,6 +14,9 @@ from lens_engine.findings import FUSED
 NARROW_INTENSITY = ((-1024.0, 0.0), (-850.0, 20.0), (-160.0, 70.0), (240.0, 230.0), (1500.0, 255.0))
 """Most of the range for soft tissue: a small network trained for minutes cannot amplify 30 HU out of 4095."""
 
+PUBLISHED_INFERENCE_SIDE = 640
+"""At 0.8 mm 512 mm: a body that fills the 500 mm that scanners usually show keeps the published size of a pixel."""
+
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -140,6 +143,7 @@ def published_lens(
     """
     return DetectorConfig(
         experts=experts,
+        inference_side=PUBLISHED_INFERENCE_SIDE,
         proposal=ProposalConfig(kind=kind, width=512 if kind is ProposalKind.RPN else 256),
         head=HeadConfig() if two_stages else None,
     )

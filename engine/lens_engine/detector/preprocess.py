@@ -7,7 +7,7 @@ box edge `x` of the series lies at `(x - left) * scale_x`, less the pixels that 
 """
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lens_engine.detector.input_config import InputConfig
+from lens_engine.detector.input_config import CropScope, InputConfig
 from lens_engine.detector.resampling import Taps, linear_taps, resample
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.read_ahead import read_ahead
@@ -80,11 +80,14 @@ class Augmentation:
         Voxels by which the top and the left edge of the crop move (algorithms 2, step 6).
     phase_mm
         The slice grid passes through this depth below the first slice; see `NetworkGrid.first_mm`.
+    longest_side
+        Network pixels to which a larger slice is scaled down; None is the limit of inference.
     """
 
     scale_factor: float = 1.0
     shift: tuple[int, int] = (0, 0)
     phase_mm: float = 0.0
+    longest_side: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,22 @@ class NetworkGrid:
         steps = (slice_index * self.geometry.spacing_mm[0] - self.first_mm) / self.spacing_mm
         return min(max(math.floor(steps + 0.5), 0), self.count - 1)
 
+    def neighbours(self, grid_index: int) -> tuple[int, int, float]:
+        """Return the slices of the series between which a grid slice lies, and the share of the second one.
+
+        Where it meets a slice, both are that one. Beyond the ends the last grid slice repeats.
+        """
+        last = self.geometry.shape[0] - 1
+        steps = self.depth_mm(min(max(grid_index, 0), self.count - 1)) / self.geometry.spacing_mm[0]
+        upper = min(math.floor(steps + 1e-6), last)
+        share = max(steps - upper, 0.0)
+        return (upper, upper + 1, share) if share > 1e-5 and upper < last else (upper, upper, 0.0)
+
+    def sample_slices(self, grid_index: int) -> tuple[int, ...]:
+        """Return the slices of the series of which the nine grid slices around `grid_index` are made, ascending."""
+        neighbours = (self.neighbours(index) for index in _sample_indices(grid_index))
+        return tuple(sorted({place for upper, lower, _ in neighbours for place in (upper, lower)}))
+
     def to_network(self, boxes: NDArray[np.floating]) -> NDArray[np.float64]:
         """Map boxes (n, 4) from voxel edges of the series to network pixels."""
         return (np.asarray(boxes, dtype=np.float64).reshape(-1, 4) - self._offset) * self._factor - self._first
@@ -197,12 +216,15 @@ class PreparedVolume:
         int16 HU of all slices, at least where the grid's crop lies.
     corner
         Row and column of the series at which `voxels` begin: a cache keeps no more than the body.
+    slices
+        The slices of the series that `voxels` holds, ascending; None for all of them.
     """
 
     voxels: NDArray[np.int16]
     grid: NetworkGrid
     config: InputConfig
     corner: tuple[int, int] = (0, 0)
+    slices: tuple[int, ...] | None = None
     _taps_of: dict[torch.device, tuple[Taps, Taps]] = field(default_factory=dict, repr=False, compare=False)
 
     def network_slice(self, grid_index: int) -> NDArray[np.float32]:
@@ -240,8 +262,7 @@ class PreparedVolume:
 
     def image(self, grid_index: int) -> Tensor:
         """Return the nine slices around `grid_index` without padding, float32 (9, height, width), on the CPU."""
-        indices = range(grid_index - SAMPLE_REACH, grid_index + SAMPLE_REACH + 1)
-        return self._computed(self._read(indices), torch.device("cpu"))
+        return self._computed(self._read(_sample_indices(grid_index)), torch.device("cpu"))
 
     def _read(self, grid_indices: Sequence[int]) -> SliceSource:
         depth = self._depth_taps(grid_indices)
@@ -249,8 +270,9 @@ class PreparedVolume:
         top = self.grid.crop.top - self.corner[0] + rows.part[0]
         left = self.grid.crop.left - self.corner[1] + columns.part[0]
         planes = np.empty((len(depth.part), len(rows.part), len(columns.part)), dtype=np.int16)
+        held = range(len(self.voxels)) if self.slices is None else self.slices
         for plane, index in zip(planes, depth.part, strict=True):
-            plane[:] = self.voxels[index, top : top + len(rows.part), left : left + len(columns.part)]
+            plane[:] = self.voxels[held.index(index), top : top + len(rows.part), left : left + len(columns.part)]
         return SliceSource(torch.from_numpy(planes), depth)
 
     def _computed(self, source: SliceSource, device: torch.device) -> Tensor:
@@ -269,16 +291,9 @@ class PreparedVolume:
 
     def _depth_taps(self, grid_indices: Sequence[int]) -> Taps:
         """Return which slices of the series make which grid slices; beyond the ends the last grid slice repeats."""
-        last = len(self.voxels) - 1
-        read: list[tuple[int, ...]] = []
-        weights: list[tuple[float, ...]] = []
-        for grid_index in grid_indices:
-            steps = self.grid.depth_mm(min(max(grid_index, 0), self.grid.count - 1)) / self.grid.geometry.spacing_mm[0]
-            upper = min(math.floor(steps + 1e-6), last)
-            share = max(steps - upper, 0.0)
-            is_between = share > 1e-5 and upper < last
-            read.append((upper, upper + is_between))
-            weights.append((1 - share, share) if is_between else (1.0, 0.0))
+        neighbours = [self.grid.neighbours(grid_index) for grid_index in grid_indices]
+        read = [(upper, lower) for upper, lower, _ in neighbours]
+        weights = [(1 - share, share) for _, _, share in neighbours]
         taps = 1 if all(upper == lower for upper, lower in read) else 2
         part = tuple(sorted({index for places in read for index in places}))
         indices = torch.tensor([[part.index(index) for index in places[:taps]] for places in read])
@@ -316,6 +331,21 @@ def prepare(
     return PreparedVolume(volume.voxels, grid, config)
 
 
+def prepare_samples(
+    volume: Volume, config: InputConfig, augmentation: Augmentation | None = None, body: Crop | None = None
+) -> Iterator[PreparedVolume]:
+    """Yield for every grid slice, in order, the volume as the sample around that slice shows it; see `prepare`."""
+    rectangle = body_rectangle(volume.voxels) if body is None else body
+    whole = prepare(volume, config, augmentation, rectangle)
+    for grid_index in range(whole.grid.count):
+        if config.crop is CropScope.VOLUME:
+            yield whole
+        else:
+            steps = whole.grid.depth_mm(grid_index) / volume.geometry.spacing_mm[0]
+            nearest = min(math.floor(steps + 0.5), len(volume.voxels) - 1)
+            yield prepare(volume, config, augmentation, body_on_slice(volume.voxels[nearest], rectangle))
+
+
 def make_grid(geometry: VolumeGeometry, body: Crop, config: InputConfig, augmentation: Augmentation) -> NetworkGrid:
     """Place the network's pixels and slices in a series whose body lies in `body` (algorithms 2, steps 3 to 6)."""
     crop = Crop(
@@ -326,7 +356,8 @@ def make_grid(geometry: VolumeGeometry, body: Crop, config: InputConfig, augment
     )
     height, width = crop.size
     scale_y, scale_x = (augmentation.scale_factor * spacing / config.pixel_mm for spacing in geometry.spacing_mm[1:])
-    reduction = min(1.0, config.max_side / max(height * scale_y, width * scale_x))
+    longest_side = config.longest_side if augmentation.longest_side is None else augmentation.longest_side
+    reduction = min(1.0, longest_side / max(height * scale_y, width * scale_x))
     scale_y, scale_x = scale_y * reduction, scale_x * reduction
     size = max(math.floor(height * scale_y + 0.5), 1), max(math.floor(width * scale_x + 0.5), 1)
     length_mm = (geometry.shape[0] - 1) * geometry.spacing_mm[0]
@@ -349,6 +380,23 @@ def make_grid(geometry: VolumeGeometry, body: Crop, config: InputConfig, augment
 def body_rectangle(voxels: NDArray[np.int16]) -> Crop:
     """Return the union of the tight rectangles around the body on every slice; the whole slice where there is none."""
     return find_body(voxels) or Crop.of(voxels)
+
+
+def body_on_slice(voxels: NDArray[np.int16], body: Crop, corner: tuple[int, int] = (0, 0)) -> Crop:
+    """Return the rectangle around the body on one slice (height, width), `body` where there is none on it.
+
+    Parameters
+    ----------
+    body
+        `body_rectangle` of the whole series.
+    corner
+        Row and column of the series at which the voxels begin; they hold `body`.
+    """
+    found = find_body(voxels[None])
+    if found is None:
+        return body
+    top, left = corner
+    return Crop(found.top + top, found.left + left, found.bottom + top, found.right + left)
 
 
 def find_body(voxels: NDArray[np.int16]) -> Crop | None:
@@ -389,6 +437,10 @@ def _full_runs(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     for step in (1, 2, OPENING_SIDE - 4):  # runs of 2, then of 4, then of 7
         mask = mask[:-step] & mask[step:]
     return mask
+
+
+def _sample_indices(grid_index: int) -> range:
+    return range(grid_index - SAMPLE_REACH, grid_index + SAMPLE_REACH + 1)
 
 
 def _round_up(length: int) -> int:

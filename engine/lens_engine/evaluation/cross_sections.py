@@ -51,24 +51,40 @@ def match_cross_sections(
         If findings belong to no volume of the truth, a finding or a lesion has no cross-section, a true one is broken
         or empty, a score is NaN, or `threshold` is not in (0, 1].
     """
-    rule = rule_name("any cross-section", Overlap.IOU, threshold, is_strict)
+    rule = cross_section_rule(threshold, is_strict)
     check_volumes(findings, truths)
-    volumes = {}
-    for name, lesions in truths.items():
-        found = findings.get(name, ())
-        _, scores = checked_predictions(name, np.asarray([[finding.score] for finding in found]), 1)
-        owners, boxes = _flat(name, [finding.slices for finding in found])
-        lesion_of, truth = _flat(name, lesions)
-        checked_truth(name, truth[:, 1:], 2)
-        hits = np.zeros((len(found), len(lesions)), dtype=np.bool_)
-        for slice_index in np.unique(truth[:, 0]):
-            own, other = np.flatnonzero(boxes[:, 0] == slice_index), np.flatnonzero(truth[:, 0] == slice_index)
-            with np.errstate(invalid="ignore"):
-                shares = overlaps(boxes[own, 1:], truth[other, 1:], Overlap.IOU)
-            rows, columns = np.nonzero(hits_of_shares(shares, threshold, is_strict))
-            hits[owners[own[rows]], lesion_of[other[columns]]] = True
-        volumes[name] = VolumeHits.where(scores, hits)
+    volumes = {
+        name: cross_section_hits(name, findings.get(name, ()), lesions, threshold, is_strict)
+        for name, lesions in truths.items()
+    }
     return pool(volumes, rule)
+
+
+def cross_section_rule(threshold: float = CROSS_SECTION_IOU, is_strict: bool = True) -> str:
+    """Return the rule as it is written beside a metric; raises as `froc.rule_name`."""
+    return rule_name("any cross-section", Overlap.IOU, threshold, is_strict)
+
+
+def cross_section_hits(
+    name: str,
+    found: Sequence[Finding],
+    lesions: Sequence[LesionSections],
+    threshold: float = CROSS_SECTION_IOU,
+    is_strict: bool = True,
+) -> VolumeHits:
+    """Return which findings of one volume hit which of its lesions, for `froc.pool`; see `match_cross_sections`."""
+    _, scores = checked_predictions(name, np.asarray([[finding.score] for finding in found]), 1)
+    owners, boxes = _flat(name, [finding.slices for finding in found])
+    lesion_of, truth = _flat(name, lesions)
+    checked_truth(name, truth[:, 1:], 2)
+    hits = np.zeros((len(found), len(lesions)), dtype=np.bool_)
+    for slice_index in np.unique(truth[:, 0]):
+        own, other = np.flatnonzero(boxes[:, 0] == slice_index), np.flatnonzero(truth[:, 0] == slice_index)
+        with np.errstate(invalid="ignore"):
+            shares = overlaps(boxes[own, 1:], truth[other, 1:], Overlap.IOU)
+        rows, columns = np.nonzero(hits_of_shares(shares, threshold, is_strict))
+        hits[owners[own[rows]], lesion_of[other[columns]]] = True
+    return VolumeHits.where(scores, hits)
 
 
 def _flat(name: str, groups: Sequence[Sequence[SliceBox]]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

@@ -15,8 +15,18 @@ from pydantic import BaseModel, ConfigDict
 from lens_engine.boxes import Overlap
 from lens_engine.errors import BoxError
 from lens_engine.evaluation.bootstrap import Interval, average_interval, patient_resamples
-from lens_engine.evaluation.cross_sections import match_cross_sections
-from lens_engine.evaluation.froc import DRAWN_RATES, FALSE_POSITIVE_RATES, FrocCurve, Matches, match, prediction_rows
+from lens_engine.evaluation.cross_sections import cross_section_hits, cross_section_rule
+from lens_engine.evaluation.froc import (
+    DRAWN_RATES,
+    FALSE_POSITIVE_RATES,
+    FrocCurve,
+    Matches,
+    VolumeHits,
+    check_volumes,
+    match,
+    pool,
+    prediction_rows,
+)
 from lens_engine.evaluation.strata import NOT_STATED, Dimension, by_stratum, size_classes
 from lens_engine.evaluation.sweeps import OVERLAP_THRESHOLDS, SCORE_THRESHOLDS, ScorePoint, at_rates, at_scores
 from lens_engine.evaluation.sweeps import overlap_sweep as sweep
@@ -192,6 +202,22 @@ class EvaluationSettings(_Report):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """What is kept of the findings of one output: 56 bytes for each, and which lesions its cross-sections hit.
+
+    Attributes
+    ----------
+    rows
+        3D boxes and scores (n, 7) of each case.
+    sections
+        What hits by MELD's criterion in each case.
+    """
+
+    rows: dict[str, NDArray[np.float64]]
+    sections: dict[str, VolumeHits]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Task:
     """The truth in one order for everything, and the resamples that all intervals share."""
 
@@ -216,7 +242,8 @@ def evaluate_findings(
     Parameters
     ----------
     findings
-        Of all experts and the fusion, by case; cases without an entry have none.
+        Of all experts and the fusion, by case; cases without an entry have none. Each case is asked for once and then
+        forgotten but for boxes and scores, so that a mapping which reads files keeps no more than one case in memory.
     truths
         The complete truth of every case; cases without a lesion count in the false-positive rate.
     experts
@@ -229,7 +256,7 @@ def evaluate_findings(
     """
     chosen = settings or EvaluationSettings()
     outputs = (*experts, FUSED)
-    _check_experts(findings, outputs)
+    check_volumes(findings, truths)
     patients = [truth.patient for truth in truths.values()]
     generator = np.random.default_rng(chosen.seed)
     task = _Task(truths, patient_resamples(patients, generator, chosen.rounds), chosen)
@@ -239,12 +266,28 @@ def evaluate_findings(
         lesions=sum(len(truth.boxes) for truth in truths.values()),
         rates=FALSE_POSITIVE_RATES,
         bootstrap_rounds=chosen.rounds,
-        outputs=tuple(_output(name, findings, task) for name in outputs),
+        outputs=tuple(_output(name, found, task) for name, found in _all_found(findings, truths, outputs).items()),
     )
 
 
-def _check_experts(findings: Mapping[str, Sequence[Finding]], outputs: Sequence[str]) -> None:
-    unknown = sorted({finding.expert for found in findings.values() for finding in found} - set(outputs))
+def _all_found(
+    findings: Mapping[str, Sequence[Finding]], truths: Mapping[str, CaseTruth], outputs: Sequence[str]
+) -> dict[str, _Found]:
+    """Go through all cases once."""
+    kept = {name: _Found({}, {}) for name in outputs}
+    for case, truth in truths.items():
+        found = findings.get(case, ())
+        _check_experts(found, outputs)
+        sections = truth.known_sections
+        for name, columns in kept.items():
+            own = [item for item in found if item.expert == name]
+            columns.rows[case] = prediction_rows(own, name)
+            columns.sections[case] = cross_section_hits(case, own, sections)
+    return kept
+
+
+def _check_experts(found: Sequence[Finding], outputs: Sequence[str]) -> None:
+    unknown = sorted({finding.expert for finding in found} - set(outputs))
     if unknown:
         raise BoxError(
             f"There are findings of {', '.join(unknown)}",
@@ -253,11 +296,10 @@ def _check_experts(findings: Mapping[str, Sequence[Finding]], outputs: Sequence[
         )
 
 
-def _output(name: str, findings: Mapping[str, Sequence[Finding]], task: _Task) -> OutputReport:
-    own = {case: [item for item in found if item.expert == name] for case, found in findings.items()}
-    rows = {case: prediction_rows(found, name) for case, found in own.items()}
+def _output(name: str, found: _Found, task: _Task) -> OutputReport:
+    rows = found.rows
     matches = {rule: match(rows, task.boxes, rule) for rule in RULES}
-    sections = match_cross_sections(own, {case: truth.known_sections for case, truth in task.truths.items()})
+    sections = pool(found.sections, cross_section_rule())
     official = matches[RULES[0]]
     return OutputReport(
         output=name,

@@ -1,17 +1,28 @@
 """Run a detector on a whole series: boxes of every expert on every grid slice, their fusion, and 3D findings."""
 
 import logging
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import DTypeLike, NDArray
 
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.config import PostConfig
 from lens_engine.detector.inference.fusion import ABSENT, RankedBoxes
 from lens_engine.detector.inference.whole_volume import EXACT, ChunkDetections, InferenceDetector, InferenceSettings
-from lens_engine.detector.preprocess import Augmentation, Crop, NetworkGrid, find_body, prepare
+from lens_engine.detector.input_config import CropScope
+from lens_engine.detector.preprocess import (
+    Augmentation,
+    Crop,
+    NetworkGrid,
+    PreparedVolume,
+    find_body,
+    prepare,
+    prepare_samples,
+)
 from lens_engine.findings import FUSED
 from lens_engine.progress import ProgressCallback
 from lens_engine.proposals import Proposals, SeriesDetections
@@ -63,18 +74,44 @@ def detect_with(
     body = find_body(volume.voxels)
     if body is None:
         logger.warning("no body is seen in the series: nothing in it is as dense as tissue. Whole slices are searched")
-    prepared = prepare(volume, detector.config, augmentation, body or Crop.of(volume.voxels))
-    grid = prepared.grid
-    columns = _Columns(detector.config.experts, detector.embedding_width, grid)
-    with closing(prepared.network_slices(detector.device)) as slices:
-        for chunk in detector.detect(slices, grid.count, grid.size, post or detector.config.post):
-            columns.add(chunk)
+    body = body or Crop.of(volume.voxels)
+    whole = prepare(volume, detector.config, augmentation, body)
+    columns = _Columns(detector.config.experts, detector.embedding_width, whole.grid)
+    if detector.config.crop is CropScope.VOLUME:
+        chunks = _by_volume(detector, whole, post or detector.config.post)
+    else:
+        samples = prepare_samples(volume, detector.config, augmentation, body)
+        chunks = _by_slice(detector, samples, post or detector.config.post)
+    with closing(chunks):
+        for grid, chunk in chunks:
+            columns.add(chunk, grid)
             if on_progress is not None:
                 on_progress(chunk.first + len(chunk.detections.fused.scores), grid.count)
     proposals = columns.proposals()
     depth = volume.geometry.shape[0]
     findings = (finding for expert in proposals.experts for finding in stack(proposals, expert, depth))
     return SeriesDetections(proposals, tuple(findings))
+
+
+def _by_volume(
+    detector: InferenceDetector, prepared: PreparedVolume, post: PostConfig
+) -> Generator[tuple[NetworkGrid, ChunkDetections], None, None]:
+    """Yield the detections of all slices in one crop, a chunk at a time."""
+    with closing(prepared.network_slices(detector.device)) as slices:
+        for chunk in detector.detect(slices, prepared.grid.count, prepared.grid.size, post):
+            yield prepared.grid, chunk
+
+
+def _by_slice(
+    detector: InferenceDetector, samples: Iterator[PreparedVolume], post: PostConfig
+) -> Generator[tuple[NetworkGrid, ChunkDetections], None, None]:
+    """Yield the detections of every slice in a crop of its own."""
+    for grid_index, prepared in enumerate(samples):
+        sample = torch.from_numpy(prepared.sample(grid_index)).to(detector.device)
+        yield (
+            prepared.grid,
+            detector.detect_on_sample(sample, (grid_index, prepared.grid.count), prepared.grid.size, post),
+        )
 
 
 class _Columns:
@@ -87,11 +124,12 @@ class _Columns:
         self._boxes, self._scores = _Rows(np.float32, 4), _Rows(np.float32)
         self._embeddings = _Rows(np.float32, width)
 
-    def add(self, chunk: ChunkDetections) -> None:
+    def add(self, chunk: ChunkDetections, grid: NetworkGrid) -> None:
+        """Add a chunk whose boxes are pixels of `grid`."""
         experts, fused = chunk.detections
         for number in range(len(self._experts) - 1):
-            self._add(number, chunk.first, RankedBoxes(experts.boxes[:, number], experts.scores[:, number]))
-        self._add(len(self._experts) - 1, chunk.first, fused)
+            self._add(number, chunk.first, RankedBoxes(experts.boxes[:, number], experts.scores[:, number]), grid)
+        self._add(len(self._experts) - 1, chunk.first, fused, grid)
         self._embeddings.extend(chunk.embeddings.numpy())
 
     def proposals(self) -> Proposals:
@@ -109,13 +147,13 @@ class _Columns:
             embeddings=self._embeddings.array(),
         )
 
-    def _add(self, number: int, first: int, found: RankedBoxes) -> None:
+    def _add(self, number: int, first: int, found: RankedBoxes, grid: NetworkGrid) -> None:
         """Add the boxes of one expert on n slices (n, m)."""
         is_box = (found.scores > ABSENT).numpy()
         slices, _ = np.nonzero(is_box)
         self._expert_index.extend(np.full(len(slices), number))
         self._grid_index.extend(first + slices)
-        self._boxes.extend(self._grid.to_series(found.boxes.numpy()[is_box]))
+        self._boxes.extend(grid.to_series(found.boxes.numpy()[is_box]))
         self._scores.extend(found.scores.numpy()[is_box])
 
 

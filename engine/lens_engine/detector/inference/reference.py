@@ -16,11 +16,13 @@ from lens_engine.detector.network import ops
 from lens_engine.detector.network.backbone import STRIDE
 from lens_engine.detector.network.box_coder import decode_boxes
 from lens_engine.detector.network.embedding import embed
+from lens_engine.detector.preprocess import NetworkGrid, prepare_samples
 from lens_engine.detector.proposal_networks.afp import AnchorFreeProposals
 from lens_engine.detector.proposal_networks.base import ProposalNetwork, at_least_single, boxes_around
 from lens_engine.detector.proposal_networks.centernet import PEAK_WINDOW, CenterNetProposals
 from lens_engine.detector.proposal_networks.fcos import FcosProposals
 from lens_engine.detector.proposal_networks.rpn import RegionProposals
+from lens_engine.volume import Volume
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +54,14 @@ class ReferenceSlice:
     experts: tuple[BoxSet, ...]
     fused: BoxSet
     embeddings: Tensor
+
+
+def detect_on_volume(model: LensDetector, volume: Volume) -> list[tuple[NetworkGrid, ReferenceSlice]]:
+    """Find lesions on every grid slice of a volume, each with the grid whose pixels its boxes are in."""
+    return [
+        (seen.grid, detect_on_slice(model, torch.from_numpy(seen.sample(grid_index)), seen.grid.size))
+        for grid_index, seen in enumerate(prepare_samples(volume, model.config))
+    ]
 
 
 @torch.inference_mode()

@@ -110,6 +110,11 @@ class SharedBackbone:
             for stale in [centre for centre in triplets if centre < min(done, count) - PARTNER]:
                 del triplets[stale]
 
+    def of_sample(self, sample: Tensor) -> Tensor:
+        """Return the features (1, channels, h / 4, w / 4) of one sample (9, h, w), which shares none with others."""
+        triplets = self._triplets(sample.reshape(ROLES, -1, *sample.shape[1:]))
+        return self._fuse([tuple(triplets)])
+
     def _triplets(self, images: Tensor) -> list[_Triplet]:
         *blocks, transition2 = self._alone(images.to(self._dtype).contiguous(memory_format=torch.channels_last))
         levels = [cell_table(maps).view(len(images), -1, maps.shape[1]) for maps in blocks]

@@ -1,13 +1,18 @@
 """torchvision's CUDA kernels where they import, the one place that knows torchvision.
 
 Its wheels do not import beside a CPU build of torch, and on a CPU ours are faster; so it is asked for on CUDA only.
+`kernels_in_use` says what computes.
 """
 
+from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+_POOLED_TYPES = {torch.float32, torch.float64, torch.float16}
+"""Features that torchvision's ROIAlign takes; bfloat16 is not among them."""
 
 
 def suppress(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor | None:
@@ -30,11 +35,41 @@ def roi_align(
 ) -> Tensor | None:
     """Pool boxes by torchvision's kernel as `ops.roi_align` does; None where there is none for these features."""
     kernels = _kernels(features)
-    if kernels is None or features.dtype not in {torch.float32, torch.float64, torch.float16}:
+    if kernels is None or features.dtype not in _POOLED_TYPES:
         return None
     own = [image.to(features.dtype) for image in boxes]
     bins: Tensor = kernels.roi_align(features, own, pooled, scale, samples, aligned)
     return bins
+
+
+class Kernels(StrEnum):
+    """What computes NMS and ROIAlign."""
+
+    PLAIN = "plain torch"
+    TORCHVISION = "torchvision"
+
+
+class KernelsInUse(NamedTuple):
+    """What computes each of the two on a device."""
+
+    suppression: Kernels
+    roi_align: Kernels
+
+
+def kernels_in_use(device: torch.device, dtype: torch.dtype) -> KernelsInUse:
+    """Return what computes NMS, and ROIAlign of features of that type, on a device."""
+    if device.type != "cuda" or torchvision_ops() is None:
+        return KernelsInUse(Kernels.PLAIN, Kernels.PLAIN)
+    return KernelsInUse(Kernels.TORCHVISION, Kernels.TORCHVISION if dtype in _POOLED_TYPES else Kernels.PLAIN)
+
+
+def kernels_in_words(device: torch.device, dtype: torch.dtype) -> str:
+    """Return what computes both, and what to do about it where it is the slower way, as a sentence."""
+    suppression, roi_align = kernels_in_use(device, dtype)
+    words = f"NMS by {suppression}, ROIAlign by {roi_align}"
+    if device.type == "cuda" and suppression is Kernels.PLAIN:
+        return f"{words}, slower than the kernels of torchvision: pip install 'lens-napari[cuda]'"
+    return words
 
 
 @cache
