@@ -23,7 +23,9 @@ def about() -> None:
 def check_command(
     dataset: Annotated[DatasetName, typer.Argument(help="Which data set.")],
     folder: Annotated[Path, typer.Argument(help="Where it was unpacked.")],
-    voxels: Annotated[bool, typer.Option("--voxels", help="Load every scan too: finds every damaged file.")] = False,
+    voxels: Annotated[
+        bool, typer.Option("--voxels", help="Load every scan too: finds damaged files and odd labels.")
+    ] = False,
     odd: Annotated[Path | None, typer.Option(help="Write every odd file and row here (.csv or .json).")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps what was derived, for the next time.")] = None,
 ) -> None:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import platformdirs
 import typer
 from rich.console import Console
 
@@ -12,18 +13,24 @@ from lens_engine.errors import LensError
 from lens_training.cli.context import process_of_run
 from lens_training.cli.embedding_command import embed_command
 from lens_training.cli.experiment import run_experiment
+from lens_training.cli.measuring_commands import export_command, measure_command
 from lens_training.loop.design import LOOP, LOOP_FILE, load_design
 from lens_training.recipes.files import Scale, default_scale, find_recipe, load_recipe, system_recipe_names
 from lens_training.recipes.listing import recipe_table, recipe_text
+from lens_training.recipes.recipe import Recipe
 from lens_training.reproduction.data import PHANTOM
 from lens_training.reproduction.detector_stage import RecipeRun
 from lens_training.reproduction.run import run_recipe
 from lens_training.running.schedule import TrainingPrecision
 
 RUNS_FOLDER = Path("runs")
+LISTING_FOLDER = "listing"
+SLICES_FOLDER = "training-slices"
 
 recipe_app = typer.Typer(no_args_is_help=True, help="List, show and run the recipes, one for each published row.")
 recipe_app.command("embed")(embed_command)
+recipe_app.command("measure")(measure_command)
+recipe_app.command("export")(export_command)
 
 NameArgument = Annotated[str, typer.Argument(help="Name of a recipe (see 'recipe list'), or a YAML file.")]
 ScaleOption = Annotated[
@@ -59,6 +66,16 @@ def show_command(name: NameArgument, scale: ScaleOption = None) -> None:
     typer.echo(text, nl=False)
 
 
+def _kept_in(recipe: Recipe, cache: Path | None, out: Path) -> dict[str, object]:
+    """Return the fields of a recipe that say where what was read is kept: beside the run, or for all runs."""
+    listing = cache or recipe.reading.cache or out / LISTING_FOLDER
+    slices = cache or recipe.sampling.slice_cache or platformdirs.user_cache_path("lens-napari")
+    return {
+        "reading": recipe.reading.model_copy(update={"cache": listing}),
+        "sampling": recipe.sampling.model_copy(update={"slice_cache": slices / SLICES_FOLDER}),
+    }
+
+
 @recipe_app.command("run")
 def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its function
     name: NameArgument,
@@ -86,7 +103,10 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     inference: Annotated[
         InferencePrecision, typer.Option(help="Numbers of the network when it is measured.")
     ] = InferencePrecision.FP32,
-    cache: Annotated[Path | None, typer.Option(help="Folder that keeps what masks and headers said.")] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps slices of packed scans, bodies, and what masks and headers said."),
+    ] = None,
     parallel: Annotated[int, typer.Option(min=1, help="Of 'loop': replicates that run side by side, a core each.")] = 1,
 ) -> None:
     """Train and measure a recipe, on phantom patients or on the published data sets; 'loop' is a whole experiment."""
@@ -104,8 +124,9 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     folder = out or RUNS_FOLDER / Path(name).stem
     with process_of_run(folder, devices, nodes, resume=resume) as process:
         chosen = load_recipe(name, scale or default_scale(name, on_phantoms=data == PHANTOM))
-        reading = chosen.reading if cache is None else chosen.reading.model_copy(update={"cache": cache})
-        options = {"workers": workers, "precision": precision, "tensorboard": tensorboard, "reading": reading}
+        options: dict[str, object] = {"workers": workers, "precision": precision, "tensorboard": tensorboard}
+        if data != PHANTOM:
+            options |= _kept_in(chosen, cache, folder)
         recipe = chosen.with_length(steps=steps, epochs=epochs).with_options(options)
         settings = InferenceSettings(inference)
         run = RecipeRun(recipe, data, folder, seed, weights, fpr_weights, settings, process.world, embedding)

@@ -1,7 +1,9 @@
 """A labelled scan, the one form in which every data set reaches training and measuring."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,23 @@ class LesionFacts:
         return self.lesion_type if self.lesion_type in ORGANS else None
 
 
+class ScanFiles(Protocol):
+    """The files of a scan, from which single slices may be read."""
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """Every file with voxels, always in the same order."""
+
+    def read(self, slices: Sequence[int]) -> NDArray[np.int16] | None:
+        """Return some slices, ascending, as the whole volume has them; None where only the whole of it can be read.
+
+        Raises
+        ------
+        SeriesError, GeometryError
+            If a file is gone, broken, or no longer one of this scan.
+        """
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """One scan (or sub-volume) with its labels and a way to its voxels.
@@ -60,6 +79,8 @@ class Case:
         Equal for the sub-volumes of one scan; None where the case is the whole of it.
     unlabelled_slices
         Those without a lesion of trusted edges that may be shown, ascending; None where all of them may.
+    files
+        Where the voxels lie; None for a scan that was made in memory.
     """
 
     name: str
@@ -73,6 +94,7 @@ class Case:
     tight_margin_voxels: float = TIGHT_BOX_MARGIN_VOXELS
     scan: str | None = None
     unlabelled_slices: tuple[int, ...] | None = None
+    files: ScanFiles | None = None
 
     @property
     def labels(self) -> LesionLabels:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lens_engine.findings import Split
 from lens_engine.phantom.patient import (
     DATASETS,
+    TEST_SEEDS,
     TRAIN_SEEDS,
     UNIVERSAL,
     VAL_SEEDS,
@@ -26,7 +27,7 @@ from lens_training.datasets.labels import TIGHT_BOX_MARGIN_VOXELS
 
 
 class PhantomRecipe(BaseModel):
-    """Phantom patients to learn from and to measure on; their seeds belong to no test patient."""
+    """Phantom patients to learn from, to choose by and to measure on, each with seeds of their own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,7 +36,7 @@ class PhantomRecipe(BaseModel):
     single_type_patients: int = Field(ge=1)
     """Training patients of each single-type data set."""
     val_patients: int = Field(ge=1)
-    """Patients of the universal data set, with their complete truth."""
+    """Patients of the universal data set, with their complete truth, and as many test patients."""
     studies: int = Field(default=1, ge=1)
     """Scans of each patient, months apart."""
     slice_spacings_mm: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(4.0,), min_length=1)
@@ -60,10 +61,19 @@ def training_cases(recipe: PhantomRecipe, datasets: Sequence[str] = DATASETS) ->
 
 def validation_cases(recipe: PhantomRecipe) -> Iterator[Case]:
     """Make the scans of the validation patients, with their complete truth."""
+    return _complete_cases(recipe, VAL_SEEDS, Split.VAL)
+
+
+def held_out_cases(recipe: PhantomRecipe) -> Iterator[Case]:
+    """Make the scans of as many test patients, with their complete truth."""
+    return _complete_cases(recipe, TEST_SEEDS, Split.TEST)
+
+
+def _complete_cases(recipe: PhantomRecipe, seeds: range, split: Split) -> Iterator[Case]:
     for number in range(recipe.val_patients):
-        patient = make_patient(VAL_SEEDS[number], UNIVERSAL, _settings(recipe, number))
+        patient = make_patient(seeds[number], UNIVERSAL, _settings(recipe, number))
         for series in patient.series:
-            yield _case(patient, series, Split.VAL, _drawn_completely, series.lesions)
+            yield _case(patient, series, split, _drawn_completely, series.lesions)
 
 
 def _settings(recipe: PhantomRecipe, number: int) -> PhantomSettings:

@@ -1,14 +1,13 @@
 """The training patients of a label snapshot."""
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 from lens_engine.findings import Split
 from lens_engine.io.series import SeriesFormat, SeriesSource
 from lens_engine.snapshot import LabelSet, Snapshot, SnapshotSeries
 from lens_training.datasets.case import Case, TrainingSet
-from lens_training.datasets.published.listing import load_scan
+from lens_training.datasets.published.listing import SeriesFiles
 
 
 def training_set(snapshot: Snapshot, roots: Mapping[str, Path]) -> TrainingSet:
@@ -29,6 +28,7 @@ def training_set(snapshot: Snapshot, roots: Mapping[str, Path]) -> TrainingSet:
 def _case(series: SnapshotSeries, roots: Mapping[str, Path]) -> Case:
     source = SeriesSource(SeriesFormat(series.source.format), series.source.resolve(roots), series.source.series_uid)
     geometry = series.volume_geometry
+    files = SeriesFiles(series.name, source, geometry)
     return Case(
         name=series.name,
         patient=series.patient,
@@ -36,5 +36,6 @@ def _case(series: SnapshotSeries, roots: Mapping[str, Path]) -> Case:
         split=series.split,
         geometry=geometry,
         lesions=series.lesions,
-        load=partial(load_scan, series.name, source, geometry),
+        load=files.load,
+        files=files,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lens_engine.detector.input_config import InputConfig
+from lens_engine.detector.input_config import CropScope, InputConfig
 from lens_engine.detector.preprocess import Augmentation, NetworkGrid, make_grid
 from lens_training.detector.planes import Planes
 from lens_training.detector.sampling import SliceChoice
@@ -69,7 +69,8 @@ def draw_variation(
         inference = make_grid(planes.geometry, planes.body, config, Augmentation())
         offset_mm = offset_mm_of(int(generator.integers(inference.count)), inference)
         depth_mm = min(max(depth_mm + offset_mm, 0.0), last * spacing_mm)
-    grid = make_grid(planes.geometry, planes.body, config, Augmentation(scale, shift, depth_mm))
+    body = planes.body if config.crop is CropScope.VOLUME else planes.body_on(choice.slice_index)
+    grid = make_grid(planes.geometry, body, config, Augmentation(scale, shift, depth_mm, config.max_side))
     if recipe.crop_side is not None:
         focus = None if choice.focus is None else grid.to_network(np.asarray([choice.focus]))[0]
         top, left = _window_corner(recipe, recipe.crop_side, grid.size, focus, generator)

@@ -5,8 +5,9 @@ The batches of a run are numbered. One process learns from one after another; of
 
 import multiprocessing
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -15,12 +16,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from lens_engine.detector.config import DetectorConfig
 from lens_engine.detector.preprocess import SIZE_DIVISOR
-from lens_engine.errors import ConfigError, LensError
+from lens_engine.errors import ConfigError, GeometryError, LensError, SeriesError
 from lens_training.datasets.case import TrainingSet
 from lens_training.datasets.labels import SliceLabels
 from lens_training.detector.augmentation import draw_variation
 from lens_training.detector.planes import PlaneCache
 from lens_training.detector.sampling import BatchPlan, SliceChoice
+from lens_training.detector.unreadable import UnreadableScans
 from lens_training.recipes.recipe import AugmentationRecipe
 from lens_training.running.batch_numbers import BatchNumbers
 
@@ -79,13 +81,15 @@ class BatchMaker:
     config: DetectorConfig
     augmentation: AugmentationRecipe
     seed: int
+    unreadable: UnreadableScans = field(default_factory=UnreadableScans)
 
     def batch(self, number: int) -> Batch:
         """Return the batch of a number."""
         choices = self.plan.batch(number)
         generator = np.random.default_rng([self.seed, number, _AUGMENTATION_STREAM])
-        samples = [self._sample(choice, generator) for choice in choices]
         dataset = self.training_set.cases[choices[0].case].dataset
+        others = self._other_choices(number, dataset)
+        samples = [self._readable_sample(choice, others, generator) for choice in choices]
         return Batch(
             images=_padded([sample.image for sample in samples]),
             sizes=tuple((sample.image.shape[1], sample.image.shape[2]) for sample in samples),
@@ -98,6 +102,28 @@ class BatchMaker:
                 if any(sample.labels_elsewhere[expert].is_certain_somewhere for sample in samples)
             },
         )
+
+    def _other_choices(self, number: int, dataset: str) -> Iterator[SliceChoice]:
+        """Yield what the following batches of an epoch show of a data set, to take the place of what is unreadable."""
+        for following in range(number + 1, number + 1 + self.plan.batches_per_epoch):
+            choices = self.plan.batch(following)
+            if self.training_set.cases[choices[0].case].dataset == dataset:
+                yield from choices
+
+    def _readable_sample(
+        self, choice: SliceChoice, others: Iterator[SliceChoice], generator: np.random.Generator
+    ) -> "_Sample":
+        for candidate in chain([choice], others):
+            if candidate.case in self.unreadable:
+                continue
+            state = generator.bit_generator.state
+            try:
+                return self._sample(candidate, generator)
+            except (SeriesError, GeometryError) as error:
+                self.unreadable.add(candidate.case, self.training_set.cases[candidate.case].name, error)
+            generator.bit_generator.state = state  # the batch is the same whether or not that was known before
+        dataset = self.training_set.cases[choice.case].dataset
+        raise SeriesError(f"No scan of {dataset} can be read", "Some of them are needed", "Copy the data set again")
 
     def _sample(self, choice: SliceChoice, generator: np.random.Generator) -> "_Sample":
         """Return one image and its labels; boxes whose centre lies outside the image are dropped."""

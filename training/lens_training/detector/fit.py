@@ -1,14 +1,23 @@
 """The training of a detector: prepares its cases, learns from the batches of its plan, and goes on where it stopped."""
 
+import logging
 from functools import partial
 
+import torch
+
 from lens_engine.detector.assembly import LensDetector
+from lens_engine.detector.network.cuda_kernels import kernels_in_words
+from lens_engine.errors import GeometryError, SeriesError
 from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_training.detector.batches import BatchMaker, batch_loader
+from lens_training.detector.data_workers import data_workers
+from lens_training.detector.label_check import label_warnings
 from lens_training.detector.module import DetectorTraining
 from lens_training.detector.planes import PlaneCache
 from lens_training.detector.run import Run
 from lens_training.detector.sampling import BatchPlan
+from lens_training.detector.slice_cache import SliceCache
+from lens_training.detector.unreadable import UnreadableScans
 from lens_training.running.allocator import keep_freed_memory
 from lens_training.running.course import Course
 from lens_training.running.last_checkpoint import steps_done, weights_of
@@ -17,6 +26,8 @@ from lens_training.running.runner import Reports, train
 from lens_training.running.stopping import StopSignal
 
 _GIB = 2**30
+
+logger = logging.getLogger(__name__)
 
 
 def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, resume: bool = False) -> int:
@@ -43,7 +54,9 @@ def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, re
     steps = run.recipe.steps_in(plan.batches_per_epoch, run.world.size)
     last = run.folder / LAST_CHECKPOINT
     first_step = steps_done(last, run.full_fingerprint) if resume else 0
-    course = Course(range(first_step, steps), run.folder, run.full_fingerprint, run.settings, run.world)
+    kept = {run.recipe.steps_of(epoch, plan.batches_per_epoch, run.world.size): epoch for epoch in run.kept_epochs}
+    files = {step: run.kept_file(epoch) for step, epoch in kept.items()}
+    course = Course(range(first_step, steps), run.folder, run.full_fingerprint, run.settings, run.world, files)
     if course.steps:
         _train(model, run, plan, course, Reports(log, stop))
     else:
@@ -54,19 +67,32 @@ def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, re
 
 def _train(model: LensDetector, run: Run, plan: BatchPlan, course: Course, reports: Reports) -> None:
     recipe = run.recipe
-    cache = PlaneCache(run.training_set.cases, int(recipe.sampling.cache_gib * _GIB))
-    maker = BatchMaker(run.training_set, cache, plan, model.config, recipe.augmentation, run.seed)
+    sampling = recipe.sampling
+    slices = SliceCache(sampling.slice_cache, int(sampling.slice_cache_gib * _GIB))
+    cache = PlaneCache(run.training_set.cases, int(sampling.cache_gib * _GIB), slices)
+    unreadable = UnreadableScans(len(run.training_set.cases), sampling.unreadable_share)
+    maker = BatchMaker(run.training_set, cache, plan, model.config, recipe.augmentation, run.seed, unreadable)
     training = DetectorTraining(model, recipe, course.steps.stop, run.seed)
-    batches = batch_loader(maker, course.batch_numbers, recipe.workers)
-    train(training, batches, course, reports, partial(_read_ahead, cache, plan, reports))
+    workers = data_workers(recipe.workers, run.world.devices, has_gpu=torch.cuda.is_available())
+    batches = batch_loader(maker, course.batch_numbers, workers)
+    train(training, batches, course, reports, partial(_prepare, maker, reports, is_first=run.world.is_first))
 
 
-def _read_ahead(cache: PlaneCache, plan: BatchPlan, reports: Reports) -> None:
-    """Read the cases ahead, as many as the cache keeps."""
-    numbers = plan.cases_in_use
+def _prepare(maker: BatchMaker, reports: Reports, *, is_first: bool) -> None:
+    """Read the cases ahead, as many as the cache keeps; one process compares some labels with their voxels."""
+    numbers, cases = maker.plan.cases_in_use, maker.training_set.cases
     for done, number in enumerate(numbers):
         reports.stop.check()
-        if cache.has_room_for(number):
+        if maker.cache.has_room_for(number):
             reports.log.report(Stage.PREPARE, done, len(numbers))
-            cache.planes(number)
-    reports.log.report(Stage.PREPARE, len(numbers), len(numbers))
+            try:
+                maker.cache.planes(number)
+            except (SeriesError, GeometryError) as error:
+                maker.unreadable.add(number, cases[number].name, error)
+    if is_first:
+        for warning in label_warnings(maker, reports.stop):
+            logger.warning("%s", warning)
+            reports.log.report(Stage.PREPARE, len(numbers), len(numbers), {"warning": warning})
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kernels = {"kernels": kernels_in_words(device, torch.float32)}  # training pools in single precision
+    reports.log.report(Stage.PREPARE, len(numbers), len(numbers), kernels)

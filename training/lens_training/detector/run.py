@@ -42,4 +42,14 @@ class Run:
             checkpoint_every=self.recipe.checkpoint_every,
             tensorboard=self.recipe.tensorboard,
             threads=self.recipe.threads,
+            checkpoint_gib=self.recipe.checkpoint_gib,
         )
+
+    @property
+    def kept_epochs(self) -> tuple[int, ...]:
+        """Epochs after which the weights are kept."""
+        return self.recipe.checkpoint_epochs
+
+    def kept_file(self, epoch: int) -> Path:
+        """Return where the weights after an epoch lie while the run goes on."""
+        return self.folder / f"epoch-{epoch}.ckpt"

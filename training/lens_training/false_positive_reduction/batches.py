@@ -1,6 +1,7 @@
 """From the plan to tensors: the batch of a step, and nothing but the step decides it."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,26 +18,42 @@ _AUGMENTATION_STREAM = 5
 """Keeps the numbers drawn here apart from those of other parts with the same seed and step."""
 
 
+class StoredPatches(NamedTuple):
+    """Patches in a file.
+
+    Attributes
+    ----------
+    records
+        As `PatchShelf.records` returns them.
+    rows
+        The record of each sample.
+    """
+
+    records: NDArray[np.void]
+    rows: NDArray[np.intp]
+
+
 class PatchBatches(Dataset[PatchBatch]):
     """The batches of a run, by step.
 
     Parameters
     ----------
-    records
-        The patches, one for each sample, as `open_patches` returns them.
+    stored
+        A patch for each sample.
     plan
         Which of the same samples make up each batch.
     """
 
-    def __init__(self, records: NDArray[np.void], samples: Sequence[Sample], plan: PatchPlan) -> None:
-        self._records = records
+    def __init__(self, stored: StoredPatches, samples: Sequence[Sample], plan: PatchPlan) -> None:
+        self._stored = stored
         self._is_lesion = np.array([sample.meaning is Meaning.LESION for sample in samples])
         self._plan = plan
 
     def __getitem__(self, step: int) -> PatchBatch:
         rows = self._plan.batch(step)
         generator = np.random.default_rng([self._plan.seed, step, _AUGMENTATION_STREAM])
-        found = (Patch(record["voxels"], record["box"]) for record in self._records[rows])
+        records = self._stored.records[self._stored.rows[rows]]
+        found = (Patch(record["voxels"], record["box"]) for record in records)
         patches = [varied(patch, self._plan.recipe, generator) for patch in found]
         return PatchBatch(
             voxels=torch.from_numpy(np.stack([patch.voxels for patch in patches])[:, None]),

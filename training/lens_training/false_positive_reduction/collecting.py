@@ -3,21 +3,22 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.inference.predict import detect_with
-from lens_engine.detector.inference.whole_volume import InferenceDetector
+from lens_engine.detector.inference.whole_volume import EXACT, InferenceDetector, InferenceSettings
 from lens_engine.errors import CheckpointError
 from lens_engine.findings import FUSED, Box3D, Finding, Scope
 from lens_engine.io.atomic_files import replace_bytes
 from lens_training.datasets.case import Case, TrainingSet
+from lens_training.false_positive_reduction.patch_file import PatchShelf
 from lens_training.false_positive_reduction.samples import Meaning, Sample, samples_of
-from lens_training.running.progress import ProgressLog, Stage
-from lens_training.running.stopping import StopSignal
+from lens_training.running.progress import Stage
+from lens_training.running.runner import Reports
 
 SAMPLES_FILE = "samples.jsonl"
 
@@ -56,8 +57,12 @@ class _CaseLine(BaseModel):
     samples: tuple[tuple[Meaning, Box3D], ...]
     findings: dict[Meaning, int]
 
+    def as_samples(self) -> tuple[Sample, ...]:
+        """Return its samples, from head to feet."""
+        return tuple(Sample(self.case, box, meaning) for meaning, box in self.samples)
 
-def detector_findings(model: LensDetector, min_score: float) -> Find:
+
+def detector_findings(model: LensDetector, min_score: float, settings: InferenceSettings = EXACT) -> Find:
     """Return a function that runs the detector on a case and keeps the fused findings.
 
     Parameters
@@ -66,10 +71,11 @@ def detector_findings(model: LensDetector, min_score: float) -> Find:
         The detector, in evaluation mode, on the device where it shall run.
     min_score
         Takes the place of the detector's own threshold, so that its doubtful findings are learnt from as well.
+    settings
+        How the detector computes: as where its findings will be judged.
     """
     post = model.config.post.model_copy(update={"score_threshold": min_score})
-
-    detector = InferenceDetector(model)
+    detector = InferenceDetector(model, settings)
 
     def find(case: Case) -> Sequence[Finding]:
         found = detect_with(detector, case.load(), post=post).findings
@@ -79,9 +85,11 @@ def detector_findings(model: LensDetector, min_score: float) -> Find:
 
 
 def collect(
-    training_set: TrainingSet, find: Find, file: Path, fingerprint: str, log: ProgressLog, stop: StopSignal
+    training_set: TrainingSet, find: Find, file: Path, fingerprint: str, shelf: PatchShelf, reports: Reports
 ) -> Collection:
-    """Sort the findings on all scans of universal data sets; scans that `file` has already are not looked at again.
+    """Sort the findings on all scans of universal data sets and cut their patches; each scan is read once.
+
+    Scans that `file` has already are not looked at again.
 
     Findings on single-type data sets teach nothing: lesions of other types are not labelled there.
 
@@ -96,24 +104,32 @@ def collect(
         number for number, case in enumerate(training_set.cases) if training_set.scopes[case.dataset] is Scope.UNIVERSAL
     ]
     done = _read(file, fingerprint)
+    for number in used[: len(done)]:
+        shelf.remember(number, done[number].as_samples())
+    if len(done) < len(used) and not shelf.is_filled:  # somebody has taken the patches away
+        shelf.clear()
+        done = {}
     _rewrite(file, fingerprint, done)
     for place, number in enumerate(used):
-        stop.check()
-        log.report(Stage.PREPARE, place, len(used))
+        reports.stop.check()
+        reports.log.report(Stage.PREPARE, place, len(used))
         if number not in done:
-            case = training_set.cases[number]
-            samples, meanings = samples_of(number, find(case), case.labels)
-            line = _CaseLine(
-                case=number, samples=tuple((sample.meaning, sample.box) for sample in samples), findings=meanings
-            )
-            done[number] = line
+            done[number] = _collected(training_set.cases[number], number, find, shelf)
             with file.open("a", encoding="utf-8") as lines:
-                lines.write(line.model_dump_json() + "\n")
+                lines.write(done[number].model_dump_json() + "\n")
     found = [done[number] for number in used]
-    collected = tuple(Sample(line.case, box, meaning) for line in found for meaning, box in line.samples)
+    collected = tuple(sample for line in found for sample in line.as_samples())
     counts = _counts(found, collected, len(training_set.cases))
-    log.report(Stage.PREPARE, len(used), len(used), counts)
+    reports.log.report(Stage.PREPARE, len(used), len(used), counts)
     return Collection(collected, counts)
+
+
+def _collected(case: Case, number: int, find: Find, shelf: PatchShelf) -> _CaseLine:
+    """Read a case, look for findings, and cut the patches of those that teach."""
+    volume = case.load()
+    samples, meanings = samples_of(number, find(replace(case, load=lambda: volume)), case.labels)
+    shelf.put(number, volume, samples)
+    return _CaseLine(case=number, samples=tuple((sample.meaning, sample.box) for sample in samples), findings=meanings)
 
 
 def _read(file: Path, fingerprint: str) -> dict[int, _CaseLine]:

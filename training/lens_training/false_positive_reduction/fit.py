@@ -1,28 +1,24 @@
 """The training of a false-positive reduction: finds, sorts and cuts patches, learns, and goes on where it stopped."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from lens_engine.detector.checkpoints.published_weights import read_state_dict
 from lens_engine.detector.false_positive_reduction.config import FprConfig
 from lens_engine.detector.false_positive_reduction.inflation import inflate
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
-from lens_engine.errors import CheckpointError
-from lens_engine.io.atomic_files import remove_parts
 from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_training.datasets.case import TrainingSet
-from lens_training.false_positive_reduction.batches import PatchBatches
-from lens_training.false_positive_reduction.collecting import SAMPLES_FILE, Find, collect
+from lens_training.false_positive_reduction.batches import PatchBatches, StoredPatches
+from lens_training.false_positive_reduction.collecting import SAMPLES_FILE, Collection, Find, collect
 from lens_training.false_positive_reduction.module import FprTraining
-from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, open_patches, record_type, write_patches
-from lens_training.false_positive_reduction.samples import Sample
-from lens_training.false_positive_reduction.sampling import PatchPlan, require_both_classes, without_surplus
+from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, PatchShelf, record_type
+from lens_training.false_positive_reduction.sampling import PatchPlan, require_both_classes, surplus
 from lens_training.recipes.false_positive_reduction import FprRecipe
 from lens_training.running.allocator import keep_freed_memory
 from lens_training.running.batch_numbers import BatchNumbers
@@ -30,6 +26,7 @@ from lens_training.running.course import Course, RunSettings
 from lens_training.running.last_checkpoint import steps_done, weights_of
 from lens_training.running.progress import ProgressLog
 from lens_training.running.runner import Reports, train
+from lens_training.running.schedule import TrainingPrecision
 from lens_training.running.stopping import StopSignal
 
 _GIB = 2**30
@@ -45,8 +42,8 @@ class FprRun:
         Digest of everything that decides the result, the detector among it; a run resumes only what has the same.
     folder
         Holds the samples, their patches, `last.ckpt` and event files; must exist.
-    tensorboard, threads
-        As in `RunSettings`.
+    precision, tensorboard, threads
+        As in `RunSettings`: those of the detector's training.
     """
 
     training_set: TrainingSet
@@ -54,6 +51,7 @@ class FprRun:
     seed: int
     fingerprint: str
     folder: Path
+    precision: TrainingPrecision = TrainingPrecision.FP32
     tensorboard: bool = False
     threads: int | None = None
 
@@ -61,7 +59,7 @@ class FprRun:
     def settings(self) -> RunSettings:
         """How its steps are done."""
         return RunSettings(
-            precision=self.recipe.precision,
+            precision=self.precision,
             log_every=self.recipe.log_every,
             checkpoint_every=self.recipe.checkpoint_every,
             tensorboard=self.tensorboard,
@@ -106,6 +104,15 @@ def new_network(config: FprConfig, seed: int, resnet18: Path | None = None) -> F
     return network
 
 
+class _Chosen(NamedTuple):
+    """The samples that are learnt from, by their numbers in the collection."""
+
+    collection: Collection
+    numbers: list[int]
+    plan: PatchPlan
+    course: Course
+
+
 def fit_network(
     network: FprNetwork, run: FprRun, find: Find, log: ProgressLog, stop: StopSignal, *, resume: bool = False
 ) -> FprOutcome:
@@ -131,38 +138,39 @@ def fit_network(
     if not resume or not (run.folder / SAMPLES_FILE).exists():
         for name in (SAMPLES_FILE, PATCHES_FILE, LAST_CHECKPOINT):
             (run.folder / name).unlink(missing_ok=True)
-    collection = collect(run.training_set, find, run.folder / SAMPLES_FILE, run.fingerprint, log, stop)
-    require_both_classes([sample.meaning for sample in collection.samples])
     most = int(run.recipe.patches_gib * _GIB) // record_type(network.config).itemsize
-    samples = without_surplus(collection.samples, run.recipe, most, run.seed)
-    plan = PatchPlan([sample.meaning for sample in samples], run.recipe, run.seed)
-    last = run.folder / LAST_CHECKPOINT
-    course = Course(range(steps_done(last, run.fingerprint), plan.steps), run.folder, run.fingerprint, run.settings)
+    shelf, reports = PatchShelf(run.folder / PATCHES_FILE, network.config, most, run.seed), Reports(log, stop)
+    chosen = _choose(run, find, shelf, most, reports)
+    if chosen.course.steps and not shelf.is_filled:  # somebody has taken the patches away
+        (run.folder / SAMPLES_FILE).unlink()
+        shelf.clear()
+        chosen = _choose(run, find, shelf, most, reports)
+    course, plan = chosen.course, chosen.plan
     if course.steps:
-        records = _patches(run, samples, network.config, Reports(log, stop))
-        _train(network, PatchBatches(records, samples, plan), run.recipe, course, Reports(log, stop))
-        del records
-        (run.folder / PATCHES_FILE).unlink()  # may be tens of gigabytes
+        samples = chosen.collection.samples
+        stored = StoredPatches(shelf.records(), shelf.rows(samples)[chosen.numbers])
+        training = FprTraining(network, run.recipe, course.steps.stop, run.precision)
+        _train(training, PatchBatches(stored, [samples[number] for number in chosen.numbers], plan), course, reports)
+        del stored
+        shelf.path.unlink()  # may be tens of gigabytes
     else:
-        network.load_state_dict(weights_of(last, "network"))
+        network.load_state_dict(weights_of(course.last_checkpoint, "network"))
     network.eval()
-    return FprOutcome(plan.steps, collection.counts)
+    return FprOutcome(plan.steps, chosen.collection.counts)
 
 
-def _patches(run: FprRun, samples: Sequence[Sample], config: FprConfig, reports: Reports) -> NDArray[np.void]:
-    path = run.folder / PATCHES_FILE
-    patches = open_patches(path, len(samples), config)
-    if patches is None:
-        remove_parts(path)
-        write_patches(path, run.training_set.cases, samples, config, reports.log, reports.stop)
-        patches = open_patches(path, len(samples), config)
-    if patches is None:
-        raise CheckpointError(
-            f"{path} has another size than it was written with", "An undisturbed folder is needed", "Start again"
-        )
-    return patches
+def _choose(run: FprRun, find: Find, shelf: PatchShelf, most: int, reports: Reports) -> _Chosen:
+    """Fill the shelf, and decide which samples each step that is left shows."""
+    collection = collect(run.training_set, find, run.folder / SAMPLES_FILE, run.fingerprint, shelf, reports)
+    require_both_classes([sample.meaning for sample in collection.samples])
+    left_out = surplus(collection.samples, run.recipe, most, run.seed)
+    numbers = [number for number in range(len(collection.samples)) if number not in left_out]
+    plan = PatchPlan([collection.samples[number].meaning for number in numbers], run.recipe, run.seed)
+    first = steps_done(run.folder / LAST_CHECKPOINT, run.fingerprint)
+    course = Course(range(first, plan.steps), run.folder, run.fingerprint, run.settings)
+    return _Chosen(collection, numbers, plan, course)
 
 
-def _train(network: FprNetwork, batches: PatchBatches, recipe: FprRecipe, course: Course, reports: Reports) -> None:
+def _train(training: FprTraining, batches: PatchBatches, course: Course, reports: Reports) -> None:
     loader = DataLoader(batches, batch_size=None, sampler=BatchNumbers(course.batch_numbers))
-    train(FprTraining(network, recipe, course.steps.stop), loader, course, reports)
+    train(training, loader, course, reports)

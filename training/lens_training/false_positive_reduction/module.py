@@ -11,6 +11,7 @@ from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_training.errors import TrainingError
 from lens_training.recipes.false_positive_reduction import FprRecipe
 from lens_training.running.joint import JointTraining
+from lens_training.running.schedule import TrainingPrecision
 
 
 class PatchBatch(NamedTuple):
@@ -45,8 +46,14 @@ class FprTraining(JointTraining[PatchBatch]):
 
     samples_name = "patches"
 
-    def __init__(self, network: FprNetwork, recipe: FprRecipe, steps: int) -> None:
-        super().__init__(recipe.schedule, recipe.precision, steps)
+    def __init__(
+        self,
+        network: FprNetwork,
+        recipe: FprRecipe,
+        steps: int,
+        precision: TrainingPrecision = TrainingPrecision.FP32,
+    ) -> None:
+        super().__init__(recipe.schedule, precision, steps)
         self.network = network
         self._recipe = recipe
 
@@ -69,7 +76,7 @@ class FprTraining(JointTraining[PatchBatch]):
         return TrainingError(
             "The memory of the GPU is too small for a step of false-positive reduction",
             f"A batch has {self._recipe.batch_size} patches",
-            "Lower batch_size in false_positive_reduction of the recipe, or set precision there to bf16-mixed",
+            "Lower batch_size in false_positive_reduction of the recipe, or train in precision bf16-mixed",
         )
 
 

@@ -6,6 +6,7 @@ there are fewer of them, some are shown again.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,8 +107,19 @@ def wanted_negatives(lesions: int, recipe: FprRecipe) -> int:
     return max(round(recipe.negatives_per_positive * lesions), 1)
 
 
+def pool_numbers(case: int, count: int, seed: int) -> NDArray[np.float64]:
+    """Return a random number for each sample of a case; of too many false positives those with low ones stay."""
+    return np.random.default_rng([seed, _POOL_STREAM, case]).random(count)
+
+
 def without_surplus(samples: Sequence[Sample], recipe: FprRecipe, most: int, seed: int) -> tuple[Sample, ...]:
-    """Return the samples, in their order, without the false positives that are too many.
+    """Return the samples, in their order, without those of `surplus`."""
+    left_out = surplus(samples, recipe, most, seed)
+    return tuple(sample for number, sample in enumerate(samples) if number not in left_out)
+
+
+def surplus(samples: Sequence[Sample], recipe: FprRecipe, most: int, seed: int) -> frozenset[int]:
+    """Return the numbers of the false positives that are too many; samples are ordered by case.
 
     Those are left out at random which the epochs cannot show, or which go beyond `most` samples.
 
@@ -128,7 +140,7 @@ def without_surplus(samples: Sequence[Sample], recipe: FprRecipe, most: int, see
             "All of them must fit",
             "Raise patches_gib of the recipe, or train on fewer scans",
         )
-    generator = np.random.default_rng([seed, _POOL_STREAM])
-    chosen = set(generator.permutation(others)[: min(room, recipe.epochs * in_epoch)].tolist())
-    surplus = set(others) - chosen
-    return tuple(sample for number, sample in enumerate(samples) if number not in surplus)
+    of_cases = [(case, len(list(group))) for case, group in groupby(sample.case for sample in samples)]
+    drawn = np.concatenate([np.zeros(0), *(pool_numbers(case, count, seed) for case, count in of_cases)])
+    ranked = sorted(others, key=lambda number: float(drawn[number]))
+    return frozenset(ranked[min(room, recipe.epochs * in_epoch) :])

@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from lens_engine.errors import AnnotationFileError
+from lens_engine.io.limits import MAX_TABLE_BYTES
 
 _SPACE = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _SHEET = "xl/worksheets/sheet1.xml"
@@ -24,13 +25,19 @@ def read_spreadsheet(path: Path, columns: int) -> list[tuple[str, ...]]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            strings = _texts(archive.read(_STRINGS)) if _STRINGS in archive.namelist() else []
-            rows = ElementTree.fromstring(archive.read(_SHEET)).iter(f"{_SPACE}row")
+            strings = _texts(_member(archive, _STRINGS)) if _STRINGS in archive.namelist() else []
+            rows = ElementTree.fromstring(_member(archive, _SHEET)).iter(f"{_SPACE}row")
             return [_row(row, strings, columns) for row in rows]
     except (OSError, KeyError, ValueError, IndexError, zipfile.BadZipFile, ElementTree.ParseError) as error:
         raise AnnotationFileError(
             f"The spreadsheet {path} cannot be read ({error})", "An .xlsx file is needed", "Copy it again"
         ) from error
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).file_size > MAX_TABLE_BYTES:
+        raise ValueError(f"it unpacks to more than {MAX_TABLE_BYTES >> 20} MiB")
+    return archive.read(name)
 
 
 def _texts(content: bytes) -> list[str]:

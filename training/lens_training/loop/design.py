@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lens_engine.errors import ConfigError
+from lens_engine.io.yaml_files import load_yaml
 from lens_engine.phantom.patient import TEST_SEEDS, TRAIN_SEEDS, VAL_SEEDS
 from lens_engine.snapshot import LabelSet
 
@@ -143,7 +144,7 @@ def load_design(path: Path = LOOP_FILE) -> LoopDesign:
         If the file cannot be read or says something impossible.
     """
     try:
-        return LoopDesign.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return LoopDesign.model_validate(load_yaml(path.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError, ValidationError) as error:
         raise ConfigError(
             f"{path} is no design of the loop experiment: {error}", f"A YAML file like {LOOP_FILE.name}", "Correct it"

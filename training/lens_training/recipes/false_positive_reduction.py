@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lens_engine.detector.false_positive_reduction.config import FprConfig, narrow_fpr, published_fpr
 from lens_engine.detector.input_config import InputConfig
-from lens_training.running.schedule import ScheduleRecipe, TrainingPrecision
+from lens_training.running.schedule import ScheduleRecipe
 
 
 class FprSize(StrEnum):
@@ -44,7 +44,6 @@ class FprRecipe(BaseModel):
     """How fast the loss forgets what is known already."""
     patches_gib: float = Field(default=32.0, gt=0)
     """Disk space for the patches, which are made once; false positives are left out at random beyond it."""
-    precision: TrainingPrecision = TrainingPrecision.FP32
     log_every: int = Field(default=10, ge=1)
     checkpoint_every: int = Field(default=50, ge=1)
     """Steps between two files from which a killed run goes on."""

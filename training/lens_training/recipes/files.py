@@ -15,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from lens_engine.errors import ConfigError
+from lens_engine.io.yaml_files import load_yaml
 from lens_training.recipes.recipe import Recipe
 
 RECIPES_FOLDER = Path(__file__).parent
@@ -141,7 +142,7 @@ def read_fields(path: Path) -> dict[str, Any]:
         If it cannot be read, or is no YAML with fields.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
             f"The recipe {path.name} cannot be read ({error.strerror})", "A YAML file is needed", "Correct the path"

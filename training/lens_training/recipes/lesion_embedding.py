@@ -113,6 +113,12 @@ class EmbeddingRecipe(BaseModel):
             raise ValueError(f"batch_size is {self.batch_size}; a multiple of looks, which is {self.looks}, is needed")
         return self
 
+    @model_validator(mode="after")
+    def _decays_as_it_descends(self) -> "EmbeddingRecipe":
+        if self.schedule.decouples_decay:
+            raise ValueError("schedule.decouples_decay is true; only RAdam can do that, and an embedding has SGD")
+        return self
+
 
 def embedding_recipe_names() -> tuple[str, ...]:
     """Return the names of the recipes that come with the package, in order."""

@@ -30,6 +30,9 @@ class MiningRecipe(BaseModel):
     rounds: int = Field(default=1, ge=1, le=len(ROUND_NAMES))
     """How often a detector is trained and mines. Each round mines anew from the annotations, with the boxes of a
     detector that was trained from the start weights on what the round before has mined."""
+    begins_with_epoch: int | None = Field(default=None, ge=1)
+    """The recipe's own training goes on from the weights that the first detector had after this epoch, with what is
+    left of the epochs and of the learning rate's course; None begins with the start weights."""
     embedding: str = "phantom-embedding"
     """Name of the recipe whose lesion embedding says which lesions are one (algorithms 5.8)."""
     copies: int = Field(default=0, ge=0)

@@ -5,10 +5,12 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from lens_engine.detector.config import DetectorConfig, ProposalKind, narrow_lens, published_lens
+from lens_engine.detector.input_config import CropScope
 from lens_engine.errors import ConfigError
 from lens_engine.findings import Scope
 from lens_training.datasets.phantoms import PhantomRecipe
@@ -17,6 +19,7 @@ from lens_training.recipes.false_positive_reduction import FprRecipe
 from lens_training.recipes.mining import MiningRecipe
 from lens_training.recipes.retraining import RetrainingRecipe
 from lens_training.recipes.sweep import SweepRecipe
+from lens_training.running.course import DEFAULT_CHECKPOINT_GIB
 from lens_training.running.schedule import ScheduleRecipe, TrainingPrecision
 
 MOST_SHIFT_VOXELS = 16
@@ -41,11 +44,21 @@ class DetectorRecipe(BaseModel):
     proposal: ProposalKind = ProposalKind.AFP
     two_stages: bool = True
     """False takes the proposals themselves as detections."""
+    inference_side: int | None = Field(default=None, ge=512)
+    """Longest side of a slice at inference, in network pixels, where a patient is wider than those that the size
+    provides for; memory grows with its square. None is that of the size."""
+
+    crop: CropScope = CropScope.VOLUME
+    """Whether training and inference crop a volume or each slice to the body."""
 
     def config(self, experts: tuple[str, ...]) -> DetectorConfig:
         """Return the configuration for these experts."""
         build = narrow_lens if self.size is DetectorSize.NARROW else published_lens
-        return build(experts, self.proposal, two_stages=self.two_stages)
+        config = build(experts, self.proposal, two_stages=self.two_stages)
+        stated: dict[str, object] = {"crop": self.crop}
+        if self.inference_side is not None:
+            stated["inference_side"] = self.inference_side
+        return config.model_validate(config.model_dump() | stated)
 
 
 class InitialWeights(StrEnum):
@@ -67,6 +80,15 @@ class EvaluatedOutput(StrEnum):
     """The fused findings with the score of false-positive reduction instead of their own."""
 
 
+class MeasuredPart(StrEnum):
+    """What a run is measured on."""
+
+    VAL = "val"
+    """To choose by: the 200 validation sub-volumes of the manual test set, and the validation split's key slices."""
+    TEST = "test"
+    """What published rows are about; a run that looks at it often has chosen by it."""
+
+
 class PublishedRow(BaseModel):
     """What the paper reports for this row; percent at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives per sub-volume."""
 
@@ -86,6 +108,15 @@ class EvaluationRecipe(BaseModel):
     model_config = _FROZEN
 
     output: EvaluatedOutput = EvaluatedOutput.FUSED
+    part: MeasuredPart = MeasuredPart.TEST
+    """What the run measures at its end; on phantoms always `val`."""
+    around_key_slices: bool = False
+    """Look at whole sub-volumes around the key slices as well, for the 3D boxes on them (P3D); five times as many
+    slices as the manual test set has."""
+
+
+_MEANS_OF_READING = dict.fromkeys(("cache_gib", "slice_cache", "slice_cache_gib", "unreadable_share"), True)
+"""Fields of sampling that decide how samples are read, and nothing about them."""
 
 
 class SamplingRecipe(BaseModel):
@@ -107,8 +138,14 @@ class SamplingRecipe(BaseModel):
     make hard negatives."""
     lesion_region_share: float = Field(default=0.25, gt=0, le=1)
     cache_gib: float = Field(default=3.0, gt=0)
-    """Memory for prepared volumes in each training process, shared with its workers. What finds no room is read again
-    for every sample."""
+    """Memory for prepared volumes in each training process, shared with its workers. Of what finds no room,
+    every sample reads the slices that it needs."""
+    slice_cache: Path | None = None
+    """Folder that keeps the slices of packed scans and the bodies of all, for every run; None keeps nothing."""
+    slice_cache_gib: float = Field(default=64.0, ge=0)
+    """How much these slices may take there; what was used longest ago goes first."""
+    unreadable_share: float = Field(default=0.01, ge=0, lt=1)
+    """Share of the scans that may turn out to be unreadable; they are named and left out, one more ends the run."""
 
 
 class AugmentationRecipe(BaseModel):
@@ -176,13 +213,18 @@ class Recipe(BaseModel):
     """What is built when a training starts from scratch; otherwise the initial weights decide."""
     initial_weights: InitialWeights = InitialWeights.NONE
     precision: TrainingPrecision = TrainingPrecision.FP32
-    workers: int = Field(default=0, ge=0)
-    """Processes that prepare batches; 0 prepares them in the training process."""
+    workers: int | None = Field(default=None, ge=0)
+    """Processes that prepare batches; 0 prepares them in the training process, None takes what
+    `detector.data_workers` finds sensible."""
     threads: int | None = Field(default=None, ge=1)
     """Threads of the CPU; None leaves the choice to torch. Equal numbers on a rerun need the same threads."""
     log_every: int = Field(default=10, ge=1)
     checkpoint_every: int = Field(default=50, ge=1)
-    """Steps between two files from which a killed run goes on."""
+    """Steps between two files from which a killed run goes on; more of them where `checkpoint_gib` asks for it."""
+    checkpoint_gib: float = Field(default=DEFAULT_CHECKPOINT_GIB, gt=0)
+    """How much these files together may write to the disk in one training."""
+    checkpoint_epochs: tuple[PositiveInt, ...] = ()
+    """Epochs after which the weights are kept as a checkpoint of their own, `epoch-N`; MELD begins again from one."""
     tensorboard: bool = False
     """Whether losses, learning rate and speed also go to event files for TensorBoard."""
     phantoms: PhantomRecipe | None = None
@@ -230,6 +272,18 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _goes_on_from_an_epoch_that_there_is(self) -> "Recipe":
+        epoch = None if self.mining is None else self.mining.begins_with_epoch
+        if epoch is not None and (self.epochs is None or self.epochs <= epoch):
+            length = f"{self.steps} steps" if self.epochs is None else f"{self.epochs} epochs"
+            raise ConfigError(
+                f"Recipe {self.name} goes on from the weights after epoch {epoch}, and its run has {length}",
+                "A run given in epochs, longer than that",
+                "Give it more epochs, or a recipe of your own with mining: {begins_with_epoch: null}",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _sweeps_what_it_mines(self) -> "Recipe":
         if self.sweep is None:
             return self
@@ -251,8 +305,29 @@ class Recipe(BaseModel):
     def first_round(self) -> "Recipe":
         """What trains the detectors that mine: the recipe up to its detector, without mining."""
         datasets = self.datasets if self.mining is None else self.mining.datasets or self.datasets
-        left_out = {"mining": None, "sweep": None, "false_positive_reduction": None, "evaluation": EvaluationRecipe()}
-        return self.model_copy(update=left_out | {"datasets": datasets})
+        left_out = {"mining": None, "sweep": None, "false_positive_reduction": None}
+        evaluation = self.evaluation.model_copy(update={"output": EvaluatedOutput.FUSED})
+        begins_with = None if self.mining is None else self.mining.begins_with_epoch
+        kept = {*self.checkpoint_epochs, *(() if begins_with is None else (begins_with,))}
+        changed = {"datasets": datasets, "evaluation": evaluation, "checkpoint_epochs": tuple(sorted(kept))}
+        return self.model_copy(update=left_out | changed)
+
+    @property
+    def own_training(self) -> "Recipe":
+        """What trains the detector of the recipe itself: all of it, or what is left behind an epoch of the first."""
+        epoch = None if self.mining is None else self.mining.begins_with_epoch
+        if epoch is None or self.epochs is None:
+            return self
+        share = epoch / self.epochs
+        passed = [drop for drop in self.schedule.drops if drop <= share]
+        schedule = self.schedule.model_copy(
+            update={
+                "learning_rate": self.schedule.learning_rate * self.schedule.drop_factor ** len(passed),
+                "warmup_steps": 0,
+                "drops": tuple((drop - share) / (1 - share) for drop in self.schedule.drops if drop > share),
+            }
+        )
+        return self.model_copy(update={"epochs": self.epochs - epoch, "schedule": schedule, "checkpoint_epochs": ()})
 
     @property
     def points(self) -> Mapping[str, "Recipe"]:
@@ -273,6 +348,8 @@ class Recipe(BaseModel):
             "workers",
             "log_every",
             "checkpoint_every",
+            "checkpoint_gib",
+            "checkpoint_epochs",
             "tensorboard",
             "title",
             "row",
@@ -282,7 +359,7 @@ class Recipe(BaseModel):
             "retraining",
             "sweep",
         )
-        return self.model_dump_json(exclude=dict.fromkeys(indifferent, True) | {"sampling": {"cache_gib": True}})
+        return self.model_dump_json(exclude=dict.fromkeys(indifferent, True) | {"sampling": _MEANS_OF_READING})
 
     @property
     def for_retraining(self) -> "Recipe":
@@ -297,13 +374,17 @@ class Recipe(BaseModel):
             }
         )
         length = {"steps": new.steps, "epochs": new.epochs, "checkpoint_every": new.checkpoint_every}
-        return self.model_copy(update=length | {"schedule": schedule})
+        return self.model_copy(update=length | {"schedule": schedule, "checkpoint_epochs": ()})
 
     def steps_in(self, batches_per_epoch: int, processes: int = 1) -> int:
         """Return how many steps the run has, when every process takes a batch of its own in each step."""
         if self.epochs is not None:
-            return -(-self.epochs * batches_per_epoch // processes)
+            return self.steps_of(self.epochs, batches_per_epoch, processes)
         return self.steps or 0  # never 0: one of both is set
+
+    def steps_of(self, epochs: int, batches_per_epoch: int, processes: int = 1) -> int:
+        """Return after how many steps so many epochs are over."""
+        return -(-epochs * batches_per_epoch // processes)
 
     def with_length(self, *, steps: int | None = None, epochs: int | None = None) -> "Recipe":
         """Return the recipe with another length; the same where neither is given.

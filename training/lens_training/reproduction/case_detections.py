@@ -1,21 +1,25 @@
-"""What the first detector says about each training scan, one file per case, so that a killed run goes on behind it."""
+"""What a detector says about cases, one Parquet file for each, so that a killed run goes on behind the last whole one.
 
-import zipfile
+The files are those of `lens_engine.io.detections_file`, as a project keeps them. What was found in changed copies of a
+case lies beside its file, below `copies`.
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import InferenceDetector, InferenceSettings
-from lens_engine.io.atomic_files import replacement_of
-from lens_engine.proposals import Proposals
+from lens_engine.errors import StoreError
+from lens_engine.findings import Finding
+from lens_engine.io.detections_file import FAILURES, made_from, read_detections, read_findings, write_detections
+from lens_engine.proposals import Proposals, SeriesDetections
 from lens_training.datasets.case import Case
 from lens_training.errors import TrainingError
 from lens_training.reproduction.scan_copies import CopyPlan, ScanCopy, detect_in_copy
+from lens_training.running.fingerprint import fingerprint
 
-_COLUMNS = ("expert_index", "grid_index", "boxes", "scores", "embeddings")
+COPIES_FOLDER = "copies"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,12 +28,15 @@ class CaseDetections:
 
     Attributes
     ----------
+    findings
+        What the boxes were stacked to; empty where nobody asks for it.
     augmented
         The fused boxes in changed copies of the scan; empty where none was looked at.
     """
 
     proposals: Proposals
     augmented: tuple[Proposals, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 class CaseDetector:
@@ -66,46 +73,43 @@ class DetectionFiles:
     Attributes
     ----------
     fingerprint
-        Equal for equal detections; a file with another one counts as missing.
+        Equal for equal detections; a file with another one, or of a case with another geometry, counts as missing.
+    copies
+        How many copies of each case are looked at.
     """
 
     folder: Path
     fingerprint: str
+    copies: int = 0
 
     def has(self, case: Case) -> bool:
         """Return whether a case is done."""
-        path = self._path(case)
-        if not path.exists():
-            return False
         try:
-            with path.open("rb") as file, np.load(file) as stored:
-                return str(stored["fingerprint"]) == self.fingerprint
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            return all(made_from(path) == self._made_from(case) for path in (self._path(case), *self._copies_of(case)))
+        except FAILURES:
             return False  # made anew, as if it were missing
 
+    def holds_others(self, case: Case) -> bool:
+        """Return whether there is a file of a case that another detector, or other settings, have left."""
+        return self._path(case).exists() and not self.has(case)
+
     def write(self, case: Case, found: CaseDetections) -> None:
-        """Store what was found in a case.
+        """Store what was found in a case; its own file comes last.
 
         Raises
         ------
         TrainingError
             If the disk refuses.
         """
-        path, every = self._path(case), (found.proposals, *found.augmented)
-        columns = {_column(number, name): getattr(part, name) for number, part in enumerate(every) for name in _COLUMNS}
+        path, copies = self._path(case), self._copies_of(case)
         try:
-            with replacement_of(path) as temporary, temporary.open("wb") as file:
-                np.savez_compressed(
-                    file,
-                    fingerprint=np.asarray(self.fingerprint),
-                    experts=np.asarray(found.proposals.experts),
-                    spacings_mm=np.asarray([found.proposals.grid_spacing_mm, found.proposals.slice_spacing_mm]),
-                    copies=np.asarray(len(found.augmented)),
-                    **columns,
-                )
-        except OSError as error:
+            for place, boxes in zip(copies, found.augmented, strict=True):
+                write_detections(place, SeriesDetections(boxes, ()), self._made_from(case))
+            write_detections(path, SeriesDetections(found.proposals, found.findings), self._made_from(case))
+        except FAILURES as error:
+            reason = error.strerror if isinstance(error, OSError) else None
             raise TrainingError(
-                f"{path} cannot be written: {error.strerror or error}",
+                f"{path} cannot be written: {reason or error}",
                 "A folder with write permission and enough free space is needed",
                 "Free space, and start again with --resume: the scans that are done stay done",
             ) from error
@@ -118,25 +122,30 @@ class DetectionFiles:
         TrainingError
             If the file is missing or damaged.
         """
-        path = self._path(case)
         try:
-            with path.open("rb") as file, np.load(file) as stored:
-                grid_mm, slice_mm = stored["spacings_mm"].tolist()
-                experts = tuple(stored["experts"].tolist())
-                own, *augmented = (
-                    Proposals(experts, grid_mm, slice_mm, *(stored[_column(number, name)] for name in _COLUMNS))
-                    for number in range(1 + int(stored["copies"]))
-                )
-                return CaseDetections(own, tuple(augmented))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise TrainingError(
-                f"{path} cannot be read ({error})", "The file as this run wrote it", "Start again with --resume"
-            ) from error
+            own = read_detections(self._path(case))
+            augmented = tuple(read_detections(path).proposals for path in self._copies_of(case))
+        except (*FAILURES, StoreError) as error:
+            raise self._unreadable(case, error) from error
+        return CaseDetections(own.proposals, augmented, own.findings)
+
+    def read_findings(self, case: Case) -> tuple[Finding, ...]:
+        """Return the findings alone, without reading any 2D box; raises as `read`."""
+        try:
+            return read_findings(self._path(case))
+        except (*FAILURES, StoreError) as error:
+            raise self._unreadable(case, error) from error
+
+    def _made_from(self, case: Case) -> str:
+        return fingerprint(self.fingerprint, case.geometry.shape, case.geometry.spacing_mm)
+
+    def _unreadable(self, case: Case, error: Exception) -> TrainingError:
+        return TrainingError(
+            f"{self._path(case)} cannot be read ({error})", "The file as this run wrote it", "Start again with --resume"
+        )
 
     def _path(self, case: Case) -> Path:
-        return self.folder / f"{case.name}.npz"
+        return self.folder / f"{case.name}.parquet"
 
-
-def _column(number: int, name: str) -> str:
-    """Return what a column of the scan (0) or of one of its copies is called in a file."""
-    return f"copy {number} {name}" if number else name
+    def _copies_of(self, case: Case) -> tuple[Path, ...]:
+        return tuple(self.folder / COPIES_FOLDER / f"{case.name}-{n}.parquet" for n in range(1, self.copies + 1))

@@ -154,7 +154,7 @@ class _Rounds:
         plan = CopyPlan(self.mining.copies, self.run.recipe.augmentation, self.run.seed)
         digest = read_card(folder).weights_digest
         made_by = fingerprint(digest, data.digest, self.run.inference.precision, plan.digest)
-        files = DetectionFiles(folder / DETECTIONS_FOLDER, made_by)
+        files = DetectionFiles(folder / DETECTIONS_FOLDER, made_by, plan.count)
         if self.run.rounds_folder is None:
             self._detect(folder, files, plan)
         return files

@@ -1,11 +1,12 @@
 """Run a recipe from data to numbers: train, write the checkpoint, measure, and put the published row beside the result.
 
-One folder comes out: `recipe.yaml`, weights and card, `log.jsonl`, `last.ckpt` to go on from, `results.json` and
-`froc.png`; with mining a folder `first-round` with what the labels were mined from; with false-positive reduction a
-folder of that name with a second checkpoint. A sweep leaves one such folder for each point, beside the
-`first-round` that all of them share.
+One folder comes out: `recipe.yaml` and `run.json`, weights and card, `log.jsonl`, `last.ckpt` to go on from,
+`predictions`, `results.json` and `froc.png`; with mining a folder `first-round` with what the labels were mined from;
+with false-positive reduction a folder of that name with a second checkpoint. A sweep leaves one such folder for each
+point, beside the `first-round` that all of them share.
 """
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,26 +16,26 @@ from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_ch
 from lens_engine.detector.false_positive_reduction.checkpoint import load_network, save_network
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.errors import ConfigError
-from lens_engine.io.atomic_files import write_text_atomically
 from lens_engine.model_folder import REDUCTION_NAME
 from lens_training.detector.initial import HUB, RANDOM
 from lens_training.false_positive_reduction.collecting import detector_findings
 from lens_training.false_positive_reduction.fit import FprRun, fit_network, new_network
-from lens_training.recipes.listing import recipe_text
-from lens_training.recipes.recipe import InitialWeights
+from lens_training.recipes.mining import ROUND_NAMES
+from lens_training.recipes.recipe import InitialWeights, MeasuredPart
 from lens_training.recipes.sweep import SweepRecipe
-from lens_training.reproduction.data import RecipeData, recipe_data
-from lens_training.reproduction.detector_stage import RecipeRun, compute_device, train_detector
-from lens_training.reproduction.measuring import Measurer
+from lens_training.reproduction.data import RecipeData, data_to_measure, recipe_data
+from lens_training.reproduction.detector_stage import RecipeRun, compute_device, epoch_folder, train_detector
+from lens_training.reproduction.measuring.part import Networks, measure_part
+from lens_training.reproduction.measuring.predictions import PREDICTIONS_FOLDER
+from lens_training.reproduction.measuring.results import RESULTS_FILE, RecipeResults
 from lens_training.reproduction.mined_labels import MiningReport
 from lens_training.reproduction.mining_stage import embedding_of, make_first_round, mine_before_training
-from lens_training.reproduction.results import RecipeResults, measure_recipe, measured_results
+from lens_training.reproduction.stored_run import check_folder, load_networks, store_run
 from lens_training.reproduction.sweep_results import write_sweep
 from lens_training.running.fingerprint import fingerprint
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
-
-RECIPE_FILE = "recipe.yaml"
+from lens_training.running.world import ALONE
 
 
 def run_recipe(run: RecipeRun, log: ProgressLog, stop: StopSignal, *, resume: bool = False) -> RecipeResults | None:
@@ -57,10 +58,12 @@ def run_recipe(run: RecipeRun, log: ProgressLog, stop: StopSignal, *, resume: bo
     """
     _check_weights(run)
     _check_processes(run)
+    check_folder(run, resume=resume)
     embedding_of(run)  # refuses a folder without one before all data are read
     data = recipe_data(run.recipe.first_round, run.source, log, stop)
+    data.groups_of(run.part)  # refuses what could not be measured after a training of hours
     if run.world.is_first:
-        write_text_atomically(run.folder / RECIPE_FILE, recipe_text(run.recipe))
+        store_run(run)
     if run.recipe.sweep is None:
         return _run_with(run, data, log, stop, resume=resume)
     return _sweep(run, run.recipe.sweep, data, log, stop, resume=resume)
@@ -76,6 +79,7 @@ def _sweep(
     for name, recipe in run.recipe.points.items():
         point = replace(run, recipe=recipe, folder=run.folder / name, rounds_folder=run.folder)
         point.folder.mkdir(exist_ok=True)
+        store_run(point)
         results = _run_with(point, data, log, stop, resume=resume)
         if results is not None:  # always so: mining is done by one process
             measured[name] = results
@@ -90,25 +94,56 @@ def _run_with(
     if mining is not None:
         found = mine_before_training(run, mining, data, log, stop, resume=resume)
         data, mined = found.data, found.reports
-    steps = train_detector(run, data, log, stop, resume=resume)
+    steps = train_detector(_own_training(run), data, log, stop, resume=resume)
     if steps is None:
         return None
     model, card = load_checkpoint(run.folder, compute_device())  # measured as stored, so that the card tells the truth
     network = _train_network(run, model, data, log, stop, resume=resume)
-    made_from = _measured_from(run, data)
-    results = measured_results(run.folder, made_from) if resume else None
-    if results is None:
-        measurer = Measurer(model, log, stop, network, run.inference)
-        results = measure_recipe(run, data, measurer, made_from, mined)
-    save_checkpoint(model, card.model_copy(update={"metrics": results.metrics}), run.folder, dtype=run.stored_dtype)
+    if not resume:
+        _forget_predictions(run.folder)
+    alone = replace(run, world=ALONE)
+    results = measure_part(alone, data, run.part, Networks(model, network), (log, stop), mined)
+    if results is not None:  # always so: it is measured by the first process
+        said = card.model_copy(update={"metrics": results.metrics})
+        save_checkpoint(model, said, run.folder, dtype=run.stored_dtype)
     return results
 
 
-def _measured_from(run: RecipeRun, data: RecipeData) -> str:
-    folders = [run.folder] if run.recipe.false_positive_reduction is None else [run.folder, run.folder / REDUCTION_NAME]
-    groups = [(group.name, len(group.cases)) for group in data.groups]
-    options = run.recipe.evaluation.model_dump(mode="json"), run.inference.precision
-    return fingerprint(*(read_card(folder).weights_digest for folder in folders), data.digest, groups, *options)
+def _own_training(run: RecipeRun) -> RecipeRun:
+    """Return the run of the recipe's own detector: from the start weights, or from an epoch of the first one."""
+    epoch = None if run.recipe.mining is None else run.recipe.mining.begins_with_epoch
+    if epoch is None:
+        return run
+    first = (run.rounds_folder or run.folder) / ROUND_NAMES[0]
+    return replace(run, recipe=run.recipe.own_training, begins_with=epoch_folder(first, epoch))
+
+
+def measure_run(run: RecipeRun, part: MeasuredPart, log: ProgressLog, stop: StopSignal) -> RecipeResults | None:
+    """Measure a finished run on a part of its data, in as many processes as there are devices.
+
+    Returns
+    -------
+    RecipeResults or None
+        None in every process but the first.
+
+    Raises
+    ------
+    ConfigError, DatasetError, AnnotationFileError
+        If the data are not there, or have no such part.
+    CheckpointError
+        If the folder has no weights.
+    TrainingStoppedError, TrainingError, ExportError
+        For the reasons that `measure_part` has.
+    """
+    networks = load_networks(run)
+    data = data_to_measure(run.recipe, run.source, part, log, stop)
+    return measure_part(run, data, part, networks, (log, stop))
+
+
+def _forget_predictions(folder: Path) -> None:
+    """Remove what an earlier run has found: it is to be found anew."""
+    (folder / RESULTS_FILE).unlink(missing_ok=True)
+    shutil.rmtree(folder / PREDICTIONS_FOLDER, ignore_errors=True)
 
 
 def _check_weights(run: RecipeRun) -> None:
@@ -159,10 +194,13 @@ def _train_network(
     published = None if run.fpr_weights in {None, RANDOM} else Path(str(run.fpr_weights))
     network = new_network(recipe.size.config(model.config), run.seed, published)
     card = read_card(run.folder)
-    same = fingerprint(card.weights_digest, data.digest, recipe.model_dump_json(), run.seed, run.fpr_weights)
+    precision, inference = run.recipe.precision, run.inference
+    how = recipe.model_dump_json(), precision, inference.precision
+    same = fingerprint(card.weights_digest, data.digest, *how, run.seed, run.fpr_weights)
     tensorboard, threads = run.recipe.tensorboard, run.recipe.threads
-    fitted = FprRun(data.training_set, recipe, run.seed, same, folder, tensorboard, threads)
-    outcome = fit_network(network, fitted, detector_findings(model, recipe.min_score), log, stop, resume=resume)
+    fitted = FprRun(data.training_set, recipe, run.seed, same, folder, precision, tensorboard, threads)
+    find = detector_findings(model, recipe.min_score, inference)
+    outcome = fit_network(network, fitted, find, log, stop, resume=resume)
     said = {"parent": run.recipe.name, "steps": outcome.steps, "metrics": {}}
     save_network(network, card.model_copy(update=said), folder)
     return load_network(folder, compute_device())[0]

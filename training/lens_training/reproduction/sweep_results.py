@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_training.recipes.sweep import SweepRecipe
-from lens_training.reproduction.results import RESULTS_FILE, TABLES_FILE, RecipeResults
+from lens_training.reproduction.measuring.results import RESULTS_FILE, TABLES_FILE, RecipeResults
 
 
 def write_sweep(folder: Path, sweep: SweepRecipe, points: Mapping[str, RecipeResults]) -> RecipeResults:

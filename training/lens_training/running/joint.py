@@ -99,7 +99,7 @@ class JointTraining(LightningModule, Generic[BatchT], ABC):
         return loss
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """RAdam; biases and normalisation without decay and at twice the rate, as MULAN does (algorithms 8)."""
+        """RAdam, by the recipe's schedule."""
         return radam(self, self._schedule, self._steps)
 
     def configure_gradient_clipping(

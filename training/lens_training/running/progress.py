@@ -152,7 +152,8 @@ class _Bars:
         self._progress.start()
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(TRAINING_STAGES[stage], total=total, details="")
-        shown = [f"loss {details['loss']:.3f}"] if "loss" in details else []
+        shown = [str(details["note"])] if "note" in details else []
+        shown += [f"loss {details['loss']:.3f}"] if "loss" in details else []
         speeds = [name for name in details if name.endswith(_SPEED)]
         shown += [f"{details[name]:.1f} {name.removesuffix(_SPEED)}/s" for name in speeds]
         self._progress.update(self._tasks[stage], completed=done, total=total, details=", ".join(shown))

@@ -25,7 +25,14 @@ class ScheduleRecipe(BaseModel):
     """Shares of all steps after which the rate is multiplied by `drop_factor`; LENS: after 4 and 6 of 8 epochs."""
     drop_factor: float = Field(default=0.1, gt=0, le=1)
     weight_decay: float = Field(default=5e-4, ge=0)
-    """Decay of the weights; biases and normalisation have none and twice the rate, as in MULAN."""
+    """Decay of the weights; biases have none and twice the rate, as in MULAN."""
+    decays_normalisation: bool = True
+    """Whether the weights of normalisation decay as well; in MULAN they do."""
+    normalisation_rate: float = Field(default=1.0, gt=0)
+    """Rate of the weights of normalisation, in multiples of `learning_rate`."""
+    decouples_decay: bool = False
+    """Take the decay off the weights beside RAdam's step, as AdamW does; otherwise it is part of the gradient, as in
+    MULAN, where RAdam divides it by the gradient's size."""
     gradient_clip: float = Field(default=10.0, gt=0)
     """Largest norm of the whole gradient."""
 

@@ -9,12 +9,19 @@ from torch.utils.tensorboard import SummaryWriter
 
 from lens_training.running.course import Course
 from lens_training.running.joint import JointTraining
-from lens_training.running.last_checkpoint import mark, save_state
+from lens_training.running.last_checkpoint import (
+    checkpoint_spacing,
+    mark,
+    save_state,
+    save_weights,
+    state_bytes,
+)
 from lens_training.running.progress import ProgressLog, Stage
 from lens_training.running.stopping import StopSignal
 
 EVENTS_FOLDER = "tensorboard"
 """In the output folder: event files for TensorBoard."""
+_GIB = 2**30
 
 
 class Watch(Callback):
@@ -36,6 +43,8 @@ class Watch(Callback):
         self.has_stopped = False
         self._events: SummaryWriter | None = None
         self._learning_rate = 0.0
+        settings, budget = course.settings, int(course.settings.checkpoint_gib * _GIB)
+        self._spacing = checkpoint_spacing(settings.checkpoint_every, course.steps.stop, state_bytes(training), budget)
         self._forget()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -67,7 +76,9 @@ class Watch(Callback):
         if step % settings.log_every == 0 or is_last:
             self._report(step)
         self.has_stopped = self._training.agreement.any_of(self._stop.is_set)
-        if step % settings.checkpoint_every == 0 or is_last or self.has_stopped:
+        if step in self._course.kept:
+            save_weights(trainer, self._course.kept[step], self._training, self._course.fingerprint)
+        if step % self._spacing == 0 or is_last or self.has_stopped:
             save_state(trainer, self._course.last_checkpoint)
         trainer.should_stop |= self.has_stopped
 

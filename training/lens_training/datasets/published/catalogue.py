@@ -15,6 +15,7 @@ from lens_training.datasets.published.reading import (
     Reading,
     ReadingOptions,
 )
+from lens_training.errors import DatasetError
 
 __all__ = [
     "LAYOUTS",
@@ -25,6 +26,7 @@ __all__ = [
     "Oddity",
     "Reading",
     "ReadingOptions",
+    "dataset_folder",
     "manual_test_cases",
     "read_dataset",
 ]
@@ -51,6 +53,38 @@ _READERS: Mapping[DatasetName, Callable[[Path, ReadingOptions, ProgressCallback 
     DatasetName.LITS: lits.read,
     DatasetName.NIH_LN: nih_ln.read,
 }
+
+
+_FOLDER_NAMES: Mapping[DatasetName, frozenset[str]] = {
+    DatasetName.DEEPLESION: frozenset({"deeplesion"}),
+    DatasetName.LUNA16: frozenset({"luna16"}),
+    DatasetName.LITS: frozenset({"lits"}),
+    DatasetName.NIH_LN: frozenset({"nihln", "ctlymphnodes"}),
+}
+"""Letters and digits of the folders' names, as the downloads or we call them."""
+
+
+def dataset_folder(parent: Path, name: DatasetName) -> Path | None:
+    """Return the folder of a data set, under our name or that of its download; None where there is none.
+
+    Raises
+    ------
+    DatasetError
+        If there are several.
+    """
+    wanted = _FOLDER_NAMES[name]
+    found = [path for path in sorted(parent.iterdir()) if _letters(path.name) in wanted and path.is_dir()]
+    if len(found) > 1:
+        raise DatasetError(
+            f"{parent} has {' and '.join(path.name for path in found)}, which are both {name}",
+            "One folder for each data set is needed",
+            "Move the other ones away",
+        )
+    return found[0] if found else None
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def read_dataset(

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from lens_engine.io.tables import write_text_table
 from lens_engine.progress import ProgressCallback
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case
+from lens_training.datasets.label_voxels import LabelValue, label_values, looks_mirrored
 from lens_training.datasets.published.catalogue import PUBLISHED_COUNTS, read_dataset
 from lens_training.datasets.published.manual_test_set import PUBLISHED as PUBLISHED_MANUAL
 from lens_training.datasets.published.manual_test_set import find_manual_file, manual_test_cases
@@ -55,11 +56,18 @@ class CountLine:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A data set, or the manual test set that lies in its folder."""
+    """A data set, or the manual test set that lies in its folder.
+
+    Attributes
+    ----------
+    inside
+        What lies inside each label, where voxels were read.
+    """
 
     title: str
     reading: Reading
     published: Mapping[str, float]
+    inside: tuple[LabelValue, ...] = ()
 
     @property
     def lines(self) -> tuple[CountLine, ...]:
@@ -113,7 +121,8 @@ def check_dataset(
     Parameters
     ----------
     reads_voxels
-        Load every scan as training would, which finds every damaged file and takes hours for a whole data set.
+        Load every scan as training would, which finds damaged files and labels on odd voxels, and takes hours for a
+        whole data set.
 
     Raises
     ------
@@ -135,7 +144,7 @@ def check_dataset(
     if has_manual:
         sections.append(Section(MANUAL_TITLE, manual_test_cases(folder, on_progress), PUBLISHED_MANUAL))
     if reads_voxels:
-        sections = [replace(section, reading=_loaded(section.reading, on_progress)) for section in sections]
+        sections = [_loaded(section, on_progress) for section in sections]
     return CheckReport(name, folder, tuple(sections), absent)
 
 
@@ -145,6 +154,7 @@ def render(report: CheckReport, odd_limit: int = 20) -> str:
     for section in report.sections:
         lines += ["", f"{section.title}: {len(section.reading.cases)} usable scans", *_count_table(section)]
         lines += [f"left out: {count} x {reason}" for reason, count in section.reading.skipped.items()]
+        lines += _value_table(section)
     lines += ["", *_odd_list(report.odd, odd_limit)]
     return "\n".join(lines) + "\n"
 
@@ -163,39 +173,58 @@ def write_odd(report: CheckReport, path: Path) -> None:
         write_text_table(path, [field.name for field in fields(OddFile)], [astuple(item) for item in report.odd])
 
 
-def _loaded(reading: Reading, on_progress: ProgressCallback | None) -> Reading:
-    """Return the reading with what loading every case has shown; a case that cannot be loaded is dropped."""
+def _loaded(section: Section, on_progress: ProgressCallback | None) -> Section:
+    """Return the section with what loading every case has shown; a case that cannot be loaded is dropped."""
+    reading = section.reading
     odd: list[OddFile] = []
+    inside: list[LabelValue] = []
     broken: set[str] = set()
     for done, case in enumerate(reading.cases, start=1):
-        for item in _look_at(case):
-            odd.append(item)
-            if item.effect is Effect.SKIPPED:
-                broken.add(case.name)
+        try:
+            volume = case.load()
+        except LensError as error:
+            odd.append(OddFile(case.name, Oddity.BROKEN_FILE, error.happened, Effect.SKIPPED))
+            broken.add(case.name)
+        else:
+            values = label_values(case, volume) if case.facts else ()
+            inside += values
+            odd += [*_look_at(case.name, volume), *_look_at_labels(case, volume, values)]
         if on_progress is not None:
             on_progress(done, len(reading.cases))
     skipped = Counter(reading.skipped)
     skipped.update(item.oddity.value for item in odd if item.effect is Effect.SKIPPED)
-    return replace(
+    looked_at = replace(
         reading,
         cases=tuple(case for case in reading.cases if case.name not in broken),
         odd=(*reading.odd, *odd),
         skipped=dict(skipped),
     )
+    return replace(section, reading=looked_at, inside=tuple(inside))
 
 
-def _look_at(case: Case) -> Iterator[OddFile]:
-    try:
-        volume = case.load()
-    except LensError as error:
-        yield OddFile(case.name, Oddity.BROKEN_FILE, error.happened, Effect.SKIPPED)
-        return
+def _look_at(name: str, volume: Volume) -> Iterator[OddFile]:
     depths = _middle_of_body_and_bones(volume)
     if depths is None:
-        yield OddFile(case.name, Oddity.ODD_VALUES, "it shows no body, only air", Effect.KEPT)
+        yield OddFile(name, Oddity.ODD_VALUES, "it shows no body, only air", Effect.KEPT)
     elif depths[1] < depths[0]:
         what = "the bones lie in front of the middle of the body: the patient lies prone, or the header is wrong"
-        yield OddFile(case.name, Oddity.ODD_ORIENTATION, what, Effect.KEPT)
+        yield OddFile(name, Oddity.ODD_ORIENTATION, what, Effect.KEPT)
+
+
+def _look_at_labels(case: Case, volume: Volume, values: Sequence[LabelValue]) -> Iterator[OddFile]:
+    """Name the case if most of its labels lie where no such lesion can be."""
+    odd = [value for value in values if not value.is_plausible]
+    if 2 * len(odd) <= len(values):
+        return
+    first, (lowest, highest) = odd[0], odd[0].plausible_hu
+    what = (
+        f"{len(odd)} of {len(values)} labels, the first ({first.lesion_type or 'unknown type'}) with a median of"
+        f" {first.median_hu:.0f} HU where {lowest:.0f} to {highest:.0f} are plausible"
+    )
+    axes = looks_mirrored(case, volume)
+    if axes:
+        what += f"; mirrored {' or '.join(axes)}, all would be: the mask is flipped, or a header is wrong"
+    yield OddFile(case.name, Oddity.ODD_LABELS, what, Effect.KEPT)
 
 
 def _middle_of_body_and_bones(volume: Volume) -> tuple[float, float] | None:
@@ -220,6 +249,23 @@ def _count_table(section: Section) -> list[str]:
         mark = {True: "", False: "  differs", None: ""}[line.agrees]
         table.append(f"  {line.what:{width}}  {_number(line.found):>10}  {_number(line.published):>10}{mark}")
     return table
+
+
+def _value_table(section: Section) -> list[str]:
+    """Return the median HU inside the labels of each type, as the median and the middle 90 % of them."""
+    by_type: dict[str | None, list[LabelValue]] = {}
+    for value in section.inside:
+        by_type.setdefault(value.lesion_type, []).append(value)
+    lines = ["median HU inside the labels:"] if by_type else []
+    for kind, values in sorted(by_type.items(), key=lambda item: item[0] or ""):
+        low, middle, high = np.nanquantile([value.median_hu for value in values], (0.05, 0.5, 0.95))
+        lowest, highest = values[0].plausible_hu
+        odd = sum(not value.is_plausible for value in values)
+        lines.append(
+            f"  {kind or 'unknown type'}: {middle:.0f} (5 to 95 %: {low:.0f} to {high:.0f}) in {len(values)} labels,"
+            f" {odd} outside the plausible {lowest:.0f} to {highest:.0f}"
+        )
+    return lines
 
 
 def _number(count: float | None) -> str:

@@ -6,7 +6,6 @@ the `Slice_range` of the table. Rows flagged as possibly noisy are left out, as 
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +31,7 @@ from lens_training.datasets.published.reading import (
 )
 from lens_training.datasets.published.sub_volumes import (
     SubVolume,
+    SubVolumeFiles,
     images_folder,
     runs_of,
     series_folders,
@@ -203,6 +203,7 @@ class _Reader:
     ) -> Case:
         boxes = [(row, self._box_in_image(row, geometry)) for row in rows]
         kept = [(row, box) for row, box in boxes if box is not None]
+        files = SubVolumeFiles(part, geometry)
         return Case(
             name=part.name,
             patient=f"{any_row.patient:06d}",
@@ -210,9 +211,10 @@ class _Reader:
             split=any_row.split,
             geometry=geometry,
             lesions=tuple(_key_slice_lesion(part.name, geometry.slice_index(row.key_slice), box) for row, box in kept),
-            load=partial(part.read, geometry),
+            load=files.load,
             facts=tuple(LesionFacts(row.lesion_type, float(np.mean(row.diameters_mm))) for row, _ in kept),
             scan=part.folder.name,
+            files=files,
         )
 
     def _box_in_image(self, row: DeepLesionRow, geometry: VolumeGeometry) -> Box2D | None:

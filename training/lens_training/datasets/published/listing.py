@@ -3,19 +3,22 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from functools import partial
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lens_engine.errors import SeriesError
+from lens_engine.errors import JobError, SeriesError
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.atomic_files import write_text_atomically
-from lens_engine.io.series import SeriesFormat, SeriesSource, read_volume
+from lens_engine.io.series import SeriesFormat, SeriesSource, files_of, read_series, read_slices
 from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole, SnapshotSource
 from lens_engine.volume import Volume
+from lens_engine.worker.file_lock import FileLock
 from lens_training.datasets.case import Case, LesionFacts
 from lens_training.datasets.published.mask_lesions import MaskLesion
 from lens_training.datasets.published.reading import DatasetName, Oddity, ReadingOptions
@@ -23,6 +26,8 @@ from lens_training.errors import DatasetError
 
 CACHE_VERSION = 1
 """Counts up when lesions are derived in another way, so that no old cache is believed."""
+
+_LOCK_SECONDS = 3600.0
 
 
 class ListedScan(BaseModel):
@@ -49,8 +54,51 @@ class ListedScan(BaseModel):
         return VolumeGeometry.from_dict(self.geometry)
 
 
+@dataclass(frozen=True, slots=True)
+class SeriesFiles:
+    """The files of a scan that was listed before.
+
+    Attributes
+    ----------
+    name
+        What messages call the scan.
+    geometry
+        As it was listed; the labels were made for it.
+    """
+
+    name: str
+    source: SeriesSource
+    geometry: VolumeGeometry
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file, the slices in the order of their position."""
+        return files_of(self.source, self.name)
+
+    def load(self) -> Volume:
+        """Read the whole scan.
+
+        Raises
+        ------
+        SeriesError, GeometryError
+            If its files are gone, broken, or no longer those that were listed.
+        """
+        volume = read_series(self.source, self.name)
+        if volume.geometry.shape != self.geometry.shape:
+            raise SeriesError(
+                f"Series {self.name} has the shape {volume.geometry.shape}",
+                f"The labels were made for {self.geometry.shape}",
+                "Restore the scan, or make the labels anew",
+            )
+        return volume
+
+    def read(self, slices: Sequence[int]) -> NDArray[np.int16] | None:
+        """Read some slices; None where only the whole scan gives them."""
+        return read_slices(self.source, self.name, self.geometry, slices)
+
+
 class ListingCache:
-    """Keeps listed scans as JSON files.
+    """Keeps listed scans as JSON files; several processes list each of them once.
 
     Parameters
     ----------
@@ -86,16 +134,27 @@ class ListingCache:
             return make()
         path = self._folder / f"{name}.json"
         fingerprint = _fingerprint(files)
-        try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["fingerprint"] == fingerprint:
-                return ListedScan.model_validate(kept["scan"])
-        except (OSError, ValueError, KeyError, TypeError, ValidationError):
-            pass  # nothing kept yet, or nothing that this version understands
-        listed = make()
-        content = {"fingerprint": fingerprint, "scan": listed.model_dump(mode="json")}
-        write_text_atomically(path, json.dumps(content))
+        found = _kept(path, fingerprint)
+        if found is not None:
+            return found
+        with ExitStack() as locked:
+            with suppress(JobError):  # a file system without locks: every process lists for itself
+                locked.enter_context(FileLock(self._folder / "listing.lock", "list scans", _LOCK_SECONDS))
+            found = _kept(path, fingerprint)  # another process of the run may have listed it meanwhile
+            if found is not None:
+                return found
+            listed = make()
+            content = {"fingerprint": fingerprint, "scan": listed.model_dump(mode="json")}
+            write_text_atomically(path, json.dumps(content))
         return listed
+
+
+def _kept(path: Path, fingerprint: str) -> ListedScan | None:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return ListedScan.model_validate(kept["scan"]) if kept["fingerprint"] == fingerprint else None
+    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+        return None  # nothing kept yet, or nothing that this version understands
 
 
 def case_of_scan(
@@ -104,6 +163,7 @@ def case_of_scan(
     """Return the case of a scan whose lesions were all drawn; the scan is a patient of its own."""
     geometry = listed.volume_geometry
     lesions = listed.lesions
+    files = SeriesFiles(name, _series_source(listed.source), geometry)
     return Case(
         name=name,
         patient=name,
@@ -111,9 +171,10 @@ def case_of_scan(
         split=options.split_of(name),
         geometry=geometry,
         lesions=tuple(drawn_lesion(name, lesion) for lesion in lesions),
-        load=partial(load_scan, name, _series_source(listed.source), geometry),
+        load=files.load,
         facts=tuple(LesionFacts(lesion_type, _diameter_mm(lesion, geometry)) for lesion in lesions),
         tight_margin_voxels=options.tight_margin_voxels,
+        files=files,
     )
 
 
@@ -127,24 +188,6 @@ def drawn_lesion(series: str, lesion: MaskLesion) -> Lesion:
         origin=LesionOrigin.ANNOTATION,
         is_tight=True,
     )
-
-
-def load_scan(name: str, source: SeriesSource, geometry: VolumeGeometry) -> Volume:
-    """Read the volume of a scan that was listed before.
-
-    Raises
-    ------
-    SeriesError, GeometryError
-        If its files are gone, broken, or no longer those that were listed.
-    """
-    volume = read_volume(source)
-    if volume.geometry.shape != geometry.shape:
-        raise SeriesError(
-            f"Series {name} has the shape {volume.geometry.shape}",
-            f"The labels were made for {geometry.shape}",
-            "Restore the scan, or make the labels anew",
-        )
-    return volume
 
 
 def _series_source(source: SnapshotSource) -> SeriesSource:

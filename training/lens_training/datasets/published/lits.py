@@ -18,7 +18,7 @@ from lens_engine.progress import ProgressCallback
 from lens_engine.snapshot import SnapshotSource
 from lens_training.datasets.case import Case
 from lens_training.datasets.published.listing import ListedScan, ListingCache, case_of_scan
-from lens_training.datasets.published.mask_lesions import MaskShapeError, connected_lesions, stored_shape, whole_labels
+from lens_training.datasets.published.mask_lesions import MaskShapeError, connected_lesions, whole_labels
 from lens_training.datasets.published.reading import (
     DEFAULT_OPTIONS,
     DatasetName,
@@ -138,9 +138,9 @@ def _canonical_labels(mask: Path, scan: VolumeGeometry) -> tuple[NDArray[Any], l
     whole_labels(values, mask.name)
     if is_same_grid(geometry, scan):
         return geometry.to_canonical(values), []
-    if values.shape != stored_shape(scan):
+    if values.shape != scan.source_shape():
         raise MaskShapeError(
-            f"{mask.name} has {values.shape} voxels (z, y, x), its scan {stored_shape(scan)}",
+            f"{mask.name} has {values.shape} voxels (z, y, x), its scan {scan.source_shape()}",
             "A mask of the same shape as its scan is needed",
             "Copy both files again",
         )

@@ -6,7 +6,6 @@ World coordinates are LPS and go through the whole direction matrix of the scan:
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from lens_engine.io.tables import ColumnReader, read_text_table
 from lens_engine.progress import ProgressCallback
 from lens_engine.snapshot import Lesion
 from lens_training.datasets.case import Case, LesionFacts
-from lens_training.datasets.published.listing import load_scan
+from lens_training.datasets.published.listing import SeriesFiles
 from lens_training.datasets.published.reading import (
     DEFAULT_OPTIONS,
     DatasetName,
@@ -36,7 +35,7 @@ from lens_training.errors import DatasetError
 
 LAYOUT = "folders subset0 to subset9 with <seriesuid>.mhd and .raw files, and annotations.csv beside them"
 
-PUBLISHED = {"scans": 888, "nodules in the table": 1186, "usable nodules": 1186, "slices": 226_000}
+PUBLISHED = {"subsets": 10, "scans": 888, "nodules in the table": 1186, "usable nodules": 1186, "slices": 226_000}
 """LENS Table I; the slices are rounded there."""
 
 NODULES_FILE = "annotations.csv"
@@ -99,6 +98,7 @@ def read(
         for mark in left:
             ledger.skip(line_of(table.name, mark.line), Oddity.MISSING_SCAN, f"{mark.series_uid}.mhd is not there")
     counts = {
+        "subsets": len({match[1] for path in scans.values() if (match := _subset_of(path)) is not None}),
         "scans": len(cases),
         "nodules in the table": len(marks),
         "usable nodules": sum(len(case.lesions) for case in cases),
@@ -195,6 +195,7 @@ class _Reader:
                 self._ledger.skip(line_of(self._table, mark.line), Oddity.OUTSIDE, what)
             else:
                 kept.append((mark, lesion))
+        files = SeriesFiles(uid, SeriesSource(SeriesFormat.METAIMAGE, (path.absolute(),)), geometry)
         yield Case(
             name=uid,
             patient=uid,
@@ -202,20 +203,25 @@ class _Reader:
             split=_split(path, self._options),
             geometry=geometry,
             lesions=tuple(lesion for _, lesion in kept),
-            load=partial(load_scan, uid, SeriesSource(SeriesFormat.METAIMAGE, (path.absolute(),)), geometry),
+            load=files.load,
             facts=tuple(LesionFacts(LESION_TYPE, mark.diameter_mm) for mark, _ in kept),
             tight_margin_voxels=self._options.tight_margin_voxels,
+            files=files,
         )
+
+
+def _subset_of(path: Path) -> re.Match[str] | None:
+    return next((match for part in reversed(path.parts) if (match := _SUBSET.fullmatch(part))), None)
 
 
 def _split(path: Path, options: ReadingOptions) -> Split:
     if options.test_fold is None:
         return options.split_of(path.stem)
-    subset = next((match[1] for part in reversed(path.parts) if (match := _SUBSET.fullmatch(part))), None)
+    subset = _subset_of(path)
     if subset is None:
         raise DatasetError(
             f"{path.name} lies in no folder subset0 to subset9",
             f"Fold {options.test_fold} of the ten-fold protocol needs the subsets",
             "Keep the scans in the folders they came in, or choose no fold",
         )
-    return Split.TEST if int(subset) == options.test_fold else Split.TRAIN
+    return Split.TEST if int(subset[1]) == options.test_fold else Split.TRAIN

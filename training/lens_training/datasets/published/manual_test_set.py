@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from lens_training.datasets.published.reading import (
     line_of,
     refuse_empty,
 )
-from lens_training.datasets.published.sub_volumes import SubVolume, images_folder
+from lens_training.datasets.published.sub_volumes import SubVolume, SubVolumeFiles, images_folder
 
 MANUAL_FILE = "DeepLesion_manual_1K_test_release.pkl"
 LAYOUT = f"{MANUAL_FILE} in the folder of DeepLesion (DL_info.csv and Images_png), or one folder below"
@@ -129,6 +128,7 @@ class _Reader:
         outside = int((boxes != clip(boxes, geometry.shape)).any(axis=1).sum())
         if outside:
             self._ledger.keep(sub_volume.name, Oddity.OUTSIDE, f"{outside} boxes leave its {geometry.shape} voxels")
+        files = SubVolumeFiles(part, geometry)
         yield Case(
             name=sub_volume.name,
             patient=f"{given.patient:06d}",
@@ -136,8 +136,9 @@ class _Reader:
             split=Split(sub_volume.part.value),
             geometry=geometry,
             lesions=tuple(_complete_lesion(sub_volume.name, box) for box in boxes.tolist()),
-            load=partial(part.read, geometry),
+            load=files.load,
             facts=_facts(boxes, [row for row in rows if part.holds(row.key_slice)], first),
+            files=files,
         )
 
 

@@ -10,7 +10,6 @@ from scipy import ndimage
 
 from lens_engine.errors import AnnotationFileError
 from lens_engine.findings import Box2D, Box3D
-from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.annotations.instance_mask import ALL_NEIGHBOURS, cross_sections
 from lens_engine.snapshot import SnapshotSlice
 
@@ -40,11 +39,6 @@ class MaskLesion(BaseModel):
 
 class MaskShapeError(AnnotationFileError):
     """A mask that has other voxels than its scan."""
-
-
-def stored_shape(geometry: VolumeGeometry) -> tuple[int, ...]:
-    """Return the shape that the array has in the files of a scan, `[k, j, i]`."""
-    return tuple(geometry.shape[geometry.source_axes.index(axis)] for axis in range(3))
 
 
 def whole_labels(values: NDArray[Any], name: str) -> NDArray[Any]:

@@ -19,7 +19,7 @@ from lens_engine.progress import ProgressCallback
 from lens_engine.snapshot import SnapshotSource
 from lens_training.datasets.case import Case
 from lens_training.datasets.published.listing import ListedScan, ListingCache, case_of_scan
-from lens_training.datasets.published.mask_lesions import MaskShapeError, instance_lesions, stored_shape, whole_labels
+from lens_training.datasets.published.mask_lesions import MaskShapeError, instance_lesions, whole_labels
 from lens_training.datasets.published.reading import (
     DEFAULT_OPTIONS,
     DatasetName,
@@ -58,7 +58,7 @@ def read(
         If there is no scan with a mask.
     """
     ledger = Ledger(folder)
-    scans, masks = _places(folder)
+    scans, masks = _places(folder, ledger)
     if not scans.keys() & masks.keys():
         raise refuse_empty(folder, "NIH-LN", LAYOUT)
     for name in sorted(scans.keys() ^ masks.keys()):
@@ -82,7 +82,7 @@ def read(
     return Reading(DatasetName.NIH_LN, tuple(cases), counts, ledger.odd, ledger.skipped)
 
 
-def _places(folder: Path) -> tuple[dict[str, list[Path]], dict[str, Path]]:
+def _places(folder: Path, ledger: Ledger) -> tuple[dict[str, list[Path]], dict[str, Path]]:
     """Return the DICOM folders and the mask of every patient, without looking into the former."""
     scans: dict[str, list[Path]] = {}
     masks: dict[str, Path] = {}
@@ -92,8 +92,10 @@ def _places(folder: Path) -> tuple[dict[str, list[Path]], dict[str, Path]]:
                 continue
             path = Path(place) / name
             mask = path / f"{name}_mask.nii.gz"
-            if mask.is_file():
-                masks.setdefault(name, mask)
+            if mask.is_file() and name in masks:
+                ledger.skip(mask, Oddity.DUPLICATE, f"{masks[name].parent.parent.name} has it, too")
+            elif mask.is_file():
+                masks[name] = mask
             elif not path.parent.name.startswith(_OTHER_FOLDERS):
                 scans.setdefault(name, []).append(path)
         folders[:] = [name for name in folders if _PATIENT.fullmatch(name) is None]
@@ -150,9 +152,9 @@ def _list(folders: list[Path], mask: Path) -> ListedScan:
 
 def _series_of_mask(found: tuple[FoundSeries, ...], values: NDArray[Any], mask: Path) -> FoundSeries:
     """Return the series whose voxels are those of the mask."""
-    fitting = [series for series in found if stored_shape(series.geometry) == values.shape]
+    fitting = [series for series in found if series.geometry.source_shape() == values.shape]
     if not fitting:
-        shapes = ", ".join(str(stored_shape(series.geometry)) for series in found)
+        shapes = ", ".join(str(series.geometry.source_shape()) for series in found)
         raise MaskShapeError(
             f"{mask.name} has {values.shape} voxels (z, y, x), its scan {shapes}",
             "A mask of the same shape as its scan is needed",

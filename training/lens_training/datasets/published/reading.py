@@ -54,6 +54,7 @@ class Oddity(StrEnum):
     OTHER_SPLIT = "patient in two splits"
     ODD_ORIENTATION = "orientation that looks wrong"
     ODD_VALUES = "voxels that do not look like a patient"
+    ODD_LABELS = "labels on voxels that can hardly be such lesions"
 
 
 @dataclass(frozen=True, slots=True)

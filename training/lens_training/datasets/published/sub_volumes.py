@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lens_engine.geometry import VolumeGeometry
-from lens_engine.io.deeplesion_png import read_slices
+from lens_engine.io.deeplesion_png import read_png_slices, read_slices
 from lens_engine.io.series_source import parse_series_name
 from lens_engine.volume import Volume
 
@@ -42,15 +45,32 @@ class SubVolume:
         """Return whether a slice is one of these."""
         return self.first <= number <= self.last
 
-    def read(self, geometry: VolumeGeometry) -> Volume:
-        """Read the slices.
+
+@dataclass(frozen=True, slots=True)
+class SubVolumeFiles:
+    """The slices of a sub-volume; their names are made when they are needed, for DeepLesion has 928,000."""
+
+    part: SubVolume
+    geometry: VolumeGeometry
+
+    @property
+    def paths(self) -> list[Path]:
+        """The slices, from the head."""
+        return [self.part.path(number) for number in range(self.part.first, self.part.last + 1)]
+
+    def load(self) -> Volume:
+        """Read all slices.
 
         Raises
         ------
         SeriesError
             If a PNG is missing, damaged, or of another size than `geometry` says.
         """
-        return read_slices([self.path(number) for number in range(self.first, self.last + 1)], geometry)[0]
+        return read_slices(self.paths, self.geometry)[0]
+
+    def read(self, slices: Sequence[int]) -> NDArray[np.int16]:
+        """Read some slices, as `load` does."""
+        return read_png_slices([self.part.path(self.part.first + index) for index in slices], self.geometry)
 
 
 def images_folder(folder: Path) -> Path | None:

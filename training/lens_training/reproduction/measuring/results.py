@@ -1,12 +1,15 @@
 """What a recipe's model finds, as numbers beside the published ones, tables for people, and pictures."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
@@ -14,22 +17,28 @@ from lens_engine.boxes import Overlap
 from lens_engine.checkpoint_card import TrainedOn
 from lens_engine.evaluation.froc import FALSE_POSITIVE_RATES, HIT_THRESHOLD, match, prediction_rows
 from lens_engine.evaluation.froc_figure import figure
-from lens_engine.evaluation.key_slices import MULAN_RATES, match_key_slices, truth_of_key_slices
+from lens_engine.evaluation.key_slices import (
+    MULAN_RATES,
+    boxes_on_slice,
+    image_name,
+    match_key_slices,
+    truth_of_key_slices,
+)
 from lens_engine.evaluation.luna16 import candidates_of, evaluate_luna16
 from lens_engine.evaluation.outcomes import instructive_places, outcomes_of
 from lens_engine.evaluation.overlay_figure import overlay_figure
 from lens_engine.evaluation.report import RULES, EvaluationReport, MeasuredValue, evaluate_findings
 from lens_engine.evaluation.report_text import report_text
 from lens_engine.evaluation.single_slices import match_single_slices
-from lens_engine.evaluation.sweeps import at_rates
 from lens_engine.findings import FUSED, Finding
-from lens_engine.io.atomic_files import write_text_atomically
+from lens_engine.io.atomic_files import write_bytes_atomically, write_text_atomically
 from lens_training.datasets.published.luna16 import Mark
 from lens_training.recipes.mining import ROUND_NAMES
-from lens_training.recipes.recipe import EvaluatedOutput, PublishedRow, Recipe
+from lens_training.recipes.recipe import EvaluatedOutput, MeasuredPart, PublishedRow, Recipe
+from lens_training.reproduction.case_detections import DetectionFiles
 from lens_training.reproduction.data import MeasuredGroup, RecipeData
-from lens_training.reproduction.detector_stage import RecipeRun
-from lens_training.reproduction.measuring import FPR_ALONE, WITH_FPR, Measurer, key_sections, truth_of
+from lens_training.reproduction.measuring.measurer import FPR_ALONE, WITH_FPR, Measurer, key_sections, truth_of
+from lens_training.reproduction.measuring.predictions import FindingsOfCases
 from lens_training.reproduction.mined_labels import MiningReport
 
 RESULTS_FILE = "results.json"
@@ -70,6 +79,35 @@ class RecipeResults(BaseModel):
     mined: tuple[MiningReport, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """What is measured, on what, and where the results go.
+
+    Attributes
+    ----------
+    folder
+        For numbers, tables and pictures.
+    predictions
+        What was found, for each of the groups of the part by its name; every case of it is there.
+    made_from
+        Fingerprint of everything that decides the numbers.
+    mined
+        What each round mined before the training, told with the results.
+    test_readings
+        How often the run has looked at the test part until now; None of another part.
+    """
+
+    recipe: Recipe
+    data: RecipeData
+    part: MeasuredPart
+    folder: Path
+    measurer: Measurer
+    predictions: Mapping[str, DetectionFiles]
+    made_from: str
+    mined: tuple[MiningReport, ...] = ()
+    test_readings: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class _GroupResult:
     """What was measured on one group."""
@@ -81,7 +119,7 @@ class _GroupResult:
 
 
 def measured_results(folder: Path, made_from: str) -> RecipeResults | None:
-    """Return what `measure_recipe` found if it ended there and measured the same; None otherwise."""
+    """Return what `measure_predictions` found if it ended there and measured the same; None otherwise."""
     try:
         stored = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
         if stored["made from"] != made_from:
@@ -91,51 +129,58 @@ def measured_results(folder: Path, made_from: str) -> RecipeResults | None:
         return None  # measured anew, as if it were missing
 
 
-def measure_recipe(
-    run: RecipeRun, data: RecipeData, measurer: Measurer, made_from: str, mined: tuple[MiningReport, ...] = ()
-) -> RecipeResults:
-    """Measure a model on all groups of a recipe's data, and write numbers, tables and pictures to the run's folder.
+def measure_predictions(subject: Subject) -> RecipeResults:
+    """Measure what a model has found, and write numbers, tables and pictures.
 
-    Parameters
-    ----------
-    made_from
-        Fingerprint of what is measured, on what.
-    mined
-        What each round mined before the training, told with the results.
+    Memory holds the findings of one case at a time; of all others boxes and scores remain, 56 bytes for each finding.
 
     Raises
     ------
-    TrainingStoppedError
-        If the process was asked to end.
+    TrainingError
+        If predictions cannot be read.
     """
-    recipe, folder = run.recipe, run.folder
-    measured = [_measured(group, measurer, folder if group is data.groups[0] else None) for group in data.groups]
-    output = _compared_output(recipe, data, measurer)
+    recipe, data, folder = subject.recipe, subject.data, subject.folder
+    folder.mkdir(exist_ok=True)
+    groups = data.groups_of(subject.part)
+    measured = [_measured(group, subject, folder if group is groups[0] else None) for group in groups]
+    output = _compared_output(recipe, groups[0], subject.measurer)
     tables = [f"# {result.group.name}\n\n{result.text}" for result in measured]
-    tables += [f"# mining, {name}\n\n{report.text}\n" for name, report in zip(ROUND_NAMES, mined, strict=False)]
-    write_text_atomically(folder / TABLES_FILE, "\n\n".join(tables))
+    tables += [f"# mining, {name}\n\n{report.text}\n" for name, report in zip(ROUND_NAMES, subject.mined, strict=False)]
+    write_text_atomically(folder / TABLES_FILE, "\n\n".join([*tables, *_readings(subject.test_readings)]))
     first = measured[0].report
     text = measured[0].text if first is None else _comparison(recipe.row, first, output, data)
-    told = [report.text for report in mined]
-    lines = [text, *told, *_left_out(data.left_out), f"Everything measured is in {folder}."]
+    told = [report.text for report in subject.mined]
+    lines = [text, *told, *_left_out(data.left_out), *_readings(subject.test_readings)]
+    lines.append(f"Everything measured is in {folder}.")
     results = RecipeResults(
         metrics={} if first is None else _metrics(first),
         text="\n".join(lines),
         average=None if first is None else first.output(output).rules[0].average.value,
-        mined=mined,
+        mined=subject.mined,
     )
     values = {
-        "made from": made_from,
+        "made from": subject.made_from,
         "recipe": recipe.name,
+        "part": subject.part,
+        "times the test part was read": subject.test_readings,
         "output": output,
         "published": None if recipe.row is None else recipe.row.model_dump(mode="json"),
         "left out": data.left_out,
-        "mining": mined[-1].model_dump(mode="json") if mined else None,
+        "mining": subject.mined[-1].model_dump(mode="json") if subject.mined else None,
         "groups": {result.group.name: result.values for result in measured},
         "told": results.model_dump(mode="json"),
     }
     write_text_atomically(folder / RESULTS_FILE, json.dumps(values, indent=1) + "\n")  # last: it says that all is done
     return results
+
+
+def _readings(count: int | None) -> list[str]:
+    """Return how often the test part was read, as a line."""
+    if count is None:
+        return []
+    if count == 1:
+        return ["The test part was read once by this run."]
+    return [f"The test part was read {count} times by this run, with other weights or settings: choose by --part val."]
 
 
 def _left_out(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
@@ -147,29 +192,31 @@ def _left_out(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
     ]
 
 
-def _compared_output(recipe: Recipe, data: RecipeData, measurer: Measurer) -> str:
+def _compared_output(recipe: Recipe, first: MeasuredGroup, measurer: Measurer) -> str:
     """Return whose findings stand beside the published row; without a universal data set that of the first group."""
     match recipe.evaluation.output:
         case EvaluatedOutput.UNIVERSAL:
-            return measurer.model.config.experts[0]
+            return measurer.experts[0]
         case EvaluatedOutput.FPR_ALONE:
             return FPR_ALONE
         case EvaluatedOutput.FUSED:
-            return data.groups[0].expert or FUSED
+            return first.expert or FUSED
 
 
-def _measured(group: MeasuredGroup, measurer: Measurer, pictures: Path | None) -> _GroupResult:
+def _measured(group: MeasuredGroup, subject: Subject, pictures: Path | None) -> _GroupResult:
+    measurer, files = subject.measurer, subject.predictions[group.name]
     if group.is_key_slices:
-        return _on_key_slices(group, measurer)
-    findings = measurer.findings(group.cases)
+        return _on_key_slices(group, measurer, files)
+    if group.is_around_key_slices:
+        return _around_key_slices(group, measurer, files)
     outputs = measurer.outputs if group.expert is None else (group.expert,)
     kept = {*outputs, FUSED} if group.expert is None else {group.expert}
-    chosen = {name: [item for item in found if item.expert in kept] for name, found in findings.items()}
+    findings = FindingsOfCases(group.cases, files, frozenset(kept))
     truths = {case.name: truth_of(case) for case in group.cases}
-    report = evaluate_findings(chosen, truths, outputs)
+    report = evaluate_findings(findings, truths, outputs)
     shown = report.model_copy(update={"outputs": tuple(item for item in report.outputs if item.output in kept)})
     if pictures is not None:
-        _draw(group, chosen, shown, pictures)
+        _draw(group, findings, shown, pictures)
     values, text = shown.model_dump(mode="json"), report_text(shown)
     if group.nodules and group.expert is not None:
         protocol, lines = _luna16(group, findings, group.expert)
@@ -177,27 +224,40 @@ def _measured(group: MeasuredGroup, measurer: Measurer, pictures: Path | None) -
     return _GroupResult(group, values, text, shown)
 
 
-def _on_key_slices(group: MeasuredGroup, measurer: Measurer) -> _GroupResult:
-    truth = truth_of_key_slices({case.name: key_sections(case) for case in group.cases})
-    in_3d = {case.name: case.truth for case in group.cases}
+def _on_key_slices(group: MeasuredGroup, measurer: Measurer, files: DetectionFiles) -> _GroupResult:
+    """Measure the boxes on the key slices themselves (algorithms 9.2)."""
+    drawn = {case.name: key_sections(case) for case in group.cases}
+    truth = truth_of_key_slices(drawn)
+    boxes: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in (*measurer.experts, FUSED)}
+    for case in group.cases:
+        proposals = files.read(case).proposals
+        for index in {part.slice_index for part in drawn[case.name]}:
+            for output, found in boxes.items():
+                found[image_name(case.name, index)] = boxes_on_slice(proposals, output, index)
     values, lines = {}, [f"{len(truth)} key slices; sensitivity in % at false positives per image"]
     lines.append(f"{'':32}" + "".join(f"{rate:>7g}" for rate in MULAN_RATES.reported) + "    avg of the first four")
-    for output, kept in measurer.on_key_slices(group.cases).items():
-        curve = match_key_slices(kept.boxes, truth).curve()
-        found = curve.sensitivity_at(MULAN_RATES.reported).tolist()
+    for output, found in boxes.items():
+        curve = match_key_slices(found, truth).curve()
+        shares = curve.sensitivity_at(MULAN_RATES.reported).tolist()
         average = MULAN_RATES.average(curve)
-        stacked = match_single_slices(kept.rows, in_3d).curve()
-        values[output] = {
-            "rates": MULAN_RATES.reported,
-            "sensitivities": found,
-            "average": average,
-            "P3D average per volume": stacked.average_sensitivity,
-        }
-        lines.append(f"{output:32}" + "".join(f"{100 * value:7.1f}" for value in found) + f"{100 * average:7.1f}")
-        lines.append(
-            f"{output + ', ' + stacked.rule:32}  average at 1/8 to 8 false positives per volume"
-            f" {100 * stacked.average_sensitivity:.1f}"
-        )
+        values[output] = {"rates": MULAN_RATES.reported, "sensitivities": shares, "average": average}
+        lines.append(f"{output:32}" + "".join(f"{100 * value:7.1f}" for value in shares) + f"{100 * average:7.1f}")
+    return _GroupResult(group, values, "\n".join(lines) + "\n")
+
+
+def _around_key_slices(group: MeasuredGroup, measurer: Measurer, files: DetectionFiles) -> _GroupResult:
+    """Measure the 3D boxes that cover key slices (algorithms 9.3)."""
+    truth = {case.name: case.truth for case in group.cases}
+    outputs = (*measurer.experts, FUSED)
+    rows: dict[str, dict[str, NDArray[np.float64]]] = {output: {} for output in outputs}
+    for name, findings in FindingsOfCases(group.cases, files, frozenset(outputs)).items():
+        for output, found in rows.items():
+            found[name] = prediction_rows(findings, output)
+    values, lines = {}, [f"{len(truth)} sub-volumes; average sensitivity in % at 1/8 to 8 false positives per volume"]
+    for output, found in rows.items():
+        curve = match_single_slices(found, truth).curve()
+        values[output] = {"P3D average per volume": curve.average_sensitivity}
+        lines.append(f"{output + ', ' + curve.rule:32}{100 * curve.average_sensitivity:7.1f}")
     return _GroupResult(group, values, "\n".join(lines) + "\n")
 
 
@@ -225,22 +285,36 @@ def _draw(
     group: MeasuredGroup, findings: Mapping[str, Sequence[Finding]], report: EvaluationReport, folder: Path
 ) -> None:
     """Draw the curves of all outputs, and what the fusion finds and misses in the first cases."""
-    truths = {case.name: case.truth for case in group.cases}
-    curves = {}
-    for output in report.outputs:
-        rows = {name: prediction_rows(found, output.output) for name, found in findings.items()}
-        curves[output.output] = match(rows, truths).curve()
+    rule = report.outputs[0].rules[0].rule
+    curves = {item.output: item.curve.as_curve(report.volumes, report.lesions, rule) for item in report.outputs}
     intervals = {output.output: output.rules[0].average.interval for output in report.outputs}
-    figure(curves, intervals, title=group.name).savefig(folder / CURVE_FILE, dpi=150)
-    fused = {name: prediction_rows(found, FUSED) for name, found in findings.items()}
+    _save(figure(curves, intervals, title=group.name), folder / CURVE_FILE, dpi=150)
+    shown = group.cases[:OVERLAID_CASES]
+    truths = {case.name: case.truth for case in shown}
+    fused = {case.name: prediction_rows(findings[case.name], FUSED) for case in shown}
     matches = match(fused, truths)
-    (point,) = at_rates(matches, (DRAWN_FALSE_POSITIVES,))
-    (folder / OVERLAYS_FOLDER).mkdir(exist_ok=True)
-    for case in group.cases[:OVERLAID_CASES]:
-        outcomes = outcomes_of(matches, case.name, fused[case.name], truths[case.name], point.threshold)
+    threshold = _drawn_from(report)
+    for case in shown:
+        outcomes = outcomes_of(matches, case.name, fused[case.name], truths[case.name], threshold)
         places = instructive_places(outcomes, PLACES_PER_CASE)
-        drawing = overlay_figure(case.load(), outcomes, places, title=f"{case.name}, scores from {point.threshold:.2f}")
-        drawing.savefig(folder / OVERLAYS_FOLDER / f"{case.name}.png", dpi=110)
+        drawing = overlay_figure(case.load(), outcomes, places, title=f"{case.name}, scores from {threshold:.2f}")
+        _save(drawing, folder / OVERLAYS_FOLDER / f"{case.name}.png", dpi=110)
+
+
+def _save(drawing: Figure, path: Path, dpi: int) -> None:
+    """Write a picture whole or not at all."""
+    content = BytesIO()
+    drawing.savefig(content, dpi=dpi)
+    write_bytes_atomically(path, content.getvalue())
+
+
+def _drawn_from(report: EvaluationReport) -> float:
+    """Return the lowest score of the fusion that pictures show."""
+    of_fusion = [item for item in report.outputs if item.output == FUSED]
+    if not of_fusion:
+        return math.inf
+    threshold = of_fusion[0].at_rates[report.rates.index(DRAWN_FALSE_POSITIVES)].threshold
+    return math.inf if threshold is None else threshold
 
 
 def _comparison(row: PublishedRow | None, report: EvaluationReport, output: str, data: RecipeData) -> str:

@@ -1,0 +1,119 @@
+"""The predictions of a run: one file for each case, written as they come, by as many processes as there are devices.
+
+A case is claimed while a process looks at it, and done when its file has its name. So no case is looked at twice, what
+a killed process had claimed is free again, and a process may join at any time. Measuring reads the files one by one.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from lens_engine.findings import Finding
+from lens_engine.io.file_claims import claim_in_file
+from lens_training.datasets.case import Case
+from lens_training.errors import TrainingInterruptedError
+from lens_training.reproduction.case_detections import DetectionFiles
+from lens_training.reproduction.measuring.measurer import Look
+from lens_training.running.progress import ProgressLog, Stage
+from lens_training.running.stopping import StopSignal
+from lens_training.running.world import World
+
+PREDICTIONS_FOLDER = "predictions"
+CLAIMS_FILE = "claims.lock"
+_POLL_SECONDS = 0.1
+
+
+class Predictor:
+    """Looks at the cases that nobody has looked at, beside the other processes of a run.
+
+    Parameters
+    ----------
+    world
+        The first process waits for the end of what the others have claimed; they end when nothing is left to claim.
+    """
+
+    def __init__(self, world: World, log: ProgressLog, stop: StopSignal) -> None:
+        self._world, self._log, self._stop = world, log, stop
+
+    def predict(self, cases: Sequence[Case], files: DetectionFiles, look: Look) -> None:
+        """Write the files that are missing.
+
+        Raises
+        ------
+        TrainingStoppedError
+            If the process was asked to end; what is done is kept.
+        TrainingError
+            If the disk refuses.
+        """
+        self._tell_others(cases, files)
+        left = [case for case in cases if not files.has(case)]
+        while left:
+            before = len(left)
+            left = self._round(left, len(cases), files, look)
+            if left and not self._world.is_first:
+                return
+            if len(left) == before:
+                time.sleep(_POLL_SECONDS)
+        self._log.report(Stage.EVALUATE, len(cases), len(cases))
+
+    def _round(self, left: Sequence[Case], total: int, files: DetectionFiles, look: Look) -> list[Case]:
+        """Look at what is free, and return what others are at."""
+        busy: list[Case] = []
+        for number, case in enumerate(left):
+            self._stop.check()
+            with _claim(files.folder, case) as is_ours:
+                if files.has(case):
+                    continue
+                if not is_ours:
+                    busy.append(case)
+                    continue
+                self._log.report(Stage.EVALUATE, total - len(left) + number - len(busy), total)
+                files.write(case, look(case))
+        return busy
+
+    def _tell_others(self, cases: Sequence[Case], files: DetectionFiles) -> None:
+        others = sum(files.holds_others(case) for case in cases)
+        if others:
+            note = f"{others} predictions of other weights or other settings in {files.folder.name} are replaced"
+            self._log.report(Stage.EVALUATE, 0, len(cases), {"note": note})
+
+
+class FindingsOfCases(Mapping[str, Sequence[Finding]]):
+    """The findings of cases by their names, read from their files whenever they are asked for.
+
+    Parameters
+    ----------
+    outputs
+        Those whose findings are meant.
+    """
+
+    def __init__(self, cases: Sequence[Case], files: DetectionFiles, outputs: frozenset[str]) -> None:
+        self._cases = {case.name: case for case in cases}
+        self._files = files
+        self._outputs = outputs
+
+    def __getitem__(self, name: str) -> Sequence[Finding]:
+        return [item for item in self._files.read_findings(self._cases[name]) if item.expert in self._outputs]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cases)
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+
+@contextmanager
+def _claim(folder: Path, case: Case) -> Iterator[bool]:
+    """Yield whether a case is ours to look at."""
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            is_ours = held.enter_context(claim_in_file(folder / CLAIMS_FILE, case.name))
+        except OSError as error:
+            raise TrainingInterruptedError(
+                f"{folder} cannot be written: {error.strerror or error}",
+                "A folder with write permission and enough free space is needed",
+                "Put that right: the cases that are done stay done",
+            ) from error
+        yield is_ours
