@@ -10,10 +10,20 @@ from napari.utils.notifications import notification_manager
 from lens_engine.project import Project
 from lens_napari.controller import ReviewController
 from lens_napari.demo.marker import is_demo
+from lens_napari.one_reader import OneReader
+from lens_napari.review.open_windows import OpenWindow
 from lens_napari.review.project_store import ProjectStore
 from lens_napari.review.settings import load_settings, settings_file
 from lens_napari.test_set.workplace import Workplace
-from lens_napari.workspace import SIZE, arrange, bind_keys, offer_tour, protect_picture, remember_arrangement
+from lens_napari.workspace import (
+    SIZE,
+    arrange,
+    bind_keys,
+    key_actions,
+    offer_tour,
+    protect_picture,
+    remember_arrangement,
+)
 
 TITLE = "LENS-napari"
 _open: list[ReviewController | Workplace] = []
@@ -50,8 +60,9 @@ def open_project(project_folder: Path, viewer: Any = None, *, start_worker: bool
     offer_tour(controller, docks)
     remember_arrangement(controller, docks, path.parent, is_ours=is_ours)
     protect_picture(controller, docks.main)
-    bind_keys(controller)
+    bind_keys(controller, key_actions(controller, settings.keys))
     controller.open()
+    OneReader(controller, OpenWindow(project_folder, settings.reader), settings.reader)
     note_work(controller)
     return controller
 

@@ -17,11 +17,12 @@ from lens_napari.editing.draft import NEW_LESION, Draft, Purpose, Slices
 from lens_napari.editing.drawn import DrawnLesion, DrawnWrite
 from lens_napari.editing.ruler import Ruler
 from lens_napari.panels.boxes import BoxesPanel
+from lens_napari.review.acts import Step
 from lens_napari.review.box_table import BoxState
 from lens_napari.review.project_store import LoadedSeries
 from lens_napari.review.settings import ViewerSettings
 from lens_napari.review.wording import NOTHING_TO_REDO, NOTHING_TO_UNDO, brought_back
-from lens_napari.viewer.background import Lane
+from lens_napari.viewer.background import CommitLane
 from lens_napari.viewer.series_view import SeriesView
 
 
@@ -51,6 +52,8 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
     acted = Signal()
     """A lesion was drawn, changed or deleted: nothing that was taken back before can be said again."""
     saved = Signal()
+    confirmed = Signal(object)
+    """The `SaidLine` of what was drawn, changed or deleted, when that was said and when it is on disk."""
     measured = Signal(object)
     """The `Ruler` of a length that was drawn."""
     axes_dropped = Signal()
@@ -65,7 +68,7 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         viewer: Any,
         view: SeriesView,
         store: DrawnStore,
-        commits: Lane,
+        commits: CommitLane,
         settings: ViewerSettings,
         acts: Iterator[int],
     ) -> None:
@@ -76,6 +79,8 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """The box in work."""
         self.chosen: int | None = None
         """Number of the drawn lesion that keys are about; None while they are about the lesion asked about."""
+        self._refused: list[Step] = []
+        """Changes of drawn lesions that could not be written and are not in work again."""
         self._drawn = DrawnController(store, commits, settings, acts)
         self.drawn = self._drawn.lesions
         self._drags = DragsController(viewer, view, lambda: self.draft, self._follow)
@@ -85,7 +90,9 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._drags.measured.connect(self.measured)
         self._drags.dropped.connect(self.axes_dropped)
         self._drawn.changed.connect(self.changed)
+        self._drawn.confirmed.connect(self.confirmed)
         self._drawn.saved.connect(self.saved)
+        self._drawn.refused.connect(self._on_refused)
         self._drawn.failed.connect(self.failed)
         self.panel.draw_requested.connect(self.draw)
         self.panel.measure_requested.connect(self.measure)
@@ -132,11 +139,12 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def holds(self) -> bool:
         """Return whether a box in work has to be kept or dropped first, and say so; an unchanged one is dropped."""
-        if self.draft is not None and self.draft.is_changed:
+        if self.draft is None or not self.draft.is_changed:
+            self.let_go()
+            self._take_up_refused()
+        if self.draft is not None:
             self.told.emit(wording.finish_first(self._keys))
-            return True
-        self.let_go()
-        return False
+        return self.draft is not None
 
     def let_go(self) -> None:
         """End the work on a box, and let keys be about the lesion asked about again."""
@@ -288,6 +296,7 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._drags.begin_series()
         if self.draft is None:
             self.chosen = None
+        self._take_up_refused()
         self._drawn.read(loaded.record.id)
 
     def show_axes(self, axes: tuple[Ruler, ...], *, do_wait: bool) -> None:
@@ -349,6 +358,29 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     # -- saying ------------------------------------------------------------------------------------------------------
 
+    def _on_refused(self, step: Step) -> None:
+        self._refused.append(step)
+        self._take_up_refused()
+
+    def _take_up_refused(self) -> None:
+        """Take a box that could not be written into work again, so that it is not lost, as soon as no other one is.
+
+        A lesion whose deletion could not be written is brought back into the picture, and chosen: a key deletes it.
+        """
+        loaded = self._loaded
+        if self.draft is not None or loaded is None:
+            return
+        record, shape = loaded.record, loaded.volume.voxels.shape
+        here = [step for step in self._refused if _series_of(step) == record.id]
+        for step in here:
+            self._refused.remove(step)
+            self.draft = Draft.again(step, shape)
+            if self.draft is not None:
+                self.changed.emit()
+                return
+            if step.after is None:
+                self.choose(step.lesion)
+
     def _keep(self, draft: Draft, lesion_type: str | None) -> None:
         if self.is_away():
             return
@@ -404,3 +436,9 @@ class BoxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         else:
             self.wanted.emit(write.said.series_id)
         self.told.emit(words)
+
+
+def _series_of(step: Step) -> int | None:
+    """Return the series in which a step drew, changed or deleted a lesion."""
+    said = step.after or step.before
+    return None if said is None else said.series_id

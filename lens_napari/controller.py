@@ -31,10 +31,13 @@ from lens_napari.offers import refuse_offers, take_offers
 from lens_napari.overview.overview import Overview
 from lens_napari.panels.lesion import LesionPanel
 from lens_napari.panels.worklist import WorklistPanel
+from lens_napari.review.acts import SaveState
 from lens_napari.review.box_table import CANDIDATES, BoxTable, Shown
 from lens_napari.review.cards import Presence, box_table, drawn_findings, lesion_card
 from lens_napari.review.next_step import Action
 from lens_napari.review.project_store import LoadedSeries, ProjectStore, ReviewedProject, message_of
+from lens_napari.review.saying.kept import CLOSING_SECONDS, KeptFile, SaidAgain, said_again_words
+from lens_napari.review.saying.said_line import SaidLine
 from lens_napari.review.saying.unsaid import Unsaid
 from lens_napari.review.saying.unsaid_file import unsaid_file
 from lens_napari.review.session import ReviewSession, Write
@@ -61,7 +64,7 @@ from lens_napari.review.wording import (
     reason_heading,
     reason_noted,
     scans_refused,
-    settled_by_another,
+    settled_meanwhile,
 )
 from lens_napari.review.worklist.filters import Listed, WorklistFilter
 from lens_napari.saying.axes_controller import AxesController
@@ -69,7 +72,7 @@ from lens_napari.saying.remarks_controller import RemarksController
 from lens_napari.sections.linked_planes import LinkedPlanes
 from lens_napari.sections.partner_view import PartnerView
 from lens_napari.truth.overlay import TruthOverlay
-from lens_napari.viewer.background import Lane
+from lens_napari.viewer.background import CommitLane, Lane
 from lens_napari.viewer.palette import expert_colours
 from lens_napari.viewer.series_view import Drawing, SeriesView
 
@@ -93,6 +96,9 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         Whether a worker may be started for jobs.
     """
 
+    closing_seconds = CLOSING_SECONDS
+    _news = ""
+    """What is said once more when the first lesion comes on screen, which may take a while."""
     closing = Signal()
     """Before anything is taken apart."""
     closed = Signal()
@@ -119,7 +125,7 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._settings_path = settings_path
         self._store = store
         self._colours = expert_colours(store.experts())
-        self._commits = Lane("commits")
+        self._commits = CommitLane()
         self._ahead = Lane("ahead")
         self._acts = count(1)
         self._unsaid = Unsaid()
@@ -190,6 +196,10 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         return self._was_opened
 
     @property
+    def _kept(self) -> KeptFile:
+        return KeptFile(self._store.project.folder, self.settings.reader)
+
+    @property
     def is_saved(self) -> bool:
         """Whether every decision is on disk."""
         return self.session.pending == 0 and self._commits.waiting == 0
@@ -207,13 +217,14 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
     def open(self) -> None:
         """Read the queue in the background and show the first lesion."""
         self.remarks.open()
+        self._commits.submit(partial(self._kept.say_again, self._store.write_kept), self._on_said_again, self._on_error)
         self.reload()
         self.jobs.start()
         self.next_steps.refresh()
         take_offers(self._take_opened)
 
     def close(self) -> None:
-        """Write everything that waits and end all threads."""
+        """Write everything that waits, keep what no database takes within a time, and end all threads."""
         if not self._is_closed:
             self._is_closed = True
             self.closing.emit()
@@ -228,7 +239,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self.partner.close()
             self.view.close()
             self._ahead.close(finish=False)
-            self._commits.close(finish=True)
+            self._commits.close_within(self.closing_seconds)
+            self._kept.keep(self._commits.unsaved)
             self._store.close()
             self.closed.emit()
 
@@ -510,7 +522,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if current is not None and current.candidate.series_id == loaded.record.id and not self._is_elsewhere:
             self._arrive(current)
             self._coming.start()
-            self._tell(WAS_LOADING if self._was_too_early else "")
+            self._tell(WAS_LOADING if self._was_too_early else self._news)
+            self._news = ""
         else:
             self.view.go_to_middle(self._drawing(self._table, loaded.record))
         self._refresh()
@@ -584,10 +597,11 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _send(self, write: Write | None) -> None:
         if write is not None:
-            self._commits.submit(
+            self._commits.commit(
+                write,
                 partial(self._store.commit, write.decision, write.seen),
                 partial(self._on_saved, self.session, write.ticket),
-                partial(self._on_not_saved, self.session, write.ticket),
+                partial(self._on_not_saved, self.session, write),
             )
             self._confirmed = write.decision.candidate_id
             self._confirm(self.session)
@@ -596,6 +610,13 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Tell what was said last, and whether it is on disk."""
         if session is self.session and self._confirmed is not None:
             self.confirmed.emit(session.said_line(self._confirmed))
+
+    def _confirm_drawn(self, line: SaidLine) -> None:
+        """Tell what was drawn last, and whether it is on disk, unless a verdict came after it."""
+        if line.save_state is SaveState.PENDING:
+            self._confirmed = None
+        if self._confirmed is None:
+            self.confirmed.emit(line)
 
     def _on_saved(self, session: ReviewSession, ticket: int, committed: Committed) -> None:
         asked = session.asked_id
@@ -607,20 +628,29 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._coming.start()
         self._refresh()
         if session.pending == 0:
-            self.jobs.refresh_plan()
+            self.jobs.refresh_plan_in_pause()
             self.truth.refresh()
 
-    def _on_not_saved(self, session: ReviewSession, ticket: int, error: Exception) -> None:
+    def _on_not_saved(self, session: ReviewSession, write: Write, error: Exception) -> None:
         if isinstance(error, SettledError):
-            session.mark_settled(ticket, error.counting.decision)
-            self.lesion_panel.show_message(settled_by_another(error.counting.decision))
+            session.mark_settled(write.ticket, error.counting.decision)
+            self.lesion_panel.show_message(settled_meanwhile(write.decision, error.counting.decision))
         else:
-            session.mark_failed(ticket)
+            session.mark_failed(write.ticket)
             self.lesion_panel.show_message(f"Your verdict was not saved. {message_of(error)}")
         self._confirm(session)
         self._tell("")
         self._reveal()
         self._coming.start()
+
+    def _on_said_again(self, again: SaidAgain) -> None:
+        """Tell what became of decisions that a window before this one could not save."""
+        words = said_again_words(again)
+        if again.is_incomplete:
+            self.lesion_panel.show_message(words)
+        else:
+            self._news = words
+            self._tell(words)
 
     def _on_refused_scans(self, names: str) -> None:
         self.lesion_panel.show_message(scans_refused(names))
@@ -677,7 +707,8 @@ class ReviewController(QObject):  # type: ignore[misc]  # qtpy carries no types
         boxes.told.connect(self._tell)
         boxes.failed.connect(self.lesion_panel.show_message)
         boxes.acted.connect(lambda: self.session.forget_taken_back())
-        boxes.saved.connect(self.jobs.refresh_plan)
+        boxes.confirmed.connect(self._confirm_drawn)
+        boxes.saved.connect(self.jobs.refresh_plan_in_pause)
         boxes.saved.connect(self.truth.refresh)
         boxes.wanted.connect(self.show_series)
         boxes.out_of_sight.connect(lambda slices: self._show_place(slices, box_from_slices(slices)))

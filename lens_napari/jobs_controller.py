@@ -14,21 +14,26 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from lens_engine.errors import JobError
 from lens_engine.findings import Split
 from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, JobKind, MineInputs, TrainInputs
-from lens_engine.jobs.launcher import ensure_worker, resume_job
+from lens_engine.jobs.launcher import ensure_worker, hand_over, resume_job
 from lens_engine.jobs.queue import open_queue
 from lens_engine.jobs.results import ExportResult
-from lens_engine.jobs.status import JobQueue, JobState, JobStatus
+from lens_engine.jobs.status import JobQueue, JobState, JobStatus, Urgency
+from lens_engine.jobs.watching import WorkerWatch
 from lens_napari.panels.jobs import JobsPanel
 from lens_napari.panels.models import ModelsPanel
 from lens_napari.panels.outdated_list import OutdatedListBox
 from lens_napari.panels.retrain import RetrainPanel
 from lens_napari.review.project_store import ProjectStore, message_of
-from lens_napari.review.versions.learning import FrozenLabels, LastTraining, OutdatedList, TrainChoices
+from lens_napari.review.versions.learning import FrozenLabels, LastTraining, LearningPlan, OutdatedList, TrainChoices
 from lens_napari.review.versions.models_view import ModelsView, models_view
 from lens_napari.review.wording import export_words
 from lens_napari.viewer.background import Lane
 
 POLL_MS = 1000
+PATIENCE_SECONDS = 5.0
+"""How long closing waits for what was asked of the queue."""
+PAUSE_MS = 1000
+"""So long after the last decision what would be learned from is counted: counting slows the next picture down."""
 SHOWN_JOBS = 30
 LOG_TAIL_BYTES = 20_000
 
@@ -56,8 +61,11 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._store = store
         self._commits = commits
         self._lane = Lane("jobs")
+        self._counting = Lane("counting")
+        self._is_plan_old = False
         self._may_start_worker = start_worker
         self._queue: JobQueue | None = None
+        self._watch = WorkerWatch(store.project)
         self._states: dict[str, JobState] = {}
         self._is_freezing = False
         self.jobs: tuple[JobStatus, ...] = ()
@@ -68,22 +76,28 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(PAUSE_MS)
+        self._pause.timeout.connect(self.refresh_plan)
         self._connect()
 
     def start(self) -> None:
         """Begin to follow the queue."""
         self.refresh_plan()
         self.refresh_models()
-        self._lane.submit(self._wake_worker, lambda _: None, self._say)
         self._poll()
         self._timer.start()
 
     def close(self) -> None:
-        """Stop following; jobs go on."""
+        """Stop following; jobs go on. A database that does not answer is not waited for."""
         self._timer.stop()
+        self._pause.stop()
         if self._queue is not None:
             self._lane.submit(self._queue.close, lambda _: None, lambda _: None)
-        self._lane.close(finish=True)
+        self._lane.submit(self._watch.close, lambda _: None, lambda _: None)
+        self._lane.close_within(PATIENCE_SECONDS)
+        self._counting.close_within(PATIENCE_SECONDS)
 
     def show_retrain(self) -> None:
         """Ask for the retrain dock to come forward."""
@@ -91,8 +105,15 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.retrain_shown.emit()
 
     def refresh_plan(self) -> None:
-        """Count again what would be learned from."""
-        self._commits.submit(self._store.learning_plan, self.retrain_panel.show_plan, self._say)
+        """Count again what would be learned from: no verdict waits for it, and what comes meanwhile is counted once."""
+        self._is_plan_old = True
+        if self._counting.waiting == 0:
+            self._is_plan_old = False
+            self._counting.submit(self._store.learning_plan, self._on_plan, self._say)
+
+    def refresh_plan_in_pause(self) -> None:
+        """Count again what would be learned from, once, when the reader pauses."""
+        self._pause.start()
 
     def refresh_models(self) -> None:
         """Read versions and evaluations again, what the last training has made, and what comes next."""
@@ -145,14 +166,12 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         last = self._opened_queue().last_done(JobKind.TRAIN)
         return None if last is None else self._store.last_training(last)
 
-    def _wake_worker(self) -> None:
-        """Start a worker where jobs are left over and none is alive, as after a crash of the machine."""
-        jobs = self._opened_queue().jobs(SHOWN_JOBS)
-        if self._may_start_worker and any(not job.state.is_final for job in jobs):
-            ensure_worker(self._store.project)
+    def _seen_jobs(self) -> tuple[JobStatus, ...]:
+        """Return the latest jobs; those whose worker died are interrupted."""
+        return self._watch.look(self._opened_queue().jobs(SHOWN_JOBS))
 
     def _submit(self, make_inputs: Callable[[], JobInputs]) -> str:
-        job_id = self._opened_queue().submit(make_inputs())
+        job_id = self._opened_queue().submit(make_inputs(), Urgency.READER)
         if self._may_start_worker:
             ensure_worker(self._store.project)
         return job_id
@@ -204,12 +223,14 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _poll(self) -> None:
         if self._lane.waiting == 0:
-            self._lane.submit(lambda: self._opened_queue().jobs(SHOWN_JOBS), self._on_jobs, self._say)
+            self._lane.submit(self._seen_jobs, self._on_jobs, self._say)
 
     def _on_jobs(self, jobs: Sequence[JobStatus]) -> None:
         self.jobs = tuple(jobs)
         self.jobs_panel.show_jobs(jobs)
         self.jobs_changed.emit()
+        if self._may_start_worker:  # as after a crash of the machine, or of the worker
+            self._lane.submit(lambda: self._watch.revive(jobs), lambda _: None, self._say)
         training = next((job for job in jobs if job.kind is JobKind.TRAIN), None)
         if training is not None and not self._is_freezing:
             self.retrain_panel.show_job(training)
@@ -233,6 +254,11 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
         if job.kind is JobKind.EXPORT:
             folder = self._store.project.exports_folder
             self.jobs_panel.show_message(export_words(folder, ExportResult.model_validate(job.result)))
+
+    def _on_plan(self, plan: LearningPlan) -> None:
+        self.retrain_panel.show_plan(plan)
+        if self._is_plan_old:
+            self.refresh_plan()
 
     def _on_submitted(self, job_id: str) -> None:
         self._states[job_id] = JobState.QUEUED
@@ -285,7 +311,8 @@ class JobsController(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _resume_in_lane(self, job_id: str) -> str:
         queue = self._opened_queue()
-        return resume_job(self._store.project, queue, job_id) if self._may_start_worker else queue.resume(job_id)
+        go_on = resume_job if self._may_start_worker else hand_over
+        return go_on(self._store.project, queue, job_id)
 
     def _show_log(self, job_id: str) -> None:
         self._lane.submit(lambda: self._read_log(job_id), self.jobs_panel.show_log, self._say)

@@ -3,6 +3,7 @@
 The picture is the largest thing, and napari's own layer docks stay behind.
 """
 
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,9 +17,11 @@ from lens_engine.findings import ReasonCode, Verdict
 from lens_engine.window_presets import Preset
 from lens_napari.arrangement.docks import DockPlace, ReviewDocks
 from lens_napari.arrangement.layouts import LAYOUTS_FOLDER, LayoutFiles
+from lens_napari.arrangement.window_end import WindowEnd
 from lens_napari.arrangement.window_memory import WindowMemory
 from lens_napari.controller import ReviewController
-from lens_napari.panels.key_help import KeyHelp
+from lens_napari.panels.key_help import KeyHelp, KeyLists, review_lists
+from lens_napari.panels.parts import scrolled
 from lens_napari.review.settings import KeySettings, ViewerSettings
 from lens_napari.saying.confirmation import Confirmation
 from lens_napari.sections.axial_marks import AxialMarks
@@ -29,15 +32,31 @@ from lens_napari.tour.tour import Tour
 from lens_napari.viewer.drops import FileDrops
 from lens_napari.viewer.guard import NAPARI_ACTIONS_OFF, PictureGuard
 from lens_napari.viewer.keys import Action, KeyBindings
+from lens_napari.viewer.series_view import SeriesView
 from lens_napari.viewer.slice_field import SliceField
-from lens_napari.viewer.window_end import WindowEnd
 
 SIZE = (1600, 1000)
-LEFT_WIDTH, RIGHT_WIDTH, BOTTOM_HEIGHT = 320, 350, 64
+LEFT_WIDTH, RIGHT_WIDTH, BOTTOM_HEIGHT = 328, 350, 50
 JOBS, OVERVIEW = "Jobs", "Overview"
 OVERVIEW_HEIGHT = 300
 STANDARD_ARRANGEMENT = "Standard arrangement of the review"
 """A command in napari's menu of windows."""
+
+
+class OnePicture(Protocol):
+    """A controller of one picture, with coronal and sagittal sections of what is on screen."""
+
+    viewer: Any
+    view: SeriesView
+    settings: ViewerSettings
+    planes: LinkedPlanes
+    closed: Any
+
+    def close(self) -> None:
+        """Write everything that waits and end all threads."""
+
+    def keep_sections(self, are_shown: bool) -> None:
+        """Remember whether this reader wants sections."""
 
 
 def arrange(controller: ReviewController) -> ReviewDocks:
@@ -45,7 +64,7 @@ def arrange(controller: ReviewController) -> ReviewDocks:
     docks = ReviewDocks(
         controller.viewer.window,
         (
-            DockPlace("Worklist", controller.worklist, "left", LEFT_WIDTH),
+            DockPlace("Worklist", scrolled(controller.worklist), "left", LEFT_WIDTH),
             DockPlace(OVERVIEW, controller.overview.panel, "left", OVERVIEW_HEIGHT, is_extra=True),
             DockPlace("This lesion", controller.lesion_panel, "right", RIGHT_WIDTH),
             DockPlace("Retrain", controller.retrain_panel, "right", RIGHT_WIDTH),
@@ -62,9 +81,16 @@ def arrange(controller: ReviewController) -> ReviewDocks:
     controller.jobs.retrain_shown.connect(lambda: docks.bring_forward("Retrain"))
     controller.adding.shown.connect(lambda: docks.bring_forward("Add scans"))
     _take_drops(controller, docks.main)
-    WindowEnd(docks.main).closed.connect(controller.close)
-    controller.closed.connect(lambda: docks.close())
+    end_with_window(controller, docks)
     return docks
+
+
+def end_with_window(controller: OnePicture, docks: ReviewDocks) -> None:
+    """Close a controller with its window, and take its docks along whichever way it was closed."""
+    window_end = WindowEnd(docks.main)
+    window_end.closed.connect(controller.close)
+    controller.closed.connect(lambda: window_end.end())
+    controller.closed.connect(lambda: docks.close())
 
 
 def remember_arrangement(controller: ReviewController, docks: ReviewDocks, folder: Path, *, is_ours: bool) -> None:
@@ -88,6 +114,7 @@ def remember_arrangement(controller: ReviewController, docks: ReviewDocks, folde
         memory.close()
         if isalive(menu):
             menu.removeAction(command)
+            command.deleteLater()
 
     controller.closing.connect(close)
 
@@ -118,9 +145,9 @@ def offer_tour(controller: ReviewController, docks: ReviewDocks) -> None:
     controller.closing.connect(lambda: tour.close())
 
 
-def bind_keys(controller: ReviewController) -> None:
+def bind_keys(controller: OnePicture, actions: Mapping[str, Action]) -> None:
     """Let the reader's keys act on a controller, whichever of its layers is active."""
-    bindings = KeyBindings(key_actions(controller, controller.settings.keys))
+    bindings = KeyBindings(actions)
     bindings.bind(controller.viewer)
     # A lambda holds the bindings; Qt lets go of an object whose bound method is all that it was given.
     controller.view.new_layer.connect(lambda layer: bindings.bind(layer))
@@ -128,30 +155,41 @@ def bind_keys(controller: ReviewController) -> None:
 
 
 def protect_picture(controller: ReviewController, main: QMainWindow) -> None:
-    """Keep the picture what its letters and numbers say until the review is closed; list all keys on demand."""
+    """Keep the picture what its letters and numbers say; list all keys on demand, and confirm what was said."""
+    keep_picture(controller, main)
+    keys = controller.settings.keys
+    key_help = add_key_help(controller, main, review_lists(keys), keys.model_dump().values())
+    key_help.tour_wanted.connect(controller.tour_wanted.emit)
+    confirmation = Confirmation(controller.viewer.window._qt_viewer.canvas.native)
+    controller.confirmed.connect(confirmation.show_line)
+    controller.closed.connect(lambda: confirmation.end())
+
+
+def add_key_help(controller: OnePicture, main: QMainWindow, listed: KeyLists, bound: Iterable[str]) -> KeyHelp:
+    """Have all keys at hand by the help key, and beside them what of napari is off but for the keys that are bound."""
+    key_help = KeyHelp(main, listed, _off_in_napari(bound))
+    controller.closed.connect(lambda: key_help.end())
+    return key_help
+
+
+def keep_picture(controller: OnePicture, main: QMainWindow) -> None:
+    """Keep the picture what its letters and numbers say until a controller is closed; number its slices from 1."""
     viewer, view = controller.viewer, controller.view
     guard = PictureGuard(viewer, lambda: view.layers.spacing_mm)
     guard.refused.connect(view.note)
     view.new_layer.connect(lambda layer: guard.protect(layer))
     field = SliceField(viewer, main, lambda: view.slice_on_screen, view.go_to_slice)
-    key_help = KeyHelp(main, controller.settings.keys, _off_in_napari(controller.settings.keys))
-    key_help.tour_wanted.connect(controller.tour_wanted.emit)
-
-    confirmation = Confirmation(controller.viewer.window._qt_viewer.canvas.native)
-    controller.confirmed.connect(confirmation.show_line)
 
     def release() -> None:
-        confirmation.end()
         guard.release()
         field.close()
-        key_help.end()
 
     controller.closed.connect(release)
 
 
-def _off_in_napari(keys: KeySettings) -> dict[str, list[str]]:
-    """Return what of napari is off in the review, with its keys but those that the review uses itself."""
-    ours = {str(coerce_keybinding(key)) for key in keys.model_dump().values()}
+def _off_in_napari(bound: Iterable[str]) -> dict[str, list[str]]:
+    """Return what of napari is off, with its keys but those that are bound otherwise."""
+    ours = {str(coerce_keybinding(key)) for key in bound}
     off: dict[str, list[str]] = {}
     for action, words in NAPARI_ACTIONS_OFF.items():
         bound = [str(key) for key in get_settings().shortcuts.shortcuts.get(action, [])]
@@ -189,6 +227,7 @@ def key_actions(review: ReviewController, keys: KeySettings) -> dict[str, Action
         keys.cancel: review.boxes.cancel,
         keys.delete_drawn: review.boxes.delete,
         keys.measure: review.boxes.measure,
+        keys.remove_axes: review.axes.remove,
         keys.complete: review.completeness.toggle,
         keys.undo: review.undo,
         keys.redo: review.redo,
@@ -201,11 +240,18 @@ def key_actions(review: ReviewController, keys: KeySettings) -> dict[str, Action
         keys.tour_leave: review.tour_left.emit,
         keys.sections: review.planes.toggled.emit,
         keys.overview: review.overview.toggled.emit,
+        **window_actions(view, keys),
+        keys.window_automatic: review.automatic_window,
+    }
+
+
+def window_actions(view: SeriesView, keys: KeySettings) -> dict[str, Action]:
+    """Return the keys that choose a window by hand."""
+    return {
         keys.window_soft_tissue: partial(view.set_window, Preset.SOFT_TISSUE.value),
         keys.window_lung: partial(view.set_window, Preset.LUNG.value),
         keys.window_liver: partial(view.set_window, Preset.LIVER.value),
         keys.window_bone: partial(view.set_window, Preset.BONE.value),
-        keys.window_automatic: review.automatic_window,
     }
 
 
@@ -217,22 +263,10 @@ def _show_alone(review: ReviewController, number: int | None) -> None:
         review.view.show_boxes()
 
 
-class WithSections(Protocol):
-    """A controller with coronal and sagittal sections of what is on screen."""
-
-    viewer: Any
-    settings: ViewerSettings
-    planes: LinkedPlanes
-    closed: Any
-
-    def keep_sections(self, are_shown: bool) -> None:
-        """Remember whether this reader wants them."""
-
-
-def add_sections(controller: WithSections, main: QMainWindow, beside: QDockWidget) -> SectionsDock:
-    """Put the sections below the picture, where this reader wants them, and mark where they cut the slice."""
+def add_sections(controller: OnePicture, main: QMainWindow, above: QDockWidget) -> SectionsDock:
+    """Put the sections between picture and a dock, where this reader wants them; mark where they cut the slice."""
     planes = controller.planes
-    dock = SectionsDock(controller.viewer.window, planes.panel, beside, BOTTOM_HEIGHT)
+    dock = SectionsDock(controller.viewer.window, planes.panel, above, BOTTOM_HEIGHT)
     dock.want(controller.settings.sections_shown)
     dock.wanted.connect(controller.keep_sections)
     planes.toggled.connect(lambda: dock.toggle())

@@ -106,12 +106,10 @@ class ReviewDocks(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._raise_later.start()
 
     def close(self) -> None:
-        """Move nothing any more; another review of the window has docks of its own under these names."""
+        """Take every panel with its dock out of the window for good."""
         self._raise_later.stop()
-        for name, dock in self._docks.items():
-            if isalive(dock):
-                dock.hide()
-                dock.setObjectName(f"{name}, closed")
+        for name, place in self._places.items():
+            take_out(self._window, self._docks.get(name), place.panel)
         self._docks.clear()
         self._window = self.main = None  # napari waits for nobody to know its window when it closes
 
@@ -136,3 +134,13 @@ class ReviewDocks(QObject):  # type: ignore[misc]  # qtpy carries no types
             dock = self._docks.get(first.name)
             if dock is not None and isalive(dock):
                 dock.raise_()
+
+
+def take_out(window: Any, dock: QDockWidget | None, panel: QWidget) -> None:
+    """Remove a panel from napari's window with the dock that it may have, and let go of both."""
+    if dock is not None and isalive(dock):  # napari takes all docks apart when its window closes
+        window.remove_dock_widget(dock)
+        dock.setObjectName(f"{dock.objectName()}, closed")  # Qt deletes it later; another one has its name before
+    if isalive(panel):
+        panel.hide()
+        panel.deleteLater()

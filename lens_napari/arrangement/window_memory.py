@@ -11,7 +11,7 @@ from lens_napari.arrangement.layouts import LayoutFiles, WindowLayout
 
 REVIEW = "review"
 """The workspace of a review that asks about candidates."""
-VERSION = 1
+VERSION = 2
 """Of the set of docks; what was kept of another one is not used."""
 
 logger = logging.getLogger("lens_napari.arrangement")
@@ -47,14 +47,6 @@ class WindowMemory(QObject):  # type: ignore[misc]  # qtpy carries no types
     def workspace(self) -> str:
         """Whose arrangement is on screen."""
         return self._workspace
-
-    def switch_to(self, workspace: str) -> None:
-        """Keep the arrangement of the workspace on screen, and take that of another one."""
-        if workspace != self._workspace:
-            self.keep()
-            self._workspace = workspace
-            self._docks.arrange()
-            self._restore()
 
     def take_standard(self) -> None:
         """Put every dock where it belongs, and forget how the window was left."""

@@ -15,8 +15,8 @@ from lens_engine.store.labels.completeness import (
     mark_complete,
     measured_series,
     unmark_complete,
-    why_left_out,
 )
+from lens_engine.store.labels.left_out import why_left_out
 from lens_napari.cli.context import Refusals, console, open_database
 from lens_napari.review.wording import lesions_in_words
 

@@ -7,6 +7,7 @@ import sys
 from lens_engine.errors import ConfigError
 
 PROBE_SECONDS = 120
+DEVICE_PROBE = "lens_engine.detector.device_probe"
 GRAPHICS_PROBE = "lens_napari.viewer.graphics_probe"
 NO_DISPLAY = "no display: the viewer cannot be opened here, everything else can"
 

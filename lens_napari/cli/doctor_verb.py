@@ -3,7 +3,10 @@
 import json
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import typer
 from rich.markup import escape
@@ -12,11 +15,12 @@ from rich.table import Table
 from lens_engine.errors import LensError
 from lens_engine.jobs.launcher import worker_alive
 from lens_engine.jobs.queue import open_queue
-from lens_engine.project import Project
+from lens_engine.project import Project, folder_around
 from lens_engine.store.database import Database
+from lens_engine.store.keeping.integrity import damages, left_overs
 from lens_engine.store.models.model_versions import Models
 from lens_napari.cli.context import console
-from lens_napari.cli.display import GRAPHICS_PROBE, NO_DISPLAY, has_display, last_line, run_probe
+from lens_napari.cli.display import DEVICE_PROBE, GRAPHICS_PROBE, NO_DISPLAY, has_display, last_line, run_probe
 
 PACKAGES = ("lens-napari", "napari", "numpy", "SimpleITK", "SQLAlchemy", "dbos", "torch", "lightning")
 
@@ -28,7 +32,8 @@ def doctor(context: typer.Context) -> None:
     table.add_row("Python", f"{platform.python_version()} on {platform.platform()}")
     for package in PACKAGES:
         table.add_row(package, _version(package))
-    table.add_row("device", _device(problems))
+    for name, value in _device_rows(problems):
+        table.add_row(name, value)
     table.add_row("graphics", _graphics(problems))
     for name, value in _project_rows(context, problems):
         table.add_row(name, escape(value))
@@ -47,12 +52,13 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _device(problems: list[str]) -> str:
+def _device_rows(problems: list[str]) -> list[tuple[str, str]]:
     if _version("torch") == "not installed":
-        return "none: a reading station. Jobs run where the extra 'engine' is installed."
-    report = _probe("lens_engine.detector.device_probe", problems, "torch cannot be used")
+        return [("device", "none: a reading station. Jobs run where the extra 'engine' is installed.")]
+    report = _probe(DEVICE_PROBE, problems, "torch cannot be used")
     memory = f", {report['free_gib']} of {report['total_gib']} GiB free" if "free_gib" in report else ""
-    return f"{report.get('device', 'unknown')}{memory}"
+    rows = [("device", f"{report.get('device', 'unknown')}{memory}")]
+    return rows + [(name, report[name]) for name in ("kernels", "bf16") if name in report]
 
 
 def _graphics(problems: list[str]) -> str:
@@ -77,38 +83,54 @@ def _probe(module: str, problems: list[str], complaint: str) -> dict[str, str]:
 
 
 def _project_rows(context: typer.Context, problems: list[str]) -> list[tuple[str, str]]:
-    folder = context.obj
-    try:
-        project = Project.open(folder) if folder is not None else Project.find()
-    except LensError as error:
-        if folder is not None:
-            problems.append(str(error))
+    folder = context.obj or folder_around(Path.cwd())
+    if folder is None:
         return [("project", "none here")]
-    rows = [("project", str(project.folder)), ("database", project.database_url)]
     try:
-        models = Models(Database.open(project))
-        problems += [str(damage) for damage in models.damaged()]
-        promoted = models.find_promoted()
-    except LensError as error:
-        if str(error) not in problems:
-            problems.append(str(error))
-        return rows
-    rows.append(("model", "none" if promoted is None else f"{promoted.version}. {promoted.notice}"))
-    try:
-        rows.append(("worker", _worker(project, problems)))
+        project = Project.open(folder)
     except LensError as error:
         problems.append(str(error))
+        return [("project", f"{folder} cannot be opened")]
+    rows = [("project", str(project.folder)), ("database", project.database_url), ("jobs", project.jobs_database_url)]
+    with _naming_problems(problems):
+        rows.append(("model", _model(project, problems)))
+    with _naming_problems(problems):
+        rows.append(("worker", _worker(project, problems)))
+    unfinished = left_overs(project)
+    if unfinished:
+        names = ", ".join(str(path.relative_to(project.folder)) for path in unfinished)
+        rows.append(("left over", f"by processes that were killed; may be deleted: {names}"))
     return rows
 
 
+@contextmanager
+def _naming_problems(problems: list[str]) -> Iterator[None]:
+    """Take an error of ours for something that is wrong; what two questions meet is said once."""
+    try:
+        yield
+    except LensError as error:
+        if str(error) not in problems:
+            problems.append(str(error))
+
+
+def _model(project: Project, problems: list[str]) -> str:
+    database = Database.open(project)
+    try:
+        problems += [str(damage) for damage in damages(database)]
+        promoted = Models(database).find_promoted()
+    finally:
+        database.close()
+    return "none" if promoted is None else f"{promoted.version}. {promoted.notice}"
+
+
 def _worker(project: Project, problems: list[str]) -> str:
-    if worker_alive(project):
-        return "alive"
     queue = open_queue(project)
     try:
-        waiting = len(queue.open_jobs())
+        waiting = sum(queue.open_job_counts().values())
     finally:
         queue.close()
+    if worker_alive(project):
+        return "alive"
     if waiting:
         problems.append(
             f"{waiting} job{'s wait' if waiting > 1 else ' waits'} and no worker is alive. Start one with: lens worker"

@@ -66,7 +66,7 @@ def models(
     if promote is not None or roll_back:
         used = repository.roll_back() if promote is None else repository.promote(promote)
         console.print(f"Model version {used.version} is used from now on.")
-    table = Table("version", "promoted", "parent", "snapshot", "experts", "reduction", "notice")
+    table = Table("version", "promoted", "parent", "snapshot", "experts", "reduction", "precision", "notice")
     for record in repository.all():
         table.add_row(
             record.version,
@@ -75,6 +75,7 @@ def models(
             record.snapshot_id or "",
             ", ".join(record.experts),
             "" if record.reduction is None else "yes",
+            record.precision,
             escape(record.notice),
         )
     console.print(table)

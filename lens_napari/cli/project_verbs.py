@@ -6,24 +6,62 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from lens_engine.errors import LensError
+from lens_engine.errors import LensError, ProjectError
 from lens_engine.findings import Scope, Split
-from lens_engine.store.catalog import Catalog
+from lens_engine.project import Project, new_settings
+from lens_engine.store.catalog import Catalog, SeriesRecord
+from lens_engine.store.database import follow_moved_folder
 from lens_engine.store.exchange.importing import UNIVERSAL_DATASET
 from lens_engine.store.exchange.ingest import add_scans, import_annotations
-from lens_engine.store.new_project import create_project
+from lens_engine.store.new_project import create_project, prepare_project
 from lens_napari.cli.context import Refusals, console, open_database, progress_bar
 
 
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder of the new project.")],
     name: Annotated[str | None, typer.Option(help="Name that readers see; the folder's by default.")] = None,
+    database_url: Annotated[
+        str | None,
+        typer.Option(help="PostgreSQL for the project, without a password; SQLite in the folder by default."),
+    ] = None,
+    jobs_url: Annotated[
+        str | None, typer.Option(help="PostgreSQL for the jobs; that of the project by default, beside its tables.")
+    ] = None,
+    existing: Annotated[
+        bool, typer.Option("--existing", help="Give a project folder the databases that its lens.yaml names.")
+    ] = False,
+    moved: Annotated[
+        bool, typer.Option("--moved", help="Tell a project's PostgreSQL database that its folder was moved here.")
+    ] = False,
 ) -> None:
     """Make a new project, with the demo model as its first version."""
-    database, model = create_project(folder, name)
+    if moved:
+        _refuse_names_for_existing(name, database_url, jobs_url)
+        project = Project.open(folder)
+        follow_moved_folder(project)
+        console.print(f"The database of {escape(project.settings.name)} follows it to {escape(str(project.folder))}")
+        return
+    if existing:
+        _refuse_names_for_existing(name, database_url, jobs_url)
+        database, model = prepare_project(Project.open(folder))
+    else:
+        settings = new_settings(name or folder.resolve().name or "project", database_url, jobs_url or database_url)
+        database, model = create_project(folder, settings=settings)
     project = database.project
     console.print(f"Project {escape(project.settings.name)} in {escape(str(project.folder))}")
-    console.print(f"[yellow]{escape(model.notice)}[/]")
+    if project.settings.database_url is not None:
+        console.print(f"Database {escape(project.database_url)}")
+    if model.notice:
+        console.print(f"[yellow]{escape(model.notice)}[/]")
+
+
+def _refuse_names_for_existing(*given: str | None) -> None:
+    if any(value is not None for value in given):
+        raise ProjectError(
+            "A project folder has its name and its databases from lens.yaml",
+            "--existing and --moved without --name, --database-url and --jobs-url",
+            "Write them into lens.yaml, then run the command without them",
+        )
 
 
 def add(
@@ -53,7 +91,8 @@ def add(
         )
     for record in report.added:
         depth, height, width = record.geometry.shape if record.geometry is not None else (0, 0, 0)
-        console.print(f"  {record.name}  {width}x{height}x{depth}  {escape(record.description)}", highlight=False)
+        told = escape("  ".join(filter(None, (record.description, _given_as(record)))))
+        console.print(f"  {record.name}  {width}x{height}x{depth}  {told}", highlight=False)
     for note in report.notes:
         console.print(f"[yellow]Note:[/] {escape(note)}")
     refusals.add_all(report.problems)
@@ -63,6 +102,14 @@ def add(
         + (f"; skipped: {escape(skipped)}" if skipped else "")
     )
     refusals.exit_if_any()
+
+
+def _given_as(record: SeriesRecord) -> str:
+    """Return the name of a series' file or folder, for the one who gave it and on that console alone."""
+    if record.source is None:
+        return ""
+    first = record.source.paths[0]
+    return first.name if len(record.source.paths) == 1 else first.parent.name
 
 
 def import_(

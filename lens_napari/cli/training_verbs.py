@@ -18,7 +18,7 @@ FORWARDED = {"allow_extra_args": True, "ignore_unknown_options": True, "help_opt
 
 
 def recipe(context: typer.Context) -> None:
-    """List, show and run the published recipes, or train an embedding: lens recipe list | show | run | embed."""
+    """List, show, run and measure the published recipes: lens recipe list | show | run | measure | export | embed."""
     _hand_over("recipe", context.args)
 
 

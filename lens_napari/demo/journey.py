@@ -26,6 +26,7 @@ from lens_napari.application import review
 from lens_napari.demo.demo_project import DemoProject, build_demo_project
 from lens_napari.demo.report import DemoReport
 from lens_napari.demo.review import DemoReview
+from lens_napari.demo.test_set_pictures import take_test_set_pictures
 
 TEST_PATIENTS = 8
 MOST_REVIEWED = 1000
@@ -113,9 +114,11 @@ class _Journey:
             with self._timed("evaluate"):
                 inputs = EvaluateInputs(model_versions=(first, *versions), split=Split.TEST)
                 self.report.evaluation = EvaluateResult.model_validate(dict(self._run(inputs).result))
-            window.show_models()
+            window.show_docks()
         finally:
             window.close()
+        with self._timed("pictures of the test set"):
+            take_test_set_pictures(self.demo, self._folder / "screenshots")
         self.report.arms = {first: "the model before retraining"} | dict(zip(versions, ARMS.values(), strict=True))
         with self._timed("export"):
             for name, form in (("test_set.pkl", "manual-pickle"), ("test_set.json", "json")):

@@ -27,6 +27,7 @@ Press = tuple[Any, Any]
 OPENED_BY: Mapping[str, tuple[Press, Press]] = MappingProxyType(
     {
         "one-expert": ((Qt.Key.Key_1, ALT), (Qt.Key.Key_1, ALT)),
+        "box": ((Qt.Key.Key_E, SHIFT), (Qt.Key.Key_Escape, NONE)),
         "overview": ((Qt.Key.Key_O, SHIFT), (Qt.Key.Key_O, SHIFT)),
         "keys": ((Qt.Key.Key_Question, SHIFT), (Qt.Key.Key_Question, SHIFT)),
         "tour": ((Qt.Key.Key_N, ALT), (Qt.Key.Key_X, ALT)),

@@ -4,11 +4,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication
 
 from lens_engine.errors import JobError
 from lens_engine.findings import Rule, Verdict
@@ -21,6 +20,7 @@ from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
 from lens_napari.demo.pictures import PanelPictures
 from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
+from lens_napari.demo.windows import canvas_in, dock_of, window_of
 from lens_napari.workspace import SIZE
 
 KEYS = {Verdict.ACCEPTED: Qt.Key.Key_Y, Verdict.REJECTED: Qt.Key.Key_N, Verdict.UNSURE: Qt.Key.Key_U}
@@ -56,9 +56,9 @@ class DemoReview:
         self._project = Project.open(project_folder)
         self._screenshots = screenshots
         screenshots.mkdir(parents=True, exist_ok=True)
-        self._window = _window_of(self.controller.viewer)
+        self._window = window_of(self.controller.viewer)
         self._window.resize(*SIZE)  # napari restores the size of the last session, whatever that was
-        self._canvas = _canvas_in(self._window)
+        self._canvas = canvas_in(self._window)
 
     def picture(self, name: str) -> None:
         """Save the whole window."""
@@ -112,12 +112,19 @@ class DemoReview:
         say(f"The Retrain button made {job.result['model_version']}")
         return job
 
-    def show_models(self) -> None:
-        """Bring the models dock forward and picture it."""
+    def show_docks(self) -> None:
+        """Bring the docks forward that no key opens, and picture them: models, all jobs, adding scans."""
         self.controller.jobs.refresh_models()
-        _dock_of(self.controller.models_panel).raise_()
+        dock_of(self.controller.models_panel).raise_()
         wait_until(lambda: False, 3.0)
         self.picture("models")
+        QTest.mouseClick(self.controller.jobs_panel.list_button, Qt.MouseButton.LeftButton)
+        wait_until(lambda: False, PARTNER_SECONDS)
+        self.picture("jobs")
+        QTest.mouseClick(self.controller.jobs_panel.list_button, Qt.MouseButton.LeftButton)
+        dock_of(self.controller.adding.panel).raise_()
+        wait_until(lambda: False, PARTNER_SECONDS)
+        self.picture("add-scans")
 
     def close(self) -> None:
         """Close the window; every decision is on disk."""
@@ -143,20 +150,3 @@ class DemoReview:
     def _has_ended(self, known: set[str]) -> bool:
         job = self._training(known)
         return job is not None and job.state.is_final
-
-
-def _window_of(viewer: Any) -> QWidget:
-    window: QWidget = next(window for window in QApplication.topLevelWidgets() if viewer.title in window.windowTitle())
-    return window
-
-
-def _canvas_in(window: QWidget) -> QWidget:
-    """Return the widget that receives the reader's keys."""
-    return next(child for child in window.findChildren(QWidget) if type(child).__name__.startswith("CanvasBackend"))
-
-
-def _dock_of(panel: QWidget) -> QWidget:
-    widget = panel
-    while widget.parentWidget() is not None and not widget.inherits("QDockWidget"):
-        widget = widget.parentWidget()
-    return widget

@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 from lens_engine.findings import Box2D, SliceBox
 from lens_napari.editing.geometry import Size, with_extent, with_section
+from lens_napari.review.acts import Step
 
 NEW_LESION = -2
 """Lesion number of a box that is being drawn; lesions that were drawn have lower ones, candidates are positive."""
@@ -57,6 +58,17 @@ class Draft:
         """Begin with the box of a lesion in a scan of shape (z, y, x)."""
         depth, height, width = shape
         return cls(purpose, series_id, lesion, depth, (height, width), slices, slices)
+
+    @classmethod
+    def again(cls, refused: Step, shape: Sequence[int]) -> "Draft | None":
+        """Take a box into work again that could not be written; None where no box is lost."""
+        depth, height, width = shape
+        before, after = refused.before, refused.after
+        if after is None or (before is not None and before.slices == after.slices):
+            return None
+        purpose, lesion = (Purpose.DRAW, NEW_LESION) if before is None else (Purpose.CHANGE, refused.lesion)
+        original = () if before is None else before.slices
+        return cls(purpose, after.series_id, lesion, depth, (height, width), after.slices, original, (original,))
 
     @property
     def is_changed(self) -> bool:

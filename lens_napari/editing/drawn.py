@@ -179,13 +179,14 @@ class DrawnLesions:
         if step.lesion in self._lesions and not self._acts.is_waiting(step.lesion):
             self._lesions[step.lesion] = replace(self._lesions[step.lesion], save_state=SaveState.SAVED)
 
-    def mark_failed(self, ticket: int) -> None:
-        """Note that a write was refused: what held before holds again."""
+    def mark_failed(self, ticket: int) -> Step:
+        """Note that a write was refused, and return what it would have changed: what held before holds again."""
         step = self._acts.failed(ticket)
         if not self._acts.is_waiting(step.lesion):
             self._put(step.lesion, step.before, SaveState.FAILED)
             if step.after is not None:
                 self.remarks.let_wait(NEW_LESION if step.before is None else step.lesion, step.after)
+        return step
 
     def _act(self, number: int, said: Decision) -> DrawnWrite:
         after = None if said.verdict is Verdict.WITHDRAWN else said

@@ -46,6 +46,10 @@ class DrawnRemarks:
         """Keep the axes that are drawn of a lesion until they are said."""
         self._unsaid.draw(number, axes)
 
+    def take_axes_off(self, number: int) -> None:
+        """Let the axes that were said of a lesion go when it is said again."""
+        self._unsaid.take_axes_off(number)
+
     def waits(self, number: int) -> bool:
         """Return whether words or axes of a lesion are not said yet."""
         return not self._unsaid.of(number).is_empty
@@ -71,7 +75,7 @@ class DrawnRemarks:
     def axes_of(self, number: int) -> RecistAxes | None:
         """Return the axes of a lesion, drawn this moment or before."""
         found = self._find(number)
-        return self._unsaid.of(number).axes or (found.decision.axes if found else None)
+        return self._unsaid.of(number).axes_on(found.decision.axes if found else None)
 
     def axes_reader(self, number: int) -> str:
         """Return who drew the axes that were kept; empty where none were."""
@@ -81,7 +85,7 @@ class DrawnRemarks:
     def with_remark(self, number: int, said: Decision) -> Decision:
         """Return what is said of a lesion with the words and axes that wait, or else with those that stand."""
         comment, remark = self._said_in_words(number), self._unsaid.take(number)
-        axes = remark.axes or said.axes
+        axes = remark.axes_on(said.axes)
         if axes is not None and not said.box[2] <= axes.slice_index < said.box[5]:
             axes = None  # the box has left the slice
         return replace(said, comment=(comment if remark.comment is None else remark.comment).strip(), axes=axes)

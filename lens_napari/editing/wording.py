@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
-from lens_engine.findings import box_from_slices
+from lens_engine.findings import Verdict, box_from_slices
 from lens_engine.geometry import VolumeGeometry
 from lens_napari.editing.draft import Draft, Purpose, Slices
-from lens_napari.editing.drawn import DrawnLesion
+from lens_napari.editing.drawn import DrawnLesion, DrawnWrite
 from lens_napari.review.acts import SaveState
+from lens_napari.review.box_table import BoxState
+from lens_napari.review.saying.said_line import MARKS, SaidLine
 from lens_napari.review.settings import KeySettings, spoken
 from lens_napari.review.wording import NOTHING_SAID, size_mm
 
@@ -40,6 +42,16 @@ class DrawnRow:
 
     number: int
     text: str
+
+
+def drawn_line(write: DrawnWrite, save_state: SaveState) -> SaidLine:
+    """Return the line that confirms what was said of a drawn lesion."""
+    is_deleted = write.said.verdict is Verdict.WITHDRAWN
+    done = "deleted" if is_deleted else "changed" if write.was_there else "added"
+    words = "not saved ✕" if save_state is SaveState.FAILED else f"{done} {MARKS.get(save_state, '')}".rstrip()
+    kind = f" · {write.said.lesion_type}" if write.said.lesion_type else ""
+    state = BoxState.PLAIN if is_deleted else BoxState.ACCEPTED
+    return SaidLine(f"drawn lesion, {slices_in_words(write.said.slices)}{kind}: {words}", state, save_state)
 
 
 def how_to(purpose: Purpose, keys: KeySettings) -> str:

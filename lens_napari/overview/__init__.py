@@ -1,1 +1,1 @@
-"""The whole series at a glance: projections from the front and from the side with every lesion on them."""
+"""The whole series at a glance: projections from the front, the side and the feet with every lesion on them."""

@@ -59,6 +59,7 @@ class Overview(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._lane = Lane("overview")
         self._shown: Volume | None = None
         self._drawn: Drawing | None = None
+        self._outlines: dict[Plane, tuple[Outline, ...]] = {}
         self._kept: OrderedDict[int, Projections] = OrderedDict()
         self._look_later = QTimer(self)  # a panel is on screen only when Qt has laid it out
         self._look_later.setSingleShot(True)
@@ -119,11 +120,14 @@ class Overview(QObject):  # type: ignore[misc]  # qtpy carries no types
         if not _same(drawing, self._drawn):
             self._drawn = drawing
             self.marks = marks_of(drawing.table, drawing.shown, drawing.states, drawing.changed, self._number_of)
+            self._outlines = {
+                plane: tuple(self._outline(mark, plane, volume) for mark in self.marks) for plane in self.panel.pictures
+            }
         shown = self._view.slice_on_screen
         for plane, picture in self.panel.pictures.items():
             if picture.section is not None and shown is not None:
-                line_mm = (shown[0] + 0.5) * volume.geometry.spacing_mm[0]
-                picture.draw([self._outline(mark, plane, volume) for mark in self.marks], (line_mm, None))
+                line_mm = None if plane is Plane.AXIAL else (shown[0] + 0.5) * volume.geometry.spacing_mm[0]
+                picture.draw(self._outlines[plane], (line_mm, None))
 
     def _outline(self, mark: Mark, plane: Plane, volume: Volume) -> Outline:
         corner, opposite = mark.corners(plane, volume.geometry)
@@ -137,6 +141,8 @@ class Overview(QObject):  # type: ignore[misc]  # qtpy carries no types
         if volume is None:
             return
         mark = self._mark_at(plane, volume, (down_mm, right_mm))
+        if mark is None and plane is Plane.AXIAL:
+            return  # no slice is there more than another one
         if mark is None:
             self._view.go_to_slice(int(down_mm / volume.geometry.spacing_mm[0]))
         elif mark.number is not None and mark.lesion > NO_LESION:
@@ -162,8 +168,8 @@ class Overview(QObject):  # type: ignore[misc]  # qtpy carries no types
 
 
 def project(volume: Volume) -> Projections:
-    """Return the densest voxels behind each other, seen from the front and from the left (maximum intensity)."""
-    return {plane: np.max(volume.voxels, axis=plane.across) for plane in (Plane.CORONAL, Plane.SAGITTAL)}
+    """Return the densest voxels behind each other, seen from the front, the left and the feet (maximum intensity)."""
+    return {plane: np.max(volume.voxels, axis=plane.across) for plane in Plane}
 
 
 def _same(one: Drawing, other: Drawing | None) -> bool:

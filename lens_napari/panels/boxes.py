@@ -7,14 +7,14 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QSpinBox, QVBoxLayout, QWidget
 
 from lens_napari.editing.wording import DrawnRow
-from lens_napari.panels.parts import button, label, line
+from lens_napari.panels.parts import bring_into_view, button, label, line
 from lens_napari.review.settings import KeySettings, spoken
 from lens_napari.viewer.palette import MUTED
 from lens_napari.viewer.slice_field import ENDING_KEYS
 
 ROWS_SHOWN = 2
 FIELD_WIDTH = 44
-NARROW = "padding: 4px 3px;"
+NARROW = "padding: 4px 0px;"
 
 
 class _SliceField(QSpinBox):  # type: ignore[misc]  # qtpy carries no types
@@ -66,7 +66,9 @@ class BoxesPanel(QWidget):  # type: ignore[misc]  # qtpy carries no types
                 field.blockSignals(False)
         self.keep_button.setVisible(extent is not None)
         self.drawn_box.hide()
-        self.draft_box.show()
+        if self.draft_box.isHidden():
+            self.draft_box.show()
+            bring_into_view(self.draft_box)
 
     def hide_draft(self) -> None:
         """Show that no box is in work."""
@@ -90,6 +92,7 @@ class BoxesPanel(QWidget):  # type: ignore[misc]  # qtpy carries no types
 
     def _make_buttons(self, keys: KeySettings) -> QHBoxLayout:
         row = QHBoxLayout()
+        row.setSpacing(3)
         self.change_button = button(f"Box [{spoken(keys.change_box)}]", "Change the box of the lesion")
         self.draw_button = button(f"Draw [{spoken(keys.draw_lesion)}]", "Draw a lesion that nobody asked about")
         self.measure_button = button(f"Length [{spoken(keys.measure)}]", "Measure a length in mm")

@@ -19,11 +19,12 @@ from lens_engine.jobs.inputs import ExportInputs, JobKind
 from lens_engine.jobs.results import TrainResult
 from lens_engine.jobs.status import JobState, JobStatus
 from lens_napari.panels.parts import Panel, button, label, progress_bar
+from lens_napari.review.job_wording import INTERRUPTED, remaining
 from lens_napari.review.versions.learning import short_gain
-from lens_napari.review.wording import remaining
 from lens_napari.viewer.palette import BAD, GOOD, MUTED
 
-COLOUR_OF_STATE = {JobState.DONE: GOOD, JobState.FAILED: BAD, JobState.CANCELLED: MUTED}
+COLOUR_OF_STATE = {JobState.DONE: GOOD, JobState.FAILED: BAD, JobState.CANCELLED: MUTED, JobState.INTERRUPTED: BAD}
+CAN_GO_ON = (JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED)
 BAR_STEPS = 1000
 OPEN_HEIGHT = 96
 RESULTS = {
@@ -88,7 +89,7 @@ class JobRow(QWidget):  # type: ignore[misc]  # qtpy carries no types
         )
         self.eta_label.setText(remaining(status))
         self.stop_button.setVisible(not status.state.is_final)
-        self.resume_button.setVisible(status.state in (JobState.FAILED, JobState.CANCELLED))
+        self.resume_button.setVisible(status.state in CAN_GO_ON)
 
 
 class JobsPanel(Panel):
@@ -210,6 +211,8 @@ class JobsPanel(Panel):
 def _in_words(status: JobStatus) -> str:
     if status.error:
         return status.error
+    if status.state is JobState.INTERRUPTED:
+        return INTERRUPTED
     if status.state is JobState.DONE and status.result.get("measurable", True):
         return ", ".join(filter(None, [f"done: {RESULTS[status.kind].format_map(status.result)}", _gain(status)]))
     if status.state is JobState.DONE:

@@ -1,6 +1,7 @@
-"""All keys of the review over the picture, and what of napari is off meanwhile."""
+"""All keys of a window over the picture, and what of napari is off meanwhile."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from qtpy.compat import isalive
@@ -19,16 +20,66 @@ MOUSE = {
     "right drag": "window and level; or Shift+drag",
     "← →": "slices",
     "Ctrl+0": "the whole slice",
-    "Window": "the standard arrangement of the panels",
 }
+MENU = ("Window", "the standard arrangement of the panels")
 WIDTH = 1260
 COLUMNS: tuple[tuple[KeyGroup, ...], ...] = (
     (KeyGroup.VERDICT, KeyGroup.REASON),
     (KeyGroup.MOVING, KeyGroup.BOX),
     (KeyGroup.PICTURE,),
 )
-SHARES = (4, 5, 4)
-"""Of the width, by column."""
+Rows = Sequence[tuple[str, str]]
+"""Keys as they stand on a keyboard, with what they do."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyColumn:
+    """A column of the help.
+
+    Attributes
+    ----------
+    lists
+        Headings, each with the keys below it.
+    share
+        Of the width.
+    """
+
+    lists: tuple[tuple[str, Rows], ...]
+    share: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLists:
+    """What the help of a window says.
+
+    Attributes
+    ----------
+    title
+        Whose keys they are.
+    has_tour
+        Whether it offers the tour through the review.
+    """
+
+    title: str
+    columns: tuple[KeyColumn, ...]
+    has_tour: bool = False
+
+
+def review_lists(keys: KeySettings) -> KeyLists:
+    """Return all keys of the review."""
+    first, second, third = (tuple((group, _rows_of(keys, group)) for group in groups) for groups in COLUMNS)
+    columns = (KeyColumn(first), KeyColumn((*second, mouse_list(MENU)), 5), KeyColumn(third))
+    return KeyLists("Keys of the review", columns, has_tour=True)
+
+
+def mouse_list(*more: tuple[str, str]) -> tuple[str, Rows]:
+    """Return what the mouse does, and what of napari is useful."""
+    return "The mouse, keys and menus of napari", [*MOUSE.items(), *more]
+
+
+def named_rows(keys: KeySettings, names: Sequence[str]) -> Rows:
+    """Return keys by their names in the settings."""
+    return [(spoken(getattr(keys, name)), KeySettings.words(name)) for name in names]
 
 
 class KeyHelp(QFrame):  # type: ignore[misc]  # qtpy carries no types
@@ -38,15 +89,15 @@ class KeyHelp(QFrame):  # type: ignore[misc]  # qtpy carries no types
     ----------
     main
         The napari window; the help lies over its middle, panels included: the picture alone has no room for so many.
-    keys
-        The keys as they are bound.
+    listed
+        What it lists.
     off
-        What of napari is off in the review, by its words, with the keys that usually do it.
+        What of napari is off, by its words, with the keys that usually do it.
     """
 
     tour_wanted = Signal()
 
-    def __init__(self, main: QMainWindow, keys: KeySettings, off: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, main: QMainWindow, listed: KeyLists, off: Mapping[str, Sequence[str]]) -> None:
         super().__init__(main)
         self.setObjectName("lens-key-help")
         self.setStyleSheet(
@@ -56,16 +107,15 @@ class KeyHelp(QFrame):  # type: ignore[misc]  # qtpy carries no types
         column = QVBoxLayout(self)
         columns = QHBoxLayout()
         columns.setSpacing(24)
-        first, second, third = (_list_of(keys, groups) for groups in COLUMNS)
-        mouse = _heading("The mouse, keys and menus of napari") + _rows(list(MOUSE.items()))
-        self.lists = [first, second + mouse, third]
-        for text, share in zip(self.lists, SHARES, strict=True):
-            columns.addWidget(_rich(text), share)
+        self.lists = ["".join(_heading(name) + _rows(rows) for name, rows in one.lists) for one in listed.columns]
+        for text, one in zip(self.lists, listed.columns, strict=True):
+            columns.addWidget(_rich(text), one.share)
         self.off_label = label(_off(off), style=f"color: {MUTED};")
         self.tour_button = button("Tour through the review", "A few words about each panel; it can be left at once")
         self.tour_button.clicked.connect(self._begin_tour)
+        self.tour_button.setVisible(listed.has_tour)
         top = QHBoxLayout()
-        top.addWidget(heading(f"Keys of the review   [{HELP_KEY}] or a click closes this"), 1)
+        top.addWidget(heading(f"{listed.title}   [{HELP_KEY}] or a click closes this"), 1)
         top.addWidget(self.tour_button)
         column.addLayout(top)
         column.addLayout(columns)
@@ -113,16 +163,11 @@ class KeyHelp(QFrame):  # type: ignore[misc]  # qtpy carries no types
         self.hide()
 
 
-def _list_of(keys: KeySettings, groups: Sequence[KeyGroup]) -> str:
-    parts = []
-    for group in groups:
-        fields = [name for name in KeySettings.model_fields if KeySettings.group(name) is group]
-        parts.append(_heading(group))
-        parts.append(_rows([(spoken(getattr(keys, name)), KeySettings.words(name)) for name in fields]))
-    return "".join(parts)
+def _rows_of(keys: KeySettings, group: KeyGroup) -> Rows:
+    return named_rows(keys, [name for name in KeySettings.model_fields if KeySettings.group(name) is group])
 
 
-def _rows(rows: Sequence[tuple[str, str]]) -> str:
+def _rows(rows: Rows) -> str:
     cells = [f"<tr><td><b>{escape(key)}</b>&nbsp;&nbsp;</td><td>{escape(words)}</td></tr>" for key, words in rows]
     return f"<table>{''.join(cells)}</table>"
 
@@ -134,7 +179,7 @@ def _heading(text: str) -> str:
 def _off(off: Mapping[str, Sequence[str]]) -> str:
     listed = [f"{words} ({', '.join(keys)})" if keys else words for words, keys in off.items()]
     return (
-        "Off while a review is open, by key, button and menu, so that the picture stays what its letters say: "
+        "Off while this is open, by key, button and menu, so that the picture stays what its letters say: "
         f"{'; '.join(listed)}."
     )
 

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QPushButton, QVB
 
 from lens_engine.findings import Verdict
 from lens_engine.jobs.status import JobProgress
-from lens_napari.panels.parts import Panel, ScoreBar, button, heading, label, line, progress_bar
+from lens_napari.panels.parts import Panel, ScoreBar, button, heading, label, line, progress_bar, scrolled
 from lens_napari.review.acts import SaveState
 from lens_napari.review.cards import ExpertScore, LesionCard, Presence
 from lens_napari.review.next_step import OPENING, Action, NextStep
@@ -20,6 +20,9 @@ from lens_napari.sections.partner_pictures import PartnerPictures
 from lens_napari.viewer.palette import BAD, GOOD, MUTED, UNDECIDED
 
 NOTICE_COLOUR = "#E6C15A"
+LEAST_WIDTH, BODY_WIDTH = 344, 324
+"""Least width of the panel, and of what is scrolled in it: room for a scroll bar beside it."""
+GAP = 4
 BAR_STEPS = 1000
 TYPES_IN_A_ROW = 2
 LETTERS_OF_TYPE = 16
@@ -54,7 +57,7 @@ class LesionPanel(Panel):
 
     def __init__(self, keys: KeySettings, *, scores_hidden: bool) -> None:
         super().__init__("lens-lesion")
-        self.setMinimumWidth(330)
+        self.setMinimumWidth(LEAST_WIDTH)
         self._type_keys = keys.lesion_types
         self.lesion_box = QWidget()
         self.summary_box = QWidget()
@@ -63,20 +66,17 @@ class LesionPanel(Panel):
         self.message_label.hide()
         self.notice_label = label(style=f"color: {NOTICE_COLOUR}; font-weight: bold;")
         self.notice_label.hide()
-        self.column.addWidget(self.message_label)
-        self.column.addWidget(self.lesion_box)
-        self.column.addWidget(self.summary_box)
         self.comment_box = CommentBox(keys.comment)
-        self.column.addWidget(self.comment_box)
+        self.column.addWidget(self.message_label)
+        self.column.addWidget(scrolled(self._make_body()), 1)
         self.column.addWidget(self.notice_label)  # below the buttons, which it must not move under the mouse
-        self.column.addStretch(1)
         self._fill_lesion_box(keys, scores_hidden=scores_hidden)
         self._fill_summary_box()
         self.show_summary(NOTHING_YET, OPENING)
 
     def add_below(self, widget: QWidget) -> None:
         """Put a widget below everything else, where it moves no verdict button."""
-        self.column.insertWidget(self.column.count() - 1, widget)
+        self._body.insertWidget(self._body.count() - 1, widget)
 
     def show_message(self, text: str) -> None:
         """Show an error on top of the panel until the next one or an empty text."""
@@ -141,9 +141,21 @@ class LesionPanel(Panel):
             self.search_bar.setValue(round(progress.fraction * BAR_STEPS))
             self.search_bar.setFormat(f"{progress.done} of {progress.total}")
 
+    def _make_body(self) -> QWidget:
+        body = QWidget()
+        body.setMinimumWidth(BODY_WIDTH)
+        self._body = QVBoxLayout(body)
+        self._body.setContentsMargins(0, 0, 0, 0)
+        self._body.setSpacing(self.column.spacing())
+        for widget in (self.lesion_box, self.summary_box, self.comment_box):
+            self._body.addWidget(widget)
+        self._body.addStretch(1)
+        return body
+
     def _fill_lesion_box(self, keys: KeySettings, *, scores_hidden: bool) -> None:
         column = QVBoxLayout(self.lesion_box)
         column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(GAP)
         self.position_label = label(style=f"color: {MUTED};")
         self.headline_label = label(style="font-size: 14pt; font-weight: bold;", wrap=False)
         self.why_label = label(style="font-size: 11pt;")
@@ -182,7 +194,7 @@ class LesionPanel(Panel):
             (self.reject_button, Verdict.REJECTED, BAD),
             (self.unsure_button, Verdict.UNSURE, UNDECIDED),
         ):
-            one.setStyleSheet(f"border: 2px solid {colour}; padding: 6px 4px; font-weight: bold;")
+            one.setStyleSheet(f"border: 2px solid {colour}; padding: 6px 1px; font-weight: bold;")
             one.clicked.connect(lambda _, said=verdict: self.verdict_given.emit(said))
             row.addWidget(one)
         return row

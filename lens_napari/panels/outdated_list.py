@@ -5,8 +5,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from lens_engine.jobs.status import JobStatus
 from lens_napari.panels.parts import button, label, progress_bar
+from lens_napari.review.job_wording import course
 from lens_napari.review.versions.learning import OutdatedList
-from lens_napari.review.wording import course
 from lens_napari.viewer.palette import UNDECIDED
 
 BAR_STEPS = 1000

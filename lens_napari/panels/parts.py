@@ -1,8 +1,12 @@
 """Small widgets that several panels share."""
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.compat import isalive
+from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
-from qtpy.QtWidgets import QFrame, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QProgressBar, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+NARROW_BAR = 8
+"""Width of a scroll bar that leaves a panel its room."""
 
 
 def label(text: str = "", *, style: str = "", wrap: bool = True) -> QLabel:
@@ -39,9 +43,10 @@ class _CalmBar(QProgressBar):  # type: ignore[misc]  # qtpy carries no types
     """Qt paints a bar at once when its value changes, and with it the whole window; this one waits its turn."""
 
     def setValue(self, value: int) -> None:  # noqa: N802  # Qt's name
-        self.setUpdatesEnabled(False)
-        super().setValue(value)
-        self.setUpdatesEnabled(True)
+        if value != self.value():
+            self.setUpdatesEnabled(False)
+            super().setValue(value)
+            self.setUpdatesEnabled(True)
 
 
 def progress_bar() -> QProgressBar:
@@ -73,6 +78,35 @@ class Panel(QWidget):  # type: ignore[misc]  # qtpy carries no types
         self.column.setSpacing(5)
 
 
+def scrolled(panel: QWidget) -> QScrollArea:
+    """Return a frame in which a panel is scrolled where the window is too low for it.
+
+    What changes inside lays out nothing outside: a line of text does not arrange and paint the whole window anew.
+    """
+    area = QScrollArea()
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    area.setWidgetResizable(True)
+    area.setWidget(panel)
+    area.setMinimumWidth(panel.minimumWidth() + NARROW_BAR)
+    area.verticalScrollBar().setStyleSheet(f"QScrollBar:vertical {{ width: {NARROW_BAR}px; }}")
+    return area
+
+
+def bring_into_view(widget: QWidget) -> None:
+    """Scroll the frame in which a widget lies until it is seen, as soon as it has its place; without one do nothing."""
+
+    def scroll() -> None:
+        area = widget.parentWidget() if isalive(widget) else None
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parentWidget()
+        if area is not None:
+            area.ensureWidgetVisible(widget, 0, 0)
+
+    QTimer.singleShot(0, scroll)
+
+
 class ScoreBar(QWidget):  # type: ignore[misc]  # qtpy carries no types
     """A name, a bar in the expert's colour, and the score as a number."""
 
@@ -94,8 +128,9 @@ class ScoreBar(QWidget):  # type: ignore[misc]  # qtpy carries no types
 
     def show_score(self, score: float | None, text: str) -> None:
         """Show a score in [0, 1], or an empty bar, with a text beside it."""
-        self._score, self._text = score, text
-        self.update()
+        if (score, text) != (self._score, self._text):
+            self._score, self._text = score, text
+            self.update()
 
     def paintEvent(self, event: object) -> None:  # Qt's name
         """Draw the row."""

@@ -10,8 +10,8 @@ from lens_engine.jobs.inputs import TrainInputs
 from lens_engine.jobs.status import JobState, JobStatus
 from lens_napari.panels.outdated_list import OutdatedListBox
 from lens_napari.panels.parts import Panel, button, heading, label, progress_bar
+from lens_napari.review.job_wording import course
 from lens_napari.review.versions.learning import FIRST_DURATION, FrozenLabels, LastTraining, LearningPlan, TrainChoices
-from lens_napari.review.wording import course
 from lens_napari.viewer.palette import MUTED
 
 RECIPE_STEPS = 0

@@ -14,6 +14,8 @@ from lens_napari.review.settings import ViewerSettings
 from lens_napari.review.wording import NOT_FOR_DIAGNOSIS, progress
 from lens_napari.review.worklist.rows import WorklistRows
 
+LEAST_WIDTH = 320
+
 
 class WorklistPanel(Panel):
     """The queue of lesions, the series and the legend."""
@@ -23,7 +25,7 @@ class WorklistPanel(Panel):
 
     def __init__(self, colours: Mapping[str, str], settings: ViewerSettings) -> None:
         super().__init__("lens-worklist")
-        self.setMinimumWidth(300)
+        self.setMinimumWidth(LEAST_WIDTH)
         self.filters = WorklistFilters()
         self.model = RowsModel()
         self.table = rows_table(self.model)
@@ -56,6 +58,7 @@ class WorklistPanel(Panel):
             self.table.clearSelection()
         else:
             self.table.selectRow(rows.current_row)
+        self.table.executeDelayedItemsLayout()  # now, or the whole window is painted a second time for it
         self.bar.setRange(0, max(1, tally.total))
         self.bar.setValue(tally.total - tally.open)
         self.bar.setFormat("%p % of all")

@@ -32,9 +32,11 @@ class RowsModel(QAbstractTableModel):  # type: ignore[misc]  # qtpy carries no t
         """Show other rows; where a single lesion came or went, the view keeps all others as they are."""
         before, after = self.rows.positions, rows.positions
         if np.array_equal(before, after):
+            differing = rows.differing_from(self.rows)
             self.rows = rows
-            if len(rows):
-                self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(COLUMNS) - 1))
+            if len(differing):
+                first, last = int(differing[0]), int(differing[-1])
+                self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
         elif (gone := _one_more(before, after)) is not None:
             self.beginRemoveRows(QModelIndex(), gone, gone)
             self.rows = rows

@@ -122,6 +122,8 @@ class Shown:
         All boxes are off (key H), whatever `hidden` says.
     alone
         The group that is shown alone, and bright, whatever `hidden` says; the lesion asked about stays with it.
+    in_sections
+        Groups of which every box is drawn in coronal and sagittal sections; of others it is the lesion asked about.
     """
 
     hidden: frozenset[str] = frozenset()
@@ -129,6 +131,7 @@ class Shown:
     rest_is_dimmed: bool = True
     everything_hidden: bool = False
     alone: str | None = None
+    in_sections: frozenset[str] = frozenset({ANNOTATIONS})
 
     def has(self, group: str) -> bool:
         """Return whether boxes of a group are drawn; of the candidates beside a group alone, the one asked about."""

@@ -10,7 +10,7 @@ from threading import Lock
 
 from lens_engine.errors import LensError, StoreError
 from lens_engine.findings import Decision, Finding, Reason, Split, middle_section
-from lens_engine.io.series import read_volume, scan, whole_series
+from lens_engine.io.series import read_series, scan, whole_series
 from lens_engine.jobs.results import TrainResult
 from lens_engine.jobs.status import JobStatus
 from lens_engine.progress import ProgressCallback, WorkHandle
@@ -25,7 +25,12 @@ from lens_engine.store.detections import Detections
 from lens_engine.store.exchange.ingest import AddReport, add_found
 from lens_engine.store.labels import completeness
 from lens_engine.store.labels.complete_truth import TrueLesion, complete_truth
-from lens_engine.store.labels.completeness import measurable_elsewhere, measured_series, why_left_out
+from lens_engine.store.labels.completeness import (
+    how_to_measure,
+    measurable_elsewhere,
+    measured_series,
+)
+from lens_engine.store.labels.left_out import why_left_out
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.mining_runs import latest_version
 from lens_engine.store.models.model_versions import ModelRecord, Models
@@ -35,6 +40,7 @@ from lens_engine.window_presets import Window, preset_for
 from lens_napari.review.adding import AddRequest
 from lens_napari.review.next_step import Standing
 from lens_napari.review.partners import FoundPartner, LesionToCompare, apart, partner_reason
+from lens_napari.review.saying.kept import KeptDecision
 from lens_napari.review.versions.learning import FrozenLabels, LastTraining, LearningPlan, OutdatedList
 from lens_napari.review.wording import Partner
 
@@ -125,7 +131,7 @@ class VolumeCache:
             raise StoreError(
                 f"Series {record.name} has no images", "Its CT files are needed", "Add them with: lens add PATH"
             )
-        volume = read_volume(record.source)
+        volume = read_series(record.source, record.name)
         with self._lock:
             self._volumes[record.id] = volume
             while len(self._volumes) > LEAST_KEPT and self._bytes() > CACHE_BYTES:
@@ -225,6 +231,22 @@ class ProjectStore:
             If another reader has said something that this one has not seen.
         """
         return self._decisions.add_seen(decision, seen)
+
+    def write_kept(self, kept: KeptDecision) -> None:
+        """Write a decision that could not be saved before, unless it was: a window may have left before the answer.
+
+        Raises
+        ------
+        LensError
+            If it is not on disk then.
+        """
+        said = kept.said
+        if any(_is_same(one.decision, said) for one in self._decisions.history(said.series_id)):
+            return
+        if kept.is_drawn:
+            self.commit_drawn(said, kept.row_id, is_there=kept.was_there)
+        else:
+            self.commit(said, kept.seen)
 
     def drawn_lesions(self, series_id: int) -> tuple[DecisionRecord, ...]:
         """Return the lesions of a series that readers drew without being asked."""
@@ -381,6 +403,11 @@ def message_of(error: Exception) -> str:
     return str(error) if isinstance(error, LensError) else f"{type(error).__name__}: {error}"
 
 
+def _is_same(stored: Decision, said: Decision) -> bool:
+    """Return whether a reader's decision is stored; no two of his are of one moment."""
+    return (stored.reader, stored.decided_at, stored.verdict) == (said.reader, said.decided_at, said.verdict)
+
+
 def scan_in_words(record: SeriesRecord) -> str:
     """Return which scan of its patient a series is."""
     date = f" of {record.study_date.isoformat()}" if record.study_date else ""
@@ -403,13 +430,9 @@ def _measured_on(database: Database) -> str:
         patients = {record.patient_id for record in measured.series}
         known = f"{len(measured.series)} complete held-out series of {len(patients)} patients"
         return f"{known}. {left_out}" if left_out else known
-    advice = (
-        "Annotate every lesion of at least 3 test series in 3D, bring masks or contours with 'lens import FILE', and "
-        "mark the series complete with Shift-C or 'lens complete SERIES'."
-    )
     sentences = (
         "Not measurable yet: no series of the test patients is completely annotated.",
-        left_out or advice,
+        left_out or how_to_measure(Split.TEST),
         measurable_elsewhere(database, Split.TEST),
     )
     return " ".join(filter(None, sentences))

@@ -81,6 +81,7 @@ class KeySettings(BaseModel):
     cancel: str = _key("Escape", KeyGroup.BOX, "take the box back as it was; lengths go")
     delete_drawn: str = _key("Shift-X", KeyGroup.BOX, "delete the drawn lesion that is chosen")
     measure: str = _key("Shift-R", KeyGroup.BOX, "measure a length; on the lesion, one of its RECIST axes")
+    remove_axes: str = _key("Alt-R", KeyGroup.BOX, "take the RECIST axes off the lesion")
     overview: str = _key("Shift-O", KeyGroup.PICTURE, "the whole series with all lesions, or not")
     tour: str = _key("Alt-N", KeyGroup.MOVING, "the tour through the review, and its next step")
     tour_leave: str = _key("Alt-X", KeyGroup.MOVING, "leave the tour")

@@ -7,9 +7,8 @@ from pathlib import Path
 from lens_engine.findings import Box3D, Candidate, CandidateKind, Decision, Reason, ReasonCode, Rule, Verdict
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.jobs.results import ExportResult
-from lens_engine.jobs.status import JobState, JobStatus
 from lens_engine.store.catalog import SeriesRecord
-from lens_engine.store.labels.completeness import why_left_out
+from lens_engine.store.labels.left_out import why_left_out
 from lens_napari.review.box_table import BoxState
 from lens_napari.review.sight import Unseen
 
@@ -147,12 +146,14 @@ def reason_heading(number: int, *, is_just_rejected: bool) -> str:
     return "why it is not a lesion (again: no reason):"
 
 
-def settled_by_another(counting: Decision) -> str:
-    """Return what is said to a reader whose verdict met one of another reader that he had not seen."""
-    return (
-        f"{counting.reader} has meanwhile said “{VERDICT_TEXT[counting.verdict]}” here, and that stands. Your verdict "
-        f"was not saved: press again if you say otherwise."
-    )
+def settled_meanwhile(said: Decision, counting: Decision) -> str:
+    """Return what is told to a reader who said something and did not know what counts, another's or his own words."""
+    who = "You have in another window" if counting.reader == said.reader else f"{counting.reader} has meanwhile"
+    if said.verdict is Verdict.WITHDRAWN:
+        refused = "Nothing was taken back: decide again if you say otherwise."
+    else:
+        refused = f"Your “{VERDICT_TEXT[said.verdict]}” was not saved: press again if you say otherwise."
+    return f"{who} said “{VERDICT_TEXT[counting.verdict]}” here, and that stands. {refused}"
 
 
 def scans_refused(names: str) -> str:
@@ -224,24 +225,6 @@ def export_words(folder: Path, result: ExportResult) -> str:
     return ". ".join([*sentences, *filter(None, [why_left_out(result.left_out, result.disputed)])])
 
 
-def remaining(job: JobStatus) -> str:
-    """Return how long a job still takes, as far as that can be told."""
-    if job.state is JobState.QUEUED:
-        return "waits"
-    if job.state is not JobState.RUNNING or job.eta_seconds is None:
-        return ""
-    if job.eta_seconds < 90:
-        return f"{job.eta_seconds:.0f} s left"
-    return f"{job.eta_seconds / 60:.0f} min left"
-
-
-def course(job: JobStatus) -> str:
-    """Return what a job does and how long it still takes, in one line."""
-    if job.state is JobState.QUEUED:
-        return "Waits for its turn."
-    return " · ".join(filter(None, [job.stage, remaining(job)]))
-
-
 def _clause(reason: Reason, partner: Partner | None, *, show_scores: bool) -> str:
     if reason.rule is Rule.INTRA_PATIENT:
         known = "marked" if reason.decision_id is None else "that a reader found"
@@ -271,3 +254,8 @@ def _experts_clause(reasons: Sequence[Reason], *, show_scores: bool) -> str:
         names.append(f"the {reason.expert or 'single-type'} expert{score}")
     verb = "sees" if len(names) == 1 else "see"
     return f"{' and '.join(names)} {verb} a lesion that is not marked"
+
+
+def also_open(reader: str) -> str:
+    """Return what is said in a window where another one is open under the same name; short, it lies on the picture."""
+    return f"Also open in another window as {reader}:\nthe answers of both are yours."

@@ -9,7 +9,7 @@ from lens_napari.boxes_controller import BoxesController
 from lens_napari.editing.axes import lies_on, rulers_of, with_length
 from lens_napari.editing.draft import Slices
 from lens_napari.editing.ruler import PointMm, Ruler
-from lens_napari.review.saying.axes_wording import card_words, drawn_words
+from lens_napari.review.saying.axes_wording import AXES_REMOVED, NO_AXES, card_words, drawn_words
 from lens_napari.review.session import ReviewSession
 from lens_napari.saying.comment_box import CommentBox
 from lens_napari.saying.remarks_controller import RemarksController
@@ -75,6 +75,21 @@ class AxesController(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.told.emit("")
         self.changed.emit()
         return True
+
+    def remove(self) -> None:
+        """Take the axes off the lesion that keys are about: those that wait, or else those that were said."""
+        about = self._remarks.about
+        remarks = None if about is None or not self._slices(about) else self._remarks.of(about)
+        if about is None or remarks is None or remarks.axes_of(about) is None:
+            self.told.emit(NO_AXES)
+        elif remarks.drawn_axes(about) is not None:
+            self._drop()
+        else:
+            remarks.take_axes_off(about)
+            if self._boxes.draft is None:
+                self._remarks.say(about)
+            self.told.emit(AXES_REMOVED)
+            self.changed.emit()
 
     @property
     def _spacing(self) -> PointMm:

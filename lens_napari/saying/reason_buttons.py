@@ -43,4 +43,6 @@ class ReasonButtons(QWidget):  # type: ignore[misc]  # qtpy carries no types
         """Mark the reason that was given, and name the rejected lesion; an empty text where there is none."""
         self.about_label.setText(about or self._after)
         for reason, one in self.buttons.items():
-            one.setStyleSheet(GIVEN_STYLE if reason is given else "")
+            style = GIVEN_STYLE if reason is given else ""
+            if style != one.styleSheet():  # Qt lays a button out anew for the same style, too
+                one.setStyleSheet(style)

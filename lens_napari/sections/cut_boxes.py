@@ -21,14 +21,17 @@ class CutBox:
     Attributes
     ----------
     group
-        That of the lesion asked about, or `ANNOTATIONS`.
+        That of the lesion asked about, or one of those of which all are drawn in sections.
     corner, opposite
         Upper left and lower right corner on the section.
+    is_asked
+        Whether it is the lesion asked about.
     """
 
     group: str
     corner: PlaceMm
     opposite: PlaceMm
+    is_asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class _Stack:
 def cut_boxes(
     table: BoxTable, shown: Shown, asked: int | None, plane: Plane, section: int, geometry: VolumeGeometry
 ) -> tuple[CutBox, ...]:
-    """Return the annotations and, above them, the lesion asked about, where a section cuts them and they are shown.
+    """Return the boxes of whole groups and, above them, the lesion asked about, where a section cuts what is shown.
 
     Cross-sections on neighbouring slices that lie over each other are one rectangle.
 
@@ -75,15 +78,24 @@ def cut_boxes(
     section
         Index of the section.
     """
-    wanted = {group: table.group_index == i for i, group in enumerate(table.groups) if shown.has(group)}
-    for group in wanted.keys() - {ANNOTATIONS}:
-        wanted[group] &= (table.lesion == asked) & (asked is not None)
     row_mm, column_mm = plane.pixel_mm(geometry)
-    return tuple(
-        CutBox(group, (one.first * row_mm, one.low * column_mm), ((one.last + 1) * row_mm, one.high * column_mm))
-        for group in sorted(wanted, key=lambda group: group != ANNOTATIONS)
-        for one in _stacks(table, wanted[group] & _is_cut(table, plane, section), plane)
-    )
+    is_cut = _is_cut(table, plane, section)
+    is_asked = (table.lesion == asked) & (asked is not None)
+    found: list[CutBox] = []
+    for i, group in enumerate(table.groups):
+        rows = is_cut & (table.group_index == i) if shown.has(group) else np.zeros_like(is_cut)
+        whole = rows & ~is_asked if group in shown.in_sections else np.zeros_like(is_cut)
+        found += [
+            CutBox(
+                group,
+                (one.first * row_mm, one.low * column_mm),
+                ((one.last + 1) * row_mm, one.high * column_mm),
+                is_asked=chosen is not whole,
+            )
+            for chosen in (whole, rows & is_asked)
+            for one in _stacks(table, chosen, plane)
+        ]
+    return tuple(sorted(found, key=lambda box: (box.is_asked, box.group != ANNOTATIONS)))
 
 
 def _is_cut(table: BoxTable, plane: Plane, section: int) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Where the coronal and the sagittal section lie in the window: beside the jobs, below the picture, or nowhere."""
+"""Where the coronal and the sagittal section lie in the window: below the picture in its whole width, or nowhere."""
 
 from typing import Any
 
@@ -6,11 +6,10 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
-from lens_napari.sections.panel import SectionsPanel
+from lens_napari.arrangement.docks import take_out
+from lens_napari.sections.panel import HEIGHT, SectionsPanel
 
 NAME = "Coronal and sagittal"
-HEIGHT = 230
-JOBS_WIDTH, SECTIONS_WIDTH = 300, 600
 
 
 class SectionsDock(QObject):  # type: ignore[misc]  # qtpy carries no types
@@ -22,18 +21,18 @@ class SectionsDock(QObject):  # type: ignore[misc]  # qtpy carries no types
         napari's window.
     panel
         What lies in the dock.
-    beside
-        The dock in whose empty part it lies.
+    above
+        The dock above which it lies.
     least_height
-        Of the row of both while the panel is closed.
+        Of that dock, which takes no more room than it needs.
     """
 
     wanted = Signal(bool)
     """Whether the reader wants to have the panel, when that has changed."""
 
-    def __init__(self, window: Any, panel: SectionsPanel, beside: QDockWidget, least_height: int) -> None:
+    def __init__(self, window: Any, panel: SectionsPanel, above: QDockWidget, least_height: int) -> None:
         super().__init__()
-        self._window, self._panel, self._beside, self._least_height = window, panel, beside, least_height
+        self._window, self._panel, self._above, self._least_height = window, panel, above, least_height
         self._is_wanted = True
         self._look_later = QTimer(self)
         self._look_later.setSingleShot(True)
@@ -46,27 +45,28 @@ class SectionsDock(QObject):  # type: ignore[misc]  # qtpy carries no types
             self.dock = self._make()
         if not self._is_thrown_away:
             self.dock.setVisible(is_wanted)
+            self._share_height()
         self._look()
 
     def toggle(self) -> None:
         """Have the panel where it is not, and the other way round."""
         self.want(not self._is_wanted)
 
-    def put_back(self, beside: QDockWidget) -> None:
-        """Lie beside a dock that was put where it belongs; closed stays closed."""
-        self._beside = beside
-        if self._is_thrown_away:
-            return
-        self.dock.setFloating(False)
-        self._lie_beside(self.dock)
-        height = HEIGHT if self._is_wanted else self._least_height
-        beside.window().resizeDocks([beside], [height], Qt.Orientation.Vertical)
+    def put_back(self, above: QDockWidget) -> None:
+        """Lie above a dock that was put where it belongs; closed stays closed."""
+        self._above = above
+        if not self._is_thrown_away:
+            self.dock.setFloating(False)
+            self._lie_above(self.dock)
+            self._share_height()
 
     def close(self) -> None:
-        """Ask nobody any more whether the panel is wanted."""
+        """Ask nobody any more whether the panel is wanted, and take it out of the window for good."""
         self._look_later.stop()
         if isalive(self.dock):  # napari takes all docks apart when its window closes
             self.dock.visibilityChanged.disconnect(self._on_visibility)
+        take_out(self._window, self.dock, self._panel)
+        self._window = None  # napari waits for nobody to know its window when it closes
 
     @property
     def _is_thrown_away(self) -> bool:
@@ -78,17 +78,20 @@ class SectionsDock(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._panel, name=NAME, area="bottom", add_vertical_stretch=False
         )
         self._panel.show()  # it was hidden when its last dock was thrown away
-        self._lie_beside(dock)
-        self._beside.window().resizeDocks([self._beside], [HEIGHT], Qt.Orientation.Vertical)
+        self._lie_above(dock)
         dock.visibilityChanged.connect(self._panel.uncovered)
         dock.visibilityChanged.connect(self._on_visibility)
         return dock
 
-    def _lie_beside(self, dock: QDockWidget) -> None:
-        main: QMainWindow = self._beside.window()
+    def _lie_above(self, dock: QDockWidget) -> None:
+        main: QMainWindow = self._above.window()
         main.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
-        main.splitDockWidget(self._beside, dock, Qt.Orientation.Horizontal)
-        main.resizeDocks([self._beside, dock], [JOBS_WIDTH, SECTIONS_WIDTH], Qt.Orientation.Horizontal)
+        main.splitDockWidget(dock, self._above, Qt.Orientation.Vertical)
+
+    def _share_height(self) -> None:
+        """Give both docks their heights; Qt passes over one that is hidden."""
+        heights = [HEIGHT, max(self._least_height, self._above.minimumSizeHint().height())]
+        self._above.window().resizeDocks([self.dock, self._above], heights, Qt.Orientation.Vertical)
 
     def _on_visibility(self, _is_visible: bool) -> None:  # a Qt signal's argument
         self._look_later.start()
@@ -98,6 +101,4 @@ class SectionsDock(QObject):  # type: ignore[misc]  # qtpy carries no types
         is_wanted = not self._is_thrown_away and not self.dock.isHidden()
         if is_wanted != self._is_wanted:
             self._is_wanted = is_wanted
-            height = HEIGHT if is_wanted else self._least_height
-            self._beside.window().resizeDocks([self._beside], [height], Qt.Orientation.Vertical)
             self.wanted.emit(is_wanted)

@@ -4,6 +4,7 @@ The cross-hair is a voxel: its slice is the one on screen, its place in the slic
 reader has pointed. A section is cut when it moves, and when it can be seen; while the slices are scrolled a line moves.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +14,7 @@ from lens_engine.findings import Box3D, SliceBox
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Window
-from lens_napari.review.box_table import ANNOTATIONS, BoxState, BoxTable, Shown
+from lens_napari.review.box_table import CANDIDATES, BoxRow, BoxState, BoxTable, Shown
 from lens_napari.sections.cut_boxes import CutBox, cut_boxes
 from lens_napari.sections.panel import SectionsPanel
 from lens_napari.sections.picture import Outline, Section
@@ -34,13 +35,15 @@ class _Boxes:
     table: BoxTable
     shown: Shown
     asked: int | None
+    changed: Sequence[SliceBox] | None
     section: int
 
     def same(self, other: "_Boxes | None") -> bool:
         return (
             other is not None
             and self.table is other.table
-            and (self.shown, self.asked, self.section) == (other.shown, other.asked, other.section)
+            and (self.shown, self.asked, self.changed, self.section)
+            == (other.shown, other.asked, other.changed, other.section)
         )
 
 
@@ -171,16 +174,28 @@ class LinkedPlanes(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _outlines_of(self, plane: Plane, drawing: Drawing, geometry: VolumeGeometry) -> tuple[Outline, ...]:
         asked = next((lesion for lesion, state in drawing.states.items() if state is BoxState.ASKED), None)
-        boxes = _Boxes(drawing.table, drawing.shown, asked, self._place[plane.across])
+        changed = None if asked is None else drawing.changed.get(asked)
+        boxes = _Boxes(drawing.table, drawing.shown, asked, changed, self._place[plane.across])
         if not boxes.same(self._boxes.get(plane)):
             self._boxes[plane] = boxes
-            cut = cut_boxes(boxes.table, boxes.shown, asked, plane, boxes.section, geometry)
-            self._outlines[plane] = tuple(self._outline(box) for box in cut)
+            self._outlines[plane] = tuple(self._outline(box) for box in _cut(boxes, plane, geometry))
         return self._outlines[plane]
 
     def _outline(self, box: CutBox) -> Outline:
-        pixels = OTHER_PIXELS if box.group == ANNOTATIONS else ASKED_PIXELS
+        pixels = ASKED_PIXELS if box.is_asked else OTHER_PIXELS
         return Outline(box.corner, box.opposite, self._view.layers.colour_of(box.group), pixels)
+
+
+def _cut(boxes: _Boxes, plane: Plane, geometry: VolumeGeometry) -> tuple[CutBox, ...]:
+    """Return what a section cuts; the lesion asked about as it was drawn or changed, where it was."""
+    if boxes.changed is None or boxes.asked is None:
+        return cut_boxes(boxes.table, boxes.shown, boxes.asked, plane, boxes.section, geometry)
+    row = BoxRow(CANDIDATES, tuple(boxes.changed), 1.0, boxes.asked)
+    as_changed = BoxTable.from_rows(boxes.table.groups, [row])
+    return (
+        *cut_boxes(boxes.table, boxes.shown, None, plane, boxes.section, geometry),
+        *cut_boxes(as_changed, boxes.shown, boxes.asked, plane, boxes.section, geometry),
+    )
 
 
 def _longest_mm(box: Box3D, geometry: VolumeGeometry) -> float:

@@ -1,12 +1,14 @@
 """The dock with the coronal and the sagittal section."""
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSize, Signal
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from lens_napari.sections.picture import SectionPicture
 from lens_napari.sections.planes import Plane
 
-LEAST_HEIGHT, LEAST_WIDTH = 110, 120
+HEIGHT = 165
+LEAST_HEIGHT, LEAST_WIDTH = 150, 120
+"""The panel takes no less when the dock below it opens: the large picture, which has room, gives it."""
 TIP = (
     "Click: that slice and place in the large picture · wheel: the next section · Ctrl+wheel: zoom · "
     "the lines are the slice and the sections on screen"
@@ -30,6 +32,10 @@ class SectionsPanel(QWidget):  # type: ignore[misc]  # qtpy carries no types
             picture.setMinimumSize(LEAST_WIDTH, LEAST_HEIGHT)
             picture.setToolTip(TIP)
             row.addWidget(picture, 1)
+
+    def sizeHint(self) -> QSize:  # noqa: N802  # Qt's name
+        """Return how large it is where nobody has chosen."""
+        return QSize(2 * LEAST_WIDTH, HEIGHT)
 
     @property
     def is_seen(self) -> bool:

@@ -78,7 +78,8 @@ class Outline:
 class SectionPicture(QWidget):  # type: ignore[misc]  # qtpy carries no types
     """Paints a section at the right aspect, with letters, outlines and a cross-hair; tells where it is pointed at.
 
-    The grey values are computed when section, window or field change; lines and outlines cost a copy of the picture.
+    Grey values are computed when section, window or field change, and outlines are drawn when they change as well; a
+    line that moves costs a copy of both.
 
     Parameters
     ----------
@@ -105,6 +106,7 @@ class SectionPicture(QWidget):  # type: ignore[misc]  # qtpy carries no types
         self._lines: tuple[float | None, float | None] = (None, None)
         self._words = ""
         self._painted: QPixmap | None = None
+        self._outlined: QPixmap | None = None
         self._turned = 0
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -184,8 +186,11 @@ class SectionPicture(QWidget):  # type: ignore[misc]  # qtpy carries no types
 
     def draw(self, outlines: Sequence[Outline], lines: tuple[float | None, float | None]) -> None:
         """Draw rectangles and the lines of the cross-hair (down, right), None for one that is not there."""
-        if (tuple(outlines), lines) != (self._outlines, self._lines):
-            self._outlines, self._lines = tuple(outlines), lines
+        if tuple(outlines) != self._outlines:
+            self._outlines, self._outlined = tuple(outlines), None
+            self.update()
+        if lines != self._lines:
+            self._lines = lines
             self.update()
 
     def mousePressEvent(self, event: Any) -> None:  # Qt's name
@@ -210,7 +215,7 @@ class SectionPicture(QWidget):  # type: ignore[misc]  # qtpy carries no types
 
     def resizeEvent(self, _event: object) -> None:  # Qt's name
         """Paint for the new size."""
-        self._painted = None
+        self._painted = self._outlined = None
 
     def paintEvent(self, _event: object) -> None:  # Qt's name
         """Put lines, outlines and letters over the grey values."""
@@ -223,9 +228,11 @@ class SectionPicture(QWidget):  # type: ignore[misc]  # qtpy carries no types
         else:
             if self._painted is None:
                 self._painted = self._grey_values(self._section)
+            if self._outlined is None:
+                self._outlined = self._drawn_outlines()
             painter.drawPixmap(0, 0, self._painted)
             self._paint_lines(painter)
-            self._paint_outlines(painter)
+            painter.drawPixmap(0, 0, self._outlined)
             self._paint_letters(painter)
         painter.end()
 
@@ -234,14 +241,11 @@ class SectionPicture(QWidget):  # type: ignore[misc]  # qtpy carries no types
             self.pointed.emit(*self.field.to_mm(event.position().y(), event.position().x()))
 
     def _paint_anew(self) -> None:
-        self._painted = None
+        self._painted = self._outlined = None
         self.update()
 
     def _grey_values(self, section: Section) -> QPixmap:
-        ratio = self.devicePixelRatioF()
-        picture = QPixmap(round(self.width() * ratio), round(self.height() * ratio))
-        picture.setDevicePixelRatio(ratio)
-        picture.fill(Qt.GlobalColor.black)
+        picture = self._filled(Qt.GlobalColor.black)
         (first_row, last_row), (first_column, last_column) = seen_pixels(section, self.field)
         if first_row < last_row and first_column < last_column:
             row_mm, column_mm = section.pixel_mm
@@ -253,6 +257,23 @@ class SectionPicture(QWidget):  # type: ignore[misc]  # qtpy carries no types
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
             painter.drawImage(where, image)
             painter.end()
+        return picture
+
+    def _drawn_outlines(self) -> QPixmap:
+        picture = self._filled(Qt.GlobalColor.transparent)
+        if self._outlines:
+            painter = QPainter(picture)
+            painter.setFont(self.font())
+            self._paint_outlines(painter)
+            painter.end()
+        return picture
+
+    def _filled(self, colour: Qt.GlobalColor) -> QPixmap:
+        """Return a picture of the size of this one in one colour."""
+        ratio = self.devicePixelRatioF()
+        picture = QPixmap(round(self.width() * ratio), round(self.height() * ratio))
+        picture.setDevicePixelRatio(ratio)
+        picture.fill(colour)
         return picture
 
     def _rectangle(self, corner: PlaceMm, opposite: PlaceMm) -> QRectF:

@@ -3,12 +3,12 @@
 from functools import partial
 from typing import Any
 
-from lens_engine.findings import Verdict
+from lens_engine.findings import Decision, Verdict
 from lens_engine.store.decisions import DecisionRecord
 from lens_engine.store.readings.places import Comparison
 from lens_engine.store.readings.places import Place as DisputedPlace
 from lens_engine.store.readings.records import ReadingRecord
-from lens_napari.editing.draft import Slices
+from lens_napari.review.acts import Acts, Step
 from lens_napari.review.box_table import (
     ANNOTATIONS,
     CANDIDATES,
@@ -23,7 +23,7 @@ from lens_napari.review.project_store import LoadedSeries, message_of
 from lens_napari.review.readings import wording
 from lens_napari.review.readings.adjudication_store import AdjudicationStore, DisputedSeries, slices_of
 from lens_napari.review.settings import KeySettings, TestSetKeys, spoken
-from lens_napari.review.wording import NOTHING_TO_UNDO, brought_back
+from lens_napari.review.wording import NOTHING_TO_REDO, NOTHING_TO_UNDO, brought_back
 from lens_napari.test_set.adjudication_panels import DisputedPanel, PlacesPanel
 from lens_napari.test_set.workplace import Place, Workplace
 from lens_napari.viewer.keys import Action
@@ -32,8 +32,7 @@ from lens_napari.viewer.series_view import Drawing
 
 READERS = ("reader A", "reader B")
 """Groups of boxes."""
-SHOWN = Shown(rest_is_dimmed=False)
-Said = tuple[Verdict, Slices]
+SHOWN = Shown(rest_is_dimmed=False, in_sections=frozenset({ANNOTATIONS, *READERS, CANDIDATES}))
 
 
 class AdjudicationController(Workplace):
@@ -42,7 +41,8 @@ class AdjudicationController(Workplace):
     title = "adjudication"
     rules = (
         "Two readers have read these scans independently and differ at the places in the list. Say of each whether it "
-        "is a lesion, with whose box, or none. White boxes came with the data, or both readers have marked them. "
+        "is a lesion, with whose box, or none; draw a lesion that both have missed. White boxes came with the data, or "
+        "both readers have marked them. "
         "Nothing that a model found is shown."
     )
 
@@ -56,12 +56,12 @@ class AdjudicationController(Workplace):
         self._wanted: int | None = None
         self._number: int | None = None
         self._whose = 0
-        self._undo: list[tuple[int, DecisionRecord | None]] = []
-        """Numbers of places that were settled here, and what was said of each before."""
+        self._settled = Acts(self._acts)
+        """What was said of places of this series, by their numbers."""
         self._is_saving = False
         self.list_panel = DisputedPanel()
         self.work_panel: PlacesPanel = PlacesPanel(self.settings.keys, self._own_keys, self.boxes.panel)
-        self.boxes.panel.draw_button.hide()
+        self.boxes.acted.connect(lambda: self._settled.forget_taken_back())
         self.boxes.panel.change_requested.connect(self.change_box)
         self.boxes.panel.keep_requested.connect(partial(self.settle, True))
         self.list_panel.chosen.connect(self.show_series)
@@ -92,6 +92,7 @@ class AdjudicationController(Workplace):
     def open(self) -> None:
         """Read the list in the background and show the first series that is left."""
         self._keep_time.start()
+        self._say_kept_again()
         self._submit(self._adjudication.disputed, self._on_first_list)
 
     def key_actions(self) -> dict[str, Action]:
@@ -108,6 +109,9 @@ class AdjudicationController(Workplace):
             keys.change_box: self.change_box,
             keys.cancel: self.boxes.cancel,
             keys.undo: self.undo,
+            keys.redo: self.redo,
+            keys.redo_also: self.redo,
+            keys.delete_drawn: self.delete,
             keys.next_lesion: partial(self.go_by, 1),
             keys.previous_lesion: partial(self.go_by, -1),
             keys.go_to: self.reveal,
@@ -117,10 +121,8 @@ class AdjudicationController(Workplace):
         """Begin the adjudication of a series, or go on with it."""
         if self.boxes.holds():
             self._refresh()
-            return
-        self._write_time()
-        self._wanted, self._comparison, self._number, self._undo = series_id, None, None, []
-        self._submit(partial(self._adjudication.begin, series_id), self._on_begun)
+        else:
+            self._go_to(series_id)
 
     def show_number(self, number: int) -> None:
         """Show a place by its number, from 0."""
@@ -155,10 +157,23 @@ class AdjudicationController(Workplace):
         if lesion is not None:
             self._show_place(slices_of(lesion))
 
+    def draw_lesion(self) -> None:
+        """Let the next drag draw a lesion that neither reader has marked."""
+        if self._is_open():
+            self.boxes.draw()
+
+    def delete(self) -> None:
+        """Delete the drawn lesion that is chosen in the list."""
+        if self._is_open():
+            self.boxes.delete()
+
     def change_box(self) -> None:
-        """Take the chosen box into work."""
+        """Take the chosen box into work: of the lesion that is chosen in the list of drawn ones, or of the place."""
         lesion = self._lesion()
-        if lesion is None:
+        if self.boxes.chosen is not None:
+            if self._is_open() and self.boxes.draft is None:
+                self.boxes.change_chosen()
+        elif lesion is None:
             self._tell(wording.NO_PLACE)
         elif self._is_open() and self.boxes.draft is None:
             self.boxes.change_asked(lesion.id, slices_of(lesion))
@@ -170,41 +185,47 @@ class AdjudicationController(Workplace):
         self.boxes.move_ends(by_first, by_last)
 
     def settle(self, is_lesion: bool) -> None:  # a Qt signal's argument
-        """Say that there is a lesion with the box that is chosen, or none, and go to the next place."""
-        place, lesion = self.place, self._lesion()
+        """Say that there is a lesion with the box that is chosen, or none, and go to the next place.
+
+        A drawn lesion that is in work is kept.
+        """
         verdict = Verdict.ACCEPTED if is_lesion else Verdict.REJECTED
-        if place is None or lesion is None or self._number is None:
+        if not self._is_open() or self.boxes.takes(verdict, None):
+            return
+        place, lesion, reading = self.place, self._lesion(), self.reading
+        if place is None or lesion is None or reading is None or self._number is None:
             self._tell(wording.NO_PLACE)
-        elif self._is_open() and not self.boxes.takes(verdict, None):
-            slices = self.boxes.slices_of(lesion.id, slices_of(lesion))
-            unseen = self.view.why_unseen(slices, READERS[self._whose] if self.boxes.draft is None else CANDIDATES)
-            if unseen is not None:
-                self._tell(brought_back(unseen))
-                self._show_place(slices)
-                return
-            self.boxes.let_go()
-            self._undo.append((self._number, place.settled))
-            self._write(place, (Verdict.ADDED if is_lesion else Verdict.REJECTED, slices))
+            return
+        slices = self.boxes.slices_of(lesion.id, slices_of(lesion))
+        unseen = self.view.why_unseen(slices, READERS[self._whose] if self.boxes.draft is None else CANDIDATES)
+        if unseen is not None:
+            self._tell(brought_back(unseen))
+            self._show_place(slices)
+            return
+        self.boxes.let_go()
+        self.boxes.drawn.forget_taken_back()
+        said = self._adjudication.settlement(reading, place, Verdict.ADDED if is_lesion else Verdict.REJECTED, slices)
+        step = self._settled.do(self._number, place.settled.decision if place.settled is not None else None, said)
+        self._write(step, said)
 
     def undo(self) -> None:
-        """Take back the last change of the box in work, or else what was settled last."""
-        if self.boxes.draft is not None:
-            self.boxes.undo(0)
-        elif not self._undo or self._comparison is None:
-            self._tell(NOTHING_TO_UNDO)
-        elif self._is_open():
-            self._number, before = self._undo.pop()
-            place = self._comparison.places[self._number]
-            if place.settled is not None:
-                said = (Verdict.WITHDRAWN, slices_of(place.settled))
-                self._write(place, said if before is None else (before.verdict, slices_of(before)), goes_on=False)
+        """Take back the last change of the box in work, or else what was settled or drawn last."""
+        if self._may_replay() and not self.boxes.undo(self._settled.undo_act):
+            step = self._settled.take_back()
+            self._replay(step, step.before if step else None, (wording.SETTLED_BACK, NOTHING_TO_UNDO))
+
+    def redo(self) -> None:
+        """Do again what was taken back."""
+        if self._may_replay() and not self.boxes.redo(self._settled.redo_act):
+            step = self._settled.do_again()
+            self._replay(step, step.after if step else None, (wording.SETTLED_AGAIN, NOTHING_TO_REDO))
 
     def complete(self) -> None:
         """Say that every place is settled and go to the next series; or take that back where it was said."""
         reading = self.reading
         if reading is None:
             self._tell(wording.STILL_LOADING if self._wanted is not None else wording.NOTHING_DISPUTED)
-        elif self._is_saving:
+        elif self._is_saving or self.boxes.drawn.is_pending(reading.series_id):
             self._tell(wording.STILL_SAVING)
         elif not self.boxes.holds():
             self._is_saving = True
@@ -234,6 +255,12 @@ class AdjudicationController(Workplace):
         elif self._items:
             self._tell(wording.ADJUDICATED)
 
+    def _go_to(self, series_id: int) -> None:
+        self._write_time()
+        self._wanted, self._comparison, self._number = series_id, None, None
+        self._settled = Acts(self._acts)
+        self._submit(partial(self._adjudication.begin, series_id), self._on_begun)
+
     def _on_begun(self, reading: ReadingRecord) -> None:
         if reading.series_id == self._wanted:
             self._reading = reading
@@ -261,35 +288,56 @@ class AdjudicationController(Workplace):
 
     # -- saying -------------------------------------------------------------------------------------------------------
 
-    def _write(self, place: DisputedPlace, said: Said, *, goes_on: bool = True) -> None:
-        reading = self.reading
-        if reading is not None:
+    def _may_replay(self) -> bool:
+        """Return whether something can be taken back or done again now; with a box in work that is about the box."""
+        return self.boxes.draft is not None or self._is_open()
+
+    def _replay(self, step: Step | None, wanted: Decision | None, words: tuple[str, str]) -> None:
+        done, nothing = words
+        self._tell(nothing if step is None else done)
+        if step is not None:
+            self._number = step.lesion
+            self._write(step, wanted, goes_on=False)
+
+    def _write(self, step: Step, said: Decision | None, *, goes_on: bool = True) -> None:
+        """Write what is said of a place, or that it is open again."""
+        reading, comparison = self.reading, self._comparison
+        if reading is not None and comparison is not None:
             self._is_saving = True
-            verdict, slices = said
-            self._commits.submit(
-                partial(self._adjudication.settle, reading, place, verdict, slices),
-                partial(self._on_settled, goes_on=goes_on),
-                self._on_not_settled,
+            ticket = self._settled.wait(step)
+            self._commits.commit(
+                f"what was said of place {step.lesion + 1} of series {reading.series_id}",
+                partial(self._adjudication.settle, reading, comparison.places[step.lesion], said),
+                partial(self._on_settled, self._settled, ticket, goes_on=goes_on),
+                partial(self._on_not_settled, self._settled, ticket),
             )
             self._submit(self._adjudication.disputed, self._on_list)
 
-    def _on_settled(self, comparison: Comparison, *, goes_on: bool) -> None:
+    def _on_settled(self, settled: Acts, ticket: int, comparison: Comparison, *, goes_on: bool) -> None:
         self._is_saving = False
+        settled.saved(ticket)
         self.work_panel.forget_unsaved()
+        if settled is not self._settled:
+            return
         self._comparison = comparison
-        if self._number is not None:
-            self.show_number(self._next_open(self._number) if goes_on else self._number)
+        if self._number is not None and goes_on:
+            self.show_number(self._next_open(self._number))
+        elif self._number is not None:
+            said = self.work_panel.notice_label.text()
+            self.show_number(self._number)
+            self._tell(said)
         if not comparison.open_places:
             self._tell(f"{wording.ALL_SETTLED} {spoken(self.settings.keys.complete)} completes the series.")
 
-    def _on_not_settled(self, error: Exception) -> None:
+    def _on_not_settled(self, settled: Acts, ticket: int, error: Exception) -> None:
         self._is_saving = False
+        settled.failed(ticket)
         self.work_panel.show_unsaved(message_of(error))
 
     def _on_ended(self, reading: ReadingRecord) -> None:
         self._is_saving = False
         self._reading = reading
-        self._undo = []
+        self._settled = Acts(self._acts)
         if reading.is_complete:
             self._submit(self._adjudication.disputed, self._on_first_list)
         else:
@@ -317,9 +365,13 @@ class AdjudicationController(Workplace):
     # -- drawing ------------------------------------------------------------------------------------------------------
 
     def _drawing(self, series_id: int) -> Drawing:
-        """Return both readers' boxes in their colours: the one that is taken thick, while it is changed as it was."""
-        loaded, lesion, draft = self.view.loaded, self._lesion(), self.boxes.draft
-        taken = lesion.id if lesion is not None and draft is None else None
+        """Return both readers' boxes in their colours: the one that is taken thick, while it is changed as it was.
+
+        All are in the table, which the sections show.
+        """
+        loaded, lesion = self.view.loaded, self._lesion()
+        loud = {number: one for number, one in self.boxes.states(series_id).items() if one is BoxState.ASKED}
+        taken = lesion.id if lesion is not None and not loud else None
         rows = [] if loaded is None else [BoxRow(ANNOTATIONS, one.slices, 1.0) for one in loaded.annotations]
         if self._comparison is not None and self._wanted == series_id:
             rows += [BoxRow(ANNOTATIONS, slices_of(one), 1.0) for one in self._comparison.agreed]
@@ -327,10 +379,9 @@ class AdjudicationController(Workplace):
                 for group, one in zip(READERS, (place.first, place.second), strict=True):
                     if one is not None:
                         rows.append(BoxRow(group, slices_of(one), 1.0, one.id if one.id == taken else NO_LESION))
-        if draft is not None:
-            rows.append(BoxRow(CANDIDATES, draft.slices, 1.0, draft.lesion))
+        rows += [BoxRow(CANDIDATES, slices, 1.0, number) for number, slices in self.boxes.of_series(series_id).items()]
         table = BoxTable.from_rows(self.view.layers.groups, rows)
-        return Drawing(table, SHOWN, {lesion.id: BoxState.ASKED} if lesion is not None else {}, NOTHING_CHANGED)
+        return Drawing(table, SHOWN, loud if taken is None else {taken: BoxState.ASKED}, NOTHING_CHANGED)
 
     def _refresh(self) -> None:
         """Show in the panels what there is."""
@@ -363,6 +414,7 @@ class AdjudicationController(Workplace):
 
     def _of_boxes(self, keys: KeySettings) -> dict[str, Action]:
         return {
+            keys.draw_lesion: self.draw_lesion,
             keys.complete: self.complete,
             keys.first_up: partial(self.move_ends, -1, 0),
             keys.first_down: partial(self.move_ends, 1, 0),

@@ -94,7 +94,8 @@ class PlacesPanel(NoticePanel):
         self.complete_button = button("", "Every place is settled; the series is measured on")
         self.column.addWidget(self.complete_button)
         self.column.addStretch(1)
-        self.column.addWidget(keys_table(_rows(keys, own)))
+        self.key_rows = _rows(keys, own)
+        self.column.addWidget(keys_table(self.key_rows))
         self.list.itemClicked.connect(lambda item: self.place_chosen.emit(self.list.row(item)))
         self.complete_button.clicked.connect(lambda _: self.complete_requested.emit())
         self.show_places("", (), None, None, None)
@@ -129,12 +130,16 @@ class PlacesPanel(NoticePanel):
 def _rows(keys: KeySettings, own: TestSetKeys) -> Sequence[tuple[str, str]]:
     return (
         (f"{spoken(own.box_of_a)} {spoken(own.box_of_b)}", "take the box of A, of B"),
-        (spoken(keys.accept), "a lesion, with this box"),
+        (f"{spoken(keys.accept)} or Enter", "a lesion, with this box; keep the box"),
         (spoken(keys.reject), "no lesion"),
+        ("Esc", "drop the box"),
+        (spoken(keys.go_to), "back to the place"),
         (spoken(keys.change_box), "change the box first"),
+        (spoken(keys.draw_lesion), "draw a lesion that both have missed"),
+        (spoken(keys.delete_drawn), "delete the one chosen in the list"),
         (f"{spoken(keys.first_up)} {spoken(keys.first_down)}", "first slice: one more, one less"),
         (f"{spoken(keys.last_up)} {spoken(keys.last_down)}", "last slice: one less, one more"),
         (f"{spoken(keys.next_lesion)} {spoken(keys.previous_lesion)}", "next place, previous one"),
-        (spoken(keys.undo), "take back"),
+        (f"{spoken(keys.undo)} {spoken(keys.redo_also)}", "take back, do again"),
         (spoken(keys.complete), "complete, and the next series"),
     )

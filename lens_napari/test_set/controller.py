@@ -23,9 +23,7 @@ from lens_napari.viewer.keys import Action
 from lens_napari.viewer.palette import FUSED_COLOUR
 from lens_napari.viewer.series_view import Drawing
 
-LESIONS_SEEN = 12
-"""Lines of the list of marked lesions."""
-SHOWN = Shown(rest_is_dimmed=False)
+SHOWN = Shown(rest_is_dimmed=False, in_sections=frozenset({ANNOTATIONS, CANDIDATES}))
 
 
 class TestSetController(Workplace):
@@ -50,12 +48,8 @@ class TestSetController(Workplace):
         self._rows: tuple[BoxRow, ...] = ()
         """Boxes of the sub-volume on screen that this reader has not marked."""
         self._is_completing = False
-        self.boxes.panel.rows_shown = LESIONS_SEEN
         self.list_panel = SubVolumesPanel(self.settings.keys)
         self.work_panel: ReadingPanel = ReadingPanel(self.settings.keys, self.boxes.panel)
-        self.boxes.failed.connect(self.work_panel.show_unsaved)
-        self.boxes.saved.connect(self.work_panel.forget_unsaved)
-        self.boxes.wanted.connect(self._go_to)
         self.boxes.panel.change_requested.connect(self.change_box)
         self.boxes.panel.keep_requested.connect(self.keep_box)
         self.list_panel.chosen.connect(self.show_series)
@@ -78,6 +72,7 @@ class TestSetController(Workplace):
     def open(self) -> None:
         """Read the list in the background and show the first sub-volume that is left."""
         self._keep_time.start()
+        self._say_kept_again()
         self._submit(self._readings.sub_volumes, self._on_first_list)
 
     def show_series(self, series_id: int) -> None:

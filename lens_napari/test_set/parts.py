@@ -25,6 +25,9 @@ class RulesPanel(Panel):
 class NoticePanel(Panel):
     """A panel that says what became of a key, and what went wrong."""
 
+    key_rows: Sequence[tuple[str, str]]
+    """The keys of its window, with what they do."""
+
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.notice_label = label(style=f"color: {UNDECIDED};")

@@ -10,22 +10,33 @@ from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QMainWindow
 
 from lens_engine.project import Project
-from lens_engine.window_presets import Preset
 from lens_napari.application import TITLE, end_work_in, new_viewer, note_work
 from lens_napari.arrangement.docks import DockPlace, ReviewDocks
+from lens_napari.one_reader import OneReader
+from lens_napari.panels.key_help import KeyColumn, KeyLists, mouse_list, named_rows
+from lens_napari.review.open_windows import OpenWindow
 from lens_napari.review.project_store import ProjectStore
-from lens_napari.review.settings import load_settings, settings_file
+from lens_napari.review.settings import HELP_KEY, load_settings, settings_file, spoken
+from lens_napari.saying.confirmation import Confirmation
 from lens_napari.test_set.adjudication_controller import AdjudicationController
 from lens_napari.test_set.controller import TestSetController
 from lens_napari.test_set.parts import RulesPanel
 from lens_napari.test_set.workplace import Place, Workplace
-from lens_napari.viewer.guard import PictureGuard
-from lens_napari.viewer.keys import Action, KeyBindings
-from lens_napari.viewer.slice_field import SliceField
-from lens_napari.viewer.window_end import WindowEnd
-from lens_napari.workspace import BOTTOM_HEIGHT, LEFT_WIDTH, RIGHT_WIDTH, add_sections
+from lens_napari.viewer.keys import Action
+from lens_napari.workspace import (
+    BOTTOM_HEIGHT,
+    LEFT_WIDTH,
+    RIGHT_WIDTH,
+    add_key_help,
+    add_sections,
+    bind_keys,
+    end_with_window,
+    keep_picture,
+    window_actions,
+)
 
 RULES = "What to do"
+LESIONS = "Lesions; the keys of the review for the same things do them, too"
 ACTS = {
     QEvent.Type.KeyPress,
     QEvent.Type.MouseButtonPress,
@@ -71,9 +82,16 @@ def open_at(project_folder: Path, work: Callable[[Any, Place], Opened], viewer: 
     end_work_in(viewer)
     controller = work(viewer, Place(store, settings, path))
     viewer.title = f"{TITLE} · {store.project.settings.name} · {controller.title} · {settings.reader}"
-    _protect(controller, _arrange(controller))
-    _bind_keys(controller)
+    main = _arrange(controller)
+    keep_picture(controller, main)
+    actions = {**_of_the_picture(controller), **controller.key_actions()}
+    bind_keys(controller, actions)
+    add_key_help(controller, main, _key_lists(controller), actions)
+    confirmation = Confirmation(viewer.window._qt_viewer.canvas.native)
+    controller.boxes.confirmed.connect(confirmation.show_line)
+    controller.closed.connect(lambda: confirmation.end())
     controller.open()
+    OneReader(controller, OpenWindow(project_folder, settings.reader), settings.reader)
     note_work(controller)
     return controller
 
@@ -90,7 +108,7 @@ class _Attendance(QObject):  # type: ignore[misc]  # qtpy carries no types
     def __init__(self, controller: Workplace, main: QMainWindow, canvas: Any) -> None:
         super().__init__(main)
         self._controller = controller
-        self._watched = (main, canvas)
+        self._watched: tuple[Any, ...] = (main, canvas)
         for one in self._watched:
             one.installEventFilter(self)
         controller.closed.connect(self.end)
@@ -99,6 +117,8 @@ class _Attendance(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Look no longer."""
         for one in self._watched:
             one.removeEventFilter(self)
+        self._watched = ()  # napari waits for nobody to know its window when it closes
+        self.deleteLater()
 
     def eventFilter(self, _watched: QObject, event: QEvent) -> bool:  # Qt's name
         """Look, and let everything go its way."""
@@ -124,23 +144,8 @@ def _arrange(controller: Workplace) -> QMainWindow:
     sections = add_sections(controller, main, docks.dock(RULES))
     docks.arranged.connect(lambda: sections.put_back(docks.dock(RULES)))
     _Attendance(controller, main, controller.viewer.window._qt_viewer.canvas.native)
-    WindowEnd(main).closed.connect(controller.close)
-    controller.closed.connect(lambda: docks.close())
+    end_with_window(controller, docks)
     return main
-
-
-def _protect(controller: Workplace, main: QMainWindow) -> None:
-    viewer, view = controller.viewer, controller.view
-    guard = PictureGuard(viewer, lambda: view.layers.spacing_mm)
-    guard.refused.connect(view.note)
-    view.new_layer.connect(lambda layer: guard.protect(layer))
-    field = SliceField(viewer, main, lambda: view.slice_on_screen, view.go_to_slice)
-
-    def release() -> None:
-        guard.release()
-        field.close()
-
-    controller.closed.connect(release)
 
 
 def _of_the_picture(controller: Workplace) -> dict[str, Action]:
@@ -149,17 +154,22 @@ def _of_the_picture(controller: Workplace) -> dict[str, Action]:
         keys.measure: controller.boxes.measure,
         keys.hide_boxes: view.toggle_boxes,
         keys.sections: controller.planes.toggled.emit,
-        keys.window_soft_tissue: partial(view.set_window, Preset.SOFT_TISSUE.value),
-        keys.window_lung: partial(view.set_window, Preset.LUNG.value),
-        keys.window_liver: partial(view.set_window, Preset.LIVER.value),
-        keys.window_bone: partial(view.set_window, Preset.BONE.value),
+        **window_actions(view, keys),
         keys.window_automatic: partial(view.automatic_window, None),
     }
 
 
-def _bind_keys(controller: Workplace) -> None:
-    bindings = KeyBindings({**_of_the_picture(controller), **controller.key_actions()})
-    bindings.bind(controller.viewer)
-    # A lambda holds the bindings; Qt lets go of an object whose bound method is all that it was given.
-    controller.view.new_layer.connect(lambda layer: bindings.bind(layer))
-    controller.closed.connect(lambda: bindings.release())
+def _key_lists(controller: Workplace) -> KeyLists:
+    keys = controller.settings.keys
+    rows = (*controller.work_panel.key_rows, (spoken(keys.redo), "do again, too"), (HELP_KEY, "all keys, or not"))
+    windows = " ".join(spoken(key) for key in window_actions(controller.view, keys))
+    picture = (
+        (spoken(keys.measure), "measure a length"),
+        *named_rows(keys, ("hide_boxes", "sections")),
+        (windows, "the windows, in the order that they have in the review"),
+        *named_rows(keys, ("window_automatic",)),
+    )
+    return KeyLists(
+        f"Keys of this window ({controller.title})",
+        (KeyColumn(((LESIONS, rows),)), KeyColumn((("The picture", picture), mouse_list()))),
+    )

@@ -6,6 +6,7 @@ The GUI thread only draws. Everything that is said is committed in order in one 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -15,17 +16,21 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from lens_engine.findings import box_from_slices, middle_section
 from lens_napari.boxes_controller import BoxesController
-from lens_napari.drawn_controller import DrawnStore
+from lens_napari.drawn_controller import DrawnStore, write_kept
 from lens_napari.editing.draft import Slices
 from lens_napari.review.project_store import LoadedSeries, ProjectStore, message_of
 from lens_napari.review.readings.active_time import ActiveTime
+from lens_napari.review.readings.wording import box_again
+from lens_napari.review.saying.kept import CLOSING_SECONDS, KeptFile, SaidAgain, said_again_words
 from lens_napari.review.settings import KeySettings, ViewerSettings, save_settings
 from lens_napari.sections.linked_planes import LinkedPlanes
 from lens_napari.test_set.parts import NoticePanel
-from lens_napari.viewer.background import Lane
+from lens_napari.viewer.background import CommitLane, Lane
 from lens_napari.viewer.keys import Action
 from lens_napari.viewer.series_view import Drawing, SeriesView
 
+LESIONS_SEEN = 12
+"""Lines of the list of marked lesions."""
 KEEP_TIME_MS = 60_000
 """How often the time at work is written."""
 
@@ -62,6 +67,7 @@ class Workplace(QObject):  # type: ignore[misc]  # qtpy carries no types
         Groups of boxes with their colours, besides annotations and what is in work.
     """
 
+    closing_seconds = CLOSING_SECONDS
     closed = Signal()
 
     title = ""
@@ -79,16 +85,23 @@ class Workplace(QObject):  # type: ignore[misc]  # qtpy carries no types
         self.settings = place.settings.in_test_set
         self._kept_settings, self._settings_path = place.settings, place.settings_path
         self._store = place.store
-        self._commits = Lane("commits")
+        self._commits = CommitLane()
         self._ahead = Lane("ahead")
+        self._drawn_store = drawn
+        self._kept = KeptFile(place.store.project.folder, place.settings.reader, self.title)
         self._is_closed = False
         self._time = ActiveTime(monotonic)
         self.view = SeriesView(viewer, colours, self._read_series, self._ahead)
         self.planes = LinkedPlanes(self.view)
-        self.boxes = BoxesController(viewer, self.view, drawn, self._commits, self.settings, count(1))
+        self._acts = count(1)
+        self.boxes = BoxesController(viewer, self.view, drawn, self._commits, self.settings, self._acts)
         self._keep_time = QTimer(self)
         self._keep_time.setInterval(KEEP_TIME_MS)
         self._keep_time.timeout.connect(self._write_time)
+        self.boxes.panel.rows_shown = LESIONS_SEEN
+        self.boxes.failed.connect(self._on_unsaved)
+        self.boxes.saved.connect(lambda: self.work_panel.forget_unsaved())
+        self.boxes.wanted.connect(self._go_to)
         self.boxes.changed.connect(self._refresh)
         self.boxes.moved.connect(self._draw)
         self.boxes.told.connect(self._tell)
@@ -115,6 +128,10 @@ class Workplace(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Return what each key does besides those that every such window has."""
 
     @abstractmethod
+    def _go_to(self, series_id: int) -> None:
+        """Show a series, whatever is in work."""
+
+    @abstractmethod
     def _read_series(self, series_id: int, version: str | None) -> LoadedSeries:
         """Read a series; runs in a lane."""
 
@@ -135,7 +152,7 @@ class Workplace(QObject):  # type: ignore[misc]  # qtpy carries no types
         """Show in the panels what there is."""
 
     def close(self) -> None:
-        """Write everything that waits and end all threads."""
+        """Write everything that waits, keep what no database takes within a time, and end all threads."""
         if not self._is_closed:
             self._write_time()
             self._is_closed = True
@@ -144,7 +161,8 @@ class Workplace(QObject):  # type: ignore[misc]  # qtpy carries no types
             self.planes.close()
             self.view.close()
             self._ahead.close(finish=False)
-            self._commits.close(finish=True)
+            self._commits.close_within(self.closing_seconds)
+            self._kept.keep(self._commits.unsaved)
             self._store.close()
             self.closed.emit()
 
@@ -168,6 +186,19 @@ class Workplace(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def _on_error(self, error: Exception) -> None:
         self.work_panel.show_problem(message_of(error))
+
+    def _say_kept_again(self) -> None:
+        """Write what a window before this one could not save."""
+        again = partial(self._kept.say_again, partial(write_kept, self._drawn_store))
+        self._commits.submit(again, self._on_said_again, self._on_error)
+
+    def _on_said_again(self, again: SaidAgain) -> None:
+        if words := said_again_words(again):
+            self._tell(words)
+
+    def _on_unsaved(self, text: str) -> None:
+        is_in_work = self.boxes.draft is not None
+        self.work_panel.show_unsaved(f"{text} {box_again(self.settings.keys)}" if is_in_work else text)
 
     def _tell(self, text: str) -> None:
         self.work_panel.show_notice(text)

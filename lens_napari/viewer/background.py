@@ -1,7 +1,8 @@
 """Work that must not happen in the GUI thread: one thread per lane, answers delivered to the GUI thread in order."""
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from itertools import count
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal
@@ -47,6 +48,13 @@ class Lane(QObject):  # type: ignore[misc]  # qtpy carries no types
             self._is_closed = True
             self._executor.shutdown(wait=True, cancel_futures=not finish)
 
+    def close_within(self, patience_seconds: float) -> None:
+        """End the thread after everything that was submitted, or after what runs now where that takes too long."""
+        if not self._is_closed:
+            self._is_closed = True
+            wait([self._executor.submit(lambda: None)], patience_seconds)
+            self._executor.shutdown(wait=False, cancel_futures=True)
+
     def _answer(self, future: "Future[Any]", on_done: OnDone, on_failed: OnFailed) -> None:
         # In the lane's thread. After closing, the window may be gone and nobody listens.
         if not self._is_closed:
@@ -63,3 +71,33 @@ class Lane(QObject):  # type: ignore[misc]  # qtpy carries no types
             on_failed(error)
         else:
             raise error
+
+
+class CommitLane(Lane):
+    """The lane in which decisions are committed: it knows those that are not on disk, or not known to be."""
+
+    def __init__(self) -> None:
+        super().__init__("commits")
+        self._numbers = count()
+        self._unsaved: dict[int, Any] = {}
+
+    @property
+    def unsaved(self) -> tuple[Any, ...]:
+        """What `commit` was given and has neither been written nor given back to the reader, in order."""
+        return tuple(self._unsaved.values())
+
+    def commit(self, said: Any, work: Callable[[], Any], on_done: OnDone, on_failed: OnFailed) -> None:
+        """Run `work`, which writes what was said, as `submit` does."""
+        number = next(self._numbers)
+        self._unsaved[number] = said
+
+        def write() -> Any:
+            done = work()
+            del self._unsaved[number]
+            return done
+
+        def give_back(error: Exception) -> None:
+            del self._unsaved[number]
+            on_failed(error)
+
+        self.submit(write, on_done, give_back)

@@ -8,6 +8,7 @@ from napari.components.overlays import TextOverlay
 
 from lens_engine.volume import Volume
 from lens_engine.window_presets import Window
+from lens_napari.viewer.steady_meshes import keep_shader_of_text
 
 LETTERS = {"top_center": "A", "bottom_center": "P", "middle_left": "R", "middle_right": "L"}
 """Radiological convention of an axial slice: the patient's right is on the left of the screen."""
@@ -41,6 +42,7 @@ class PictureTexts:
             overlay.text = text
         if overlay.visible != bool(text):
             overlay.visible = bool(text)
+            keep_shader_of_text(self._viewer, overlay)
 
     def text(self, position: str) -> str:
         """Return what stands at a position."""
@@ -56,6 +58,7 @@ class PictureTexts:
         overlay.box_color = BOX_COLOUR
         self._viewer.canvas.overlays[f"lens_{name}"] = overlay
         self._overlays[name] = overlay
+        keep_shader_of_text(self._viewer, overlay)
 
 
 class MouseTools:

@@ -55,6 +55,9 @@ HELD_OF_SCAN = {
 }
 """Values of the scan besides; boxes may be hidden and styled."""
 
+LEFT_BEHIND = "lens_left_behind"
+"""Name in the metadata of a layer that a review has left in its viewer."""
+
 Wanted = Callable[[], Any]
 Seen = tuple[tuple[float, ...], tuple[float, ...], float]
 """The point of the slices, the middle of what is seen of the slice, and the zoom."""
@@ -90,7 +93,7 @@ class _Held:
 class PictureGuard(QObject):  # type: ignore[misc]  # qtpy carries no types
     """Holds what the picture of one napari viewer shows, until it is released.
 
-    Layers that were in the viewer before are set aside and come back on release.
+    Layers that were in the viewer before are set aside and come back on release, but those that another review left.
 
     Parameters
     ----------
@@ -109,7 +112,7 @@ class PictureGuard(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._spacing_mm = spacing_mm
         self._layers: list[Any] = []
         self._connected: list[tuple[Any, Callable[..., None]]] = []
-        self._aside = list(viewer.layers)
+        self._aside = [layer for layer in viewer.layers if LEFT_BEHIND not in layer.metadata]
         viewer.layers.clear()
         held_of_viewer = self._held_of_viewer()
         self._before = [(held, getattr(held.owner, held.name)) for held in held_of_viewer if not held.is_kept]
@@ -148,6 +151,7 @@ class PictureGuard(QObject):  # type: ignore[misc]  # qtpy carries no types
         for layer in self._layers:
             layer.locked = False
             layer.editable = True
+            layer.metadata[LEFT_BEHIND] = True
         for held, value in self._before:
             setattr(held.owner, held.name, value)
         self._viewer.layers.extend(self._aside)

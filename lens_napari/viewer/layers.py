@@ -28,6 +28,7 @@ from lens_napari.viewer.palette import (
     TRUE,
     UNDECIDED,
 )
+from lens_napari.viewer.steady_meshes import keep_shader_of_boxes
 from lens_napari.viewer.voxel_frame import AXIS_LABELS, UNITS, VOXEL_CENTRE
 
 ASKED_PIXELS, COMPARED_PIXELS, OTHER_PIXELS = 3.0, 2.0, 1.0
@@ -171,6 +172,7 @@ class SeriesLayers:
         layer.events.highlight.block()
         self._without_thumbnails.enter_context(layer.block_thumbnail_update())
         layer.events.visible.connect(lambda _: self._on_visible(group))
+        keep_shader_of_boxes(self._viewer, layer)
         self._on_new_layer(layer)
         return layer
 

@@ -3,7 +3,8 @@
 It knows nothing of a review. Answers that come too late are dropped by their generation number.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from textwrap import wrap
@@ -87,7 +88,7 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
     drawn = Signal(int)
     """The slice on screen; the boxes were drawn again: the slice, the zoom or the boxes have changed."""
     brought = Signal(object, object)
-    """The `SliceBox` and the whole box of a lesion that was brought on screen."""
+    """The `SliceBox` and the whole box of a lesion that is brought on screen; `drawn` follows."""
     window_changed = Signal(object)
     """The `Window` of the picture."""
 
@@ -100,11 +101,12 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._loaded: LoadedSeries | None = None
         self._drawing: Drawing | None = None
         self._everything_hidden = False
+        self._is_moving = False
         self._generation = 0
         self._wanted: tuple[int, str | None] | None = None
         self._read_ahead: int | None = None
         self._choice = WindowChoice()
-        self._notice = ""
+        self._notice = self._reminder = ""
         self._hu: int | None = None
         self._is_closed = False
         self.layers = SeriesLayers(viewer, colours, self.new_layer.emit, self.group_toggled.emit)
@@ -182,6 +184,12 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         self._wanted = None
         self._notice = notice
 
+    def remind(self, reminder: str) -> None:
+        """Write a line below every series from now on."""
+        self._reminder = reminder
+        if self._loaded is not None:
+            self._show_label(self._loaded)
+
     def read_ahead(self, series_id: int) -> None:
         """Read a series that will be wanted soon, once."""
         if series_id != self._read_ahead:
@@ -227,16 +235,16 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         if self._loaded is None:
             return
         self._everything_hidden = False
-        self._drawing = drawing  # before the slice changes, which draws: each slice is drawn once
+        self._drawing = drawing
         window = self._choice.on_arrival(preset_for(self._loaded.volume.voxels, box))
         if window is not None:
             self.layers.set_window(window)
-        self.go_to_slice(section.slice_index)
-        self._zoom.arrive(section, self._loaded.volume.geometry)
-        self._redraw()
+        with self._drawn_once():
+            self._zoom.arrive(section, self._loaded.volume.geometry)
+            self.go_to_slice(section.slice_index)
+            self.brought.emit(section, box)
         # What napari changes of its layers for a new zoom when it paints would make it paint once more.
         self._viewer.window._qt_viewer.canvas.on_draw()
-        self.brought.emit(section, box)
 
     def go_to_middle(self, drawing: Drawing) -> None:
         """Bring the middle slice on screen, and these boxes with it."""
@@ -331,8 +339,20 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         if shown is not None:
             self.go_to_slice(shown[0] + slices)
 
-    def _on_slice(self, _event: object) -> None:
+    @contextmanager
+    def _drawn_once(self) -> Iterator[None]:
+        """Draw what is changed inside at its end, and not at each change."""
+        self._is_moving = True
+        try:
+            yield
+        finally:
+            self._is_moving = False
+        self._redraw_later.stop()
         self._redraw()
+
+    def _on_slice(self, _event: object) -> None:
+        if not self._is_moving:
+            self._redraw()
 
     def _on_zoom(self, _event: object) -> None:
         if not self._is_closed:
@@ -356,7 +376,8 @@ class SeriesView(QObject):  # type: ignore[misc]  # qtpy carries no types
         lines = [f"patient {record.patient_code}", record.name, record.description]
         self.texts.set("top_left", "\n".join(text for text in lines if text))
         # The empty last line keeps it above the letter and the slice number where the window is small.
-        self.texts.set("bottom_left", "\n".join([*filter(None, (self._notice, NOT_FOR_DIAGNOSIS)), " "]))
+        below = filter(None, (self._reminder, self._notice, NOT_FOR_DIAGNOSIS))
+        self.texts.set("bottom_left", "\n".join([*below, " "]))
 
     def _on_window(self, _event: object) -> None:
         self._show_window()

@@ -3,10 +3,9 @@
 Readers are A and B here, in the order in which they completed their readings: who they are decides nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from lens_engine.errors import StoreError
 from lens_engine.findings import Decision, Verdict, box_from_slices, slices_of_box
 from lens_engine.store.catalog import SeriesRecord
 from lens_engine.store.decisions import DecisionRecord
@@ -80,16 +79,10 @@ class AdjudicationStore:
         """Return both readings side by side, with what is settled."""
         return self._readings.comparison(reading.id)
 
-    def settle(self, reading: ReadingRecord, place: Place, verdict: Verdict, slices: Slices) -> Comparison:
-        """Say what is at a place, and return what is settled then.
-
-        Parameters
-        ----------
-        verdict
-            `ADDED`: a lesion with this box; `REJECTED`: none; `WITHDRAWN`: open again.
-        """
+    def settlement(self, reading: ReadingRecord, place: Place, verdict: Verdict, slices: Slices) -> Decision:
+        """Return what is said of a place: `ADDED`, a lesion with this box, or `REJECTED`, none."""
         types = [item.decision.lesion_type for item in place.marked if item.decision.lesion_type]
-        said = Decision(
+        return Decision(
             series_id=reading.series_id,
             candidate_id=None,
             verdict=verdict,
@@ -102,7 +95,13 @@ class AdjudicationStore:
             lesion_type=types[0] if types and verdict is Verdict.ADDED else None,
             reading_id=reading.id,
         )
-        self._readings.settle(place.marked[0].id, said)
+
+    def settle(self, reading: ReadingRecord, place: Place, said: Decision | None) -> Comparison:
+        """Say what is at a place, now or once more, and return what is settled then; None leaves it open again."""
+        if said is None and place.settled is not None:
+            said = replace(place.settled.decision, verdict=Verdict.WITHDRAWN, lesion_type=None)
+        if said is not None:
+            self._readings.settle(place.marked[0].id, replace(said, decided_at=datetime.now(UTC)))
         return self.comparison(reading)
 
     def complete(self, reading: ReadingRecord, seconds: float) -> ReadingRecord:
@@ -118,22 +117,14 @@ class AdjudicationStore:
         return self._readings.work(reading.id, seconds)
 
     def drawn_lesions(self, series_id: int) -> tuple[DecisionRecord, ...]:
-        """Return nothing: an adjudicator settles what readers have marked, and draws no lesion."""
-        return ()
+        """Return the lesions of a series that this adjudicator has marked where neither reader did."""
+        return self.comparison(self.begin(series_id)).drawn
 
     def commit_drawn(self, said: Decision, row_id: int | None, *, is_there: bool) -> int:
-        """Refuse; see `drawn_lesions`.
-
-        Raises
-        ------
-        StoreError
-            Always.
-        """
-        raise StoreError(
-            f"A lesion was drawn in an adjudication ({said.verdict}, row {row_id}, there: {is_there})",
-            "A place that a reader has marked",
-            "Draw lesions in a reading of the test set",
-        )
+        """Write what is said now of such a lesion; see `ProjectStore.commit_drawn`."""
+        reading = self.begin(said.series_id)
+        in_reading = replace(said, reading_id=reading.id, round=int(reading.round), scores_hidden=True)
+        return self.project.commit_drawn(in_reading, row_id, is_there=is_there)
 
     @property
     def _readings(self) -> Readings:

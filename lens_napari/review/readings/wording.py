@@ -39,6 +39,7 @@ STILL_SAVING = "Still saving. Nothing was said: press again."
 ALREADY_COMPLETE = "This series is complete. Take that back first; then go on. Nothing was changed."
 NOT_MARKED = "This reader has marked nothing here."
 ALL_SETTLED = "Every place is settled:"
+SETTLED_BACK, SETTLED_AGAIN = "Taken back: what was said of this place.", "Said again: what was taken back."
 
 
 def disputed_line(item: DisputedSeries) -> str:
@@ -86,6 +87,11 @@ def completed_words(name: str, lesions: int) -> str:
 def is_complete_words(keys: KeySettings) -> str:
     """Return what is said to who changes something in a complete reading."""
     return f"This sub-volume is complete. {spoken(keys.complete)} takes that back; then go on. Nothing was changed."
+
+
+def box_again(keys: KeySettings) -> str:
+    """Return what is said when a box that could not be written is in work again."""
+    return f"The box is in work again: {spoken(keys.accept)} tries once more, Esc drops it."
 
 
 def lock_words(reading: ReadingRecord) -> str:

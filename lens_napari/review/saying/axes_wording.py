@@ -6,6 +6,8 @@ from lens_engine.findings import RecistAxes, Segment2D
 
 FROM_RIGHT_ANGLE = 10.0
 """Degrees by which two axes may miss the right angle without a word."""
+NO_AXES = "This lesion has no axes. Nothing was changed."
+AXES_REMOVED = "The axes were taken off the lesion."
 Spacing = tuple[float, float]
 """Millimetres of a voxel (y, x)."""
 

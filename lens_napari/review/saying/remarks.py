@@ -44,6 +44,10 @@ class Remarks:
         """Keep the axes that are drawn of a lesion until they are said."""
         self._unsaid.draw(candidate_id, axes)
 
+    def take_axes_off(self, candidate_id: int) -> None:
+        """Let the axes that were said of a lesion go when it is said again."""
+        self._unsaid.take_axes_off(candidate_id)
+
     def waits(self, candidate_id: int) -> bool:
         """Return whether words or axes of a lesion are not said yet."""
         return not self._unsaid.of(candidate_id).is_empty
@@ -72,7 +76,7 @@ class Remarks:
         """Return the axes of a lesion, drawn this moment or decided."""
         position = self._entries.position_of[candidate_id]
         known = self._entries[position].decision if position in self._entries else None
-        return self._unsaid.of(candidate_id).axes or (known.axes if known else None)
+        return self._unsaid.of(candidate_id).axes_on(known.axes if known else None)
 
     def axes_reader(self, candidate_id: int) -> str:
         """Return who drew the axes that were decided; empty where none were."""
@@ -87,7 +91,7 @@ class Remarks:
         """Return a decision with the words and axes that wait for it, or else with those that were said before."""
         entry = self._entries[position]
         remark, known = self._unsaid.take(entry.record.id), entry.decision
-        axes = remark.axes or (known.axes if known else None)
+        axes = remark.axes_on(known.axes if known else None)
         if axes is not None and not said.box[2] <= axes.slice_index < said.box[5]:
             axes = None  # the box has left the slice
         comment = self._said_in_words(position) if remark.comment is None else remark.comment

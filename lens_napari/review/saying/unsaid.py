@@ -16,15 +16,22 @@ class Remark:
         His own words, empty to take them back; None where he leaves them as they are.
     axes
         The diameters that he has drawn; None where he leaves them as they are.
+    takes_axes_off
+        Whether he takes those back that were said.
     """
 
     comment: str | None = None
     axes: RecistAxes | None = None
+    takes_axes_off: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Whether it adds nothing."""
-        return self.comment is None and self.axes is None
+        return self.comment is None and self.axes is None and not self.takes_axes_off
+
+    def axes_on(self, said: RecistAxes | None) -> RecistAxes | None:
+        """Return the axes of a lesion that has these with what was said of it."""
+        return self.axes or (None if self.takes_axes_off else said)
 
 
 NOTHING = Remark()
@@ -52,7 +59,11 @@ class Unsaid:
 
     def draw(self, lesion: int, axes: RecistAxes | None) -> None:
         """Keep the axes of a lesion; None keeps none."""
-        self.put(lesion, replace(self.of(lesion), axes=axes))
+        self.put(lesion, replace(self.of(lesion), axes=axes, takes_axes_off=False))
+
+    def take_axes_off(self, lesion: int) -> None:
+        """Keep that the axes that were said of a lesion are to go."""
+        self.put(lesion, replace(self.of(lesion), axes=None, takes_axes_off=True))
 
     def put(self, lesion: int, remark: Remark) -> None:
         """Keep a remark in the place of the one that waits for a lesion."""

@@ -96,6 +96,14 @@ class WorklistRows(Sequence[WorklistRow]):
         found = np.flatnonzero(self.positions == self.current)
         return int(found[0]) if len(found) else None
 
+    def differing_from(self, before: "WorklistRows") -> NDArray[np.int64]:
+        """Return which lines of this list read differently than before, when it had the same lesions."""
+        if self.outline is not before.outline or self.are_scores_hidden is not before.are_scores_hidden:
+            return np.arange(len(self))
+        differs = self.states != before.states
+        differs[list(self.pending ^ before.pending)] = True
+        return np.flatnonzero(differs[self.positions])
+
     def _row(self, position: int) -> WorklistRow:
         state = BoxState(self.states[position])
         is_shown = not self.are_scores_hidden or state.is_decided

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Signal
 from qtpy.QtWidgets import QMainWindow
 
@@ -19,7 +20,15 @@ class WindowEnd(QObject):  # type: ignore[misc]  # qtpy carries no types
 
     def __init__(self, window: QMainWindow) -> None:
         super().__init__(window)
+        self._window: QMainWindow | None = window
         window.installEventFilter(self)
+
+    def end(self) -> None:
+        """Look no longer."""
+        if self._window is not None and isalive(self._window):
+            self._window.removeEventFilter(self)
+            self.deleteLater()
+        self._window = None  # napari waits for nobody to know its window when it closes
 
     def eventFilter(self, watched: QObject, event: Any) -> bool:  # Qt's name
         """Let the window answer itself, then look at what it answered."""
