@@ -10,12 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks import reading
+from benchmarks import jobs, measuring, reading, samples
 from benchmarks.conditions import conditions, ensure_environment
-from benchmarks.detector import detection, memory, operations
+from benchmarks.detector import detection, key_slices, memory, operations, peers
 from benchmarks.measure import Comparison, Growth
 from benchmarks.mining import cost
 from benchmarks.review import first_lesion, labels, viewer, worklist
+from benchmarks.store import decisions
 
 Row = TypeVar("Row", Comparison, Growth)
 
@@ -23,19 +24,26 @@ RESULTS = Path(__file__).with_name("results.json")
 
 _COMPARISONS: Mapping[str, Callable[[bool], list[Comparison]]] = {
     "detection": lambda full: detection.run(full=full),
+    "key slices": lambda full: key_slices.run(full=full),
+    "peers": lambda full: peers.run(full=full),
     "operations": lambda full: operations.run(full=full),
     "reading": lambda full: reading.run(),
+    "samples": lambda full: samples.run(),
+    "jobs": lambda full: jobs.run(full=full),
     "labels": lambda full: labels.run(full=full),
     "viewer": lambda full: viewer.run(full=full),
     "worklist": lambda full: worklist.run(full=full),
     "first lesion": lambda full: first_lesion.run(full=full),
+    "decisions": lambda full: decisions.run(full=full),
 }
 _GROWTHS: Mapping[str, Callable[[bool], list[Growth]]] = {
     "detection": lambda full: detection.growth(full=full),
-    "memory": lambda full: memory.growth(),
+    "memory": lambda full: memory.growth() + measuring.growth(),
+    "samples": lambda full: samples.growth(),
     "mining": lambda full: cost.growth(full=full),
     "viewer": lambda full: viewer.growth(full=full),
     "worklist": lambda full: worklist.growth(full=full),
+    "decisions": lambda full: decisions.growth(full=full),
 }
 
 

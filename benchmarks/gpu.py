@@ -1,15 +1,16 @@
 """Milliseconds per slice on a GPU, next to the published figure and to what the device could do at best.
 
 `python -m benchmarks.gpu` prints a table and writes `benchmarks/gpu_results.json`; `--device cpu --slices 4` tries the
-script where there is no GPU. The floor is the time that the multiply-accumulates which were really made would take at
-the rate of the device's own large matrix products; the share says how much of the time that explains.
+script where there is no GPU, `--size narrow --side 64` faster. The floor is the time that the multiply-accumulates
+which were really made would take at the rate of the device's own large matrix products; the share says how much of the
+time that explains.
 """
 
 import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,16 +21,15 @@ from torch import Tensor
 from benchmarks.conditions import conditions, ensure_environment
 from benchmarks.detector.subjects import EXPERTS, loud_detector, noise
 from lens_engine.detector.complexity import count_macs
-from lens_engine.detector.config import published_lens
+from lens_engine.detector.config import narrow_lens, published_lens
 from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import InferenceDetector, InferencePrecision, InferenceSettings
-from lens_engine.detector.network.cuda_kernels import torchvision_ops
+from lens_engine.detector.network.cuda_kernels import kernels_in_words
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
 
 PUBLISHED_MS = 54.0
 """Of LENS with four experts on a Quadro RTX 6000 [LENS VI-D]; other hardware, weights and numbers of proposals."""
-SIDE = 512
 RESULTS = Path(__file__).with_name("gpu_results.json")
 
 _MATRIX = 8192
@@ -73,12 +73,17 @@ class Speed:
 def main() -> None:
     """Measure one and four experts in both precisions."""
     ensure_environment()
-    options = _options()
-    device = torch.device(options.device)
+    options = options_of(None)
+    results = measure(options, device_of(options.device))
+    options.results.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(options: argparse.Namespace, device: torch.device) -> dict[str, object]:
+    """Print the table and return it."""
     rates = {
         precision: matrix_rate(device, precision) for precision in (InferencePrecision.BF16, InferencePrecision.FP32)
     }
-    before = conditions() | {"device": _name(device), "torchvision kernels": torchvision_ops() is not None}
+    before = conditions() | {"device": device_name(device), "kernels": kernels_in_words(device, torch.float32)}
     print("  ".join(f"{name}: {value}" for name, value in before.items()))
     print("matrix products: " + ", ".join(f"{name} {rate / 1e12:.2f} TFLOP/s" for name, rate in rates.items()))
     print(
@@ -95,24 +100,31 @@ def main() -> None:
         )
         rows.append(asdict(row) | {"share_of_floor": row.share_of_floor})
     print(f"published, 4 experts, Quadro RTX 6000: {PUBLISHED_MS:g} ms")
-    results = {"conditions": before, "flops_per_second": rates, "published_ms": PUBLISHED_MS, "speeds": rows}
-    options.results.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return {"conditions": before, "flops_per_second": rates, "published_ms": PUBLISHED_MS, "speeds": rows}
+
+
+def device_of(name: str | None) -> torch.device:
+    """Return the device of that name, the GPU by default; ends the program with words where there is none."""
+    if name is None and not torch.cuda.is_available():
+        raise SystemExit("There is no GPU here: nothing was measured. Add --device cpu to try the script all the same.")
+    return torch.device(name or "cuda")
 
 
 def matrix_rate(device: torch.device, precision: InferencePrecision) -> float:
     """Return the floating-point operations per second of large matrix products, the best of five."""
     size = _MATRIX_ON_CPU if device.type == "cpu" else _MATRIX
     one, other = (torch.randn(size, size, device=device, dtype=precision.dtype) for _ in range(2))
-    seconds = [_seconds(device, lambda: one @ other) for _ in range(8)][3:]
+    seconds = [seconds_of(device, lambda: one @ other) for _ in range(8)][3:]
     return 2 * size**3 / min(seconds)
 
 
 def _speeds(
     device: torch.device, options: argparse.Namespace, rates: dict[InferencePrecision, float]
 ) -> Iterator[Speed]:
-    slices = [image.to(device) for image in noise(options.slices, SIDE)]
+    slices = [image.to(device) for image in noise(options.slices, options.side)]
+    assembly = published_lens if options.size == "published" else narrow_lens
     for experts in (1, len(EXPERTS)):
-        model = loud_detector(published_lens(EXPERTS[:experts])).to(device)
+        model = loud_detector(assembly(EXPERTS[:experts])).to(device)
         for precision in (InferencePrecision.BF16, InferencePrecision.FP32):
             plain = InferenceDetector(model, InferenceSettings(precision, chunk=options.chunk))
             macs = count_macs(lambda detector=plain: _run(detector, slices)) / len(slices)
@@ -124,11 +136,11 @@ def _speeds(
 
 
 def _speed(detector: InferenceDetector, slices: list[Tensor], repeats: int, macs: float, rate: float) -> Speed:
-    volume = _volume(len(slices))
+    volume = _volume(len(slices), len(slices[0]), detector)
     _run(detector, slices)  # compiles, and finds the fastest convolutions
-    _forget_peak(detector.device)
+    forget_peak(detector.device)
     network_ms, series_ms = (
-        statistics.median(_seconds(detector.device, run) for _ in range(repeats)) / len(slices) * 1e3
+        statistics.median(seconds_of(detector.device, run) for _ in range(repeats)) / len(slices) * 1e3
         for run in (lambda: _run(detector, slices), lambda: detect_with(detector, volume))
     )
     return Speed(
@@ -140,22 +152,25 @@ def _speed(detector: InferenceDetector, slices: list[Tensor], repeats: int, macs
         series_ms=series_ms,
         giga_macs=macs / 1e9,
         floor_ms=2 * macs / rate * 1e3,
-        peak_gib=_peak_gib(detector.device),
+        peak_gib=peak_gib(detector.device),
     )
 
 
 def _run(detector: InferenceDetector, slices: list[Tensor]) -> None:
-    for _ in detector.detect(iter(slices), len(slices), (SIDE, SIDE), detector.config.post):
+    height, width = slices[0].shape
+    for _ in detector.detect(iter(slices), len(slices), (height, width), detector.config.post):
         pass
 
 
-def _volume(slices: int) -> Volume:
+def _volume(slices: int, side: int, detector: InferenceDetector) -> Volume:
     """Return noise on the network's own grid, all of it body."""
-    voxels = np.random.default_rng(0).integers(-500, 1500, (slices, SIDE, SIDE), dtype=np.int16)
-    return Volume(voxels, VolumeGeometry(voxels.shape, (2.0, 0.8, 0.8)))
+    voxels = np.random.default_rng(0).integers(-500, 1500, (slices, side, side), dtype=np.int16)
+    config = detector.config
+    return Volume(voxels, VolumeGeometry(voxels.shape, (config.grid_mm, config.pixel_mm, config.pixel_mm)))
 
 
-def _seconds(device: torch.device, run: Callable[[], object]) -> float:
+def seconds_of(device: torch.device, run: Callable[[], object]) -> float:
+    """Return the seconds that a call takes, the device's work included."""
     _wait(device)
     started = time.perf_counter()
     run()
@@ -168,29 +183,34 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _forget_peak(device: torch.device) -> None:
+def forget_peak(device: torch.device) -> None:
+    """Begin to count the largest memory anew."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def _peak_gib(device: torch.device) -> float:
+def peak_gib(device: torch.device) -> float:
     """Return the largest memory on the device since it was last forgotten; 0 on a CPU."""
     return torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0
 
 
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+def device_name(device: torch.device) -> str:
+    """Return what the device is called."""
+    return torch.cuda.get_devicedevice_name(device) if device.type == "cuda" else device.type
 
 
-def _options() -> argparse.Namespace:
+def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options of a command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", help="where to compute (default: the GPU)")
+    parser.add_argument("--size", choices=["published", "narrow"], default="published")
+    parser.add_argument("--side", type=int, default=512, help="pixels of a slice along each side")
     parser.add_argument("--slices", type=int, default=150, help="grid slices: 150 are a scan of 30 cm")
     parser.add_argument("--chunk", type=int, help="slices computed at a time (default: that of the device)")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--compile", action="store_true", help="measure the compiled network as well")
     parser.add_argument("--results", type=Path, default=RESULTS, help="file for the figures, as JSON")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """Compare two ways of doing the same thing side by side."""
 
 import math
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,15 @@ def compare(
     baseline_wall, baseline_cpu = (statistics.median(pair[0][clock] for pair in pairs) for clock in (0, 1))
     ours_wall, ours_cpu = (statistics.median(pair[1][clock] for pair in pairs) for clock in (0, 1))
     return Comparison(name, baseline_name, baseline_wall, ours_wall, baseline_cpu, ours_cpu)
+
+
+def peak_of_this_process() -> int:
+    """Return the largest memory in bytes; Linux counts into `ru_maxrss` what the parent had when it started us."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _seconds(run: Callable[[], object], rest: Callable[[], object]) -> tuple[float, float]:

@@ -116,11 +116,11 @@ def cases(folder: Path, voxels: NDArray[np.int16]) -> list[Case]:
     image = sitk.GetImageFromArray(voxels[::-1])  # ITK counts slices from the feet
     image.SetSpacing(SPACING_MM[::-1])
     nifti_gz, nifti, metaimage, nrrd, nrrd_gz = (
-        _written(image, folder / place, place.endswith("packed.nrrd"))
+        write_image(image, folder / place, place.endswith("packed.nrrd"))
         for place in ("gz/ct.nii.gz", "nii/ct.nii", "mhd/ct.mhd", "nrrd/ct.nrrd", "gz_nrrd/packed.nrrd")
     )
-    dicom = _write_dicom(folder / "dicom", voxels)
-    slices = _write_png(folder / "png", voxels)
+    dicom = write_dicom(folder / "dicom", voxels)
+    slices = write_png(folder / "png", voxels)
     return [
         _case(".nii.gz", nifti_gz, voxels, {"nibabel get_fdata": _nibabel, "SimpleITK": _simpleitk}),
         _case(".nii", nifti, voxels, {"nibabel get_fdata": _nibabel, "SimpleITK": _simpleitk}),
@@ -156,13 +156,14 @@ def _case(name: str, path: Path, voxels: NDArray[np.int16], baselines: dict[str,
     return Case(name, tuple((title, partial(read, path)) for title, read in baselines.items()), ours)
 
 
-def _written(image: sitk.Image, path: Path, is_packed: bool) -> Path:
+def write_image(image: sitk.Image, path: Path, is_packed: bool) -> Path:
+    """Write one image file into a folder that is made for it, and return its path."""
     path.parent.mkdir(parents=True)
     sitk.WriteImage(image, str(path), useCompression=is_packed)
     return path
 
 
-def _write_dicom(folder: Path, voxels: NDArray[np.int16]) -> Path:
+def write_dicom(folder: Path, voxels: NDArray[np.int16]) -> Path:
     """Write one file for each slice; the tags are those that a CT must have, and some that they always have."""
     folder.mkdir(parents=True)
     series_uid, study_uid, frame_uid = generate_uid(), generate_uid(), generate_uid()
@@ -197,7 +198,8 @@ def _write_dicom(folder: Path, voxels: NDArray[np.int16]) -> Path:
     return folder
 
 
-def _write_png(folder: Path, voxels: NDArray[np.int16]) -> Path:
+def write_png(folder: Path, voxels: NDArray[np.int16]) -> Path:
+    """Write one file for each slice and the table that has their spacing, and return the folder of the slices."""
     slices = folder / _PNG_FOLDER
     slices.mkdir(parents=True)
     (folder / "DL_info.csv").write_text(f"{_TABLE_HEADER}\n{_TABLE_ROW}\n", encoding="utf-8")

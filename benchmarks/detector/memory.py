@@ -4,7 +4,6 @@ Each figure is that of a fresh process (`python -m benchmarks.detector.memory VO
 its peak in bytes: one that detects, minus one that only loads the model and holds the volume.
 """
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.conditions import ensure_environment
-from benchmarks.measure import Growth
+from benchmarks.measure import Growth, peak_of_this_process
 from lens_engine.checkpoint_card import demo_checkpoint_folder
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.inference.predict import detect
@@ -42,15 +41,6 @@ def main() -> None:
     volume = Volume(voxels, VolumeGeometry(voxels.shape, SPACING_MM))
     found = len(detect(model, volume).proposals.scores) if sys.argv[2] == "detect" else 0
     print(peak_of_this_process(), found)
-
-
-def peak_of_this_process() -> int:
-    """Return the largest memory in bytes; Linux counts into `ru_maxrss` what the parent had when it started us."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _beyond_the_volume(folder: Path, slices: int) -> int:

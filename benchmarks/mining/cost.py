@@ -17,8 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.conditions import ensure_environment
-from benchmarks.detector.memory import peak_of_this_process
-from benchmarks.measure import Growth, compare
+from benchmarks.measure import Growth, compare, peak_of_this_process
 from benchmarks.mining.detected_patients import NETWORK, VERSION, make_project
 from lens_engine.findings import FUSED, SliceBox
 from lens_engine.lesion_embedding.vector_files import VectorFiles

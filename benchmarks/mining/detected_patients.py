@@ -41,7 +41,7 @@ LESIONS, PLACES = 3, 29
 
 def make_project(folder: Path, patients: int) -> int:
     """Write a project, and what is embedded into its folder `job`; return how many boxes the fusion has."""
-    database = Database.open(Project.create(folder))
+    database = Database.create(Project.create(folder))
     catalog, detections, annotations = Catalog(database), Detections(database), Annotations(database)
     catalog.add_dataset("universal", Scope.UNIVERSAL)
     catalog.add_root(SCANS)

@@ -61,7 +61,7 @@ def reviewed_project(series: int) -> Iterator[Database]:
     """Yield a project in which every candidate of an earlier mining was decided and every second one came back."""
     generator = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
-        database = Database.open(Project.create(Path(folder)))
+        database = Database.create(Project.create(Path(folder)))
         Catalog(database).add_dataset("universal", Scope.UNIVERSAL)
         with database.session() as session:
             session.execute(insert(ReaderRow), [{"id": 1, "name": "Reader A"}])

@@ -44,6 +44,8 @@ def run(*, full: bool) -> list[Comparison]:
             rows.append(two.wheel(f"{rectangles} rectangles", repeats, 1 / 2))
             if rectangles == MANY:
                 rows.append(two.verdict(f"{rectangles} rectangles", repeats, 1 / 3))
+                rows.append(two.wheel_with_overview(repeats))
+                rows.append(two.wheel_with_comparison(repeats))
                 rows += [two.wheel_with_experts(shown, repeats) for shown in range(1, len(EXPERTS) + 1)]
     return rows
 
@@ -82,6 +84,29 @@ class TwoWindows:
         for i, expert in enumerate(EXPERTS):
             self._review.worklist.legend.show_group(expert, i < shown)
         return self.wheel(f"{MANY} rectangles, {shown} experts shown", repeats, 1 / (2 + shown / 2))
+
+    def wheel_with_overview(self, repeats: int) -> Comparison:
+        """Compare a notch of the wheel with the whole series at a glance on screen, too."""
+        review = self._review
+        review.overview.toggled.emit()
+        wait_until(lambda: all(one.section for one in review.overview.panel.pictures.values()), PATIENCE_SECONDS)
+        row = self.wheel(f"{MANY} rectangles, overview shown", repeats, 1 / 2)
+        review.overview.toggled.emit()
+        wait_until(lambda: not review.overview.panel.is_seen, PATIENCE_SECONDS)
+        return row
+
+    def wheel_with_comparison(self, repeats: int) -> Comparison:
+        """Compare a notch of the wheel with every box shown as true, false or missed."""
+        review = self._review
+        review.completeness.toggle()
+        wait_until(lambda: review.truth.panel.isVisible(), PATIENCE_SECONDS)
+        review.truth.toggle()
+        wait_until(
+            lambda: review.view.drawing is not None and review.view.drawing.compared is not None, PATIENCE_SECONDS
+        )
+        row = self.wheel(f"{MANY} rectangles, true, false and missed", repeats, 1 / 2)
+        review.truth.toggle()
+        return row
 
     def verdict(self, what: str, repeats: int, goal: float) -> Comparison:
         """Compare a verdict, until the next lesion is painted."""

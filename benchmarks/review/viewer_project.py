@@ -30,7 +30,7 @@ CANDIDATES = 60
 def make_viewer_project(folder: Path, shape: tuple[int, int, int], rectangles: int) -> Path:
     """Make a project of one series of `shape` with so many rectangles; return the folder that opens it."""
     generator = np.random.default_rng(0)
-    database = Database.open(Project.create(folder / "project"))
+    database = Database.create(Project.create(folder / "project"))
     catalog = Catalog(database)
     catalog.add_dataset("universal", Scope.UNIVERSAL)
     version = register_model(database, folder / "checkpoint")

@@ -13,7 +13,8 @@ from benchmarks.review.viewer_project import EXPERTS, body, register_model
 from lens_engine.findings import FUSED, Candidate, CandidateKind, Finding, Reason, Rule, Scope, SliceBox, Split, Verdict
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.series_source import SeriesFormat
-from lens_engine.project import Project
+from lens_engine.project import Project, new_settings
+from lens_engine.store.audit.chain import COLUMNS, first_link, next_link
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
@@ -29,13 +30,21 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 VERDICTS = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.REJECTED, Verdict.UNSURE)
 
 
-def make_worklist_project(folder: Path, series: int) -> Path:
-    """Make a project of so many series with ten candidates each, a tenth of them decided; return its folder.
+def make_worklist_project(
+    folder: Path, series: int, decided_share: float = DECIDED_SHARE, database_url: str | None = None
+) -> Path:
+    """Make a project of so many series with ten candidates each, a share of them decided; return its folder.
+
+    Parameters
+    ----------
+    database_url
+        Of an empty PostgreSQL database; SQLite in the project's folder without it.
 
     All series are one and the same scan on disk: only the first ones are ever looked at.
     """
     generator = np.random.default_rng(0)
-    database = Database.open(Project.create(folder / "project"))
+    settings = new_settings("worklist", database_url)
+    database = Database.create(Project.create(folder / "project", settings=settings))
     for name in EXPERTS:
         Catalog(database).add_dataset(name, Scope.UNIVERSAL)
     version = register_model(database, folder / "checkpoint")
@@ -46,7 +55,7 @@ def make_worklist_project(folder: Path, series: int) -> Path:
     _add_series(database, series)
     found = ((candidate, float(generator.random())) for candidate in _candidates(series, generator))
     Candidates(database).store_run(version, NOW, found)
-    _decide(database, generator)
+    _decide(database, generator, decided_share)
     database.close()
     return folder / "project"
 
@@ -99,10 +108,10 @@ def _candidates(series: int, generator: np.random.Generator) -> Iterator[Candida
             yield Candidate(series_id, finding, CandidateKind.UNCERTAIN, (reason,))
 
 
-def _decide(database: Database, generator: np.random.Generator) -> None:
+def _decide(database: Database, generator: np.random.Generator, share: float) -> None:
     edges = ("x1", "y1", "z1", "x2", "y2", "z2", "slices")
     with database.session() as session:
-        session.execute(insert(ReaderRow), [{"id": 1, "name": "Reader A"}])
+        session.execute(insert(ReaderRow), [{"name": "Reader A"}])
         rows = session.execute(
             select(CandidateRow.id, CandidateRow.series_id, *(getattr(CandidateRow, e) for e in edges))
         )
@@ -115,9 +124,13 @@ def _decide(database: Database, generator: np.random.Generator) -> None:
                 "round": 1,
                 "scores_hidden": False,
                 "decided_at": NOW,
+                "comment": "",
                 **{edge: getattr(row, edge) for edge in edges},
             }
             for row in rows
-            if generator.random() < DECIDED_SHARE
+            if generator.random() < share
         ]
+        link, nothing = first_link("Reader A"), dict.fromkeys(COLUMNS)
+        for row in said:
+            row["chain_hash"] = link = next_link(link, nothing | row)
         session.execute(insert(DecisionRow), said)

@@ -1,0 +1,108 @@
+"""A whole volume against MONAI's 3D RetinaNet, which takes the same voxels in one pass.
+
+The peer is the network of MONAI's bundle for LUNA16 (ResNet-50 with a pyramid of the first two levels and one more,
+three anchors at a place) with its detector around it. Both have random weights; both are given the voxels as their
+network wants them and return boxes on the host. What they find is not compared: only what a pass costs.
+"""
+
+from collections import OrderedDict
+
+import torch
+from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector
+from monai.apps.detection.networks.retinanet_network import RetinaNet
+from monai.apps.detection.utils.anchor_utils import AnchorGeneratorWithAnchorShape
+from monai.networks.blocks.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
+from monai.networks.nets import resnet
+from torch import Tensor, nn
+
+from benchmarks.detector.subjects import EXPERTS, loud_detector, noise
+from benchmarks.measure import Comparison, compare
+from lens_engine.detector.assembly import LensDetector
+from lens_engine.detector.config import published_lens
+from lens_engine.detector.inference.whole_volume import InferenceDetector, InferencePrecision, InferenceSettings
+
+SIDE = 512
+GOAL = 3.0
+"""What is aimed at in bf16."""
+
+_PYRAMID_CHANNELS = 256
+_ANCHORS = ((6, 8, 4), (8, 6, 5), (10, 10, 6))
+_KEPT = 1000
+"""Best places of a level, as the bundle has it."""
+
+
+def run(*, full: bool) -> list[Comparison]:
+    """Return the comparison in both precisions; in full on a longer volume."""
+    slices = 64 if full else 16
+    detector, peer = loud_detector(published_lens(EXPERTS)), retinanet()
+    precisions = InferencePrecision.FP32, InferencePrecision.BF16
+    return [_compared(detector, peer, precision, slices) for precision in precisions]
+
+
+def retinanet(width: int = 64) -> RetinaNetDetector:
+    """Return MONAI's detector with random weights, in evaluation mode; `width` is that of its first layer."""
+    backbone = resnet.ResNet(
+        spatial_dims=3,
+        block=resnet.ResNetBottleneck,
+        layers=[3, 4, 6, 3],
+        block_inplanes=[width, 2 * width, 4 * width, 8 * width],
+        n_input_channels=1,
+        conv1_t_stride=(2, 2, 1),
+        conv1_t_size=(7, 7, 7),
+    )
+    network = RetinaNet(
+        spatial_dims=3,
+        num_classes=1,
+        num_anchors=len(_ANCHORS),
+        feature_extractor=_Pyramid(backbone, width),
+        size_divisible=(16, 16, 8),
+    )
+    detector = RetinaNetDetector(network, AnchorGeneratorWithAnchorShape((1, 2, 4), _ANCHORS))
+    detector.set_box_selector_parameters(
+        score_thresh=0.0, topk_candidates_per_level=_KEPT, nms_thresh=0.22, detections_per_img=300
+    )
+    return detector.eval()
+
+
+def _compared(model: LensDetector, peer: RetinaNetDetector, precision: InferencePrecision, slices: int) -> Comparison:
+    images = noise(slices, SIDE)
+    volume = torch.stack(images, dim=-1)[None, None] / 255  # (1, 1, x, y, z) of intensities from 0 to 1
+    detector, in_autocast = InferenceDetector(model, InferenceSettings(precision)), precision is InferencePrecision.BF16
+
+    def theirs() -> object:
+        return boxes_of(peer, volume, in_autocast=in_autocast)
+
+    def ours() -> object:
+        return list(detector.detect(iter(images), slices, (SIDE, SIDE), model.config.post))
+
+    name = f"whole volume, published LENS, {precision}, per slice"
+    row = compare(name, "MONAI RetinaNet", theirs, ours, repeats=3).per_piece(slices, slices)
+    goal = GOAL if in_autocast else 0.0
+    return row.wanted(goal, f"{slices} slices of {SIDE} x {SIDE} in one pass")
+
+
+@torch.inference_mode()
+def boxes_of(peer: RetinaNetDetector, volume: Tensor, *, in_autocast: bool) -> object:
+    """Return what MONAI's detector finds in a volume (1, 1, x, y, z)."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=in_autocast):
+        return peer(volume)
+
+
+class _Pyramid(nn.Module):
+    """The levels that the heads look at, as MONAI's own extractor makes them, which needs torchvision."""
+
+    def __init__(self, backbone: nn.Module, width: int) -> None:
+        super().__init__()
+        self.out_channels = _PYRAMID_CHANNELS
+        first = 4 * width  # a bottleneck has four times its width
+        self._stem = nn.Sequential(backbone.conv1, backbone.bn1, backbone.act, backbone.maxpool)
+        self._levels = nn.ModuleList([backbone.layer1, backbone.layer2])
+        self._pyramid = FeaturePyramidNetwork(3, [first, 2 * first], _PYRAMID_CHANNELS, LastLevelMaxPool(3))
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the maps of both levels and the coarser one."""
+        maps, found = self._stem(images), OrderedDict()
+        for name, level in enumerate(self._levels):
+            maps = found[str(name)] = level(maps)
+        levels: dict[str, Tensor] = self._pyramid(found)
+        return levels
