@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from lens_napari.cli import app
 from lens_napari.cli.training_verbs import VERBS
@@ -84,7 +85,10 @@ def advice() -> dict[Advice, list[str]]:
 
 def verbs_of(command: Any) -> Mapping[str, Any]:
     """Return the commands of a group, none of a single command."""
-    return getattr(command, "commands", {})
+    if not isinstance(command, TyperGroup):
+        return {}
+    context = typer.Context(command)
+    return {name: command.get_command(context, name) for name in command.list_commands(context)}
 
 
 @cache

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
+from typer import Context
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
@@ -86,7 +87,7 @@ def problems_of(command: TyperGroup | TyperCommand, words: list[str]) -> Iterato
         words = behind_options_of(command, words)
         if not words or PLACEHOLDER.fullmatch(words[0]):
             return
-        inner = command.commands.get(words[0])
+        inner = command.get_command(Context(command), words[0])
         if not isinstance(inner, TyperGroup | TyperCommand):
             yield f"no command {words[0]!r}"
             return

@@ -1,14 +1,13 @@
 """The whole loop from a shell: scans in, detection, mining, a reader's decisions, retraining, evaluation, export."""
 
 import pickle
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pytest
+from support import command_line
 
 from lens_engine.findings import Decision, Split, Verdict
 from lens_engine.jobs.launcher import workers
@@ -25,14 +24,10 @@ from lens_engine.store.models.model_versions import Models
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-LENS = [sys.executable, "-c", "from lens_napari.cli import main; main()"]
-
 
 def lens(project: Path, *arguments: str | Path) -> str:
     """Run one verb and return what it printed."""
-    done = subprocess.run(
-        [*LENS, "--project", str(project), *map(str, arguments)], capture_output=True, text=True, timeout=500
-    )
+    done = command_line.lens("--project", project, *arguments)
     assert done.returncode == 0, f"lens {' '.join(map(str, arguments))}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -53,7 +48,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> CohortReport:
 @pytest.fixture(scope="module")
 def project(cohort: CohortReport) -> Iterator[Path]:
     folder = cohort.folder.parent / "project"
-    assert subprocess.run([*LENS, "init", str(folder)], timeout=120).returncode == 0
+    assert command_line.lens("init", folder).returncode == 0
     for split in (Split.TRAIN, Split.TEST):
         lens(folder, "add", cohort.rawdata_folder("universal", split), "--split", split.value)
     liver = cohort.rawdata_folder("liver", Split.TRAIN)

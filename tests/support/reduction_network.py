@@ -34,7 +34,7 @@ def loud_network(config: FprConfig, seed: int = 0) -> FprNetwork:
 def write_reduction(folder: Path, detector: Path, card: CheckpointCard = CARD, **seen: object) -> Path:
     """Write a network that sees a volume as the detector does, but for `seen`; return its folder."""
     config = read_card(detector).config
-    of_detector = {name: config[name] for name in InputConfig.model_fields}
+    of_detector = {name: config[name] for name in InputConfig.model_fields if name in config}
     small = {"patch": (4, 16, 16), "blocks": (1, 1, 1, 1), "widths": (4, 6, 8, 10), "fc_width": 5}
     save_network(loud_network(FprConfig.model_validate(of_detector | small | seen)), card, folder)
     return folder

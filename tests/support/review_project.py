@@ -51,7 +51,7 @@ class ReviewProject:
 
 def make_review_project(folder: Path, patients: int = 2, settings: PhantomSettings = SMALL) -> ReviewProject:
     """Make a project in which every lesion but the first of each series waits for a reader."""
-    database = Database.open(Project.create(folder / "project"))
+    database = Database.create(Project.create(folder / "project"))
     catalog = Catalog(database)
     catalog.add_dataset("universal", Scope.UNIVERSAL)
     version = Models(database).register(_checkpoint(folder / "checkpoint"))

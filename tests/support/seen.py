@@ -1,4 +1,8 @@
-"""What a reader sees of a review."""
+"""What a reader sees of a review, and how he goes back in it."""
+
+from collections.abc import Callable
+
+from qtpy.QtCore import Qt
 
 from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_ready
@@ -17,3 +21,13 @@ def notice(review: ReviewController) -> str:
     """Return what became of the last key, as the panel says it."""
     label = review.lesion_panel.notice_label
     return "" if label.isHidden() else str(label.text())
+
+
+def accept_and_go_back(review: ReviewController, press: Callable[..., None]) -> int:
+    """Accept the lesion asked about and go back to it; return which one it is."""
+    first = asked(review)
+    press(Qt.Key.Key_Y)
+    asked(review)
+    press(Qt.Key.Key_K)
+    assert asked(review) == first
+    return first

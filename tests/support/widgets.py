@@ -1,8 +1,15 @@
-"""What a person does with a widget, by the mouse."""
+"""What a person does with a window, and by the mouse with a widget."""
+
+from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QComboBox
+
+
+def put_on_screen(viewer: Any) -> None:
+    """Show a window that a test has opened: what is scrolled has no size in one that was never shown."""
+    viewer.show()
 
 
 def choose(box: QComboBox, value: object) -> None:

@@ -17,12 +17,14 @@ from lens_engine.detector.config import BackboneConfig, DetectorConfig, HeadConf
 from lens_engine.findings import Scope, SliceBox, Split
 from lens_engine.io.series import scan
 from lens_engine.jobs.environment import process_environment
+from lens_engine.jobs.launcher import worker_alive
 from lens_engine.jobs.queue import DbosJobQueue, open_queue
 from lens_engine.project import Project
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
 from lens_engine.store.catalog import Catalog, NewSeries
 from lens_engine.store.database import Database
 from lens_engine.store.models.model_versions import Models
+from support.waiting import FOR_EVER_SECONDS, wait_until
 
 EXPERTS = ("universal", "lung")
 SHAPE = (60, 64, 64)
@@ -33,6 +35,11 @@ SPLITS = (Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.TRAIN, Split.VAL, Split.T
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a checkpoint with random weights that finds many boxes, fast."""
+    return make_tiny_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+def make_tiny_checkpoint(folder: Path) -> Path:
+    """Write the checkpoint of `tiny_checkpoint` into a folder, and return that."""
     torch.manual_seed(1)
     config = DetectorConfig(
         experts=EXPERTS,
@@ -44,7 +51,6 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         head=HeadConfig(fc_width=16),
         post=PostConfig(score_threshold=0.05, per_slice=5),
     )
-    folder = tmp_path_factory.mktemp("checkpoint")
     model = LensDetector(config).eval()
     with torch.no_grad():
         for module in model.modules():
@@ -60,7 +66,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def database(tmp_path: Path, tiny_checkpoint: Path) -> Iterator[Database]:
     """Return the database of a project with six scans of six patients, labels, complete truth, and model v1."""
     project = Project.create(tmp_path / "project")
-    database = Database.open(project)
+    database = Database.create(project)
     catalog = Catalog(database)
     catalog.add_dataset("universal", Scope.UNIVERSAL)
     for number, split in enumerate(SPLITS):
@@ -96,7 +102,14 @@ def start_worker(database: Database) -> Iterator[Callable[..., subprocess.Popen[
     for process in started:
         process.terminate()
     for process in started:
-        process.wait(20)
+        process.wait(FOR_EVER_SECONDS)
+
+
+@pytest.fixture
+def known_worker(database: Database, start_worker: Callable[..., subprocess.Popen[bytes]]) -> None:
+    """Start a worker and wait until it is known: `lens` would start another one, which nobody ends."""
+    start_worker()
+    wait_until(lambda: worker_alive(database.project), "the worker is alive", look_seconds=0.2)
 
 
 def add_patient(database: Database, folder: Path, number: int, split: Split) -> None:

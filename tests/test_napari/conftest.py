@@ -1,5 +1,6 @@
 """Fixtures of the viewer's tests: a real project on disk, opened in a real napari window."""
 
+import gc
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,13 @@ from lens_napari.demo.waiting import wait_ready
 PATIENCE_SECONDS = 120.0
 
 Press = Callable[..., None]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kept_modules() -> None:
+    """Spare whoever collects garbage what napari has loaded by now and keeps."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_napari.application import open_project, open_review
 from lens_napari.controller import ReviewController
-from lens_napari.demo.waiting import wait_ready
+from lens_napari.demo.waiting import wait_ready, wait_until
+from lens_napari.review.wording import also_open
 from lens_napari.workspace import SIZE
 
 PATIENCE_SECONDS = 60.0
@@ -36,12 +38,13 @@ review.viewer.close()
 
 
 def window_size(project_folder: Path, settings_folder: Path) -> tuple[int, int]:
+    environment = {name: value for name, value in os.environ.items() if name != "NAPARI_CONFIG"}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(project_folder)],
         capture_output=True,
         text=True,
         timeout=120,
-        env={**os.environ, "XDG_CONFIG_HOME": str(settings_folder)},
+        env={**environment, "XDG_CONFIG_HOME": str(settings_folder)},
     )
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.splitlines() if line.startswith("size"))
@@ -70,3 +73,21 @@ def test_a_window_that_stays_open_keeps_its_review(review: ReviewController, mon
         patch.setattr(type(window), "closeEvent", lambda _, event: event.ignore())
         window.close()
     assert open_review() is review
+
+
+def test_a_second_window_under_one_name_says_so(
+    review: ReviewController, make_napari_viewer: Callable[[], Any], project_folder: Path
+) -> None:
+    def remarks(opened: ReviewController) -> str:
+        return opened.view.texts.text("bottom_left")
+
+    second = open_project(project_folder, make_napari_viewer(), start_worker=False)
+    words = also_open(review.settings.reader)
+    assert wait_until(lambda: words in remarks(second), PATIENCE_SECONDS)
+    assert words not in remarks(review)
+    second.close()
+    review.close()
+    third = open_project(project_folder, review.viewer, start_worker=False)
+    assert wait_ready(third, PATIENCE_SECONDS)
+    assert words not in remarks(third)
+    third.close()

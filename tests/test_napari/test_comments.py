@@ -8,11 +8,13 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from support.review_project import decide_as, decisions_on_disk
+from support.seen import accept_and_go_back, asked, notice
+from support.widgets import put_on_screen
 
 from lens_engine.findings import MAX_COMMENT, Verdict
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
-from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
+from lens_napari.demo.waiting import wait_saved, wait_until
 from lens_napari.review.saying import remark_card
 from lens_napari.review.saying.unsaid_file import unsaid_file
 from lens_napari.review.settings import ViewerSettings
@@ -22,12 +24,6 @@ from lens_napari.saying.comment_box import CommentField
 PATIENCE_SECONDS = 120.0
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 Press = Callable[..., None]
-
-
-def asked(review: ReviewController) -> int:
-    assert wait_ready(review, PATIENCE_SECONDS)
-    assert review.current is not None
-    return review.current.id
 
 
 def field(review: ReviewController) -> CommentField:
@@ -45,10 +41,6 @@ def type_words(review: ReviewController, press: Press, words: str, *, enter: boo
 def said(review: ReviewController, folder: Path) -> list[tuple[int | None, Verdict, str]]:
     assert wait_saved(review, PATIENCE_SECONDS)
     return [(one.candidate_id, one.verdict, one.decision.comment) for one in decisions_on_disk(folder)]
-
-
-def notice(review: ReviewController) -> str:
-    return str(review.lesion_panel.notice_label.text())
 
 
 def test_words_that_look_like_keys_decide_nothing_and_go_with_the_verdict(
@@ -84,8 +76,10 @@ def test_escape_leaves_the_words_as_they_were(review: ReviewController, press: P
 def test_a_verdict_by_its_button_takes_words_that_were_not_ended(
     review: ReviewController, press: Press, project_folder: Path
 ) -> None:
+    put_on_screen(review.viewer)
     first = asked(review)
     type_words(review, press, "subpleural", enter=False)
+    QTest.qWait(200)
     QTest.mouseClick(review.lesion_panel.unsure_button, Qt.MouseButton.LeftButton)
     assert said(review, project_folder) == [(first, Verdict.UNSURE, "subpleural")]
 
@@ -93,11 +87,7 @@ def test_a_verdict_by_its_button_takes_words_that_were_not_ended(
 def test_words_about_a_decided_lesion_are_a_decision_more_and_undo_takes_them_back(
     review: ReviewController, press: Press, project_folder: Path
 ) -> None:
-    first = asked(review)
-    press(Qt.Key.Key_Y)
-    asked(review)
-    press(Qt.Key.Key_K)
-    assert asked(review) == first
+    first = accept_and_go_back(review, press)
     type_words(review, press, "spiculated")
     assert asked(review) == first
     assert notice(review) == remark_card.ADDED
@@ -114,11 +104,8 @@ def test_words_about_a_decided_lesion_are_a_decision_more_and_undo_takes_them_ba
 def test_words_about_a_decided_lesion_are_said_when_the_reader_goes_on_by_a_button(
     review: ReviewController, press: Press, project_folder: Path
 ) -> None:
-    first = asked(review)
-    press(Qt.Key.Key_Y)
-    asked(review)
-    press(Qt.Key.Key_K)
-    asked(review)
+    put_on_screen(review.viewer)
+    first = accept_and_go_back(review, press)
     type_words(review, press, "abuts the vein", enter=False)
     next_button = next(one for one in review.lesion_panel.move_buttons if one.text().startswith("Next"))
     QTest.mouseClick(next_button, Qt.MouseButton.LeftButton)
@@ -140,6 +127,7 @@ def test_words_about_an_open_lesion_wait_for_it_even_while_the_window_is_closed(
     review.close()
     assert decisions_on_disk(project_folder) == []
     again = open_project(project_folder, viewer, start_worker=False)
+    put_on_screen(viewer)
     assert asked(again) == first
     assert field(again).toPlainText() == "compare the MRI"
     QTest.mouseClick(again.lesion_panel.accept_button, Qt.MouseButton.LeftButton)
@@ -155,11 +143,7 @@ def test_words_about_an_open_lesion_wait_for_it_even_while_the_window_is_closed(
 def test_words_about_a_decided_lesion_are_said_when_the_window_closes(
     review: ReviewController, press: Press, project_folder: Path
 ) -> None:
-    first = asked(review)
-    press(Qt.Key.Key_Y)
-    asked(review)
-    press(Qt.Key.Key_K)
-    asked(review)
+    first = accept_and_go_back(review, press)
     type_words(review, press, "stable", enter=False)
     review.close()
     assert [(one.candidate_id, one.decision.comment) for one in decisions_on_disk(project_folder)][1:] == [

@@ -1,5 +1,7 @@
 """Jobs, models and retrain docks on the real queue of a project; only what is exported needs a worker."""
 
+import subprocess
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +13,12 @@ from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from support.command_line import LENS
+from support.hanging_model import end_children_of, hang_while_loading
 from support.review_project import add_held_out_series
+from support.waiting import FOR_EVER_SECONDS
 
-from lens_engine.jobs.inputs import JobKind
+from lens_engine.jobs.inputs import DetectInputs, JobKind
 from lens_engine.jobs.launcher import ensure_worker, workers
 from lens_engine.jobs.status import JobProgress, JobState, JobStatus
 from lens_engine.project import Project
@@ -22,12 +27,15 @@ from lens_engine.store.labels.completeness import mark_complete
 from lens_engine.store.models.model_versions import Models
 from lens_napari.jobs_controller import JobsController
 from lens_napari.panels.jobs import JobRow, JobsPanel
+from lens_napari.review.job_wording import INTERRUPTED
 from lens_napari.review.project_store import ProjectStore
 from lens_napari.review.versions.froc_view import froc_view
-from lens_napari.review.versions.learning import TrainChoices
+from lens_napari.review.versions.learning import LearningPlan, TrainChoices
 from lens_napari.viewer.background import Lane
 
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
+SOON_MS = 20_000
+"""Before the heartbeat of a dead worker is stale."""
 
 
 @pytest.fixture
@@ -91,6 +99,25 @@ def test_a_job_is_queued_cancelled_and_continued_by_buttons(docks: JobsControlle
     qtbot.waitUntil(lambda: has_state(docks, row, JobState.QUEUED), timeout=PATIENCE_MS)
 
 
+def test_a_job_whose_worker_died_is_interrupted_and_its_button_hands_it_over(
+    docks: JobsController, qtbot: QtBot, project_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        hang_while_loading(project_folder / "hanging", patched)
+        worker = subprocess.Popen([*LENS, "worker"], cwd=project_folder)
+        docks.submit(lambda: DetectInputs(series_ids=(1,), model_version="v1"))
+        row = row_of(docks, qtbot, JobKind.DETECT)
+        qtbot.waitUntil(lambda: has_state(docks, row, JobState.RUNNING), timeout=PATIENCE_MS)
+    worker.kill()
+    worker.wait()
+    end_children_of(project_folder)
+    qtbot.waitUntil(lambda: has_state(docks, row, JobState.INTERRUPTED), timeout=SOON_MS)
+    assert row.stage_label.text() == INTERRUPTED
+    assert not row.stop_button.isHidden()
+    QTest.mouseClick(row.resume_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: has_state(docks, row, JobState.QUEUED), timeout=PATIENCE_MS)
+
+
 def job_in(state: JobState) -> JobStatus:
     result = {"candidates": 3, "series": 2} if state is JobState.DONE else {}
     now = datetime(2026, 1, 2, tzinfo=UTC)
@@ -133,7 +160,7 @@ def worker(project_folder: Path) -> Iterator[None]:
     for record in workers(Project.open(project_folder)):
         process = psutil.Process(record.pid)
         process.terminate()
-        process.wait(20)
+        process.wait(FOR_EVER_SECONDS)
 
 
 @pytest.mark.slow
@@ -179,6 +206,34 @@ def test_retrain_freezes_a_snapshot_and_queues_the_training(
     assert not button.isEnabled()
     row.stop_button.click()
     qtbot.waitUntil(button.isEnabled, timeout=PATIENCE_MS)
+
+
+class CountingStore(ProjectStore):
+    """Counts slowly, as a large project does."""
+
+    counted = 0
+
+    def learning_plan(self) -> LearningPlan:
+        self.counted += 1
+        time.sleep(0.2)
+        return super().learning_plan()
+
+
+def test_a_verdict_does_not_wait_until_what_would_be_learned_is_counted(qtbot: QtBot, project_folder: Path) -> None:
+    store, commits = CountingStore(Project.open(project_folder)), Lane("commits")
+    controller = JobsController(store, commits, start_worker=False)
+    for panel in (controller.jobs_panel, controller.models_panel, controller.retrain_panel):
+        qtbot.addWidget(panel)
+    for _ in range(50):
+        controller.refresh_plan()
+    assert commits.waiting == 0
+    qtbot.waitUntil(lambda: store.counted == 2, timeout=PATIENCE_MS)
+    qtbot.waitUntil(lambda: controller.retrain_panel.plan_label.text() != "", timeout=PATIENCE_MS)
+    qtbot.wait(500)
+    assert store.counted == 2
+    controller.close()
+    commits.close(finish=True)
+    store.close()
 
 
 def test_a_training_says_what_it_learns_from_and_is_followed_when_continued(

@@ -10,6 +10,7 @@ from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from support.review_project import decisions_on_disk
+from support.seen import asked
 
 from lens_engine.findings import Scope, Verdict
 from lens_engine.project import Project
@@ -17,7 +18,7 @@ from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController
-from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
+from lens_napari.demo.waiting import wait_saved, wait_until
 from lens_napari.review.settings import KeySettings
 
 PATIENCE_SECONDS = 120.0
@@ -37,26 +38,18 @@ def project_folder(project_folder: Path) -> Path:
     return project_folder
 
 
-def asked(review: ReviewController) -> int:
-    assert wait_ready(review, PATIENCE_SECONDS)
-    assert review.current is not None
-    return review.current.id
-
-
 def said_of(review: ReviewController, project_folder: Path, candidate_id: int) -> Said:
     assert wait_saved(review, PATIENCE_SECONDS)
     history = [record.decision for record in decisions_on_disk(project_folder)]
     return [(one.verdict, one.lesion_type) for one in history if one.candidate_id == candidate_id]
 
 
-@pytest.mark.parametrize(("key", "lesion_type"), [(Qt.Key.Key_F5, TYPES[0]), (Qt.Key.Key_F9, TYPES[4])])
-def test_one_key_accepts_a_lesion_with_its_type(
-    review: ReviewController, press: Press, project_folder: Path, key: Qt.Key, lesion_type: str
-) -> None:
-    first = asked(review)
-    press(key)
-    assert asked(review) != first
-    assert said_of(review, project_folder, first) == [(Verdict.ACCEPTED, lesion_type)]
+def test_one_key_accepts_a_lesion_with_its_type(review: ReviewController, press: Press, project_folder: Path) -> None:
+    for key, lesion_type in ((Qt.Key.Key_F5, TYPES[0]), (Qt.Key.Key_F9, TYPES[4])):
+        lesion = asked(review)
+        press(key)
+        assert asked(review) != lesion
+        assert said_of(review, project_folder, lesion) == [(Verdict.ACCEPTED, lesion_type)]
 
 
 def test_the_card_shows_the_type_until_undo_takes_it_back(

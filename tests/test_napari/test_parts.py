@@ -3,8 +3,9 @@
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from lens_napari.panels.parts import progress_bar
+from lens_napari.panels.parts import bring_into_view, progress_bar, scrolled
 
 
 class Paints(QObject):  # type: ignore[misc]  # qtpy carries no types
@@ -30,3 +31,20 @@ def test_a_progress_bar_is_painted_in_its_turn_and_not_while_its_value_is_set(qt
     assert paints.count == 0
     qtbot.waitUntil(lambda: paints.count > 0)
     assert bar.value() == 7
+
+
+def test_what_comes_below_the_fold_of_a_panel_is_brought_into_view(qtbot: Any) -> None:
+    panel, late = QWidget(), QPushButton("Keep")
+    column = QVBoxLayout(panel)
+    for number in range(20):
+        column.addWidget(QPushButton(str(number)))
+    column.addWidget(late)
+    late.hide()
+    area = scrolled(panel)
+    qtbot.addWidget(area)
+    area.resize(200, 150)
+    with qtbot.waitExposed(area):
+        area.show()
+    late.show()
+    bring_into_view(late)
+    qtbot.waitUntil(lambda: late.visibleRegion().boundingRect() == late.rect())

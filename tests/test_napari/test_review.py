@@ -13,7 +13,8 @@ from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from support.review_project import ReviewProject, add_held_out_series, decisions_on_disk, match_with_a_decision, mine_in
-from support.widgets import choose
+from support.seen import asked
+from support.widgets import choose, put_on_screen
 
 from lens_engine.errors import ProjectError
 from lens_engine.findings import FUSED, ReasonCode, Split, Verdict
@@ -34,12 +35,6 @@ from lens_napari.viewer.palette import BAD, CANDIDATE_COLOUR
 PATIENCE_SECONDS = 120.0
 CONTROL = Qt.KeyboardModifier.ControlModifier
 Press = Callable[..., None]
-
-
-def asked(review: ReviewController) -> int:
-    assert wait_ready(review, PATIENCE_SECONDS)
-    assert review.current is not None
-    return review.current.id
 
 
 def in_series(review: ReviewController) -> int:
@@ -401,6 +396,7 @@ def test_hidden_scores_are_shown_nowhere_before_the_verdict(
 
 
 def test_the_buttons_say_the_same_as_the_keys(review: ReviewController, project_folder: Path) -> None:
+    put_on_screen(review.viewer)
     asked(review)
     QTest.mouseClick(review.lesion_panel.reject_button, Qt.MouseButton.LeftButton)
     assert wait_saved(review, PATIENCE_SECONDS)

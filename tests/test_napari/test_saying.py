@@ -6,10 +6,11 @@ from pathlib import Path
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from support.review_project import decide_as, decisions_on_disk
+from support.seen import asked
 
 from lens_engine.findings import ReasonCode, Verdict
 from lens_napari.controller import ReviewController
-from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
+from lens_napari.demo.waiting import wait_saved, wait_until
 from lens_napari.review.wording import FIRST_SERIES, LAST_SERIES
 from lens_napari.saying import confirmation
 from lens_napari.saying.confirmation import Confirmation
@@ -18,12 +19,6 @@ from lens_napari.saying.reason_buttons import GIVEN_STYLE
 PATIENCE_SECONDS = 120.0
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 Press = Callable[..., None]
-
-
-def asked(review: ReviewController) -> int:
-    assert wait_ready(review, PATIENCE_SECONDS)
-    assert review.current is not None
-    return review.current.id
 
 
 def said(review: ReviewController, folder: Path) -> list[tuple[int | None, Verdict, ReasonCode | None]]:

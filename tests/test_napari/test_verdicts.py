@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from support.review_project import decide_as, decisions_on_disk, mine_twins
 from support.seen import asked, notice
-from support.widgets import choose
+from support.widgets import choose, put_on_screen
 
 from lens_engine.findings import ReasonCode, Rule, Verdict
 from lens_napari.application import open_project
@@ -125,13 +125,14 @@ def test_a_key_brings_a_lesion_back_that_is_not_seen_and_the_next_one_acts(
     assert stored == [(first, Verdict.ACCEPTED)]
 
 
-@pytest.mark.parametrize("disturb", PREVENTED)
-def test_what_is_held_leaves_the_lesion_seen(review: ReviewController, press: Press, disturb: Disturb) -> None:
-    asked(review)
-    disturb(review, press)
-    assert is_seen(review)
-    press(Qt.Key.Key_Y)
-    assert review.session.pending == 1
+def test_what_is_held_leaves_the_lesion_seen(review: ReviewController, press: Press) -> None:
+    for disturb in PREVENTED:
+        asked(review)
+        disturb(review, press)
+        assert is_seen(review), disturb.__name__
+        press(Qt.Key.Key_Y)
+        assert review.session.pending == 1, disturb.__name__
+        assert wait_saved(review, PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("disturb", PUT_BACK_SOON)
@@ -150,6 +151,7 @@ def test_no_key_acts_before_a_layer_is_back_in_its_place(
 
 
 def test_a_button_brings_a_lesion_back_too(review: ReviewController, press: Press) -> None:
+    put_on_screen(review.viewer)
     first = asked(review)
     pan_away(review, press)
     for pending in (0, 1):
@@ -372,3 +374,21 @@ def test_what_another_reader_has_settled_is_shown_and_not_overwritten(
     assert wait_saved(review, PATIENCE_SECONDS)
     stored = [(record.decision.reader == "Reader B", record.verdict) for record in decisions_on_disk(project_folder)]
     assert stored == [(True, Verdict.REJECTED), (False, Verdict.ACCEPTED)]
+
+
+def test_what_another_reader_said_meanwhile_is_not_taken_back(
+    review: ReviewController, press: Press, project_folder: Path
+) -> None:
+    first = asked(review)
+    press(Qt.Key.Key_N)
+    assert wait_saved(review, PATIENCE_SECONDS)
+    decide_as(project_folder, "Reader B", first, Verdict.ACCEPTED)
+    press(Qt.Key.Key_Z, CONTROL)
+    assert wait_saved(review, PATIENCE_SECONDS)
+    told = review.lesion_panel.message_label.text()
+    assert "Reader B has meanwhile said “lesion” here" in told
+    assert "Nothing was taken back" in told
+    assert asked(review) == first
+    assert "by Reader B: lesion" in review.lesion_panel.state_label.text()
+    stored = [(record.verdict, record.decision.round) for record in decisions_on_disk(project_folder)]
+    assert stored == [(Verdict.REJECTED, 1), (Verdict.ACCEPTED, 2)]

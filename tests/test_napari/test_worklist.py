@@ -9,10 +9,11 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QComboBox
 from support.review_project import decide_as, decisions_on_disk
+from support.seen import asked
 
 from lens_engine.findings import Verdict
 from lens_napari.controller import ReviewController
-from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
+from lens_napari.demo.waiting import wait_saved, wait_until
 from lens_napari.panels.worklist_table import RowsModel
 from lens_napari.review.box_table import BoxState
 from lens_napari.review.next_step import Action
@@ -26,12 +27,6 @@ def choose(box: QComboBox, value: object) -> None:
     """Choose an entry as a click on it does."""
     box.setCurrentIndex(box.findData(value))
     box.activated.emit(box.currentIndex())
-
-
-def asked(review: ReviewController) -> int:
-    assert wait_ready(review, PATIENCE_SECONDS)
-    assert review.current is not None
-    return review.current.id
 
 
 def listed(review: ReviewController) -> list[WorklistRow]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QScrollArea, QWidget
 
 from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_ready
@@ -66,3 +66,38 @@ def test_a_closed_review_takes_its_help_along(review: ReviewController, key_help
     press(Qt.Key.Key_Question, SHIFT)
     review.close()
     assert key_help.isHidden()
+
+
+def test_a_window_of_900_pixels_has_room_for_everything_that_can_be_shown(
+    review: ReviewController, press: Press
+) -> None:
+    main, panel = review.viewer.window._qt_window, review.lesion_panel
+    review.viewer.show()
+    panel.show_types([f"type {number}" for number in range(8)])
+    panel.pictures.say("Reading the scan of the marked lesion …")
+    panel.comment_box.show_axes("24 x 18 mm, by Reader B")
+    panel.comment_box.others_label.setText("Reader B: “seen before”\nReader C: “growing”")
+    panel.comment_box.others_label.show()
+    panel.show_notice("Said in two lines, since it is longer than the panel is wide on this screen.")
+    panel.show_message("Your verdict was not saved. The disk is full. Free some space and decide again.")
+    press(Qt.Key.Key_O, SHIFT)
+    main.resize(1600, 900)
+    QTest.qWait(300)
+    assert review.overview.panel.isVisible()
+    assert main.minimumSizeHint().height() <= 900
+    assert main.height() == 900
+    assert panel.notice_label.visibleRegion().boundingRect().height() == panel.notice_label.height()
+    assert panel.message_label.visibleRegion().boundingRect().height() == panel.message_label.height()
+
+
+def test_what_the_window_is_too_low_for_is_scrolled(review: ReviewController) -> None:
+    main, panel = review.viewer.window._qt_window, review.lesion_panel
+    review.viewer.show()
+    main.resize(1600, 620)
+    QTest.qWait(300)
+    (area,) = panel.findChildren(QScrollArea)
+    assert area.verticalScrollBar().maximum() > 0
+    area.ensureWidgetVisible(panel.move_buttons[0])
+    QTest.qWait(50)
+    assert not panel.move_buttons[0].visibleRegion().isEmpty()
+    assert panel.accept_button.width() >= panel.accept_button.fontMetrics().horizontalAdvance("Lesion [Y]")

@@ -34,6 +34,11 @@ def test_intensity_must_rise(points):
         DetectorConfig(experts=("lung",), intensity=points)
 
 
+def test_inference_shows_no_less_than_training():
+    with pytest.raises(ValidationError, match="inference_side is 400; at least max_side, 512"):
+        DetectorConfig(experts=("lung",), inference_side=400)
+
+
 def test_an_unknown_setting_is_refused():
     with pytest.raises(ValidationError, match="pixel_size"):
         DetectorConfig(experts=("lung",), pixel_size=1.0)

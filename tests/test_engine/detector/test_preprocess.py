@@ -67,7 +67,7 @@ def test_boxes_return_from_the_network_unchanged(spacing_y, spacing_x, factor, s
     grid = make_grid(geometry, Crop(20, 30, 480, 390), PUBLISHED, Augmentation(factor, shift))
     boxes = np.array([[40.5, 50.25, 200, 300], [30, 20, 390, 480]])
     np.testing.assert_allclose(grid.to_series(grid.to_network(boxes)), boxes, atol=1e-9)
-    assert max(grid.size) <= PUBLISHED.max_side
+    assert max(grid.size) <= PUBLISHED.longest_side
     assert all(side % 16 == 0 and side >= own for side, own in zip(grid.padded, grid.size, strict=True))
 
 
@@ -126,6 +126,16 @@ def test_a_shift_moves_only_the_top_and_left_edges():
     geometry = VolumeGeometry((2, 64, 64), (2.0, 0.8, 0.8))
     grid = make_grid(geometry, Crop(4, 10, 60, 50), PUBLISHED, Augmentation(shift=(-8, 5)))
     assert grid.crop == Crop(0, 15, 60, 50)
+
+
+@pytest.mark.parametrize(("width_voxels", "pixels"), [(600, 600), (700, 640)])
+def test_a_wide_patient_keeps_the_size_of_a_pixel_at_inference_but_not_in_training(width_voxels, pixels):
+    geometry, body = VolumeGeometry((2, 720, 720), (2.0, 0.8, 0.8)), Crop(0, 0, 400, width_voxels)
+    inference, training = (make_grid(geometry, body, PUBLISHED, Augmentation(longest_side=s)) for s in (None, 512))
+    assert (inference.size[1], training.size[1]) == (pixels, 512)
+    assert inference.scale[1] == pytest.approx(pixels / width_voxels)
+    older = PUBLISHED.model_copy(update={"inference_side": None})  # a card that says nothing of it
+    assert make_grid(geometry, body, older, Augmentation()) == training
 
 
 def test_padding_is_zero_after_the_mean():

@@ -1,6 +1,7 @@
 """The report of an evaluation: companions always there, everything from the same matches, readable as JSON and text."""
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -169,3 +170,34 @@ def test_the_text_has_the_columns_of_the_papers(report: EvaluationReport) -> Non
     assert cells(fused, "liver")[:9] == ["1", *["100.0"] * 8]
     assert cells(fused, "fused: overlap needed") == ["IoBB", "IoU", "IoBBGT"]
     assert cells(fused, "0.6") == ["90.5", "66.7", "90.5"]  # the third lesion comes after a false positive
+
+
+class FromFiles(Mapping[str, Sequence[Finding]]):
+    """Makes the findings of a case whenever they are asked for, and counts how many are in memory then."""
+
+    def __init__(self, cases: int, findings: int) -> None:
+        self._cases, self._findings = cases, findings
+        self.asked: list[str] = []
+        self.most_alive = 0
+
+    def __getitem__(self, case: str) -> Sequence[Finding]:
+        self.asked.append(case)
+        self.most_alive = max(self.most_alive, sum(isinstance(item, Finding) for item in gc.get_objects()))
+        return [finding(FUSED, LUNG, 0.9 - number / 100) for number in range(self._findings)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([f"case {number}" for number in range(self._cases)])
+
+    def __len__(self) -> int:
+        return self._cases
+
+
+@pytest.mark.parametrize("cases", [3, 12])
+def test_findings_are_asked_for_once_and_those_of_one_case_are_in_memory_at_a_time(cases: int) -> None:
+    before = sum(isinstance(item, Finding) for item in gc.get_objects())
+    findings = FromFiles(cases, 10)
+    truths = {name: CaseTruth(name, np.asarray([LUNG])) for name in findings}
+    measured = evaluate_findings(findings, truths, ["lung"], EvaluationSettings(rounds=2, overlap_thresholds=(0.3,)))
+    assert measured.output(FUSED).rules[0].average.value == 1
+    assert findings.asked == list(findings)
+    assert findings.most_alive - before == 10

@@ -2,12 +2,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from lens_engine.errors import AnnotationFileError, SeriesError
+from lens_engine.errors import AnnotationFileError, ProjectError, SeriesError
 from lens_engine.findings import Split
 from lens_engine.io.annotations.annotation_file import read_annotations
 from lens_engine.io.annotations.deeplesion_csv import COLUMNS, read_rows, read_table
 from lens_engine.io.annotations.imported import KnownSeries
 from lens_engine.io.series import ScanReport, read_volume, scan
+from lens_engine.project import Project
+from lens_engine.store.database import Database
+from lens_engine.store.exchange.ingest import import_annotations
 
 
 def only_problem(report: ScanReport) -> str:
@@ -179,3 +182,23 @@ def test_rows_of_series_that_are_not_known_are_left_out_and_counted(tmp_path, wr
     imported = read_annotations(write_csv(tmp_path), [])
     assert imported.lesions == ()
     assert imported.notes == ("1 rows of slices that are not in the project were left out",)
+
+
+def test_a_table_that_comes_before_its_scans_is_refused_with_what_to_do(tmp_path, write_csv):
+    database = Database.create(Project.create(tmp_path / "project"))
+    with pytest.raises(ProjectError, match="no slice of this project") as refused:
+        import_annotations(database, write_csv(tmp_path))
+    assert "lens add" in refused.value.remedy
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ("nan, 0.5, 13.0, 13.0", "an edge that is no number"),
+        ("13.0, 0.5, 1.0, 13.0", "is empty"),
+    ],
+)
+def test_a_box_that_is_none_is_refused_in_the_right_words(box, message, tmp_path, write_csv):
+    with pytest.raises(AnnotationFileError, match=message):
+        read_rows(write_csv(tmp_path, ("1.0, 0.5, 13.0, 13.0", box)))

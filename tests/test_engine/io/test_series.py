@@ -14,6 +14,7 @@ from lens_engine.io.series import (
     ScanReport,
     SeriesFormat,
     SeriesSource,
+    read_series,
     read_volume,
     scan,
     series_uid_of,
@@ -329,3 +330,19 @@ def acting_as_nobody() -> Iterator[None]:
         yield
     finally:
         os.seteuid(before)
+
+
+def test_what_is_wrong_with_a_series_that_was_added_is_told_without_the_names_of_its_files(tmp_path, write_dicom):
+    folder = tmp_path / "Doe_Jane"
+    write_dicom(folder)
+    (found,) = scan([folder]).found
+    damaged = found.source.paths[2]
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    for happened in ("file 3 of 6 is truncated", "1 of 6 files of the series are gone, the first is file 3 of 6"):
+        with pytest.raises(SeriesError, match=happened) as refused:
+            read_series(found.source, "000001_01_01_001-006")
+        assert "Series 000001_01_01_001-006: " in refused.value.happened
+        assert damaged.name not in str(refused.value)
+        assert "Doe" not in str(refused.value)
+        assert refused.value.__suppress_context__
+        damaged.unlink(missing_ok=True)

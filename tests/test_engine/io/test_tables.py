@@ -103,6 +103,7 @@ def test_another_header_is_refused_with_what_is_missing(tmp_path: Path, header: 
         ("name,größe,place\n".encode("latin-1"), r"table\.csv is not a text table: its byte 8 is no UTF-8"),
         ("name,size,place\n".encode("utf-16"), "its byte 1 is no UTF-8.*save it as CSV in UTF-8"),
         (b"PK\x03\x04\xff\xfe", "is not a text table"),
+        (b"\nname,size,place\n", "begins with an empty line"),
     ],
 )
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
@@ -188,3 +189,10 @@ def test_a_table_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ExportError, match=r"table\.csv cannot be written"):
         write_text_table(tmp_path / "file" / "table.csv", COLUMNS, [])
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "-", "-1 x"])
+def test_a_text_that_a_spreadsheet_would_compute_stays_a_text(cell: str, tmp_path: Path) -> None:
+    write_text_table(tmp_path / "table.csv", COLUMNS, [(cell, "-5", "-175, 275")])
+    table = read_text_table(tmp_path / "table.csv", COLUMNS)
+    assert list(zip(*table.cells.values(), strict=True)) == [(f"'{cell}", "-5", "-175, 275")]

@@ -26,6 +26,8 @@ def test_a_queue_works_before_any_worker_ever_ran(jobs):
     assert (status.state, status.worker, status.started_at) == (JobState.QUEUED, None, None)
     assert [job.id for job in jobs.jobs()] == [job_id]
     assert jobs.has_open_jobs()
+    assert jobs.open_job_counts() == {JobState.QUEUED: 1}
+    assert jobs.workers_of_running_jobs() == {}
 
 
 def test_the_newest_job_comes_first(jobs):
@@ -49,7 +51,7 @@ def test_a_cancelled_job_keeps_its_id_when_resumed(jobs):
 
 def test_a_queued_job_cannot_be_resumed(jobs):
     job_id = jobs.submit(MineInputs(model_version="v1"))
-    with pytest.raises(JobError, match="is queued"):
+    with pytest.raises(JobError, match=r"is queued.*interrupted"):
         jobs.resume(job_id)
 
 
@@ -65,7 +67,7 @@ def test_stored_inputs_are_json_without_paths(jobs, tmp_path):
     with engine.connect() as connection:
         (stored,) = connection.execute(text("SELECT inputs FROM workflow_input")).scalars()
     engine.dispose()
-    assert json.loads(stored)["positionalArgs"] == [{"series_ids": [1, 2], "model_version": "v1"}]
+    assert json.loads(stored)["positionalArgs"] == [{"series_ids": [1, 2], "model_version": "v1", "compiles": False}]
 
 
 def test_the_jobs_database_is_in_wal_mode(jobs, tmp_path):

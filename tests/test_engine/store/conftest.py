@@ -29,7 +29,7 @@ from lens_engine.store.database import Database
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database.open(Project.create(tmp_path / "project"))
+    opened = Database.create(Project.create(tmp_path / "project"))
     Catalog(opened).add_dataset("universal", Scope.UNIVERSAL)
     yield opened
     opened.close()

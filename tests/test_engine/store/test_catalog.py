@@ -235,6 +235,11 @@ def test_machine_may_keep_a_root_elsewhere(
         Catalog(database).series(record.id)
 
 
+def test_a_root_has_a_name_that_a_command_can_be_told(database: Database) -> None:
+    assert Catalog(database).add_root(Path("/data/dose=half")) == "dose-half"
+    assert Catalog(database).root_folders() == {"dose-half": Path("/data/dose=half")}
+
+
 def test_some_series_come_in_the_order_in_which_they_are_named(database: Database, add_series: AddSeries) -> None:
     first, second = add_series("a"), add_series("b")
     catalog = Catalog(database)

@@ -41,7 +41,7 @@ def test_decision_comes_back_as_it_was_given(
     database: Database, add_series: AddSeries, make_decision: MakeDecision
 ) -> None:
     series = add_series("a")
-    said = {"reason_code": ReasonCode.VESSEL, "comment": "splenic artery", "scores_hidden": True, "round": 2}
+    said = {"reason_code": ReasonCode.VESSEL, "comment": "splenic artery", "scores_hidden": True}
     given = replace(make_decision(series.id, Verdict.REJECTED, **said), axes=AXES)
     stored = Decisions(database).add(given)
     assert stored.decision == given
@@ -294,9 +294,50 @@ def test_what_another_reader_has_settled_meanwhile_is_told_and_not_overwritten(
     assert decisions.history(series.id) == (theirs,)
     stored = decisions.add_seen(mine, theirs.decision).record
     assert decisions.current() == (stored,)
-    unsure = replace(mine, verdict=Verdict.UNSURE)
-    again = decisions.add_seen(unsure, None).record  # nobody is asked about his own words
+    unsure = replace(mine, verdict=Verdict.UNSURE, decided_at=mine.decided_at + timedelta(seconds=1))
+    again = decisions.add_seen(unsure, mine).record
     assert decisions.current() == (again,)
+
+
+def test_what_another_reader_said_after_it_is_not_taken_back_with_it(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask
+) -> None:
+    series = add_series("a")
+    (asked,) = ask(series.id, BOX)
+    decisions = Decisions(database)
+    mine = decisions.add_seen(make_decision(series.id, Verdict.REJECTED, asked.id), None).record.decision
+    theirs = make_decision(series.id, Verdict.ACCEPTED, asked.id, reader="Reader B")
+    stands = decisions.add_seen(theirs, mine).record
+    with pytest.raises(SettledError, match="Reader B has said meanwhile: accepted"):
+        decisions.add_seen(make_decision(series.id, Verdict.WITHDRAWN, asked.id), mine)
+    assert decisions.current() == (stands,)
+
+
+def test_what_a_reader_said_in_another_window_is_told_him_and_not_overwritten(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask
+) -> None:
+    series = add_series("a")
+    (asked,) = ask(series.id, BOX)
+    decisions = Decisions(database)
+    here = make_decision(series.id, Verdict.ACCEPTED, asked.id)
+    there = replace(here, verdict=Verdict.REJECTED, decided_at=here.decided_at + timedelta(seconds=1))
+    decisions.add_seen(here, None)
+    stands = decisions.add_seen(there, here).record
+    for seen in (None, here):
+        with pytest.raises(SettledError, match="has said meanwhile: rejected"):
+            decisions.add_seen(replace(here, verdict=Verdict.WITHDRAWN), seen)
+    assert decisions.current() == (stands,)
+
+
+def test_a_reader_who_goes_over_what_another_has_said_does_so_in_the_next_round(
+    database: Database, add_series: AddSeries, make_decision: MakeDecision, ask: Ask
+) -> None:
+    series = add_series("a")
+    (asked,) = ask(series.id, BOX)
+    decisions = Decisions(database)
+    for reader in ("Reader A", "Reader A", "Reader B", "Reader A"):
+        decisions.add(make_decision(series.id, Verdict.ACCEPTED, asked.id, reader=reader))
+    assert [record.decision.round for record in decisions.history(series.id)] == [1, 1, 2, 3]
 
 
 @pytest.fixture

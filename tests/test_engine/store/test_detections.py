@@ -9,30 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.store_samples import BOX, AddSeries, sections
+from support.store_samples import AddSeries, detections_of
 
-from lens_engine.errors import StoreError
-from lens_engine.findings import FUSED, Finding
-from lens_engine.proposals import Proposals, SeriesDetections
+from lens_engine.errors import ProjectError, StoreError
+from lens_engine.findings import FUSED
+from lens_engine.proposals import SeriesDetections
 from lens_engine.store.database import Database
 from lens_engine.store.detections import Detections
-
-
-def detections_of(count: int, width: int = 8, seed: int = 0) -> SeriesDetections:
-    random = np.random.default_rng(seed)
-    expert_index = np.sort(random.integers(0, 3, count)).astype(np.int16)
-    proposals = Proposals(
-        experts=("universal", "lung", FUSED),
-        grid_spacing_mm=2.0,
-        slice_spacing_mm=1.25,
-        expert_index=expert_index,
-        grid_index=random.integers(0, 90, count).astype(np.int32),
-        boxes=random.random((count, 4)).astype(np.float32),
-        scores=random.random(count).astype(np.float32),
-        embeddings=random.random((np.count_nonzero(expert_index == 2), width)).astype(np.float32),
-    )
-    finding = Finding(FUSED, BOX, sections(BOX), 0.1 + 0.2, {"lung": 0.7})
-    return SeriesDetections(proposals, (finding,) * min(count, 3))
 
 
 def assert_equal(one: SeriesDetections, other: SeriesDetections) -> None:
@@ -140,16 +123,40 @@ def test_sweep_removes_old_orphans_only(database: Database, add_series: AddSerie
     store.write(lost.id, "v1", detections_of(1))
     folder = database.project.detections_folder / "v1"
     (folder / f"{lost.id}.parquet").unlink()
-    old, young = folder / ".9.parquet.1.tmp", folder / "99.parquet"
+    old, young = folder / ".9.parquet.0a.part", folder / "99.parquet"
     for path in (old, young):
         path.write_bytes(b"x")
     _make_old(old)
-    assert store.sweep_orphans() == 2
+    assert store.sweep_orphans() == 1
     assert not old.exists()
     assert young.exists()
-    assert store.series_ids("v1") == (kept.id,)
+    assert store.series_of("v1") == {kept.id}
     assert store.exists(kept.id, "v1")
+
+
+def test_sweep_keeps_the_rows_of_files_that_are_out_of_sight(database: Database, add_series: AddSeries) -> None:
+    store = Detections(database)
+    series = add_series("a")
+    store.write(series.id, "v1", detections_of(3))
+    folder = database.project.detections_folder
+    folder.rename(folder.with_name("unmounted"))
+    folder.mkdir()
+    store.sweep_orphans(older_than_seconds=0)
+    folder.rmdir()
+    folder.with_name("unmounted").rename(folder)
+    assert len(store.read(series.id, "v1").findings) == len(detections_of(3).findings)
 
 
 def _make_old(path: Path) -> None:
     os.utime(path, (0, 0))
+
+
+def test_nothing_is_written_in_the_place_of_a_project_that_is_away(database: Database, add_series: AddSeries) -> None:
+    series, folder = add_series("a"), database.project.folder
+    share = folder.rename(folder.with_name("share"))
+    with pytest.raises(ProjectError, match="is away"):
+        Detections(database).write(series.id, "v1", detections_of(3))
+    assert not folder.exists()
+    share.rename(folder)
+    Detections(database).write(series.id, "v1", detections_of(3))
+    assert Detections(database).exists(series.id, "v1")

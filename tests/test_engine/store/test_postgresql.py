@@ -1,6 +1,8 @@
-"""The same repositories on PostgreSQL: a server of their own, or the empty database LENS_TEST_POSTGRESQL_URL names."""
+"""The same repositories on PostgreSQL: a server of their own, or the one LENS_TEST_POSTGRESQL_URL names."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -10,7 +12,6 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
-from support.postgresql import running_server, server_programs
 from support.readings import Reader, read
 from support.store_samples import BOX, MakeCandidate, MakeDecision, new_series, sections
 
@@ -21,10 +22,12 @@ from lens_engine.jobs.heartbeat import living_workers
 from lens_engine.project import Project, ProjectSettings
 from lens_engine.snapshot import LabelSet
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
+from lens_engine.store.audit.verification import verify
 from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog
-from lens_engine.store.database import Database
+from lens_engine.store.database import Database, connect
 from lens_engine.store.decisions import Decisions, SettledError
+from lens_engine.store.detections import Detections
 from lens_engine.store.labels.completeness import measured_series, said_of
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.models.model_versions import Models
@@ -37,27 +40,12 @@ from lens_engine.store.workers import Workers
 FAR = (30.0, 30.0, 10.0, 40.0, 40.0, 14.0)
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    given, programs = os.environ.get("LENS_TEST_POSTGRESQL_URL"), server_programs()
-    if given is not None:
-        yield given
-    elif programs is not None:
-        with running_server(programs) as own:
-            yield own
-    else:
-        pytest.skip("PostgreSQL is not installed, and LENS_TEST_POSTGRESQL_URL names no empty database")
-
-
 @pytest.fixture
-def department(tmp_path: Path, url: str) -> Iterator[Database]:
-    settings = ProjectSettings(name="department", database_url=url, split_salt="salt")
-    opened = Database.open(Project.create(tmp_path, settings=settings))
+def department(tmp_path: Path, postgresql_url: str) -> Iterator[Database]:
+    settings = ProjectSettings(name="department", database_url=postgresql_url, split_salt="salt")
+    opened = Database.create(Project.create(tmp_path / "department", settings=settings))
     Catalog(opened).add_dataset("universal", Scope.UNIVERSAL)
     yield opened
-    with opened.engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
     opened.close()
 
 
@@ -65,6 +53,15 @@ def test_migrations_make_exactly_the_tables_of_the_models(department: Database) 
     with department.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_a_server_that_answers_no_more_is_noticed_unless_the_url_says_otherwise(department: Database) -> None:
+    url = department.engine.url.update_query_dict({"keepalives_idle": "60"}).render_as_string(hide_password=False)
+    for engine, idle in ((department.engine, "5"), (connect(url), "60")):
+        with engine.connect() as connection:
+            said = connection.connection.dbapi_connection.info.get_parameters()  # type: ignore[union-attr]
+        assert (said["keepalives_idle"], said["keepalives_count"], said["tcp_user_timeout"]) == (idle, "5", "5000")
+        engine.dispose()
 
 
 def test_decisions_are_kept_and_cannot_be_changed(
@@ -79,6 +76,12 @@ def test_decisions_are_kept_and_cannot_be_changed(
     for statement in ("UPDATE decisions SET round = 2", "DELETE FROM decisions"):
         with pytest.raises(StoreError, match="append-only"), department.session() as session:
             session.execute(text(statement))
+
+
+@pytest.mark.parametrize("table", ["decisions", "promotions", "evaluations", "readings", "reading_events", "series"])
+def test_not_even_the_owner_empties_what_is_append_only(department: Database, table: str) -> None:
+    with pytest.raises(StoreError, match="append-only"), department.session() as session:
+        session.execute(text(f"TRUNCATE {table} CASCADE"))
 
 
 def test_the_list_is_read_as_columns(
@@ -173,7 +176,61 @@ def test_models_that_are_registered_at_the_same_time_get_a_version_each(departme
     assert all(record.folder.is_dir() for record in records)
 
 
+WRITER = """
+import sys
+from pathlib import Path
+from support.store_samples import detections_of, new_series
+from lens_engine.findings import Scope, Split
+from lens_engine.project import Project
+from lens_engine.store.catalog import Catalog
+from lens_engine.store.database import Database
+from lens_engine.store.detections import Detections
+
+database = Database.open(Project.open(Path(sys.argv[1])))
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(12):
+    Catalog(database).add_dataset(f"data set {number}", Scope.UNIVERSAL)
+    series, _ = Catalog(database).add_series(new_series(f"patient {number}"), f"data set {number}", Split.TRAIN)
+    Detections(database).write(series.id, "v1", detections_of(3))
+"""
+
+
+def test_processes_that_add_the_same_at_the_same_time_store_it_once(department: Database) -> None:
+    command = [sys.executable, "-c", WRITER, str(department.project.folder)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    writers = [
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        for _ in range(3)
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+    errors = [writer.communicate(timeout=120)[1] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0, 0], errors
+    assert len(Catalog(department).all_series()) == len(Detections(department).series_of("v1")) == 12
+    assert len(Catalog(department).patients()) == 12
+
+
 def test_workers_report(department: Database) -> None:
     Workers(department).start("gpu0", "elsewhere", 5, "cuda:0")
     Workers(department).beat("gpu0", "job")
     assert [record.current_job for record in living_workers(Workers(department))] == ["job"]
+
+
+def test_windows_of_one_reader_make_one_chain(department: Database, make_decision: MakeDecision) -> None:
+    series = [Catalog(department).add_series(new_series(key), "universal", Split.TRAIN)[0] for key in "abcd"]
+
+    def decide(number: int) -> None:
+        Decisions(department).add(make_decision(series[number % 4].id, Verdict.ADDED, None, BOX))
+
+    with ThreadPoolExecutor(4) as windows:
+        list(windows.map(decide, range(40)))
+    report = verify(department)
+    assert (report.decisions, report.breaks) == (40, ())

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from dbos import DBOSClient, DBOSPortableJSONSerializer
 from support.mining_project import add_patients, annotate, embed_annotations
-from support.waiting import wait_for_end, wait_for_progress, wait_until
+from support.waiting import FOR_EVER_SECONDS, wait_for_end, wait_for_progress, wait_until
 
 from lens_engine.jobs.inputs import DetectInputs, MineInputs, TrainInputs
 from lens_engine.jobs.names import APPLICATION_VERSION, MINED_FOLDER, QUEUE_NAME
@@ -49,7 +49,7 @@ def kill(worker):
     children = psutil.Process(worker.pid).children(recursive=True)
     worker.kill()
     worker.wait()
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(children, timeout=FOR_EVER_SECONDS)
     assert children
     assert not alive
 
@@ -79,7 +79,7 @@ def test_a_terminated_worker_gives_its_job_back_to_the_queue(database, jobs, det
     worker = start_worker("worker-a")
     wait_for_progress(jobs, detect_job, 1)
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(20) == 0
+    assert worker.wait(FOR_EVER_SECONDS) == 0
     assert jobs.status(detect_job).state is JobState.QUEUED
     start_worker("worker-b")
     assert wait_for_end(jobs, detect_job).state is JobState.DONE
@@ -91,7 +91,7 @@ def test_cancel_ends_the_child_and_resume_finishes_the_job(database, jobs, detec
     wait_for_progress(jobs, detect_job, 1)
     (child,) = psutil.Process(worker.pid).children()
     jobs.cancel(detect_job)
-    child.wait(10)
+    child.wait(FOR_EVER_SECONDS)
     assert jobs.status(detect_job).state is JobState.CANCELLED
     assert sum(detections_by_series(jobs, detect_job).values()) < 6
     assert jobs.resume(detect_job) == detect_job
@@ -211,7 +211,7 @@ def test_a_cancelled_mining_stores_nothing_and_a_resumed_one_repeats_no_batch(da
     wait_for_first_batch(jobs, job_id, records)
     (child,) = psutil.Process(worker.pid).children()
     jobs.cancel(job_id)
-    child.wait(10)
+    child.wait(FOR_EVER_SECONDS)
     assert Candidates(database).latest() == {}
     assert jobs.resume(job_id) == job_id
     assert wait_for_end(jobs, job_id, 200).state is JobState.DONE

@@ -1,8 +1,11 @@
+import errno
+import os
 import subprocess
 import sys
 import time
 
 import pytest
+from support.waiting import FOR_EVER_SECONDS
 
 from lens_engine.errors import JobError
 from lens_engine.worker.file_lock import FileLock
@@ -31,7 +34,7 @@ def test_a_lock_that_another_process_holds_is_refused(tmp_path, holder):
 
 def test_a_killed_holder_lets_go(tmp_path, holder):
     holder.kill()
-    with FileLock(tmp_path / "x.lock", "work here", timeout_seconds=5):
+    with FileLock(tmp_path / "x.lock", "work here", timeout_seconds=FOR_EVER_SECONDS):
         pass
 
 
@@ -39,7 +42,7 @@ def test_waiting_ends_after_the_timeout(tmp_path, holder):
     started = time.monotonic()
     with pytest.raises(JobError), FileLock(tmp_path / "x.lock", "work here", timeout_seconds=0.3):
         pass
-    assert 0.3 <= time.monotonic() - started < 5
+    assert 0.3 <= time.monotonic() - started < FOR_EVER_SECONDS
 
 
 def test_a_lock_can_be_taken_again(tmp_path):
@@ -47,3 +50,17 @@ def test_a_lock_can_be_taken_again(tmp_path):
     for _ in range(2):
         with lock:
             pass
+
+
+def test_a_file_system_without_locks_is_told_at_once(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def unsupported(_handle: int, _operation: int) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)  # the system's answer, which a test cannot bring about
+    with (
+        pytest.raises(JobError, match=r"x\.lock cannot be locked: .* Use a folder on another disk"),
+        FileLock(tmp_path / "x.lock", "work here", timeout_seconds=60),
+    ):
+        pass

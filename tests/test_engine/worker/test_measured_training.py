@@ -5,7 +5,7 @@ from collections import Counter
 
 import psutil
 import pytest
-from support.waiting import wait_for_end, wait_until
+from support.waiting import FOR_EVER_SECONDS, wait_for_end, wait_until
 from support.worker_project import SPLITS, add_patient
 
 from lens_engine.findings import Split
@@ -96,7 +96,7 @@ def test_a_worker_killed_while_it_measures_repeats_neither_training_nor_series(
     children = psutil.Process(worker.pid).children(recursive=True)
     worker.kill()
     worker.wait()
-    psutil.wait_procs(children, timeout=5)
+    psutil.wait_procs(children, timeout=FOR_EVER_SECONDS)
     start_worker("worker-b")
     evaluation = result_of(jobs, job_id).evaluation
     assert isinstance(evaluation, EvaluateResult)

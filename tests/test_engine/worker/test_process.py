@@ -3,7 +3,7 @@ import sys
 
 import psutil
 import pytest
-from support.waiting import wait_until
+from support.waiting import FOR_EVER_SECONDS, wait_until
 
 from lens_engine.worker.memory_watch import MemoryStory
 from lens_engine.worker.process import SupervisedProcess, unexpected_end
@@ -27,7 +27,7 @@ def run_python(tmp_path):
 def test_lines_come_through_and_errors_go_to_the_log(run_python, tmp_path):
     process = run_python("import sys; print(input()); print('trouble', file=sys.stderr)")
     process.send("hello")
-    assert process.next_line(10) == "hello\n"
+    assert process.next_line(FOR_EVER_SECONDS) == "hello\n"
     wait_until(lambda: process.exit_code is not None, "the process has ended")
     assert process.exit_code == 0
     assert (tmp_path / "log.txt").read_text() == "trouble\n"
@@ -46,10 +46,10 @@ def test_a_process_that_ignores_sigterm_is_killed_with_its_children(run_python):
         "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); print('both', flush=True); "
         "time.sleep(60)"
     )
-    assert [process.next_line(10), process.next_line(10)] == ["up\n", "both\n"]
+    assert [process.next_line(FOR_EVER_SECONDS), process.next_line(FOR_EVER_SECONDS)] == ["up\n", "both\n"]
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children()]
     process.terminate(0.2)
-    _, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=FOR_EVER_SECONDS)
     assert len(family) == 2
     assert not alive
 
@@ -73,7 +73,7 @@ def test_a_guarded_program_dies_with_its_parent(tmp_path):
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    child.wait(10)
+    child.wait(FOR_EVER_SECONDS)
 
 
 PLENTY = MemoryStory(kernel_killed=False, least_available=9_000_000_000, total=16_000_000_000)
@@ -100,7 +100,7 @@ def test_an_exit_code_is_explained_in_words(exit_code, memory, words):
 
 def test_a_process_killed_beside_free_memory_did_not_run_out_of_it(run_python):
     process = run_python("import time; print('up', flush=True); time.sleep(60)")
-    assert process.next_line(10) == "up\n"
+    assert process.next_line(FOR_EVER_SECONDS) == "up\n"
     psutil.Process(process.pid).kill()
     wait_until(lambda: process.exit_code is not None, "the process has ended")
     said = str(unexpected_end(process.exit_code, process.memory))

@@ -7,7 +7,7 @@ import sys
 
 import psutil
 import pytest
-from support.waiting import wait_for_end, wait_until
+from support.waiting import FOR_EVER_SECONDS, wait_for_end, wait_until
 
 from lens_engine.errors import JobError
 from lens_engine.findings import FUSED, Rule, Split
@@ -159,7 +159,7 @@ def test_a_training_that_can_go_on_says_with_which_command(database, jobs, start
 
 def test_a_worker_that_has_nothing_to_do_ends(database, start_worker):
     worker = start_worker(idle_seconds=0.5)
-    assert worker.wait(30) == 0
+    assert worker.wait(FOR_EVER_SECONDS) == 0
     assert not worker_alive(database.project)
 
 
@@ -189,7 +189,7 @@ def test_one_worker_is_started_where_none_is_alive(database):
     (record,) = workers(database.project)
     worker = psutil.Process(record.pid)
     worker.terminate()
-    worker.wait(20)
+    worker.wait(FOR_EVER_SECONDS)
 
 
 def test_jobs_are_done_in_the_order_in_which_they_were_asked_for(jobs, start_worker):
@@ -202,7 +202,7 @@ def test_jobs_are_done_in_the_order_in_which_they_were_asked_for(jobs, start_wor
 
 def test_a_project_without_a_patient_to_mine_says_whom_to_add(tmp_path):
     project = Project.create(tmp_path / "empty")
-    Database.open(project).close()
+    Database.create(project).close()
     queue = open_queue(project)
     job_id = queue.submit(MineInputs(model_version="v1"))
     command = [sys.executable, "-m", "lens_engine.worker", "--project", str(project.folder), "--idle-minutes", "0"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.command_line import lens
-from support.waiting import wait_for_end
+from support.waiting import FOR_EVER_SECONDS, wait_for_end
 
 from lens_engine.jobs.inputs import MineInputs
 from lens_engine.jobs.launcher import workers
@@ -25,7 +25,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     for record in workers(database.project):
         process = psutil.Process(record.pid)
         process.terminate()
-        process.wait(20)
+        process.wait(FOR_EVER_SECONDS)
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """`lens mine` on a small real project: what it prints, and what it says of input that it cannot use."""
 
 import subprocess
-from collections.abc import Callable, Iterator
 
 import pytest
 from support.command_line import lens
-from support.worker_project import database, jobs, start_worker, tiny_checkpoint
+from support.worker_project import database, jobs, known_worker, start_worker, tiny_checkpoint
 
 from lens_engine.findings import Candidate, SliceBox
 from lens_engine.jobs.inputs import DetectInputs, JobKind
@@ -16,15 +15,14 @@ from lens_engine.store.candidates import Candidates
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 
-__all__ = ["database", "jobs", "start_worker", "tiny_checkpoint"]
+__all__ = ["database", "jobs", "known_worker", "start_worker", "tiny_checkpoint"]
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def detected(database: Database, start_worker: Callable[[], object]) -> Iterator[Database]:
+def detected(database: Database, known_worker: None) -> Database:
     """Return a project with a worker that has detected in every scan."""
-    start_worker()
     run(database, "detect")
     return database
 
@@ -46,10 +44,7 @@ def candidates(database: Database) -> list[Candidate]:
     return list(Candidates(database).latest().values())
 
 
-def test_a_mining_may_look_first_at_what_the_model_has_not_seen(
-    database: Database, start_worker: Callable[[], object]
-) -> None:
-    start_worker()
+def test_a_mining_may_look_first_at_what_the_model_has_not_seen(database: Database, known_worker: None) -> None:
     printed = run(database, "mine", "--detect")
     assert "candidates in 5 series of 5 patients." in printed
     assert len(candidates(database)) > 0

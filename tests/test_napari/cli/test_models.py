@@ -2,13 +2,13 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from support import command_line
 from support.reduction_network import write_reduction
-from support.waiting import wait_until
+from support.waiting import FOR_EVER_SECONDS, wait_until
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, demo_checkpoint_folder, read_card
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
@@ -20,12 +20,9 @@ from lens_engine.store.database import Database
 from lens_engine.store.models.model_versions import Models, register_demo_model
 from lens_engine.store.new_project import create_project
 
-LENS = [sys.executable, "-c", "from lens_napari.cli import main; main()"]
-
 
 def lens(project: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [*LENS, "-p", str(project), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return command_line.lens("-p", project, *arguments)
 
 
 @pytest.fixture
@@ -115,9 +112,9 @@ def test_what_is_no_model_is_refused_at_once(project: Path, run: Path, tmp_path:
 
 
 def test_experts_that_no_data_set_is_called_like_are_named(tmp_path: Path, run: Path) -> None:
-    known = Database.open(Project.create(tmp_path / "known"))
+    known = Database.create(Project.create(tmp_path / "known"))
     Catalog(known).add_dataset("universal", Scope.UNIVERSAL)
-    foreign = Database.open(Project.create(tmp_path / "foreign"))
+    foreign = Database.create(Project.create(tmp_path / "foreign"))
     Catalog(foreign).add_dataset("deeplesion", Scope.UNIVERSAL)
     for database, words in (
         (known, "No data set of the project is called liver, lung, lymph node"),
@@ -133,11 +130,11 @@ def test_one_that_is_killed_in_the_middle_leaves_no_version(project: Path, run: 
     database = Database.open(Project.open(project))
     with database.session() as session:
         session.execute(text("SELECT 1"))  # holds the write lock: the copy is complete, its row has to wait
-        process = subprocess.Popen([*LENS, "-p", str(project), "models", "--add", str(run)])
+        process = subprocess.Popen([*command_line.LENS, "-p", str(project), "models", "--add", str(run)])
         half = f".*.part/{REDUCTION_NAME}/card.json"
         wait_until(lambda: any((project / "models").glob(half)), "the files are copied")
         process.kill()
-        process.wait(20)
+        process.wait(FOR_EVER_SECONDS)
     database.close()
     assert versions(project) == ["v1"]
     assert not (project / "models" / "v2").exists()

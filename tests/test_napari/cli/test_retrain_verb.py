@@ -1,25 +1,22 @@
 """`lens retrain` on a small real project: what the new version is worth is printed, and kept with its job."""
 
-from collections.abc import Callable
-
 import pytest
 from support.command_line import lens
 from support.waiting import wait_for_end
-from support.worker_project import database, jobs, start_worker, tiny_checkpoint
+from support.worker_project import database, jobs, known_worker, start_worker, tiny_checkpoint
 
 from lens_engine.jobs.queue import DbosJobQueue
 from lens_engine.jobs.status import JobState
 from lens_engine.store.database import Database
 
-__all__ = ["database", "jobs", "start_worker", "tiny_checkpoint"]
+__all__ = ["database", "jobs", "known_worker", "start_worker", "tiny_checkpoint"]
 
 pytestmark = pytest.mark.slow
 
 
 def test_a_retraining_is_measured_and_its_gain_is_printed_with_its_result(
-    database: Database, jobs: DbosJobQueue, start_worker: Callable[[], object]
+    database: Database, jobs: DbosJobQueue, known_worker: None
 ) -> None:
-    start_worker()
     asked = lens("retrain", "--steps", "2", folder=database.project.folder)
     assert asked.returncode == 0, asked.stderr
     (job,) = jobs.jobs()

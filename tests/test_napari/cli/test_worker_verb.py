@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.command_line import LENS
-from support.waiting import wait_until
+from support.waiting import FOR_EVER_SECONDS, wait_until
 
 from lens_engine.jobs.launcher import worker_alive
 from lens_engine.project import Project
@@ -38,7 +38,7 @@ def test_a_worker_waits_for_jobs_until_it_is_told_to_end(folder: Path, worker: s
     assert worker.poll() is None
     assert worker_alive(project)
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(FOR_EVER_SECONDS) == 0
     assert not worker_alive(project)
 
 

@@ -1,6 +1,8 @@
 """Boxes by real keys and real drags on the real canvas, with decisions in a real database."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLineEdit
 from support.review_project import history_on_disk
-from support.seen import asked, notice
+from support.seen import accept_and_go_back, asked, notice
 
 from lens_engine.findings import Box2D, Scope, SliceBox, Verdict, box_from_slices, middle_section
 from lens_engine.project import Project
@@ -23,6 +25,8 @@ from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_saved, wait_until
 from lens_napari.editing.wording import ANOTHER_SERIES, BEGIN_INSIDE, NO_BOX, SCAN_LOADS, TOO_SMALL
 from lens_napari.review.box_table import CANDIDATES
+from lens_napari.review.saying.axes_wording import AXES_REMOVED, NO_AXES
+from lens_napari.saying.confirmation import Confirmation
 
 PATIENCE_SECONDS = 120.0
 LEFT, NO_MODIFIER = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
@@ -286,6 +290,20 @@ def test_undo_takes_verdicts_and_drawings_back_in_their_order(review: ReviewCont
     assert review.session.tally().rejected == 1
 
 
+def test_a_drawn_lesion_is_confirmed_near_the_picture_as_verdicts_are(
+    review: ReviewController, press: Press, project_folder: Path
+) -> None:
+    line = review.viewer.window._qt_viewer.canvas.native.findChild(Confirmation)
+    draw_lesion(review, press)
+    number = slice_on_screen(review) + 1
+    press(Qt.Key.Key_Y)
+    assert line.text() == f"drawn lesion, slice {number}: added ○"
+    assert wait_until(lambda: line.text() == f"drawn lesion, slice {number}: added ✓", PATIENCE_SECONDS)
+    press(Qt.Key.Key_Z, CONTROL)
+    assert wait_until(lambda: line.text() == f"drawn lesion, slice {number}: deleted ✓", PATIENCE_SECONDS)
+    assert wait_saved(review, PATIENCE_SECONDS)
+
+
 def test_a_drawn_lesion_is_chosen_typed_changed_and_deleted(
     review: ReviewController, press: Press, project_folder: Path
 ) -> None:
@@ -317,6 +335,28 @@ def test_a_drawn_lesion_is_chosen_typed_changed_and_deleted(
         (Verdict.ADDED, LESION_TYPE),
         (Verdict.WITHDRAWN, None),
     ]
+
+
+def test_a_deletion_that_could_not_be_written_is_brought_back_so_that_one_key_deletes_again(
+    review: ReviewController, press: Press, project_folder: Path
+) -> None:
+    draw_lesion(review, press)
+    press(Qt.Key.Key_Y)
+    assert wait_saved(review, PATIENCE_SECONDS)
+    here = review.shown_series
+    assert here is not None
+    (drawn,) = review.boxes.drawn.of_series(here.id)
+    review.boxes.choose(drawn.number)
+    with closing(sqlite3.connect(project_folder / "store" / "lens.sqlite", isolation_level=None)) as database:
+        database.execute("CREATE TRIGGER refuse BEFORE INSERT ON decisions BEGIN SELECT RAISE(ABORT, 'refused'); END")
+        press(Qt.Key.Key_X, SHIFT)
+        assert review.boxes.panel.drawn_list.count() == 0
+        assert wait_until(lambda: review.boxes.chosen == drawn.number, PATIENCE_SECONDS)
+        database.execute("DROP TRIGGER refuse")
+    assert review.boxes.panel.drawn_list.count() == 1
+    press(Qt.Key.Key_X, SHIFT)
+    assert review.boxes.panel.drawn_list.count() == 0
+    assert said_on_disk(review, project_folder) == [(Verdict.ADDED, None), (Verdict.WITHDRAWN, None)]
 
 
 def test_a_drawn_lesion_is_there_when_its_series_comes_back(review: ReviewController, press: Press) -> None:
@@ -518,11 +558,7 @@ def test_two_lengths_on_the_lesion_are_its_axes_and_go_with_the_verdict(
 def test_axes_of_a_decided_lesion_are_decisions_more_and_undo_takes_them_back_one_by_one(
     review: ReviewController, press: Press, project_folder: Path
 ) -> None:
-    first = asked(review)
-    press(Qt.Key.Key_Y)
-    asked(review)
-    press(Qt.Key.Key_K)
-    assert asked(review) == first
+    accept_and_go_back(review, press)
     for ends in across(review):
         measure(review, press, ends)
     assert "added to what was said" in notice(review)
@@ -532,6 +568,24 @@ def test_axes_of_a_decided_lesion_are_decisions_more_and_undo_takes_them_back_on
     press(Qt.Key.Key_Z, CONTROL)
     assert review.boxes._drags.marks.layer.nshapes == 0
     assert axes_on_disk(review, project_folder) == [*said, (Verdict.ACCEPTED, 1), (Verdict.ACCEPTED, 0)]
+
+
+def test_axes_of_a_decided_lesion_are_taken_off_and_undo_brings_them_back(
+    review: ReviewController, press: Press, project_folder: Path
+) -> None:
+    accept_and_go_back(review, press)
+    measure(review, press, across(review)[0])
+    marks, label = review.boxes._drags.marks.layer, review.lesion_panel.comment_box.axes_label
+    press(Qt.Key.Key_R, Qt.KeyboardModifier.AltModifier)
+    assert notice(review) == AXES_REMOVED
+    assert (marks.nshapes, label.text()) == (0, "")
+    said = [(Verdict.ACCEPTED, 0), (Verdict.ACCEPTED, 1), (Verdict.ACCEPTED, 0)]
+    assert axes_on_disk(review, project_folder) == said
+    press(Qt.Key.Key_R, Qt.KeyboardModifier.AltModifier)
+    assert notice(review) == NO_AXES
+    press(Qt.Key.Key_Z, CONTROL)
+    assert marks.nshapes == 2
+    assert axes_on_disk(review, project_folder) == [*said, (Verdict.ACCEPTED, 1)]
 
 
 def test_axes_that_wait_are_taken_back_length_by_length_or_let_go(
@@ -570,6 +624,8 @@ def test_axes_of_a_drawn_lesion_go_with_its_box_and_are_changed_when_it_is_chose
     assert marks.nshapes == 4
     said = [(Verdict.ADDED, 1), (Verdict.WITHDRAWN, 0), (Verdict.ADDED, 2)]
     assert axes_on_disk(review, project_folder) == said
+    press(Qt.Key.Key_R, Qt.KeyboardModifier.AltModifier)
+    assert axes_on_disk(review, project_folder) == [*said, (Verdict.WITHDRAWN, 0), (Verdict.ADDED, 0)]
 
 
 def test_handles_have_one_size_on_the_screen(review: ReviewController, press: Press) -> None:

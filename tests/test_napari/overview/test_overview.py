@@ -105,6 +105,29 @@ def test_a_click_elsewhere_brings_that_slice_and_a_line_says_which_one_is_on_scr
     assert overview.panel.pictures[Plane.CORONAL].lines == (pytest.approx(2.5 * spacing), None)
 
 
+def test_the_view_from_the_feet_is_chosen_by_its_button_and_a_lesion_there_is_asked_about(
+    review: ReviewController, overview: Overview
+) -> None:
+    feet = overview.panel.pictures[Plane.AXIAL]
+    assert feet.isHidden()
+    QTest.mouseClick(overview.panel.buttons[Plane.AXIAL], LEFT)
+    QTest.mouseClick(overview.panel.buttons[Plane.SAGITTAL], LEFT)
+    assert overview.panel.pictures[Plane.SAGITTAL].isHidden()
+    assert wait_until(feet.isVisible, PATIENCE_SECONDS)
+    QTest.qWait(50)
+    loaded, asked_before = review.view.loaded, review.current
+    assert loaded is not None
+    assert feet.section is not None
+    np.testing.assert_array_equal(feet.section.hu, loaded.volume.voxels.max(axis=0))
+    assert feet.lines == (None, None)
+    assert asked_before is not None
+    other = next(one for one in overview.marks if one.number is not None and one.lesion != asked_before.id)
+    click(overview, Plane.AXIAL, other.middle(Plane.AXIAL, loaded.volume.geometry))
+    assert wait_ready(review, PATIENCE_SECONDS)
+    assert review.current is not None
+    assert review.current.id != asked_before.id
+
+
 def test_it_follows_to_another_series(review: ReviewController, overview: Overview) -> None:
     before = overview.panel.pictures[Plane.CORONAL].section
     review.show_series(2)

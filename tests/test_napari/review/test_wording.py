@@ -1,9 +1,13 @@
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, Rule, SliceBox
 from lens_engine.geometry import VolumeGeometry
+from lens_engine.jobs.inputs import JobKind
+from lens_engine.jobs.status import JobProgress, JobState, JobStatus
+from lens_napari.review.job_wording import remaining
 from lens_napari.review.wording import Partner, comparison, headline, size_mm, symbol, why
 
 FINDING = Finding("fused", (0.0, 0.0, 5.0, 10.0, 8.0, 8.0), (SliceBox(6, (0.0, 0.0, 10.0, 8.0)),), 0.8)
@@ -65,3 +69,19 @@ def test_a_line_says_how_far_apart_and_how_alike_two_lesions_are(reason: Reason,
 
 def test_a_hidden_score_is_not_in_the_line() -> None:
     assert comparison(MATCHED, Partner("study 1", "the same day"), show_scores=False) == "the same day"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(None, ""), (80, "80 s left"), (600, "10 min left"), (90_000, "25 h left")]
+)
+def test_what_remains_of_a_job_is_said_in_a_unit_that_fits(seconds: float | None, words: str) -> None:
+    status = JobStatus(
+        "job",
+        JobKind.DETECT,
+        JobState.RUNNING,
+        JobProgress(eta_seconds=seconds),
+        None,
+        datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    assert remaining(status) == words
+    assert remaining(replace(status, state=JobState.DONE)) == ""

@@ -25,6 +25,7 @@ from lens_napari.controller import ReviewController
 from lens_napari.demo.waiting import wait_ready, wait_saved, wait_until
 from lens_napari.sections.dock import NAME
 from lens_napari.sections.linked_planes import NOTCH_MM
+from lens_napari.sections.panel import LEAST_HEIGHT
 from lens_napari.sections.picture import SectionPicture
 from lens_napari.sections.planes import Plane
 from lens_napari.viewer.palette import ANNOTATION_COLOUR, CANDIDATE_COLOUR
@@ -55,6 +56,20 @@ def dock_of(review: ReviewController) -> QDockWidget:
 
 def shown_slice(review: ReviewController) -> int:
     return int(review.viewer.dims.current_step[0])
+
+
+def test_a_changed_box_is_the_one_that_the_sections_show(shown_review: ReviewController, press: Press) -> None:
+    def edges() -> list[tuple[float, float]]:
+        outlines = [one for picture in pictures(shown_review) for one in picture.outlines]
+        return [(one.corner[0], one.opposite[0]) for one in outlines if one.colour == CANDIDATE_COLOUR]
+
+    before = edges()
+    press(Qt.Key.Key_Up, SHIFT)
+    press(Qt.Key.Key_Up, SHIFT)
+    thickness = spacing(shown_review)[0]
+    assert edges() == [(top - 2 * thickness, bottom) for top, bottom in before]
+    press(Qt.Key.Key_Escape)
+    assert edges() == before
 
 
 def test_both_sections_go_through_the_lesion_asked_about(shown_review: ReviewController) -> None:
@@ -277,6 +292,18 @@ def test_the_axial_picture_stays_the_largest_thing(shown_review: ReviewControlle
     canvas = shown_review.viewer.window._qt_viewer.canvas.native
     panel = shown_review.planes.panel
     assert wait_until(lambda: canvas.width() * canvas.height() > 4 * panel.width() * panel.height(), PATIENCE_SECONDS)
+
+
+def test_the_sections_have_the_width_of_the_picture_and_the_jobs_lie_below(shown_review: ReviewController) -> None:
+    main = shown_review.viewer.window._qt_window
+    main.resize(1600, 1000)
+    panel, jobs = shown_review.planes.panel, shown_review.jobs_panel
+    for _ in range(2):
+        QTest.qWait(200)
+        assert panel.height() >= LEAST_HEIGHT
+        assert panel.width() > 0.9 * shown_review.viewer.window._qt_viewer.canvas.native.width()
+        assert jobs.mapTo(main, QPoint()).y() >= panel.mapTo(main, QPoint()).y() + panel.height()
+        jobs.list_button.setChecked(True)  # opens the list of jobs, which takes room
 
 
 def test_a_closed_review_leaves_no_marks_on_the_picture(shown_review: ReviewController) -> None:

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from support.review_project import ReviewProject, decisions_on_disk, lesions_on_disk, make_review_project
+from support.widgets import put_on_screen
 
 from lens_engine.findings import Reason, Rule, middle_section
 from lens_engine.project import Project
@@ -210,8 +211,9 @@ def test_a_partner_whose_files_are_gone_says_so_and_the_review_goes_on(
     pictures = pictures_of(review)
     assert wait_until(lambda: pictures.then.words == CANNOT_BE_READ, PATIENCE_SECONDS)
     assert not pictures.isHidden()
-    assert "0_1_1" in pictures.then.toolTip()
+    assert "1 of 1 files of the series are gone" in pictures.then.toolTip()
     assert "a lesion marked in study 1" in review.lesion_panel.why_label.text()
+    put_on_screen(viewer)
     QTest.mouseClick(review.lesion_panel.accept_button, Qt.MouseButton.LeftButton)
     assert wait_saved(review, PATIENCE_SECONDS)
     assert [record.decision.candidate_id for record in decisions_on_disk(project_folder)] == [matched]

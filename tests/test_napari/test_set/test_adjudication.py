@@ -1,6 +1,7 @@
 """Two readings that differ, settled by real keys, with decisions in a real database."""
 
 from collections.abc import Callable, Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QWidget
 from support.readings import read
 
 from lens_engine.findings import Box3D, Split
@@ -23,11 +25,15 @@ from lens_napari.review.readings.wording import (
     ALREADY_COMPLETE,
     NOT_MARKED,
     NOTHING_DISPUTED,
+    SETTLED_AGAIN,
     STILL_SAVING,
 )
-from lens_napari.review.wording import NOTHING_TO_UNDO
+from lens_napari.review.settings import TestSetKeys, spoken
+from lens_napari.review.wording import NOTHING_TO_REDO, NOTHING_TO_UNDO
+from lens_napari.sections.planes import Plane
 from lens_napari.test_set.adjudication_controller import READERS, AdjudicationController
 from lens_napari.test_set.window import open_adjudication
+from lens_napari.viewer.palette import READER_COLOURS
 
 PATIENCE_SECONDS = 60.0
 CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
@@ -37,6 +43,7 @@ LARGE: Box3D = (20.0, 50.0, 16.0, 40.0, 70.0, 20.0)
 SMALL: Box3D = (25.0, 55.0, 17.0, 33.0, 63.0, 19.0)
 """At the place of `LARGE`, too small to be the same box."""
 Press = Callable[..., None]
+Drag = Callable[[tuple[float, float], tuple[float, float]], None]
 
 
 @pytest.fixture
@@ -55,6 +62,12 @@ def judge(viewer: Any, disputed: Path) -> Iterator[AdjudicationController]:
     assert wait_until(lambda: controller.place is not None and controller.is_saved, PATIENCE_SECONDS)
     yield controller
     controller.close()
+
+
+@pytest.fixture
+def reading(judge: AdjudicationController) -> AdjudicationController:
+    """Return the window in which `drag` drags."""
+    return judge
 
 
 @pytest.fixture
@@ -171,6 +184,69 @@ def test_what_was_settled_is_taken_back(judge: AdjudicationController, press: Pr
     press(Qt.Key.Key_C)
     assert "2 of 2 places" in judge.work_panel.problem_label.text()
     assert not on_disk(disputed)[0].is_complete
+
+
+@pytest.mark.parametrize(("key", "modifier"), [(Qt.Key.Key_Z, CONTROL | SHIFT), (Qt.Key.Key_Y, CONTROL)])
+def test_what_was_taken_back_is_said_again(
+    judge: AdjudicationController, press: Press, disputed: Path, key: Qt.Key, modifier: Any
+) -> None:
+    press(Qt.Key.Key_BracketLeft)
+    press(Qt.Key.Key_Y)
+    press(Qt.Key.Key_N)
+    press(Qt.Key.Key_Z, CONTROL)
+    press(Qt.Key.Key_Z, CONTROL)
+    assert judge.work_panel.list.item(0).text()[0] == "○"
+    press(key, modifier)
+    assert notice(judge) == SETTLED_AGAIN
+    press(key, modifier)
+    press(key, modifier)
+    assert notice(judge) == NOTHING_TO_REDO
+    press(Qt.Key.Key_C)
+    x1, y1, z1, x2, y2, z2 = OF_A
+    assert on_disk(disputed)[1] == (BOTH, (x1, y1, z1 - 1, x2, y2, z2))
+
+
+def test_a_lesion_that_both_readers_have_missed_is_drawn_taken_back_and_true_in_the_end(
+    judge: AdjudicationController, press: Press, drag: Drag, disputed: Path
+) -> None:
+    press(Qt.Key.Key_D)
+    drag((70, 30), (80, 40))
+    press(Qt.Key.Key_Y)
+    assert judge.boxes.panel.drawn_list.count() == 1
+    assert judge.place is not None
+    assert judge.place.settled is None
+    press(Qt.Key.Key_Z, CONTROL)
+    assert judge.boxes.panel.drawn_list.count() == 0
+    press(Qt.Key.Key_Y, CONTROL)
+    press(Qt.Key.Key_N)
+    press(Qt.Key.Key_N)
+    press(Qt.Key.Key_C)
+    assert wait_until(lambda: notice(judge) == ADJUDICATED, PATIENCE_SECONDS)
+    reading, (both, missed), _ = on_disk(disputed)
+    assert (reading.is_complete, both) == (True, BOTH)
+    assert missed == pytest.approx((70, 30, missed[2], 80, 40, missed[2] + 1), abs=1.5)
+
+
+def test_the_sections_show_what_every_reader_has_marked(judge: AdjudicationController) -> None:
+    judge.viewer.show()
+    assert wait_until(lambda: judge.planes.panel.is_seen, PATIENCE_SECONDS)
+    judge.show_number(1)
+    coronal = judge.planes.panel.pictures[Plane.CORONAL]
+    assert wait_until(lambda: len(coronal.outlines) > 1, PATIENCE_SECONDS)
+    assert {one.colour for one in coronal.outlines} == set(READER_COLOURS)
+
+
+def test_the_help_key_shows_the_keys_of_an_adjudication(judge: AdjudicationController, press: Press) -> None:
+    key_help = judge.viewer.window._qt_window.findChild(QWidget, "lens-key-help")
+    assert key_help.isHidden()
+    press(Qt.Key.Key_Question, SHIFT)
+    assert not key_help.isHidden()
+    assert key_help.tour_button.isHidden()
+    text = unescape("".join(key_help.lists))
+    for key in TestSetKeys().model_dump().values():
+        assert spoken(key) in text
+    press(Qt.Key.Key_Question, SHIFT)
+    assert key_help.isHidden()
 
 
 def test_a_place_that_cannot_be_written_stays_open_and_that_is_not_forgotten(

@@ -1,6 +1,9 @@
 """The test set read by real keys and drags, with readings in a real database."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QToolBar
+from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QToolBar, QWidget
 from support.command_line import lens
 from support.readings import read
 
@@ -32,6 +35,7 @@ from lens_napari.review.readings.wording import (
     STILL_SAVING,
     is_complete_words,
 )
+from lens_napari.review.settings import spoken
 from lens_napari.review.wording import NOTHING_TO_UNDO
 from lens_napari.test_set.controller import TestSetController
 from lens_napari.test_set.window import open_adjudication, open_test_set
@@ -199,6 +203,58 @@ def test_a_scan_whose_lesion_cannot_be_written_is_not_completed_as_a_normal_one(
     press(Qt.Key.Key_C)
     assert arrived(reading, 2)
     assert [(one.is_complete, len(lesions)) for one, lesions in on_disk(held_out)] == [(True, 1), (False, 0)]
+
+
+def test_a_box_that_could_not_be_written_is_in_work_again_until_it_is_kept_or_dropped(
+    reading: TestSetController, press: Press, drag: Drag, held_out: Path, writing: Callable[[bool], None]
+) -> None:
+    writing(False)
+    draw(press, drag)
+    assert "Y tries once more" in reading.work_panel.problem_label.text()
+    for _ in range(2):
+        press(Qt.Key.Key_C)
+        assert "A box is in work" in notice(reading)
+    assert not on_disk(held_out)[0][0].is_complete
+    writing(True)
+    press(Qt.Key.Key_Y)
+    press(Qt.Key.Key_C)
+    assert arrived(reading, 2)
+    assert [(one.is_complete, len(lesions)) for one, lesions in on_disk(held_out)] == [(True, 1), (False, 0)]
+
+
+def test_of_two_boxes_that_could_not_be_written_none_is_lost(
+    reading: TestSetController, drag: Drag, held_out: Path, writing: Callable[[bool], None]
+) -> None:
+    canvas = reading.viewer.window._qt_viewer.canvas.native
+    writing(False)
+    with closing(sqlite3.connect(held_out / "store" / "lens.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # nothing is refused before both are drawn
+        for start, end in (((30, 30), (45, 42)), ((60, 60), (70, 72))):
+            QTest.keyClick(canvas, Qt.Key.Key_D)
+            drag(start, end)
+            QTest.keyClick(canvas, Qt.Key.Key_Y)
+        other.execute("ROLLBACK")
+    assert wait_until(lambda: reading.is_saved, PATIENCE_SECONDS)
+    writing(True)
+    for _ in range(2):
+        QTest.keyClick(canvas, Qt.Key.Key_C)
+        assert "A box is in work" in notice(reading)
+        QTest.keyClick(canvas, Qt.Key.Key_Y)
+        assert wait_until(lambda: reading.is_saved, PATIENCE_SECONDS)
+    ((_, lesions),) = on_disk(held_out)
+    assert [round(one.box[0] / 10) for one in lesions] == [3, 6]
+
+
+def test_the_help_key_shows_the_keys_of_the_window(reading: TestSetController, press: Press) -> None:
+    key_help = reading.viewer.window._qt_window.findChild(QWidget, "lens-key-help")
+    press(Qt.Key.Key_Question, SHIFT)
+    assert not key_help.isHidden()
+    text = unescape("".join(key_help.lists))
+    for key in reading.settings.test_set_keys.of_the_review.values():
+        assert spoken(key) in text
+    assert "lesion asked about" not in text.split("The picture")[0]
+    QTest.mouseClick(key_help, LEFT)
+    assert key_help.isHidden()
 
 
 def test_a_complete_sub_volume_is_changed_only_after_that_was_taken_back(

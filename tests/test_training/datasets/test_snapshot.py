@@ -1,4 +1,7 @@
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +14,10 @@ from lens_engine.geometry import VolumeGeometry
 from lens_engine.snapshot import LabelSet, Lesion, LesionOrigin, LesionRole, Snapshot, SnapshotSeries, SnapshotSource
 
 GEOMETRY = VolumeGeometry((20, 64, 64), (2.0, 0.8, 0.8)).as_dict()
+
+
+def canonical(content: object) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def lesion(**changes: object) -> Lesion:
@@ -70,6 +77,23 @@ def test_a_lesion_that_names_its_experts_is_one_for_them_wherever_it_lies(role: 
     assert [named.is_for(expert, "liver") for expert in ("universal", "lung", "liver")] == [True, True, False]
 
 
+@given(names=st.lists(st.sampled_from("abcdef"), unique=True))
+def test_what_is_written_series_by_series_is_the_json_of_the_whole(tmp_path_factory: Any, names: list[str]):
+    one = snapshot(lesion())
+    whole = one.model_copy(
+        update={
+            "series": tuple(one.series[0].model_copy(update={"name": name, "lesions": ()}) for name in names),
+            "chain_heads": {2: "b", 10: "a"},
+        }
+    )
+    content = whole.model_dump(mode="json")
+    path = tmp_path_factory.mktemp("labels") / "labels.json"
+    whole.save(path)
+    assert path.read_text() == canonical(content)
+    del content["chain_heads"]
+    assert whole.digest == hashlib.sha256(canonical(content).encode()).hexdigest()
+
+
 def test_the_digest_changes_with_any_label():
     assert snapshot(lesion()).digest != snapshot(lesion(role=LesionRole.IGNORE)).digest
 
@@ -122,3 +146,9 @@ def test_an_unmapped_root_is_named():
     with pytest.raises(ProjectError, match="'archive'"):
         source.resolve({})
     assert source.resolve({"archive": Path("mnt")}) == (Path("mnt/scan.nii.gz"),)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../other/scan.nii.gz", "a/../../scan.nii.gz"])
+def test_a_path_that_leaves_its_root_is_refused(path: str):
+    with pytest.raises(ValidationError, match="leaves its root 'archive'"):
+        SnapshotSource(format="nifti", paths=(path,), root="archive")

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from support.training_scenes import BALLS, SIDE, TINY, volume_with
 
 from lens_engine.detector.config import narrow_lens, published_lens
-from lens_engine.detector.input_config import InputConfig
-from lens_engine.detector.preprocess import Augmentation, make_grid, prepare
+from lens_engine.detector.input_config import CropScope, InputConfig
+from lens_engine.detector.preprocess import Augmentation, make_grid, prepare, prepare_samples
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.volume import Volume
 from lens_training.detector.augmentation import Variation, draw_variation, offset_mm_of
-from lens_training.detector.planes import planes_of
+from lens_training.detector.planes import cropped_planes, planes_of
 from lens_training.detector.sampling import SampleKind, SliceChoice
 from lens_training.recipes.recipe import AugmentationRecipe
 
@@ -197,10 +197,40 @@ def test_a_shift_moves_the_upper_and_the_left_edge_of_a_whole_slice_by_voxels():
     assert {(grid.crop.bottom, grid.crop.right) for grid in grids} == {(SIDE, SIDE)}
 
 
-def test_enlarging_stops_at_the_longest_side_that_inference_shows():
+@pytest.mark.parametrize("inference_side", [None, 160])
+def test_enlarging_stops_at_the_longest_side_of_training_whatever_inference_shows(inference_side: int | None):
     volume = noise(5.0, 0.8, length_mm=30, side=130)
     recipe = AugmentationRecipe(scale=(1.2, 1.2))
-    assert max(drawn(recipe, volume, 2, config=TINY.model_copy(update={"pixel_mm": 0.8})).grid.size) == TINY.max_side
+    config = TINY.model_copy(update={"pixel_mm": 0.8, "inference_side": inference_side})
+    assert max(drawn(recipe, volume, 2, config=config).grid.size) == TINY.max_side
+
+
+def test_a_shift_beyond_the_crop_is_within_the_longest_side_as_well():
+    voxels = np.full((3, 140, 140), -1000, dtype=np.int16)
+    voxels[:, 10:136, 10:136] = 0
+    volume = Volume(voxels, VolumeGeometry(voxels.shape, (5.0, 0.8, 0.8)))
+    config = TINY.model_copy(update={"pixel_mm": 0.8})
+    sizes = [drawn(AugmentationRecipe(), volume, 1, seed, config).grid.size for seed in range(40)]
+    assert max(map(max, sizes)) == TINY.max_side
+
+
+@pytest.mark.parametrize("crop", CropScope)
+def test_training_crops_as_inference_does(crop: CropScope):
+    """A body that tapers, on the network's own grid: samples of both are the same to the bit."""
+    voxels = np.full((5, 60, 60), -1000, dtype=np.int16)
+    for index in range(4):  # the last slice is air
+        voxels[index, 20 - 4 * index : 50, 12 + 3 * index : 56] = np.random.default_rng(index).integers(-500, 500)
+    volume = Volume(voxels, VolumeGeometry(voxels.shape, (4.0, 1.6, 1.6)))
+    config = TINY.model_copy(update={"crop": crop})
+    planes = cropped_planes(planes_of(volume))
+    crops = set()
+    for index, seen in enumerate(prepare_samples(volume, config)):
+        variation = draw_variation(STILL, planes, config, choice_of(index), np.random.default_rng(0))
+        assert variation.grid.crop == seen.grid.crop
+        found = planes.image(variation.grid, variation.grid_index, config)
+        np.testing.assert_array_equal(found, seen.image(index))
+        crops.add(variation.grid.crop)
+    assert len(crops) == (1 if crop is CropScope.VOLUME else 5)
 
 
 def test_the_same_generator_draws_the_same_look():

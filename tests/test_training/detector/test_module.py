@@ -362,13 +362,6 @@ def test_the_same_step_gives_the_same_loss_twice():
     assert losses[0] == losses[1]
 
 
-def test_weights_decay_but_biases_learn_twice_as_fast_without():
-    weights, others = training_of(tiny_model()).configure_optimizers()["optimizer"].param_groups
-    assert weights["weight_decay"] == RECIPE.schedule.weight_decay
-    assert others["weight_decay"] == 0
-    assert others["lr"] == 2 * weights["lr"]
-
-
 @pytest.mark.parametrize(
     ("kind", "stages"),
     [*((kind, 2) for kind in ProposalKind), (ProposalKind.FCOS, 1)],

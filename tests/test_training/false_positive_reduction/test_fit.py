@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,13 @@ from lens_engine.checkpoint_card import demo_checkpoint_folder
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.false_positive_reduction.patches import PatchCutter
+from lens_engine.detector.inference.predict import detect
+from lens_engine.detector.inference.whole_volume import InferencePrecision, InferenceSettings
 from lens_engine.errors import CheckpointError, ProjectError
 from lens_engine.findings import FUSED, Finding
 from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_engine.snapshot import LesionOrigin, LesionRole
+from lens_engine.volume import Volume
 from lens_training.datasets.case import Case, TrainingSet
 from lens_training.errors import TrainingError, TrainingStoppedError
 from lens_training.false_positive_reduction.collecting import SAMPLES_FILE, collect, detector_findings
@@ -30,9 +34,11 @@ from lens_training.false_positive_reduction.fit import (
     fit_network,
     new_network,
 )
-from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, open_patches, write_patches
+from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, PatchShelf
 from lens_training.false_positive_reduction.samples import Meaning, Sample
+from lens_training.false_positive_reduction.sampling import surplus
 from lens_training.running.progress import ProgressLog
+from lens_training.running.runner import Reports
 from lens_training.running.schedule import TrainingPrecision
 from lens_training.running.stopping import StopSignal
 from lens_training.running.watch import EVENTS_FOLDER
@@ -93,12 +99,13 @@ def train(
     *,
     resume: bool = False,
     fingerprint: str = "same",
+    precision: TrainingPrecision = TrainingPrecision.FP32,
     **changes: object,
 ) -> tuple[FprNetwork, FprOutcome]:
     folder.mkdir(exist_ok=True)
     network, stop = new_network(CONFIG, 0), StopSignal()
     stop.listen()
-    run = FprRun(scans(), RECIPE.model_copy(update=changes), 0, fingerprint, folder)
+    run = FprRun(scans(), RECIPE.model_copy(update=changes), 0, fingerprint, folder, precision)
     return network, fit_network(network, run, found, new_log(stream), stop, resume=resume)
 
 
@@ -158,11 +165,11 @@ def test_a_run_that_was_killed_in_the_middle_of_a_line_looks_again_at_that_scan_
         looked.append(case)
         return found(case)
 
-    whole = collect(scans(), look, path, "same", new_log(), stop)
+    whole = collect(scans(), look, path, "same", shelf_in(tmp_path), Reports(new_log(), stop))
     text = path.read_text()
     path.write_text(text[: text.rindex("samples")])
     looked.clear()
-    again = collect(scans(), look, path, "same", new_log(), stop)
+    again = collect(scans(), look, path, "same", shelf_in(tmp_path), Reports(new_log(), stop))
     assert len(looked) == 1
     assert again.samples == whole.samples
     assert again.counts == whole.counts
@@ -174,7 +181,7 @@ def test_a_stop_while_searching_keeps_the_scans_that_are_done(tmp_path: Path):
         train(tmp_path, TerminatingStream("prepare", 2))
     # The signal came while the third scan was announced, which is still looked at.
     assert len((tmp_path / SAMPLES_FILE).read_text().splitlines()) == 1 + 3
-    assert not (tmp_path / PATCHES_FILE).exists()
+    assert (tmp_path / PATCHES_FILE).exists()
     resumed, _ = train(tmp_path, resume=True)
     assert same_weights(resumed, train(tmp_path)[0])
 
@@ -197,12 +204,15 @@ def test_a_gradient_that_is_not_finite_ends_the_run_before_it_spoils_the_weights
     assert not (tmp_path / LAST_CHECKPOINT).exists()
 
 
-def test_patches_that_a_killed_process_has_half_written_are_swept_by_the_next_one(tmp_path: Path):
+def test_patches_that_a_killed_process_has_half_written_are_written_over_by_the_next_one(tmp_path: Path):
+    folder = tmp_path / "killed"
     with pytest.raises(TrainingStoppedError):
-        train(tmp_path, TerminatingStream("prepare", 2))
-    (tmp_path / f".{PATCHES_FILE}.killed.part").write_bytes(b"half")
-    train(tmp_path, resume=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [LAST_CHECKPOINT, SAMPLES_FILE]
+        train(folder, TerminatingStream("prepare", 2))
+    with (folder / PATCHES_FILE).open("ab") as file:
+        file.write(b"half")
+    resumed, _ = train(folder, resume=True)
+    assert same_weights(resumed, train(tmp_path / "whole")[0])
+    assert sorted(path.name for path in folder.iterdir()) == [LAST_CHECKPOINT, SAMPLES_FILE]
 
 
 def test_resuming_another_run_is_refused_and_starting_anew_is_not(tmp_path: Path):
@@ -218,35 +228,102 @@ def test_a_detector_that_finds_no_lesion_teaches_nothing(tmp_path: Path):
         fit_network(new_network(CONFIG, 0), run, lambda _case: [finding_of(DARK)], new_log(), StopSignal())
 
 
+def shelf_in(folder: Path, most: int = 100) -> PatchShelf:
+    return PatchShelf(folder / PATCHES_FILE, CONFIG, most, seed=0)
+
+
+def balls_and_dark(case: int, dark: int) -> list[Sample]:
+    """Return a lesion and that many false positives of a case."""
+    ball = Sample(case, finding_of(list(BALLS.values())[case]).box, Meaning.LESION)
+    others = [finding_of(DARK, first=first, last=first + 1).box for first in range(1, dark + 1)]
+    return [ball, *(Sample(case, box, Meaning.FALSE_POSITIVE) for box in others)]
+
+
 def test_the_patches_in_the_file_are_those_of_inference(tmp_path: Path):
-    cases = scans().cases
-    samples = [
-        Sample(0, finding_of(BALLS["a"]).box, Meaning.LESION),
-        Sample(0, finding_of(DARK).box, Meaning.FALSE_POSITIVE),
-        Sample(2, finding_of(BALLS["c"]).box, Meaning.LESION),
-    ]
-    write_patches(tmp_path / "patches", cases, samples, CONFIG, new_log(), StopSignal())
-    records = open_patches(tmp_path / "patches", 3, CONFIG)
-    assert records is not None
-    for sample, record in zip(samples, records, strict=True):
+    cases, shelf = scans().cases, shelf_in(tmp_path)
+    samples = {number: balls_and_dark(number, 1) for number in (0, 2)}
+    for number, own in samples.items():
+        shelf.put(number, cases[number].load(), own)
+    every = [sample for own in samples.values() for sample in own]
+    assert shelf.rows(every).tolist() == [0, 1, 2, 3]
+    for sample, record in zip(every, shelf.records(), strict=True):
         patch = PatchCutter(cases[sample.case].load(), CONFIG).cut(sample.box)
         np.testing.assert_array_equal(record["box"], patch.box)
         np.testing.assert_allclose(record["voxels"], patch.voxels, atol=0.07)  # half precision up to 205
-    assert open_patches(tmp_path / "patches", 4, CONFIG) is None
 
 
-def test_a_full_disk_is_named_and_leaves_no_file(tmp_path: Path):
-    samples = [Sample(0, finding_of(DARK).box, Meaning.FALSE_POSITIVE)] * 4
+def test_false_positives_without_room_make_way_and_those_that_are_learnt_from_stay(tmp_path: Path):
+    cases, most = scans().cases, 9
+    samples = {number: balls_and_dark(number, 5) for number in range(4)}
+    every = [sample for own in samples.values() for sample in own]
+    whole, killed = shelf_in(tmp_path, most), shelf_in(tmp_path, most)
+    for number, own in samples.items():
+        whole.put(number, cases[number].load(), own)
+    rows = whole.rows(every)
+    assert sorted(rows[rows >= 0].tolist()) == list(range(most))
+    kept = [number for number in range(len(every)) if number not in surplus(every, RECIPE, most, seed=0)]
+    assert len(kept) == most  # four lesions, and five of twenty false positives
+    assert kept == np.flatnonzero(rows >= 0).tolist()
+    for number in kept:
+        patch = PatchCutter(cases[every[number].case].load(), CONFIG).cut(every[number].box)
+        np.testing.assert_array_equal(whole.records()[rows[number]]["box"], patch.box)
+    for number in (0, 1):
+        killed.remember(number, samples[number])
+    for number in (2, 3):  # done again after a kill
+        killed.put(number, cases[number].load(), samples[number])
+    np.testing.assert_array_equal(killed.rows(every), rows)
+
+
+def test_every_scan_is_read_once(tmp_path: Path):
+    read: list[str] = []
+
+    def counted(number: int, case: Case) -> Case:
+        def load() -> Volume:
+            read.append(f"{number}")
+            return case.load()
+
+        return replace(case, load=load)
+
+    known = scans()
+    counting = replace(known, cases=tuple(counted(number, case) for number, case in enumerate(known.cases)))
+    run = FprRun(counting, RECIPE, 0, "same", tmp_path)
+    fit_network(new_network(CONFIG, 0), run, lambda case: (case.load(), found(case))[1], new_log(), StopSignal())
+    assert read == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("stopped", [("prepare", 2), ("train", 2)])
+def test_patches_that_somebody_took_away_are_cut_again(tmp_path: Path, stopped: tuple[str, int]):
+    with pytest.raises(TrainingStoppedError):
+        train(tmp_path, TerminatingStream(*stopped))
+    (tmp_path / PATCHES_FILE).unlink()
+    resumed, _ = train(tmp_path, resume=True)
+    assert same_weights(resumed, train(tmp_path / "whole")[0])
+
+
+def test_a_full_disk_is_named_and_keeps_what_was_stored(tmp_path: Path):
+    cases, shelf = scans().cases, shelf_in(tmp_path)
+    shelf.put(0, cases[0].load(), balls_and_dark(0, 0))
+    size = shelf.path.stat().st_size
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, limits[1]))
     try:
         with pytest.raises(TrainingError, match="cannot be written"):
-            write_patches(tmp_path / "patches", scans().cases, samples, CONFIG, new_log(), StopSignal())
+            shelf.put(1, cases[1].load(), balls_and_dark(1, 3))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
-    assert list(tmp_path.iterdir()) == []
+    assert shelf.path.stat().st_size >= size
+
+
+def test_the_detector_looks_as_it_will_where_its_findings_are_judged():
+    model, _ = load_checkpoint(demo_checkpoint_folder())
+    case = case_of("universal", volume=volume_with(*BALLS.values()))
+    rough = InferenceSettings(InferencePrecision.BF16)
+    expected = [own for own in detect(model, case.load(), settings=rough).findings if own.expert == FUSED]
+    threshold = model.config.post.score_threshold
+    assert list(detector_findings(model, threshold, rough)(case)) == expected
+    assert list(detector_findings(model, threshold)(case)) != expected
 
 
 def test_the_detector_is_asked_for_its_fused_findings_down_to_the_given_score():

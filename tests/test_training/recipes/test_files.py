@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
+from lens_engine.detector.input_config import CropScope
 from lens_engine.errors import ConfigError
 from lens_training.recipes.files import (
     RECIPES_FOLDER,
@@ -137,6 +138,22 @@ def test_an_unknown_recipe_is_named_with_those_that_exist():
         load_recipe("slow")
 
 
+def test_a_recipe_may_show_wider_patients_at_inference_than_its_size_does(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("inherits: L2-c\ndetector: {inference_side: 768}\n")
+    mine, parent = (load_recipe(name, Scale.PUBLISHED).detector.config(("lung",)) for name in (str(path), "L2-c"))
+    assert (mine.longest_side, parent.longest_side) == (768, 640)
+    assert mine.max_side == parent.max_side == 512
+
+
+@pytest.mark.parametrize("scale", Scale)
+def test_a_recipe_may_crop_each_slice_as_the_published_code_does(tmp_path: Path, scale: Scale):
+    path = tmp_path / "mine.yaml"
+    path.write_text("inherits: L2-c\ndetector: {crop: slice}\n")
+    mine, parent = (load_recipe(name, scale).detector.config(("lung",)) for name in (str(path), "L2-c"))
+    assert mine == parent.model_copy(update={"crop": CropScope.SLICE})
+
+
 def test_an_unknown_parent_is_named(tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text("inherits: L9-x")
@@ -157,7 +174,9 @@ def test_an_unknown_parent_is_named(tmp_path: Path):
         ("inherits: L2-a\ndatasets: [luna16]", "evaluation.output"),
         ("inherits: L2-a\nphantoms: {slice_spacings_mm: []}", "slice_spacings_mm"),
         ("inherits: L2-a\nrow: {sensitivity: [1.0]}", "sensitivity"),
+        ("inherits: L2-c\ndetector: {inference_side: 256}", "inference_side"),
         ("a: [", "YAML"),
+        ("a: &a [1]\nb: [*a, *a]", "YAML"),
         ("- steps", "list"),
     ],
 )

@@ -124,3 +124,24 @@ def test_published_rows_name_lesanet_and_tiny_runs_the_embedding_that_ships(name
 
 def test_a_scale_gives_no_recipe_a_mining_that_it_has_not():
     assert load_recipe("L2-c", Scale.TINY).mining is None
+
+
+def test_meld_goes_on_from_the_fourth_epoch_with_the_tail_of_the_learning_rate():
+    recipe = load_recipe("M1-4")
+    assert recipe.first_round.epochs == 8
+    assert recipe.first_round.checkpoint_epochs == (4,)
+    own = recipe.own_training
+    assert own.epochs == 4
+    steps = range(0, 100, 10)
+    rates = [own.schedule.learning_rate * own.schedule.factor(step, 100) for step in steps]
+    assert rates == pytest.approx([1e-5] * 5 + [1e-6] * 5)
+    lens = load_recipe("L2-g")
+    assert lens.own_training is lens
+    assert load_recipe("M1-4", Scale.TINY).own_training.steps == 1500
+
+
+def test_a_run_that_is_no_longer_than_the_epoch_it_goes_on_from_is_refused():
+    with pytest.raises(ConfigError, match="after epoch 4, and its run has 3 epochs"):
+        load_recipe("M1-4").with_length(epochs=3)
+    with pytest.raises(ConfigError, match="has 100 steps"):
+        load_recipe("M1-4").with_length(steps=100)

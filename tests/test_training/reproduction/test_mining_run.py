@@ -16,7 +16,8 @@ from support.training_runs import StoppingStream
 from support.training_scenes import Ball, case_of, key_slice_lesion, lesion_of, set_of
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, read_card, shipped_embedding_folder
-from lens_engine.errors import ConfigError
+from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from lens_engine.errors import CheckpointError, ConfigError
 from lens_engine.jobs.environment import process_environment
 from lens_engine.lesion_embedding.checkpoint import save_embedding
 from lens_engine.lesion_embedding.config import narrow_embedding
@@ -113,7 +114,7 @@ def test_a_recipe_that_mines_goes_on_where_it_was_stopped_and_learns_from_what_i
 
     stopped = go(run, StoppingStream(0, "detect"), resume=True)
     assert steps_of(stopped) == [5, 6]
-    (done,) = (first_round / "detections").glob("*.npz")
+    (done,) = (first_round / "detections").glob("*.parquet")
     written = done.stat().st_mtime_ns
 
     messages = go(run, StoppingStream(2), resume=True)
@@ -255,3 +256,19 @@ def test_the_points_of_a_sweep_share_the_first_round_and_stand_in_one_table(tmp_
     told = json.loads((run.folder / "results.json").read_text())
     assert [point["value"] for point in told["points"]] == [0, 2]
     assert len({read_card(folder).weights_digest for folder in (run.folder / "first-round", *points)}) == 3
+
+
+@pytest.mark.slow
+def test_a_training_that_goes_on_from_an_epoch_of_the_first_has_the_rest_of_its_epochs_and_its_weights(tmp_path: Path):
+    run = run_of(tmp_path, "mining: {strategy: none, begins_with_epoch: 1}\nsteps: null\nepochs: 2\n")
+    steps = steps_of(go(run))
+    epoch = len(steps) // 3
+    assert steps == [*range(1, 2 * epoch + 1), *range(1, epoch + 1)]
+    kept = run.folder / "first-round" / "epoch-1"
+    assert read_card(kept).steps == epoch
+    model, card = load_checkpoint(kept)
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    save_checkpoint(model, card, kept)
+    with pytest.raises(CheckpointError, match="belongs to another run"):
+        go(run, resume=True)

@@ -196,7 +196,7 @@ def test_detections_are_read_to_the_bit_and_those_of_another_detector_count_as_m
     ball = Ball(30, 34, 6, 14)
     case = replace(case_of("universal", key_slice_lesion(ball)), name="scan")
     found = CaseDetector(tiny_model().eval(), EXACT, CopyPlan(2, AugmentationRecipe(), 0)).look_at(case)
-    files = DetectionFiles(tmp_path, "one")
+    files = DetectionFiles(tmp_path, "one", copies=2)
     assert not files.has(case)
     files.write(case, found)
     read = files.read(case)
@@ -206,14 +206,16 @@ def test_detections_are_read_to_the_bit_and_those_of_another_detector_count_as_m
             np.testing.assert_array_equal(getattr(own, name), getattr(other, name))
     assert read.proposals.embeddings.shape[1] == 0
     assert files.has(case)
-    assert not DetectionFiles(tmp_path, "two").has(case)
+    assert not DetectionFiles(tmp_path, "two", copies=2).has(case)
+    assert DetectionFiles(tmp_path, "two", copies=2).holds_others(case)
+    assert not DetectionFiles(tmp_path, "one", copies=3).has(case)
 
 
 def test_a_damaged_file_of_detections_is_made_anew(tmp_path: Path):
     case, files = scan("a"), DetectionFiles(tmp_path, "one")
-    (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 half a file")
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 half a file")
     assert not files.has(case)
-    with pytest.raises(TrainingError, match=r"a\.npz cannot be read"):
+    with pytest.raises(TrainingError, match=r"a\.parquet cannot be read"):
         files.read(case)
 
 
@@ -251,7 +253,7 @@ def test_meld_teaches_matches_by_class_alone_and_shows_the_slices_that_it_mined(
 def test_distillation_teaches_what_the_copies_agree_on(tmp_path: Path):
     cases = (scan("a", marked(10, 10)),)
     agreed = proposals([Seen(60, range(20, 22), {"universal": 0.9}, look=0)])
-    files = DetectionFiles(tmp_path / "detections", "same")
+    files = DetectionFiles(tmp_path / "detections", "same", copies=3)
     files.write(cases[0], CaseDetections(proposals([]), (agreed, agreed, agreed)))
     result = mined(RoundFiles(files), cases, MiningRecipe(strategy=MiningStrategy.DISTILLATION, copies=3))
     assert taught(result, cases) == [

@@ -235,8 +235,9 @@ def published(tmp_path: Path) -> Path:
 
 
 def test_a_recipe_learns_from_the_published_layouts_and_is_measured_by_every_protocol(tmp_path: Path, published: Path):
-    out = tmp_path / "out"
-    result = lens_training("recipe", "run", quick(tmp_path, "L2-c"), "--data", published, "--out", out)
+    path, out = quick(tmp_path, "L2-c"), tmp_path / "out"
+    path.write_text(path.read_text() + "evaluation: {around_key_slices: true}\n")
+    result = lens_training("recipe", "run", path, "--data", published, "--out", out)
     assert result.exit_code == 0, result.output
     assert read_card(out).trained_on is TrainedOn.PATIENTS
     groups = json.loads((out / "results.json").read_text())["groups"]
@@ -244,7 +245,7 @@ def test_a_recipe_learns_from_the_published_layouts_and_is_measured_by_every_pro
     assert groups["manual test set"]["lesions"] == 1
     assert len(groups["luna16, held-out scans"]["LUNA16 protocol"]["sensitivities"]) == 7
     assert np.isfinite(groups["key slices of the test split"]["fused"]["average"])
-    assert np.isfinite(groups["key slices of the test split"]["fused"]["P3D average per volume"])
+    assert np.isfinite(groups["around the key slices of the test split"]["fused"]["P3D average per volume"])
     assert [item["output"] for item in groups["luna16, held-out scans"]["outputs"]] == ["luna16"]
     assert "LENS Table II" in result.stdout
     assert "cannot be compared" not in result.stdout
@@ -258,6 +259,11 @@ def test_what_cannot_be_used_is_told_with_the_results(tmp_path: Path, published:
     assert result.exit_code == 0, result.output
     assert "left out of lits: 1 x mask missing" in result.stdout
     assert json.loads((out / "results.json").read_text())["left out"] == {"lits": {"mask missing": 1}}
+    assert list((out / "listing").glob("lits-*.json")), "what the masks said is not kept beside the run"
+    said = (out / "log.jsonl").read_text()
+    assert "of lits that were looked at lie on voxels that can hardly be such lesions" in said, (
+        "they are as dense as bone"
+    )
 
 
 def test_a_recipe_of_one_single_type_data_set_compares_its_own_expert(tmp_path: Path, published: Path):
@@ -285,6 +291,20 @@ def test_the_margin_of_tight_boxes_is_a_choice_of_the_recipe(tmp_path: Path, pub
     (group,) = (group for group in data.groups if group.expert == "lits")
     x1, _, _, x2, _, _ = group.cases[0].truth[0]
     assert (x1, x2) == (BRIGHT[0], BRIGHT[3])
+
+
+def test_the_data_sets_may_have_the_names_of_their_downloads_and_what_they_lack_is_told(
+    tmp_path: Path, published: Path, caplog: pytest.LogCaptureFixture
+):
+    recipe, stop = load_recipe("L2-c"), StopSignal()
+    before = recipe_data(recipe, str(published), ProgressLog(None, None), stop)
+    for ours, theirs in {"deeplesion": "DeepLesion", "lits": "LITS", "nih-ln": "CT Lymph Nodes"}.items():
+        (published / ours).rename(tmp_path / "renamed")
+        (tmp_path / "renamed").rename(published / theirs)
+    after = recipe_data(recipe, str(published), ProgressLog(None, None), stop)
+    assert after.digest == before.digest
+    assert [len(group.cases) for group in after.groups] == [len(group.cases) for group in before.groups]
+    assert any("luna16 is not whole: " in record.getMessage() for record in caplog.records)
 
 
 def test_a_missing_data_set_is_named_with_its_layout(tmp_path: Path, published: Path):

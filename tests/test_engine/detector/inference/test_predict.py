@@ -5,7 +5,9 @@ import pytest
 
 from lens_engine.detector.config import AnchorConfig, PostConfig, ProposalKind, narrow_lens
 from lens_engine.detector.inference.predict import detect, detect_with
+from lens_engine.detector.inference.reference import detect_on_volume
 from lens_engine.detector.inference.whole_volume import InferenceDetector
+from lens_engine.detector.input_config import CropScope
 from lens_engine.detector.preprocess import prepare
 from lens_engine.findings import FUSED
 from lens_engine.geometry import VolumeGeometry
@@ -99,6 +101,34 @@ def test_one_prepared_detector_serves_many_series(tiny_detector, make_volume):
     for slices in (7, 4):
         volume = make_volume(slices)
         assert same_boxes(detect_with(detector, volume), detect(tiny_detector, volume))
+
+
+def tapering(slices: int, spacing_mm=(5.0, 2.0, 2.0)) -> Volume:
+    """Return a noisy body that is smaller on every slice, and away from the last one."""
+    voxels = np.full((slices, 72, 64), -1000, dtype=np.int16)
+    for index in range(slices - 1):
+        part = voxels[index, 2 + 2 * index : 70, 3 + 3 * index : 62]
+        part[:] = np.maximum(np.random.default_rng(index).normal(40, 200, part.shape), -700)
+    return Volume(voxels, VolumeGeometry(voxels.shape, spacing_mm))
+
+
+@pytest.mark.parametrize("crop", CropScope)
+@pytest.mark.parametrize("stages", [1, 2])
+def test_either_crop_gives_the_boxes_of_the_plain_detector(loud_detector, tiny_config, crop, stages):
+    model = loud_detector(assembly(tiny_config, ProposalKind.AFP, stages).model_copy(update={"crop": crop}))
+    volume = tapering(5)
+    plain, found = detect_on_volume(model, volume), detect(model, volume).proposals.of(FUSED)
+    assert len({grid.crop for grid, _ in plain}) == (1 if crop is CropScope.VOLUME else 4)  # the last one is empty
+    for index, (grid, slice_) in enumerate(plain):
+        rows = found.grid_index == index
+        np.testing.assert_allclose(found.scores[rows], slice_.fused.scores.numpy(), atol=1e-4)
+        np.testing.assert_allclose(found.boxes[rows], grid.to_series(slice_.fused.boxes.numpy()), atol=1e-2)
+
+
+def test_a_crop_for_each_slice_finds_other_boxes_where_slices_differ(loud_detector, tiny_config):
+    configs = (tiny_config.model_copy(update={"crop": crop}) for crop in CropScope)
+    one, other = (detect(loud_detector(config), tapering(5)) for config in configs)
+    assert not same_boxes(one, other)
 
 
 def test_findings_lie_inside_the_series(tiny_detector, make_volume):

@@ -3,8 +3,7 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
+from support.rtstruct_file import write_rtstruct
 
 from lens_engine.errors import AnnotationFileError
 from lens_engine.findings import box_from_slices
@@ -109,35 +108,6 @@ def contour_mm(slice_index, corners_xy):
 
 RECTANGLE = [(2.5, 1.5), (6.5, 1.5), (6.5, 4.5), (2.5, 4.5)]
 """Voxels 3 to 6 across and 2 to 4 down."""
-
-
-def write_rtstruct(path, regions, series_uid="1.2.3.4"):
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = RTStructureSetStorage, "1.2.9"
-    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = RTStructureSetStorage, "1.2.9", "RTSTRUCT"
-    series, study, frame = Dataset(), Dataset(), Dataset()
-    series.SeriesInstanceUID = series_uid
-    study.RTReferencedSeriesSequence = [series]
-    frame.RTReferencedStudySequence = [study]
-    dataset.ReferencedFrameOfReferenceSequence = [frame]
-    dataset.StructureSetROISequence, dataset.ROIContourSequence, dataset.RTROIObservationsSequence = [], [], []
-    for number, (name, kind, contours) in enumerate(regions, start=1):
-        roi, drawn, observed = Dataset(), Dataset(), Dataset()
-        roi.ROINumber, roi.ROIName = number, name
-        observed.ObservationNumber, observed.ReferencedROINumber, observed.RTROIInterpretedType = number, number, kind
-        drawn.ReferencedROINumber, drawn.ContourSequence = number, []
-        for points in contours:
-            contour = Dataset()
-            contour.ContourGeometricType, contour.NumberOfContourPoints = "CLOSED_PLANAR", len(points)
-            contour.ContourData = [f"{value:.6f}" for value in points.ravel()]
-            drawn.ContourSequence.append(contour)
-        dataset.StructureSetROISequence.append(roi)
-        dataset.ROIContourSequence.append(drawn)
-        dataset.RTROIObservationsSequence.append(observed)
-    dataset.save_as(path, enforce_file_format=True)
-    return path
 
 
 def test_contours_and_the_mask_of_one_lesion_give_the_same_lesion(tmp_path):

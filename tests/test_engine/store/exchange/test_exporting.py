@@ -115,6 +115,11 @@ def test_exported_file_holds_the_same_and_the_mapping_stays_in_the_project(
     assert (report.series, report.lesions) == (1, 1)
     assert report.mapping_file is not None
     assert report.mapping_file.is_relative_to(database.project.exports_folder)
+    assert report.mapping_file.stat().st_mode & 0o077 == 0
+    (row,) = csv.DictReader(report.mapping_file.read_text().splitlines())
+    assert (row["name"], row["patient"]) == (series.name, series.patient_code)
+    assert "scan.nii.gz" not in report.mapping_file.read_text()
+    export_test_set(database, file_format, tmp_path / "set.out", with_folders=True)
     (row,) = csv.DictReader(report.mapping_file.read_text().splitlines())
     assert (row["name"], row["folder"], row["description"]) == (series.name, "/data/a/scan.nii.gz", "chest")
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from support.store_samples import BOX, AddSeries, sections
 
+from lens_engine.errors import ProjectError
 from lens_engine.findings import Split
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.annotations.annotation_file import read_annotations
@@ -80,6 +81,42 @@ def test_scan_with_another_number_of_slices_does_not_fit(database: Database, add
     assert NAME in report.summary
     assert Annotations(database).of_series(scan.id) == ()
     assert not Catalog(database).series(scan.id).is_complete
+
+
+OUTSIDE = (900.0, 2.0, 3.0, 910.0, 5.0, 4.0)
+
+
+def test_a_box_outside_its_image_is_no_label_and_named(database: Database, add_series: AddSeries) -> None:
+    scan = add_series("a")
+    lesions = tuple(ImportedLesion(scan.name, 1, box, sections(box)) for box in (BOX, OUTSIDE))  # type: ignore[arg-type]
+    imported = ImportedAnnotations(
+        AnnotationFormat.DEEPLESION_CSV, "DL_info.csv", lesions, (ImportedSubVolume(scan.name),)
+    )
+    report = import_lesions(database, imported)
+    assert [item.box for item in Annotations(database).of_series(scan.id)] == [BOX]
+    assert f"1 boxes outside their image were left out, the first one in {scan.name} at x 900 to 910" in report.summary
+
+
+def test_a_complete_set_with_a_box_outside_the_scan_does_not_fit_it(database: Database, add_series: AddSeries) -> None:
+    geometry = VolumeGeometry((61, 64, 64), (2.0, 1.0, 1.0))
+    values = {"first_slice_number": 39, "last_slice_number": 99, "geometry": geometry}
+    scan = add_series("png", name=NAME, **values)
+    report = import_lesions(database, complete_set(BOX, OUTSIDE))
+    assert report.unmatched == (NAME,)
+    assert Annotations(database).of_series(scan.id) == ()
+    assert not Catalog(database).series(scan.id).is_complete
+
+
+def test_boxes_that_came_before_their_scan_are_kept_and_refuse_another_scan(
+    database: Database, add_series: AddSeries
+) -> None:
+    import_lesions(database, complete_set(BOX, (100.0, 100.0, 3.0, 110.0, 105.0, 4.0)))
+    values = {"name": NAME, "first_slice_number": 39, "last_slice_number": 99}
+    with pytest.raises(ProjectError, match=f"imported for {NAME} lies outside the scan, which is 64 x 64 x 61"):
+        add_series("other", None, geometry=VolumeGeometry((61, 64, 64), (2.0, 1.0, 1.0)), **values)
+    scan = add_series("png", None, geometry=VolumeGeometry((61, 512, 512), (2.0, 1.0, 1.0)), **values)
+    assert len(Annotations(database).of_series(scan.id)) == 2
+    assert Catalog(database).by_name(NAME).source is not None
 
 
 def test_mask_lesions_become_labels_of_the_given_type(database: Database, add_series: AddSeries) -> None:

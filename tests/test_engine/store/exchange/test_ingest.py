@@ -19,7 +19,7 @@ from lens_engine.store.exchange.ingest import add_scans, import_annotations
 
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
-    database = Database.open(Project.create(tmp_path / "project"))
+    database = Database.create(Project.create(tmp_path / "project"))
     Catalog(database).add_dataset("universal", Scope.UNIVERSAL)
     return database
 

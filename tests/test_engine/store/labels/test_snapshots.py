@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -290,6 +291,22 @@ def test_same_labels_give_the_same_snapshot_and_new_ones_another(database: Datab
     assert first.counts == {"series": 1, "annotations": 1}
     assert store.read(first.id).scopes == (Scope.UNIVERSAL, Scope.SINGLE_TYPE)
     assert len(store.read(first.id).series[0].lesions) == 1
+
+
+def test_the_same_labels_are_the_same_on_a_machine_that_keeps_the_scans_elsewhere(
+    database: Database, add_series: AddSeries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Catalog(database).add_root(Path("/data"), "archive")
+    annotate(database, add_series("a").id)
+    here = Snapshots(database).freeze(LabelSet.ORIGINAL)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "lens-napari").mkdir()
+    (tmp_path / "lens-napari" / "roots.yaml").write_text("archive: /mnt/other\n")
+    there = Snapshots(database).freeze(LabelSet.ORIGINAL)
+    assert there.id == here.id
+    assert "/data" not in here.path.read_text()
+    source = Snapshots(database).read(there.id).series[0].source
+    assert source.resolve(Catalog(database).root_folders()) == (Path("/mnt/other/a/scan.nii.gz"),)
 
 
 def test_changed_file_of_a_snapshot_is_noticed(database: Database, add_series: AddSeries) -> None:

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from lens_engine.checkpoint_card import DEMO_NOTICE, CheckpointCard, NetworkKind, TrainedOn, demo_checkpoint_folder
+from lens_engine.checkpoint_card import (
+    DEMO_NOTICE,
+    CheckpointCard,
+    DetectionPrecision,
+    NetworkKind,
+    TrainedOn,
+    demo_checkpoint_folder,
+)
 from lens_engine.errors import CheckpointError, StoreError
 from lens_engine.model_folder import REDUCTION_NAME
 from lens_engine.store.database import Database
@@ -73,6 +80,21 @@ def test_a_version_without_reduction_does_not_take_that_of_a_process_that_died(
 ) -> None:
     reduction(checkpoint(database.project.models_folder / "v1") / REDUCTION_NAME)
     assert Models(database).register(checkpoint(tmp_path / "one")).reduction is None
+
+
+def test_a_version_in_another_precision_is_a_version_of_its_own_found_again_from_both_sides(
+    database: Database, tmp_path: Path
+) -> None:
+    models, run = Models(database), checkpoint(tmp_path / "run")
+    reduction(run / REDUCTION_NAME)
+    first = models.register(run)
+    other = models.in_precision("v1", DetectionPrecision.BF16)
+    assert (other.version, other.parent, other.precision) == ("v2", "v1", DetectionPrecision.BF16)
+    assert other.reduction is not None
+    assert models.in_precision("v1", DetectionPrecision.BF16) == other
+    assert models.in_precision("v2", DetectionPrecision.BF16) == other
+    assert models.in_precision("v2", DetectionPrecision.FP32) == first
+    assert [record.version for record in models.all()] == ["v1", "v2"]
 
 
 def test_a_damaged_reduction_is_refused_and_leaves_nothing(database: Database, tmp_path: Path) -> None:

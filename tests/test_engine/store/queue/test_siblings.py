@@ -12,7 +12,7 @@ from lens_engine.findings import Box3D, Decision, ReasonCode, SliceBox, Verdict
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.store.candidates import CandidateRecord, Candidates
 from lens_engine.store.database import Database
-from lens_engine.store.decisions import Decisions
+from lens_engine.store.decisions import Committed, Decisions
 from lens_engine.store.queue.siblings import box_in, slices_in
 
 THIN = VolumeGeometry((60, 64, 64), (1.0, 1.0, 1.0))
@@ -52,6 +52,13 @@ def verdicts(database: Database) -> dict[int, Verdict | None]:
     return {one.id: one.decision.verdict if one.decision else None for one in queue}
 
 
+def add_seen(database: Database, said: Decision) -> Committed:
+    """Append what a reader says who knows what counts."""
+    queue = Candidates(database).queue(split=None, include_decided=True)
+    counts = next(one.decision for one in queue if one.id == said.candidate_id)
+    return Decisions(database).add_seen(said, counts.decision if counts else None)
+
+
 def said_of(
     make_decision: MakeDecision, database: Database, candidate: int, verdict: Verdict, **more: object
 ) -> Decision:
@@ -65,7 +72,7 @@ def test_one_answer_counts_for_the_lesion_in_both_series(
     thin, thick = ask_in_two()
     words = {"reason_code": ReasonCode.VESSEL, "comment": "splenic artery"}
     said = said_of(make_decision, database, thin, Verdict.REJECTED, **words)
-    committed = Decisions(database).add_seen(said, None)
+    committed = add_seen(database, said)
     along = committed.along[thick]
     assert along is not None
     assert (committed.record.candidate_id, along.candidate_id) == (thin, thick)
@@ -80,11 +87,10 @@ def test_what_is_taken_back_is_open_in_both_series(
     database: Database, ask_in_two: Callable[..., tuple[int, int]], make_decision: MakeDecision
 ) -> None:
     thin, thick = ask_in_two()
-    decisions = Decisions(database)
-    decisions.add_seen(said_of(make_decision, database, thin, Verdict.ACCEPTED), None)
-    decisions.add_seen(said_of(make_decision, database, thin, Verdict.UNSURE), None)
+    add_seen(database, said_of(make_decision, database, thin, Verdict.ACCEPTED))
+    add_seen(database, said_of(make_decision, database, thin, Verdict.UNSURE))
     assert verdicts(database)[thick] is Verdict.UNSURE
-    decisions.add_seen(said_of(make_decision, database, thin, Verdict.WITHDRAWN), None)
+    add_seen(database, said_of(make_decision, database, thin, Verdict.WITHDRAWN))
     assert set(verdicts(database).values()) == {None}
 
 
@@ -92,11 +98,10 @@ def test_what_a_reader_said_in_the_other_series_stays(
     database: Database, ask_in_two: Callable[..., tuple[int, int]], make_decision: MakeDecision
 ) -> None:
     thin, thick = ask_in_two()
-    decisions = Decisions(database)
-    decisions.add_seen(said_of(make_decision, database, thin, Verdict.ACCEPTED), None)
-    decisions.add_seen(said_of(make_decision, database, thick, Verdict.REJECTED), None)
+    add_seen(database, said_of(make_decision, database, thin, Verdict.ACCEPTED))
+    add_seen(database, said_of(make_decision, database, thick, Verdict.REJECTED))
     assert (verdicts(database)[thin], verdicts(database)[thick]) == (Verdict.ACCEPTED, Verdict.REJECTED)
-    decisions.add_seen(said_of(make_decision, database, thin, Verdict.UNSURE), None)
+    add_seen(database, said_of(make_decision, database, thin, Verdict.UNSURE))
     assert (verdicts(database)[thin], verdicts(database)[thick]) == (Verdict.UNSURE, Verdict.REJECTED)
 
 
@@ -105,24 +110,24 @@ def test_a_copy_says_nothing_of_the_lesion_in_the_other_series(
 ) -> None:
     thin, thick = ask_in_two()
     rejected = said_of(make_decision, database, thin, Verdict.REJECTED)
-    Decisions(database).add_seen(rejected, None)
+    add_seen(database, rejected)
     copy = replace(rejected, reason_code=ReasonCode.DUPLICATE)  # the reason comes a moment later, as a reader says it
-    assert Decisions(database).add_seen(copy, None).along == {thick: None}
+    assert add_seen(database, copy).along == {thick: None}
     assert verdicts(database)[thick] is None
-    assert Decisions(database).add_seen(copy, None).along == {}
+    assert add_seen(database, copy).along == {}
 
 
 def test_taking_a_copy_back_leaves_what_an_earlier_mining_settled(
     database: Database, ask_in_two: Callable[..., tuple[int, int]], make_decision: MakeDecision
 ) -> None:
     thin, _ = ask_in_two()
-    Decisions(database).add_seen(said_of(make_decision, database, thin, Verdict.ACCEPTED), None)
+    add_seen(database, said_of(make_decision, database, thin, Verdict.ACCEPTED))
     found = list(Candidates(database).latest().values())
     Candidates(database).replace_open("v2", found, [0.9, 0.5, 0.1])
     again, other, _ = Candidates(database).latest()
     copy = said_of(make_decision, database, again, Verdict.REJECTED, reason_code=ReasonCode.DUPLICATE)
     for said in (copy, replace(copy, verdict=Verdict.WITHDRAWN, reason_code=None)):
-        Decisions(database).add_seen(said, None)
+        add_seen(database, said)
     assert verdicts(database)[other] is Verdict.ACCEPTED
 
 
@@ -130,13 +135,12 @@ def test_what_goes_along_again_is_taken_back_along(
     database: Database, ask_in_two: Callable[..., tuple[int, int]], make_decision: MakeDecision
 ) -> None:
     thin, thick = ask_in_two()
-    decisions = Decisions(database)
-    along = decisions.add_seen(said_of(make_decision, database, thin, Verdict.ACCEPTED), None).along[thick]
+    along = add_seen(database, said_of(make_decision, database, thin, Verdict.ACCEPTED)).along[thick]
     assert along is not None
-    decisions.add_seen(said_of(make_decision, database, thick, Verdict.REJECTED), None)
-    decisions.add_seen(replace(along.decision, previous_id=None), None)  # the reader undoes the second verdict
+    add_seen(database, said_of(make_decision, database, thick, Verdict.REJECTED))
+    add_seen(database, replace(along.decision, previous_id=None))  # the reader undoes the second verdict
     assert verdicts(database)[thick] is Verdict.ACCEPTED
-    decisions.add_seen(said_of(make_decision, database, thin, Verdict.WITHDRAWN), None)
+    add_seen(database, said_of(make_decision, database, thin, Verdict.WITHDRAWN))
     assert set(verdicts(database).values()) == {None}
 
 
@@ -156,7 +160,7 @@ def test_other_coordinates_examinations_and_places_are_asked_about_apart(
     of_second: dict[str, object],
 ) -> None:
     thin, thick = ask_in_two(**of_second)
-    assert Decisions(database).add_seen(said_of(make_decision, database, thin, Verdict.ACCEPTED), None).along == {}
+    assert add_seen(database, said_of(make_decision, database, thin, Verdict.ACCEPTED)).along == {}
     assert verdicts(database)[thick] is None
 
 
@@ -166,7 +170,7 @@ def test_an_adjusted_box_is_adjusted_in_the_other_series_too(
     thin, thick = ask_in_two()
     larger = (8.0, 12.0, 20.0, 22.0, 26.0, 30.0)
     said = replace(said_of(make_decision, database, thin, Verdict.ADJUSTED), box=larger, slices=sections(larger))
-    along = Decisions(database).add_seen(said, None).along[thick]
+    along = add_seen(database, said).along[thick]
     assert along is not None
     assert (along.candidate_id, along.verdict) == (thick, Verdict.ADJUSTED)
     assert along.box == pytest.approx(whole_slices(box_in(larger, THIN, THICK)))

@@ -22,8 +22,8 @@ from lens_engine.store.labels.completeness import (
     measured_series,
     said_of,
     true_boxes,
-    why_left_out,
 )
+from lens_engine.store.labels.left_out import why_left_out
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.readings.readings import Readings
 from lens_engine.store.readings.records import ReadingRound

@@ -1,10 +1,15 @@
 import csv
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from support.published_data import (
+    BRIGHT_ABOVE_HU,
     deeplesion_row,
+    save_dicom,
+    save_nifti,
     scene,
     write_deeplesion,
     write_lits,
@@ -16,7 +21,8 @@ from support.published_data import (
 from lens_engine.io.annotations.imported import TestSetPart
 from lens_engine.io.annotations.manual_test_set import ManualSubVolume, write_pickle
 from lens_engine.volume import Volume
-from lens_training.datasets.published.catalogue import LAYOUTS, PUBLISHED_COUNTS, DatasetName
+from lens_training.datasets.label_voxels import AXES
+from lens_training.datasets.published.catalogue import LAYOUTS, PUBLISHED_COUNTS, DatasetName, Oddity
 from lens_training.datasets.published.check import CountLine, check_dataset, render, write_odd
 from lens_training.datasets.published.manual_test_set import MANUAL_FILE
 from lens_training.errors import DatasetError
@@ -30,9 +36,27 @@ WRITERS = {
 }
 
 
+def soft_scene() -> Volume:
+    """Return the scene with a bright box that is as dense as tissue."""
+    volume = scene()
+    return replace(volume, voxels=np.where(volume.voxels > BRIGHT_ABOVE_HU, 60, volume.voxels).astype(np.int16))
+
+
+def write_soft(name: DatasetName, folder: Path) -> None:
+    """Write the soft scene with masks of the bright box, which are made from its brightness."""
+    WRITERS[name](folder, scene())
+    if name is DatasetName.LITS:
+        save_nifti(folder / "volume-7.nii", soft_scene().voxels, soft_scene().geometry, *RAS)
+    elif name is DatasetName.NIH_LN:
+        (first, *_) = folder.rglob("*.dcm")
+        save_dicom(first.parent, soft_scene(), "MED_LYMPH_001")
+    else:
+        WRITERS[name](folder, soft_scene())
+
+
 @pytest.mark.parametrize("name", DatasetName)
 def test_every_data_set_is_checked_against_its_published_counts(name, tmp_path):
-    WRITERS[name](tmp_path, scene())
+    write_soft(name, tmp_path)
     report = check_dataset(name, tmp_path, reads_voxels=True)
     (section,) = report.sections
     assert {line.what for line in section.lines if line.published is not None} == set(PUBLISHED_COUNTS[name])
@@ -135,3 +159,33 @@ def test_deeplesion_without_its_images_is_reported_with_the_counts_of_the_manual
     report = check_dataset(DatasetName.DEEPLESION, real_data / "deeplesion_manual")
     assert [line.what for line in report.sections[0].lines if line.agrees is False] == ["usable sub-volumes"]
     assert report.exit_code == 1
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_mask_that_is_flipped_against_its_scan_is_named_with_the_axis(axis, tmp_path):
+    empty = np.where(scene().voxels > BRIGHT_ABOVE_HU, 60, -1000).astype(np.int16)  # nothing but the lesion in air
+    write_lits(tmp_path, scene(), RAS, RAS)
+    save_nifti(tmp_path / "volume-7.nii", np.flip(empty, axis), scene().geometry)
+    report = check_dataset(DatasetName.LITS, tmp_path, reads_voxels=True)
+    (found,) = [item for item in report.odd if item.oddity is Oddity.ODD_LABELS]
+    assert found.place == "lits-007"
+    median = "-470" if axis == 0 else "-1000"  # along z half of the lesion lies on its mirror image
+    assert f"the first (liver) with a median of {median} HU where -50 to 250 are plausible" in found.detail
+    assert f"mirrored {AXES[axis]}, all would be" in found.detail
+    expected = f"liver: {median} (5 to 95 %: {median} to {median}) in 1 labels, 1 outside the plausible -50 to 250"
+    assert expected in render(report)
+
+
+def test_labels_on_plausible_voxels_are_summed_up_by_type_and_not_odd(tmp_path):
+    write_soft(DatasetName.NIH_LN, tmp_path)
+    report = check_dataset(DatasetName.NIH_LN, tmp_path, reads_voxels=True)
+    assert report.odd == ()
+    assert "lymph node: 60 (5 to 95 %: 60 to 60) in 1 labels, 0 outside" in render(report)
+    assert "median HU" not in render(check_dataset(DatasetName.NIH_LN, tmp_path))
+
+
+def test_subsets_that_are_not_there_are_counted(tmp_path):
+    write_luna16(tmp_path, scene())
+    (section,) = check_dataset(DatasetName.LUNA16, tmp_path).sections
+    (line,) = [line for line in section.lines if line.what == "subsets"]
+    assert (line.found, line.published, line.agrees) == (1, 10, False)

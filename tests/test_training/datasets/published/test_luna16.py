@@ -35,7 +35,8 @@ def test_a_nodule_has_its_diameter_and_a_tight_box(folder):
     assert (case.facts[0].lesion_type, case.facts[0].diameter_mm) == ("lung", SIDE_MM)
     assert case.lesions[0].is_tight
     assert dict(reading.counts) == {
-        "scans": 1, "nodules in the table": 1, "usable nodules": 1, "scans without a nodule": 0, "slices": 14,
+        "subsets": 1, "scans": 1, "nodules in the table": 1, "usable nodules": 1, "scans without a nodule": 0,
+        "slices": 14,
     }  # fmt: skip
     assert set(PUBLISHED) <= set(reading.counts)
 

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -130,3 +131,18 @@ def test_the_cache_spares_the_headers_until_a_file_changes(folder, tmp_path):
     np.testing.assert_array_equal(second.cases[1].load().voxels, scene().voxels)
     slices_of(folder, "MED_LYMPH_001")[0].unlink()
     assert "its scan (13, 48, 64)" in only_oddity(read(folder, options), Oddity.OTHER_SHAPE, Effect.SKIPPED)
+
+
+def test_a_second_mask_of_a_patient_is_named_and_left_alone(folder):
+    second = folder / "copy" / "MED_ABD_LYMPH_MASKS" / "MED_LYMPH_001"
+    shutil.copytree(mask_of(folder, "MED_LYMPH_001").parent, second)
+    reading = read(folder)
+    assert only_oddity(reading, Oddity.DUPLICATE, Effect.SKIPPED).endswith("has it, too")
+    assert len(reading.cases) == 2
+
+
+def test_two_versions_of_a_scan_are_refused_by_name_and_the_others_are_read(folder):
+    shutil.copytree(folder / "CT Lymph Nodes" / "MED_LYMPH_001", folder / "copy" / "MED_LYMPH_001")
+    reading = read(folder)
+    assert [case.name for case in reading.cases] == ["ABD_LYMPH_002"]
+    assert "MED_LYMPH_001" in only_oddity(reading, Oddity.BROKEN_FILE, Effect.SKIPPED)

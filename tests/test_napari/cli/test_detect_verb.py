@@ -1,0 +1,32 @@
+"""`lens detect` in another precision, with a real worker."""
+
+from collections.abc import Callable
+
+import pytest
+from support.command_line import lens
+from support.worker_project import database, jobs, start_worker, tiny_checkpoint
+
+from lens_engine.store.catalog import Catalog
+from lens_engine.store.database import Database
+from lens_engine.store.detections import Detections
+
+__all__ = ["database", "jobs", "start_worker", "tiny_checkpoint"]
+
+
+@pytest.mark.slow
+def test_detecting_in_bf16_says_which_version_that_is_and_detects_as_that_one(
+    database: Database, start_worker: Callable[[], object]
+) -> None:
+    series = Catalog(database).all_series()[0]
+    start_worker()
+
+    def run(*arguments: str) -> str:
+        done = lens("detect", "--series", series.name, "--wait", *arguments, folder=database.project.folder)
+        assert done.returncode == 0, done.stderr
+        return " ".join(done.stdout.split())
+
+    assert "v1 in bf16 is the model version v2" in run("--precision", "bf16")
+    assert Detections(database).exists(series.id, "v2")
+    assert not Detections(database).exists(series.id, "v1")
+    assert "is taken: bf16 is" in run("--precision", "auto")
+    assert "bf16" in lens("models", folder=database.project.folder).stdout

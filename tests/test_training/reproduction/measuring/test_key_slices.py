@@ -1,0 +1,26 @@
+"""Key slices measured alone: what is read for one of them."""
+
+from pathlib import Path
+
+from support.published_data import deeplesion_row, save_pngs, scene, write_table
+from support.training_scenes import tiny_model
+
+from lens_training.datasets.published import deeplesion
+from lens_training.datasets.published.reading import DEFAULT_OPTIONS
+from lens_training.reproduction.measuring.measurer import Measurer
+
+KEY_SLICE, FIRST = 40, 10
+FAR = 8
+"""Slices that no sample of the key slice shows."""
+
+
+def test_only_the_slices_around_the_key_slice_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "Images_png" / "000001_01_01"
+    save_pngs(folder, scene((60, 48, 64), (30, 12, 24, 46, 22, 36)), FIRST)
+    row = deeplesion_row("000001_01_01", key_slice=KEY_SLICE, Slice_range="10, 69")
+    write_table(tmp_path / "DL_info.csv", [row])
+    (case,) = deeplesion.read(tmp_path, DEFAULT_OPTIONS, None).cases
+    for path in folder.glob("*.png"):
+        if abs(int(path.stem) - KEY_SLICE) > FAR:
+            path.write_bytes(b"broken")
+    assert Measurer(tiny_model().eval()).look_at_key_slices(case)
