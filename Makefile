@@ -3,8 +3,8 @@
 PYTHON ?= python3
 # The Qt binding, pyqt5 or pyqt6; each has an environment of its own.
 QT ?= pyqt5
-# Processes that share the tests, file by file; half of them wait for windows and workers.
-PROCESSES ?= 2
+# Processes that share the tests, file by file: one more than two cores have, for they wait for windows and workers.
+PROCESSES ?= 3
 VENV := $(if $(filter pyqt5,$(QT)),.venv,.venv-$(QT))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
@@ -16,7 +16,7 @@ export MALLOC_TRIM_THRESHOLD_ := 17179869184
 # Threads that wait for each other sleep instead of spinning: spinning beside a busy process costs eight times as much.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: setup demo pictures test test-qt6 nightly lint bench clean
+.PHONY: setup demo pictures test test-qt6 nightly lint bench soak clean
 
 setup: $(STAMP)
 
@@ -32,21 +32,23 @@ demo: $(STAMP)
 	$(SCREEN) $(BIN)/lens demo --folder demo $(if $(DISPLAY),,--journey)
 
 # The pictures of README and docs are those of the last demo.
-PICTURES := review-cross-slice models one-expert overview keys tour truth
+PICTURES := review-cross-slice box models one-expert overview keys tour truth retraining jobs add-scans test-set adjudication
 pictures:
 	mkdir -p docs/images
 	cp $(PICTURES:%=demo/screenshots/%.png) docs/images/
 
+# Their networks are so small that threads would wait for each other longer than they compute.
 test: $(STAMP)
-	$(SCREEN) $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(TESTS)
+	OMP_NUM_THREADS=1 $(SCREEN) $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # The viewer's tests with the other Qt binding.
 test-qt6:
 	$(MAKE) QT=pyqt6 TESTS="$(or $(TESTS),tests/test_napari)" test
 
-# Every recipe from data to FROC at the tiny scale, about four minutes for each training (a sweep has seven); leaves
-# runs/NAME for each.
+# The published network for 20 steps at its published size, then every recipe from data to FROC at the tiny scale, about
+# four minutes for each training (a sweep has seven); leaves runs/NAME for each.
 nightly: $(STAMP)
+	$(BIN)/python -m benchmarks.published_training
 	for recipe in $$($(BIN)/lens recipe list --names); do $(BIN)/lens recipe run $$recipe || exit 1; done
 
 lint: $(STAMP)
@@ -60,6 +62,17 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+# Viewer, workers, the processes of their jobs and a database are killed at random moments; docs/reliability.md.
+KILLS ?= 200
+SEED ?= 2026
+DATABASES ?= sqlite postgresql
+soak: $(STAMP)
+	for database in $(DATABASES); do \
+	  (cd tests && PYTHONPATH=. $(SCREEN) ../$(BIN)/python -m soak --kills $(KILLS) --seed $(SEED) --database $$database) || exit 1; \
+	done
+	LENS_TEST_EXAMPLES=1000 $(BIN)/python -m pytest tests/test_engine/io/untrusted/test_fuzzing.py
+	LENS_TEST_PATIENTS=200 $(SCREEN) $(BIN)/python -m pytest tests/test_engine/worker/test_department.py
 
 clean:
 	rm -rf .venv .venv-pyqt6 demo runs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
