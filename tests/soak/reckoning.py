@@ -38,7 +38,7 @@ class Reckoning:
 
 
 def reckon(project: Project, notes: Path, toll: Toll) -> Reckoning:
-    """Look at a project in which nothing runs any more, after the sweep that a worker makes once files are old enough."""
+    """Look at a project in which nothing runs any more, after the sweep that workers make of files that are old."""
     database = Database.open(project)
     try:
         Detections(database).sweep_orphans(older_than_seconds=0)

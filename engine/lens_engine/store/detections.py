@@ -119,8 +119,9 @@ class Detections:
     def sweep_orphans(self, older_than_seconds: float = 3600.0) -> int:
         """Remove files that no row points to, whole or half written; return how many.
 
-        Younger files are left alone: a worker may be writing them, or be about to write their row. Rows stay in any case: their files may
-        lie on a share that is not mounted now, and a series whose file is gone for good is detected again.
+        Younger files are left alone: a worker may be writing them, or be about to write their row. Rows stay in any
+        case: their files may lie on a share that is not mounted now, and a series whose file is gone for good is
+        detected again.
         """
         project = self.database.project
         with self.database.reading() as session:
