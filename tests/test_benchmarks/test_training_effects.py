@@ -1,20 +1,25 @@
+import json
 from pathlib import Path
 
 import pytest
 
-from benchmarks.detector.training_effects import EFFECTS, PARENT, differences, recipe_of
-from lens_training.recipes.files import load_recipe
+from benchmarks.detector.training_effects import EFFECTS, Run, differences
 
 
-@pytest.mark.parametrize("effect", EFFECTS)
-def test_every_arm_is_a_recipe_that_differs_from_the_others(tmp_path: Path, effect: str):
-    recipes = []
-    for number, arm in enumerate(EFFECTS[effect]):
-        path = tmp_path / f"arm-{number}.yaml"
-        path.write_text(recipe_of(effect, arm), encoding="utf-8")
-        recipes.append(load_recipe(str(path)))
-    assert len({recipe.model_dump_json(exclude={"name"}) for recipe in recipes}) == len(recipes)
-    assert {recipe.steps for recipe in recipes} == {load_recipe(PARENT).steps}
+def test_every_arm_is_a_recipe_of_its_own_and_one_is_in_both_experiments():
+    runs = {effect: {Run.of(arm, 100, 0).identity for arm in arms.values()} for effect, arms in EFFECTS.items()}
+    assert {effect: len(own) for effect, own in runs.items()} == {effect: len(arms) for effect, arms in EFFECTS.items()}
+    assert len(runs["crop"] & runs["optimiser"]) == 1
+
+
+def test_a_run_that_was_done_is_told_by_its_recipe_length_and_seed(tmp_path: Path):
+    kept = tmp_path / "kept.jsonl"
+    arm, other = EFFECTS["crop"].values()
+    assert Run.of(arm, 100, 0).kept(kept) is None
+    lines = [{"run": [Run.of(arm, 100, 0).identity, 100, seed], "average": seed / 10} for seed in range(3)]
+    kept.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    assert Run.of(arm, 100, 2).kept(kept) == 0.2
+    assert [Run.of(*run).kept(kept) for run in [(arm, 100, 3), (arm, 200, 2), (other, 100, 2)]] == [None] * 3
 
 
 def test_arms_are_compared_seed_by_seed():
