@@ -1,24 +1,20 @@
 """`lens detect` in another precision, with a real worker."""
 
-from collections.abc import Callable
-
 import pytest
 from support.command_line import lens
-from support.worker_project import database, jobs, start_worker, tiny_checkpoint
+from support.worker_project import database, jobs, known_worker, start_worker, tiny_checkpoint
 
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.detections import Detections
 
-__all__ = ["database", "jobs", "start_worker", "tiny_checkpoint"]
+__all__ = ["database", "jobs", "known_worker", "start_worker", "tiny_checkpoint"]
 
 
 @pytest.mark.slow
-def test_detecting_in_bf16_says_which_version_that_is_and_detects_as_that_one(
-    database: Database, start_worker: Callable[[], object]
-) -> None:
+@pytest.mark.usefixtures("known_worker")
+def test_detecting_in_bf16_says_which_version_that_is_and_detects_as_that_one(database: Database) -> None:
     series = Catalog(database).all_series()[0]
-    start_worker()
 
     def run(*arguments: str) -> str:
         done = lens("detect", "--series", series.name, "--wait", *arguments, folder=database.project.folder)
