@@ -90,7 +90,7 @@ def forget_minings(folder: Path) -> None:
     """Leave a project whose only mining was cut off, as before the first one."""
     database = Database.open(Project.open(folder))
     with database.session() as session:
-        session.execute(text("UPDATE mining_runs SET is_whole = 0"))
+        session.execute(text("UPDATE mining_runs SET whole_at = NULL"))
     database.close()
 
 

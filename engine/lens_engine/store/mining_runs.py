@@ -1,6 +1,6 @@
 """Mining runs: stored portion by portion, and asked about only once they are whole."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import ScalarSelect, delete, func, select
 
@@ -10,7 +10,7 @@ from lens_engine.store.schema import CandidateRow, MiningRunRow
 
 def latest_run() -> ScalarSelect[int | None]:
     """Return the number of the latest whole run, as part of a query."""
-    return select(func.max(MiningRunRow.id)).where(MiningRunRow.is_whole).scalar_subquery()
+    return select(func.max(MiningRunRow.id)).where(MiningRunRow.whole_at.is_not(None)).scalar_subquery()
 
 
 def latest_version(database: Database) -> str | None:
@@ -28,15 +28,15 @@ def begin_run(database: Database, model_version: str, begun_at: datetime) -> tup
         same = (MiningRunRow.model_version == model_version, MiningRunRow.created_at == begun_at)
         run = session.scalar(select(MiningRunRow).where(*same))
         if run is None:
-            run = MiningRunRow(model_version=model_version, created_at=begun_at, is_whole=False)
+            run = MiningRunRow(model_version=model_version, created_at=begun_at)
             session.add(run)
             session.flush()
-        elif not run.is_whole:
+        elif run.whole_at is None:
             session.execute(delete(CandidateRow).where(CandidateRow.mining_run_id == run.id))
-        return run.id, run.is_whole
+        return run.id, run.whole_at is not None
 
 
 def finish_run(database: Database, run_id: int) -> None:
     """Let the candidates of a run be asked about, all at once."""
     with database.session() as session:
-        session.get_one(MiningRunRow, run_id).is_whole = True
+        session.get_one(MiningRunRow, run_id).whole_at = datetime.now(UTC)

@@ -23,7 +23,6 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
-    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -298,8 +297,8 @@ class MiningRunRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     model_version: Mapped[str] = mapped_column(String(40))
     created_at: Mapped[datetime]
-    is_whole: Mapped[bool] = mapped_column(default=True, server_default=true())
-    """False until its last candidate is stored; nobody is asked about a part of a run."""
+    whole_at: Mapped[datetime | None]
+    """When its last candidate was stored; None until then, for nobody is asked about a part of a run."""
 
 
 class CandidateRow(BoxColumns, Base):

@@ -1,8 +1,8 @@
 """Makes a stored snapshot once more from the log: the decisions up to the heads that it has kept, and nothing later.
 
 A copy of the database without what came later is composed as the snapshot was, and the hashes are compared. What is not
-in the log of decisions has the moment at which it was added; only marks of completeness and test set parts are as they
-are now.
+in the log of decisions has the moment at which it was added, a mining run that of its last candidate; only marks of
+completeness and test set parts are as they are now.
 """
 
 from dataclasses import dataclass, replace
@@ -84,7 +84,7 @@ def rebuild(database: Database, snapshot_id: str) -> Rebuilt:
 def _until(source: Connection, record: SnapshotRecord, stored: Snapshot) -> dict[str, ColumnElement[bool]]:
     """Return which rows of each table there were when the labels were frozen."""
     frozen_at = record.created_at
-    runs = select(MiningRunRow.id).where(MiningRunRow.created_at <= frozen_at)
+    runs = select(MiningRunRow.id).where(MiningRunRow.whole_at <= frozen_at)
     datasets = select(DatasetRow.id).where(DatasetRow.name.in_(stored.experts))
     series = select(SeriesRow.id).where(SeriesRow.created_at <= frozen_at, SeriesRow.dataset_id.in_(datasets))
     readings = select(ReadingRow.id).where(ReadingRow.started_at <= frozen_at, ReadingRow.series_id.in_(series))

@@ -1,5 +1,7 @@
 """A stored snapshot made once more from the log: the same labels, whatever was said and added later."""
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ from sqlalchemy import text
 from support.store_samples import BOX, AddSeries, MakeCandidate, MakeDecision, sections
 
 from lens_engine.errors import AnnotationFileError, StoreError
-from lens_engine.findings import Scope, Verdict
+from lens_engine.findings import Candidate, Scope, Verdict
 from lens_engine.snapshot import LabelSet, Snapshot
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation
 from lens_engine.store.audit.rebuilding import rebuild
@@ -50,6 +52,24 @@ def test_a_snapshot_comes_out_of_the_log_again(database: Database, frozen: Snaps
     made = rebuild(database, frozen.id)
     assert (made.is_equal, made.decisions) == (True, 2)
     assert Snapshots(database).freeze(LabelSet.CURATED).id != frozen.id
+
+
+def test_a_mining_that_ended_after_the_freezing_is_not_in_it(
+    database: Database, add_series: AddSeries, make_candidate: MakeCandidate
+) -> None:
+    series, candidates = add_series("a"), Candidates(database)
+    Annotations(database).add(
+        [NewAnnotation(series.id, FAR, sections(FAR), AnnotationRole.LABEL, AnnotationOrigin.DRAWN)]
+    )
+    begun_at, snapshots = datetime.now(UTC), []
+
+    def mined() -> Iterator[tuple[Candidate, float]]:
+        yield make_candidate(series.id, BOX), 0.5
+        snapshots.append(Snapshots(database).freeze(LabelSet.MINED))
+
+    candidates.store_run("v1", begun_at, mined())
+    assert rebuild(database, snapshots[0].id).is_equal
+    assert Snapshots(database).freeze(LabelSet.MINED).id != snapshots[0].id
 
 
 def test_what_was_changed_behind_the_back_does_not_come_out_again(database: Database, frozen: SnapshotRecord) -> None:
