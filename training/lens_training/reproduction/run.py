@@ -37,7 +37,6 @@ from lens_training.running.fingerprint import fingerprint
 from lens_training.running.progress import ProgressLog
 from lens_training.running.runner import connect
 from lens_training.running.stopping import StopSignal
-from lens_training.running.world import ALONE
 
 
 def run_recipe(run: RecipeRun, log: ProgressLog, stop: StopSignal, *, resume: bool = False) -> RecipeResults | None:
@@ -100,11 +99,9 @@ def _run_with(
     device = compute_device(run.world)
     model, card = load_checkpoint(run.folder, device)  # measured as stored, so that the card tells the truth
     network = _train_network(run, model, data, log, stop, resume=resume)
-    if not run.world.is_first:
-        return None
     if not resume:
-        _forget_predictions(run.folder)
-    results = measure_part(replace(run, world=ALONE), data, run.part, Networks(model, network), (log, stop), mined)
+        connect(run.world).by_first(partial(_forget_predictions, run.folder))
+    results = measure_part(run, data, run.part, Networks(model, network), (log, stop), mined)
     if results is not None:
         said = card.model_copy(update={"metrics": results.metrics})
         save_checkpoint(model, said, run.folder, dtype=run.stored_dtype)
