@@ -1,10 +1,14 @@
 """Findings of an imagined detector on the scenes, and a network small enough to learn them at once."""
 
+from collections.abc import Sequence
+
 from lens_engine.detector.false_positive_reduction.config import FprConfig
 from lens_engine.findings import FUSED, Finding, SliceBox
+from lens_engine.snapshot import LesionOrigin, LesionRole
+from lens_training.datasets.case import Case, TrainingSet
 from lens_training.recipes.false_positive_reduction import FprRecipe
 from lens_training.running.schedule import ScheduleRecipe
-from support.training_scenes import TINY, Ball
+from support.training_scenes import BALLS, TINY, Ball, case_of, key_slice_lesion, lesion_of, set_of, volume_with
 
 CONFIG = FprConfig(
     pixel_mm=TINY.pixel_mm,
@@ -24,6 +28,28 @@ RECIPE = FprRecipe(
     log_every=1,
     checkpoint_every=2,
 )
+
+DARK = Ball(50, 12, 6, 12)
+"""Where nothing is."""
+REJECTED = Ball(12, 50, 6, 10)
+
+
+def scans() -> TrainingSet:
+    """Make four universal scans with a ball each, one with a rejected place, and a single-type scan."""
+    cases = [
+        case_of("universal", key_slice_lesion(ball), volume=volume_with(ball, seed=number))
+        for number, ball in enumerate(BALLS.values())
+    ]
+    decision = lesion_of(REJECTED, LesionRole.NEGATIVE, origin=LesionOrigin.DECISION, experts=("universal",))
+    cases[0] = case_of("universal", *cases[0].lesions, decision, volume=cases[0].load())
+    return set_of(*cases, case_of("lung"))
+
+
+def found(case: Case) -> Sequence[Finding]:
+    """Find the ball of the case, something near it, and two dark places."""
+    ball = next(ball for ball in BALLS.values() if key_slice_lesion(ball) == case.lesions[0])
+    dark = [finding_of(DARK), finding_of(DARK, first=1, last=2)]
+    return [finding_of(ball), finding_of(ball, 0.4), *dark]
 
 
 def finding_of(ball: Ball, shift: float = 0.0, first: int | None = None, last: int | None = None) -> Finding:

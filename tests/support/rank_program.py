@@ -3,7 +3,6 @@
 `python rank_program.py FOLDER`: the folder has the scans of `scenes.write_snapshot`; outcomes and weights go there.
 """
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from lens_training.recipes.recipe import Recipe
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
 from lens_training.running.world import world_of
+from support.ranks import note_outcomes
 from support.training_runs import StoppingStream
 from support.training_scenes import EXPERTS, RECIPE, tiny_model
 
@@ -106,8 +106,7 @@ def main(folder: Path) -> None:
         Attempt("unreadable", forgetful, unreadable_for(1, cases), tiny_model()),
         Attempt("stopped", short, cases, tiny_model(), stream=StoppingStream(STOPPED_STEP) if rank == 1 else None),
     ]
-    outcomes = {attempt.name: outcome(attempt, folder) for attempt in attempts}
-    (folder / f"outcomes-{rank}.json").write_text(json.dumps(outcomes))
+    note_outcomes(folder, {attempt.name: outcome(attempt, folder) for attempt in attempts})
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.fpr_findings import CONFIG, RECIPE, finding_of
-from support.training_scenes import BALLS, Ball, case_of, key_slice_lesion, lesion_of, set_of, volume_with
+from support.fpr_findings import CONFIG, DARK, RECIPE, finding_of, found, scans
+from support.training_scenes import BALLS, case_of, volume_with
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lens_engine.checkpoint_card import demo_checkpoint_folder
@@ -23,11 +23,11 @@ from lens_engine.detector.inference.whole_volume import InferencePrecision, Infe
 from lens_engine.errors import CheckpointError, ProjectError
 from lens_engine.findings import FUSED, Finding
 from lens_engine.jobs.names import LAST_CHECKPOINT
-from lens_engine.snapshot import LesionOrigin, LesionRole
 from lens_engine.volume import Volume
-from lens_training.datasets.case import Case, TrainingSet
+from lens_training.datasets.case import Case
 from lens_training.errors import TrainingError, TrainingStoppedError
-from lens_training.false_positive_reduction.collecting import SAMPLES_FILE, collect, detector_findings
+from lens_training.false_positive_reduction.case_lines import SAMPLES_FILE, CaseLine, CaseLines
+from lens_training.false_positive_reduction.collecting import Collection, collect, detector_findings
 from lens_training.false_positive_reduction.fit import (
     FprOutcome,
     FprRun,
@@ -37,15 +37,12 @@ from lens_training.false_positive_reduction.fit import (
 from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, PatchShelf
 from lens_training.false_positive_reduction.samples import Meaning, Sample
 from lens_training.false_positive_reduction.sampling import surplus
+from lens_training.running.agreement import Agreement
 from lens_training.running.progress import ProgressLog
 from lens_training.running.runner import Reports
 from lens_training.running.schedule import TrainingPrecision
 from lens_training.running.stopping import StopSignal
 from lens_training.running.watch import EVENTS_FOLDER
-
-DARK = Ball(50, 12, 6, 12)
-"""Where nothing is."""
-REJECTED = Ball(12, 50, 6, 10)
 
 
 @pytest.fixture(autouse=True)
@@ -69,24 +66,6 @@ class TerminatingStream(io.StringIO):
         if (message["stage"], message["done"]) == self._at:
             os.kill(os.getpid(), signal.SIGTERM)
         return super().write(text)
-
-
-def scans() -> TrainingSet:
-    """Make four universal scans with a ball each, one with a rejected place, and a single-type scan."""
-    cases = [
-        case_of("universal", key_slice_lesion(ball), volume=volume_with(ball, seed=number))
-        for number, ball in enumerate(BALLS.values())
-    ]
-    decision = lesion_of(REJECTED, LesionRole.NEGATIVE, origin=LesionOrigin.DECISION, experts=("universal",))
-    cases[0] = case_of("universal", *cases[0].lesions, decision, volume=cases[0].load())
-    return set_of(*cases, case_of("lung"))
-
-
-def found(case: Case) -> Sequence[Finding]:
-    """Find the ball of the case, something near it, and two dark places."""
-    ball = next(ball for ball in BALLS.values() if key_slice_lesion(ball) == case.lesions[0])
-    dark = [finding_of(DARK), finding_of(DARK, first=1, last=2)]
-    return [finding_of(ball), finding_of(ball, 0.4), *dark]
 
 
 def new_log(stream: io.StringIO | None = None) -> ProgressLog:
@@ -165,11 +144,16 @@ def test_a_run_that_was_killed_in_the_middle_of_a_line_looks_again_at_that_scan_
         looked.append(case)
         return found(case)
 
-    whole = collect(scans(), look, path, "same", shelf_in(tmp_path), Reports(new_log(), stop))
+    def collected() -> Collection:
+        return collect(
+            scans(), look, CaseLines(tmp_path, "same", shelf_in(tmp_path)), Agreement(), Reports(new_log(), stop)
+        )
+
+    whole = collected()
     text = path.read_text()
     path.write_text(text[: text.rindex("samples")])
     looked.clear()
-    again = collect(scans(), look, path, "same", shelf_in(tmp_path), Reports(new_log(), stop))
+    again = collected()
     assert len(looked) == 1
     assert again.samples == whole.samples
     assert again.counts == whole.counts
@@ -232,6 +216,10 @@ def shelf_in(folder: Path, most: int = 100) -> PatchShelf:
     return PatchShelf(folder / PATCHES_FILE, CONFIG, most, seed=0)
 
 
+def put(shelf: PatchShelf, number: int, case: Case, samples: Sequence[Sample]) -> None:
+    shelf.put(number, samples, shelf.cut(number, case.load(), samples))
+
+
 def balls_and_dark(case: int, dark: int) -> list[Sample]:
     """Return a lesion and that many false positives of a case."""
     ball = Sample(case, finding_of(list(BALLS.values())[case]).box, Meaning.LESION)
@@ -243,7 +231,7 @@ def test_the_patches_in_the_file_are_those_of_inference(tmp_path: Path):
     cases, shelf = scans().cases, shelf_in(tmp_path)
     samples = {number: balls_and_dark(number, 1) for number in (0, 2)}
     for number, own in samples.items():
-        shelf.put(number, cases[number].load(), own)
+        put(shelf, number, cases[number], own)
     every = [sample for own in samples.values() for sample in own]
     assert shelf.rows(every).tolist() == [0, 1, 2, 3]
     for sample, record in zip(every, shelf.records(), strict=True):
@@ -258,7 +246,7 @@ def test_false_positives_without_room_make_way_and_those_that_are_learnt_from_st
     every = [sample for own in samples.values() for sample in own]
     whole, killed = shelf_in(tmp_path, most), shelf_in(tmp_path, most)
     for number, own in samples.items():
-        whole.put(number, cases[number].load(), own)
+        put(whole, number, cases[number], own)
     rows = whole.rows(every)
     assert sorted(rows[rows >= 0].tolist()) == list(range(most))
     kept = [number for number in range(len(every)) if number not in surplus(every, RECIPE, most, seed=0)]
@@ -270,8 +258,30 @@ def test_false_positives_without_room_make_way_and_those_that_are_learnt_from_st
     for number in (0, 1):
         killed.remember(number, samples[number])
     for number in (2, 3):  # done again after a kill
-        killed.put(number, cases[number].load(), samples[number])
+        put(killed, number, cases[number], samples[number])
     np.testing.assert_array_equal(killed.rows(every), rows)
+
+
+def test_which_patches_stay_does_not_depend_on_who_stores_them_nor_on_what_a_killed_process_has_left(tmp_path: Path):
+    cases, most = scans().cases, 9
+    samples = {number: balls_and_dark(number, 5) for number in range(4)}
+    every = [sample for own in samples.values() for sample in own]
+    one, other = (CaseLines(tmp_path, "same", shelf_in(tmp_path, most)) for _ in range(2))
+    one.begin(len(cases))
+    for number, lines in ((2, one), (0, other), (3, other), (1, one)):
+        with lines.path.open("ab") as file:
+            file.write(b'{"case": 1, "sam')  # of a process that was killed
+        found_places = tuple((sample.meaning, sample.box) for sample in samples[number])
+        records = lines.shelf.cut(number, cases[number].load(), samples[number])
+        lines.add(CaseLine(case=number, samples=found_places, findings={}), records)
+    other.catch_up()
+    rows = one.shelf.rows(every)
+    np.testing.assert_array_equal(other.shelf.rows(every), rows)
+    kept = [number for number in range(len(every)) if number not in surplus(every, RECIPE, most, seed=0)]
+    assert kept == np.flatnonzero(rows >= 0).tolist()
+    for number in kept:
+        patch = PatchCutter(cases[every[number].case].load(), CONFIG).cut(every[number].box)
+        np.testing.assert_array_equal(one.shelf.records()[rows[number]]["box"], patch.box)
 
 
 def test_every_scan_is_read_once(tmp_path: Path):
@@ -302,14 +312,14 @@ def test_patches_that_somebody_took_away_are_cut_again(tmp_path: Path, stopped: 
 
 def test_a_full_disk_is_named_and_keeps_what_was_stored(tmp_path: Path):
     cases, shelf = scans().cases, shelf_in(tmp_path)
-    shelf.put(0, cases[0].load(), balls_and_dark(0, 0))
+    put(shelf, 0, cases[0], balls_and_dark(0, 0))
     size = shelf.path.stat().st_size
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, limits[1]))
     try:
         with pytest.raises(TrainingError, match="cannot be written"):
-            shelf.put(1, cases[1].load(), balls_and_dark(1, 3))
+            put(shelf, 1, cases[1], balls_and_dark(1, 3))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)

@@ -82,7 +82,7 @@ def test_every_parameter_learns():
 def test_a_loss_that_is_not_finite_ends_the_training():
     batch = bright_and_dark_patches()
     batch.voxels[0, 0, 0, 0, 0] = torch.nan
-    with pytest.raises(TrainingError, match="step 0 is nan"):
+    with pytest.raises(TrainingError, match="batch 0 is nan"):
         FprTraining(new_network(CONFIG, 0), RECIPE, 10).train().training_step(batch, 0)
 
 

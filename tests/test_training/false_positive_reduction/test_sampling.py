@@ -34,7 +34,8 @@ def test_an_epoch_shows_every_lesion_and_every_rejected_place_and_keeps_the_rati
 
 def test_epochs_draw_other_false_positives():
     plan = PatchPlan(meanings_of(4, 100), TWO_TO_ONE, seed=0)
-    assert plan.steps == 2 * plan.batches_per_epoch
+    assert plan.steps_in(1) == 2 * plan.batches_per_epoch
+    assert plan.steps_in(3) == -(-2 * plan.batches_per_epoch // 3)
     assert set(epoch(plan, 0).tolist()) != set(epoch(plan, 1).tolist())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support import recipe_rank_program
 from support.command_line import lens
 from support.published_data import (
     BRIGHT,
@@ -23,6 +24,7 @@ from support.published_data import (
     write_nih_ln,
     write_table,
 )
+from support.ranks import outcomes, run_ranks
 from support.training_scenes import Ball, case_of, key_slice_lesion, lesion_of, set_of, volume_with
 from support.waiting import wait_for_end
 from typer.testing import CliRunner, Result
@@ -249,6 +251,21 @@ def test_a_recipe_learns_from_the_published_layouts_and_is_measured_by_every_pro
     assert [item["output"] for item in groups["luna16, held-out scans"]["outputs"]] == ["luna16"]
     assert "LENS Table II" in result.stdout
     assert "cannot be compared" not in result.stdout
+
+
+@pytest.mark.slow
+def test_all_processes_of_a_run_measure_its_cases_and_the_first_one_tells(tmp_path: Path, published: Path):
+    assert published == tmp_path / "data"
+    quick(tmp_path, "L2-a")
+    run_ranks(recipe_rank_program, tmp_path)
+    first, second = outcomes(tmp_path, "first")
+    assert first["measured"]
+    assert second["measured"]
+    assert second["metrics"] is None
+    assert first["metrics"] == dict(read_card(tmp_path / "out").metrics)
+    again = outcomes(tmp_path, "again")[0]
+    assert again["metrics"] == first["metrics"]
+    assert not again["measured"], "what is measured is not measured again"
 
 
 def test_what_cannot_be_used_is_told_with_the_results(tmp_path: Path, published: Path):

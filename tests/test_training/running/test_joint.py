@@ -1,13 +1,8 @@
-import json
-import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -15,6 +10,7 @@ import torch
 import yaml
 from support import rank_program
 from support.rank_program import LONG_STEPS, SHORT_STEPS, STOPPED_STEP, long_recipe
+from support.ranks import outcomes, run_ranks
 from support.training_scenes import RECIPE, TINY, cache_of, tiny_model, write_snapshot
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
@@ -35,26 +31,8 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder in which two processes have tried all runs of `rank_program`."""
     folder = tmp_path_factory.mktemp("together")
     write_snapshot(folder)
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    processes = [start_rank(folder, rank, port) for rank in range(2)]
-    assert [process.wait(timeout=240) for process in processes] == [0, 0]
+    run_ranks(rank_program, folder)
     return folder
-
-
-def start_rank(folder: Path, rank: int, port: int) -> subprocess.Popen[bytes]:
-    tests = Path(rank_program.__file__).parents[1]
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2}
-    path = os.pathsep.join([str(tests), *sys.path])  # the rank runs the code that is tested, wherever it lies
-    torchrun = {"TORCHELASTIC_RUN_ID": "test", "LOCAL_WORLD_SIZE": 2, "PYTHONPATH": path}
-    environment = os.environ | {name: str(value) for name, value in (place | torchrun).items()}
-    return subprocess.Popen([sys.executable, rank_program.__file__, str(folder)], env=environment)
-
-
-def outcomes(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    first, second = (json.loads((folder / f"outcomes-{rank}.json").read_text())[name] for rank in range(2))
-    return first, second
 
 
 def parameters(model: LensDetector, state: Weights) -> Weights:

@@ -53,6 +53,7 @@ class DetectorTraining(JointTraining[Batch]):
     """
 
     samples_name = "images"
+    skips_layers = True  # those of the experts that do not learn
 
     def __init__(self, model: LensDetector, recipe: Recipe, steps: int, seed: int) -> None:
         super().__init__(recipe.schedule, recipe.precision, steps)

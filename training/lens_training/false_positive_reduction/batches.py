@@ -1,4 +1,4 @@
-"""From the plan to tensors: the batch of a step, and nothing but the step decides it."""
+"""From the plan to tensors: nothing but its number decides a batch, whoever makes it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from lens_training.false_positive_reduction.samples import Meaning, Sample
 from lens_training.false_positive_reduction.sampling import PatchPlan
 
 _AUGMENTATION_STREAM = 5
-"""Keeps the numbers drawn here apart from those of other parts with the same seed and step."""
+"""Keeps the numbers drawn here apart from those of other parts with the same seed and batch."""
 
 
 class StoredPatches(NamedTuple):
@@ -34,7 +34,7 @@ class StoredPatches(NamedTuple):
 
 
 class PatchBatches(Dataset[PatchBatch]):
-    """The batches of a run, by step.
+    """The batches of a run, by number.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ class PatchBatches(Dataset[PatchBatch]):
         self._is_lesion = np.array([sample.meaning is Meaning.LESION for sample in samples])
         self._plan = plan
 
-    def __getitem__(self, step: int) -> PatchBatch:
-        rows = self._plan.batch(step)
-        generator = np.random.default_rng([self._plan.seed, step, _AUGMENTATION_STREAM])
+    def __getitem__(self, number: int) -> PatchBatch:
+        rows = self._plan.batch(number)
+        generator = np.random.default_rng([self._plan.seed, number, _AUGMENTATION_STREAM])
         records = self._stored.records[self._stored.rows[rows]]
         found = (Patch(record["voxels"], record["box"]) for record in records)
         patches = [varied(patch, self._plan.recipe, generator) for patch in found]
@@ -59,5 +59,5 @@ class PatchBatches(Dataset[PatchBatch]):
             voxels=torch.from_numpy(np.stack([patch.voxels for patch in patches])[:, None]),
             boxes=torch.from_numpy(np.stack([patch.box for patch in patches])),
             is_lesion=torch.from_numpy(self._is_lesion[rows]),
-            step=step,
+            number=number,
         )

@@ -1,26 +1,30 @@
-"""The detector's findings on the training scans, turned into samples; each scan is kept in a file once it is done."""
+"""The detector's findings on the training scans, turned into samples and patches by all processes of a run together.
 
-import json
+A scan is claimed while a process looks at it, and done when it has its line. So each is read once, what a killed
+process had claimed is free again, and a run that was stopped goes on behind the scans that are done.
+"""
+
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from functools import partial
 
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import EXACT, InferenceDetector, InferenceSettings
-from lens_engine.errors import CheckpointError
-from lens_engine.findings import FUSED, Box3D, Finding, Scope
-from lens_engine.io.atomic_files import replace_bytes
+from lens_engine.errors import LensError
+from lens_engine.findings import FUSED, Finding, Scope
+from lens_engine.io.file_claims import claim_in_file
 from lens_training.datasets.case import Case, TrainingSet
-from lens_training.false_positive_reduction.patch_file import PatchShelf
+from lens_training.false_positive_reduction.case_lines import CLAIMS_FILE, FAILED_FILE, CaseLine, CaseLines
 from lens_training.false_positive_reduction.samples import Meaning, Sample, samples_of
+from lens_training.running.agreement import Agreement
 from lens_training.running.progress import Stage
 from lens_training.running.runner import Reports
 
-SAMPLES_FILE = "samples.jsonl"
+_POLL_SECONDS = 0.1
 
 Find = Callable[[Case], Sequence[Finding]]
 """Returns the findings of a case that are judged: those of the fusion, in voxels of the case."""
@@ -40,26 +44,6 @@ class Collection:
 
     samples: tuple[Sample, ...]
     counts: Mapping[str, int]
-
-
-class _Header(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    fingerprint: str
-
-
-class _CaseLine(BaseModel):
-    """What one case contributes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    case: int
-    samples: tuple[tuple[Meaning, Box3D], ...]
-    findings: dict[Meaning, int]
-
-    def as_samples(self) -> tuple[Sample, ...]:
-        """Return its samples, from head to feet."""
-        return tuple(Sample(self.case, box, meaning) for meaning, box in self.samples)
 
 
 def detector_findings(model: LensDetector, min_score: float, settings: InferenceSettings = EXACT) -> Find:
@@ -85,84 +69,84 @@ def detector_findings(model: LensDetector, min_score: float, settings: Inference
 
 
 def collect(
-    training_set: TrainingSet, find: Find, file: Path, fingerprint: str, shelf: PatchShelf, reports: Reports
+    training_set: TrainingSet, find: Find, lines: CaseLines, agreement: Agreement, reports: Reports
 ) -> Collection:
     """Sort the findings on all scans of universal data sets and cut their patches; each scan is read once.
 
-    Scans that `file` has already are not looked at again.
+    All processes of the run come here and get the same. Scans that have their line already are not looked at again.
 
     Findings on single-type data sets teach nothing: lesions of other types are not labelled there.
 
     Raises
     ------
     TrainingStoppedError
-        If the process was asked to end; the scans that are done stay in `file`.
-    CheckpointError
-        If `file` belongs to another run.
+        If a process was asked to end; the scans that are done stay done.
+    LensError
+        If the lines belong to another run, a scan cannot be read, or the disk refuses; `EndedElsewhereError` in all
+        processes but the first.
     """
     used = [
         number for number, case in enumerate(training_set.cases) if training_set.scopes[case.dataset] is Scope.UNIVERSAL
     ]
-    done = _read(file, fingerprint)
-    for number in used[: len(done)]:
-        shelf.remember(number, done[number].as_samples())
-    if len(done) < len(used) and not shelf.is_filled:  # somebody has taken the patches away
-        shelf.clear()
-        done = {}
-    _rewrite(file, fingerprint, done)
-    for place, number in enumerate(used):
-        reports.stop.check()
-        reports.log.report(Stage.PREPARE, place, len(used))
-        if number not in done:
-            done[number] = _collected(training_set.cases[number], number, find, shelf)
-            with file.open("a", encoding="utf-8") as lines:
-                lines.write(done[number].model_dump_json() + "\n")
-    found = [done[number] for number in used]
+    agreement.by_first(partial(lines.begin, len(used)))
+    search = _Search(training_set.cases, find, lines, reports)
+    agreement.together(partial(search.look_at, used))
+    if agreement.is_first:
+        lines.end()
+    found = [lines.done[number] for number in used]
     collected = tuple(sample for line in found for sample in line.as_samples())
     counts = _counts(found, collected, len(training_set.cases))
     reports.log.report(Stage.PREPARE, len(used), len(used), counts)
     return Collection(collected, counts)
 
 
-def _collected(case: Case, number: int, find: Find, shelf: PatchShelf) -> _CaseLine:
-    """Read a case, look for findings, and cut the patches of those that teach."""
-    volume = case.load()
-    samples, meanings = samples_of(number, find(replace(case, load=lambda: volume)), case.labels)
-    shelf.put(number, volume, samples)
-    return _CaseLine(case=number, samples=tuple((sample.meaning, sample.box) for sample in samples), findings=meanings)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """Looks at cases beside the other processes of the run."""
 
+    cases: Sequence[Case]
+    find: Find
+    lines: CaseLines
+    reports: Reports
 
-def _read(file: Path, fingerprint: str) -> dict[int, _CaseLine]:
-    """Return the complete lines of the file; a process that was killed may have left half a line at its end."""
-    if not file.exists():
-        return {}
-    first, *others = file.read_text(encoding="utf-8").splitlines() or [""]
-    try:
-        header = _Header.model_validate_json(first)
-    except ValidationError:
-        return {}
-    if header.fingerprint != fingerprint:
-        raise CheckpointError(
-            f"{file} belongs to another run",
-            "The detector, labels, recipe and seed must be those it was started with",
-            "Begin the run anew instead of resuming it, or use another folder",
-        )
-    found: dict[int, _CaseLine] = {}
-    for text in others:
+    def look_at(self, numbers: Sequence[int]) -> None:
+        """Look at what is free until all cases are done, or a process has failed."""
+        failed = self.lines.claims / FAILED_FILE
         try:
-            line = _CaseLine.model_validate_json(text)
-        except ValidationError:
-            break
-        found[line.case] = line
-    return found
+            while left := self._left(numbers):
+                has_looked = False
+                for number in left:
+                    self.reports.stop.check()
+                    if failed.exists():
+                        return
+                    has_looked |= self._look_if_free(number, len(numbers))
+                if not has_looked:
+                    time.sleep(_POLL_SECONDS)
+        except LensError:
+            with suppress(OSError):
+                failed.touch()
+            raise
+
+    def _left(self, numbers: Sequence[int]) -> list[int]:
+        self.lines.catch_up()
+        return [number for number in numbers if number not in self.lines.done]
+
+    def _look_if_free(self, number: int, total: int) -> bool:
+        """Look at a case, unless another process does or has done so; return whether we did."""
+        with claim_in_file(self.lines.claims / CLAIMS_FILE, str(number)) as is_ours:
+            if not is_ours or number not in self._left([number]):
+                return False
+            self.reports.log.report(Stage.PREPARE, len(self.lines.done), total)
+            case = self.cases[number]
+            volume = case.load()
+            samples, meanings = samples_of(number, self.find(replace(case, load=lambda: volume)), case.labels)
+            said = tuple((sample.meaning, sample.box) for sample in samples)
+            records = self.lines.shelf.cut(number, volume, samples)
+            self.lines.add(CaseLine(case=number, samples=said, findings=meanings), records)
+            return True
 
 
-def _rewrite(file: Path, fingerprint: str, done: Mapping[int, _CaseLine]) -> None:
-    lines = [json.dumps({"fingerprint": fingerprint}), *(line.model_dump_json() for line in done.values())]
-    replace_bytes(file, ("\n".join(lines) + "\n").encode())
-
-
-def _counts(lines: Sequence[_CaseLine], samples: Sequence[Sample], cases: int) -> dict[str, int]:
+def _counts(lines: Sequence[CaseLine], samples: Sequence[Sample], cases: int) -> dict[str, int]:
     findings: Counter[Meaning] = Counter()
     for line in lines:
         findings.update(line.findings)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,19 +16,22 @@ from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_training.datasets.case import TrainingSet
 from lens_training.false_positive_reduction.batches import PatchBatches, StoredPatches
-from lens_training.false_positive_reduction.collecting import SAMPLES_FILE, Collection, Find, collect
+from lens_training.false_positive_reduction.case_lines import SAMPLES_FILE, CaseLines
+from lens_training.false_positive_reduction.collecting import Collection, Find, collect
 from lens_training.false_positive_reduction.module import FprTraining
 from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, PatchShelf, record_type
 from lens_training.false_positive_reduction.sampling import PatchPlan, require_both_classes, surplus
 from lens_training.recipes.false_positive_reduction import FprRecipe
+from lens_training.running.agreement import Agreement
 from lens_training.running.allocator import keep_freed_memory
 from lens_training.running.batch_numbers import BatchNumbers
 from lens_training.running.course import Course, RunSettings
 from lens_training.running.last_checkpoint import steps_done, weights_of
 from lens_training.running.progress import ProgressLog
-from lens_training.running.runner import Reports, train
+from lens_training.running.runner import Reports, connect, train
 from lens_training.running.schedule import TrainingPrecision
 from lens_training.running.stopping import StopSignal
+from lens_training.running.world import ALONE, World
 
 _GIB = 2**30
 
@@ -44,6 +48,8 @@ class FprRun:
         Holds the samples, their patches, `last.ckpt` and event files; must exist.
     precision, tensorboard, threads
         As in `RunSettings`: those of the detector's training.
+    world
+        The processes that learn together; each has a batch of its own in each step.
     """
 
     training_set: TrainingSet
@@ -54,6 +60,12 @@ class FprRun:
     precision: TrainingPrecision = TrainingPrecision.FP32
     tensorboard: bool = False
     threads: int | None = None
+    world: World = ALONE
+
+    @property
+    def full_fingerprint(self) -> str:
+        """Equal for runs that give the same weights."""
+        return f"{self.fingerprint} in {self.world.size}"
 
     @property
     def settings(self) -> RunSettings:
@@ -105,18 +117,27 @@ def new_network(config: FprConfig, seed: int, resnet18: Path | None = None) -> F
 
 
 class _Chosen(NamedTuple):
-    """The samples that are learnt from, by their numbers in the collection."""
+    """The samples that are learnt from, by their numbers in the collection, and where their patches are."""
 
     collection: Collection
     numbers: list[int]
+    shelf: PatchShelf
     plan: PatchPlan
     course: Course
+
+    @property
+    def stored(self) -> StoredPatches:
+        """The patches of the samples."""
+        return StoredPatches(self.shelf.records(), self.shelf.rows(self.collection.samples)[self.numbers])
 
 
 def fit_network(
     network: FprNetwork, run: FprRun, find: Find, log: ProgressLog, stop: StopSignal, *, resume: bool = False
 ) -> FprOutcome:
-    """Train the network in place on what `find` finds on the training scans, in this process alone.
+    """Train the network in place on what `find` finds on the training scans.
+
+    With several processes each of them calls this with the same arguments; they share the scans, and get the same
+    weights.
 
     Parameters
     ----------
@@ -126,8 +147,8 @@ def fit_network(
     Raises
     ------
     TrainingStoppedError
-        If the process was asked to end; the folder has everything to go on.
-    TrainingError
+        If a process was asked to end; the folder has everything to go on.
+    EndedElsewhereError, TrainingError, ConfigError
         For the reasons that `lens_training.running.runner.train` has.
     CheckpointError
         If the folder belongs to another run.
@@ -135,40 +156,46 @@ def fit_network(
         If there is no lesion among the findings, or nothing to tell it from.
     """
     keep_freed_memory()
-    if not resume or not (run.folder / SAMPLES_FILE).exists():
-        for name in (SAMPLES_FILE, PATCHES_FILE, LAST_CHECKPOINT):
-            (run.folder / name).unlink(missing_ok=True)
-    most = int(run.recipe.patches_gib * _GIB) // record_type(network.config).itemsize
-    shelf, reports = PatchShelf(run.folder / PATCHES_FILE, network.config, most, run.seed), Reports(log, stop)
-    chosen = _choose(run, find, shelf, most, reports)
-    if chosen.course.steps and not shelf.is_filled:  # somebody has taken the patches away
-        (run.folder / SAMPLES_FILE).unlink()
-        shelf.clear()
-        chosen = _choose(run, find, shelf, most, reports)
-    course, plan = chosen.course, chosen.plan
+    agreement, reports = connect(run.world), Reports(log, stop)
+    agreement.by_first(partial(_forget_earlier, run.folder, resume=resume))
+    choose = partial(_choose, run, network.config, find, agreement, reports)
+    chosen = agreement.together(choose)
+    course, shelf = chosen.course, chosen.shelf
+    if course.steps and agreement.any_of(not shelf.is_filled):  # somebody has taken the patches away
+        agreement.by_first((run.folder / SAMPLES_FILE).unlink)
+        chosen = agreement.together(choose)
     if course.steps:
-        samples = chosen.collection.samples
-        stored = StoredPatches(shelf.records(), shelf.rows(samples)[chosen.numbers])
+        samples = [chosen.collection.samples[number] for number in chosen.numbers]
         training = FprTraining(network, run.recipe, course.steps.stop, run.precision)
-        _train(training, PatchBatches(stored, [samples[number] for number in chosen.numbers], plan), course, reports)
-        del stored
-        shelf.path.unlink()  # may be tens of gigabytes
+        _train(training, PatchBatches(chosen.stored, samples, chosen.plan), course, reports)
     else:
         network.load_state_dict(weights_of(course.last_checkpoint, "network"))
+    agreement.by_first(partial(shelf.path.unlink, missing_ok=True))  # may be tens of gigabytes
     network.eval()
-    return FprOutcome(plan.steps, chosen.collection.counts)
+    return FprOutcome(course.steps.stop, chosen.collection.counts)
 
 
-def _choose(run: FprRun, find: Find, shelf: PatchShelf, most: int, reports: Reports) -> _Chosen:
-    """Fill the shelf, and decide which samples each step that is left shows."""
-    collection = collect(run.training_set, find, run.folder / SAMPLES_FILE, run.fingerprint, shelf, reports)
+def _forget_earlier(folder: Path, *, resume: bool) -> None:
+    """Remove what an earlier run has left, unless it is to go on."""
+    if not resume or not (folder / SAMPLES_FILE).exists():
+        for name in (SAMPLES_FILE, PATCHES_FILE, LAST_CHECKPOINT):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _choose(run: FprRun, config: FprConfig, find: Find, agreement: Agreement, reports: Reports) -> _Chosen:
+    """Collect all samples, and decide which of them each step that is left shows."""
+    most = int(run.recipe.patches_gib * _GIB) // record_type(config).itemsize
+    shelf = PatchShelf(run.folder / PATCHES_FILE, config, most, run.seed)
+    lines = CaseLines(run.folder, run.fingerprint, shelf)
+    collection = collect(run.training_set, find, lines, agreement, reports)
     require_both_classes([sample.meaning for sample in collection.samples])
     left_out = surplus(collection.samples, run.recipe, most, run.seed)
     numbers = [number for number in range(len(collection.samples)) if number not in left_out]
     plan = PatchPlan([collection.samples[number].meaning for number in numbers], run.recipe, run.seed)
-    first = steps_done(run.folder / LAST_CHECKPOINT, run.fingerprint)
-    course = Course(range(first, plan.steps), run.folder, run.fingerprint, run.settings)
-    return _Chosen(collection, numbers, plan, course)
+    first = steps_done(run.folder / LAST_CHECKPOINT, run.full_fingerprint)
+    steps = range(first, plan.steps_in(run.world.size))
+    course = Course(steps, run.folder, run.full_fingerprint, run.settings, run.world)
+    return _Chosen(collection, numbers, shelf, plan, course)
 
 
 def _train(training: FprTraining, batches: PatchBatches, course: Course, reports: Reports) -> None:

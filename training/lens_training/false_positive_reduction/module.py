@@ -25,14 +25,14 @@ class PatchBatch(NamedTuple):
         float32 (b, 6), in voxels of the patch.
     is_lesion
         bool (b,).
-    step
-        The step that this batch belongs to.
+    number
+        Its place among all batches of the run.
     """
 
     voxels: Tensor
     boxes: Tensor
     is_lesion: Tensor
-    step: int
+    number: int
 
 
 class FprTraining(JointTraining[PatchBatch]):
@@ -68,8 +68,8 @@ class FprTraining(JointTraining[PatchBatch]):
         return len(batch.is_lesion)
 
     def latest_loss_of(self, batch: PatchBatch) -> str:
-        """Return the step of the batch and its loss."""
-        return f"step {batch.step} is {self.latest['loss']}"
+        """Return the number of the batch and its loss."""
+        return f"batch {batch.number} is {self.latest['loss']}"
 
     def memory_error(self) -> TrainingError:
         """Return what to say when a step does not fit into the memory of the GPU."""

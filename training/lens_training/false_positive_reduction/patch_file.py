@@ -1,8 +1,9 @@
 """The patches of all samples in one file, cut while their scan is at hand; read through the page cache.
 
 A record is the box in voxels of the patch, and the voxels in half precision. Where there are more samples than room,
-false positives make way for what comes later, by numbers drawn in advance (`pool_numbers`): what stays depends on
-nothing else, and a run that was killed comes to the same file.
+false positives make way for what comes later, by numbers drawn in advance (`pool_numbers`). What stays depends on
+nothing else: not on the order of the scans, nor on who was killed meanwhile. Where it lies follows from that order, so
+that every process that knows it knows the file.
 """
 
 import os
@@ -23,6 +24,9 @@ from lens_training.false_positive_reduction.sampling import pool_numbers
 PATCHES_FILE = "patches.bin"
 
 _GIB = 2**30
+
+_STAYS = -1.0
+"""Below all numbers that are drawn: what has it makes way for nothing."""
 
 _Key = tuple[int, int]
 """A case, and the number of a sample among its own."""
@@ -56,7 +60,10 @@ class PatchShelf:
     @property
     def is_filled(self) -> bool:
         """Whether the file holds all records that it should."""
-        size = self.path.stat().st_size if self.path.exists() else 0
+        if not self.path.exists():
+            return not self._row_of
+        with self.path.open("rb") as file:  # a network share knows the size of what is open
+            size = file.seek(0, os.SEEK_END)
         return size >= len(self._row_of) * self._type.itemsize
 
     def clear(self) -> None:
@@ -69,8 +76,17 @@ class PatchShelf:
         """Take the samples of a case for stored, as `put` has done before; cases come in the same order."""
         self._rows_for(case, samples)
 
-    def put(self, case: int, volume: Volume, samples: Sequence[Sample]) -> None:
-        """Cut the patches of the samples of a case, from head to feet, and store those that there is room for.
+    def cut(self, case: int, volume: Volume, samples: Sequence[Sample]) -> NDArray[np.void]:
+        """Return a record for each sample of a case, from head to feet; empty ones where there is no room any more."""
+        records = np.zeros(len(samples), dtype=self._type)
+        cutter = PatchCutter(volume, self._config)
+        for row, (sample, number) in enumerate(zip(samples, self._numbers(case, samples), strict=True)):
+            if self._has_room(number):
+                records[row]["voxels"], records[row]["box"] = cutter.cut(sample.box)
+        return records
+
+    def put(self, case: int, samples: Sequence[Sample], records: NDArray[np.void]) -> None:
+        """Store the records that `cut` has made for the samples of a case, as far as there is room for them.
 
         Raises
         ------
@@ -78,12 +94,10 @@ class PatchShelf:
             If the disk refuses.
         """
         rows = self._rows_for(case, samples)
-        cutter, record = PatchCutter(volume, self._config), np.zeros((), dtype=self._type)
         try:
             with self.path.open("r+b" if self.path.exists() else "w+b") as file:
-                for sample, row in zip(samples, rows, strict=True):
+                for record, row in zip(records, rows, strict=True):
                     if row is not None:
-                        record["voxels"], record["box"] = cutter.cut(sample.box)
                         file.seek(row * self._type.itemsize)
                         file.write(record.tobytes())
                 file.flush()
@@ -112,22 +126,27 @@ class PatchShelf:
 
     def _rows_for(self, case: int, samples: Sequence[Sample]) -> list[int | None]:
         """Decide where the samples of a case are stored; None for those that are not, or not any more."""
-        drawn = pool_numbers(case, len(samples), self._seed)
-        keys = [(case, number) for number in range(len(samples))]
-        for key, sample, number in zip(keys, samples, drawn.tolist(), strict=True):
-            is_dispensable = sample.meaning is Meaning.FALSE_POSITIVE
-            row: int | None = len(self._row_of)
-            if row == self._most:
-                row = self._row_made_free(number if is_dispensable else -1.0)
-            if row is None:
+        keys = [(case, place) for place in range(len(samples))]
+        for key, number in zip(keys, self._numbers(case, samples), strict=True):
+            if not self._has_room(number):
                 continue
+            is_full = len(self._row_of) == self._most
+            row = self._row_of.pop(heappop(self._dispensable)[1]) if is_full else len(self._row_of)
             self._row_of[key] = row
-            if is_dispensable:
+            if number != _STAYS:
                 heappush(self._dispensable, (-number, key))
         return [self._row_of.get(key) for key in keys]
 
-    def _row_made_free(self, number: float) -> int | None:
-        """Take the record of the false positive with the highest number, if that is above `number`."""
-        if not self._dispensable or -self._dispensable[0][0] <= number:
-            return None
-        return self._row_of.pop(heappop(self._dispensable)[1])
+    def _numbers(self, case: int, samples: Sequence[Sample]) -> list[float]:
+        """Return a number for each sample of a case; the false positives with the highest ones make way."""
+        drawn = pool_numbers(case, len(samples), self._seed).tolist()
+        return [
+            number if sample.meaning is Meaning.FALSE_POSITIVE else _STAYS
+            for sample, number in zip(samples, drawn, strict=True)
+        ]
+
+    def _has_room(self, number: float) -> bool:
+        """Return whether there is a free record, or one of a false positive with a higher number."""
+        if len(self._row_of) < self._most:
+            return True
+        return bool(self._dispensable) and -self._dispensable[0][0] > number

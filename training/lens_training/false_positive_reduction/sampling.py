@@ -50,14 +50,13 @@ class PatchPlan:
         """How many batches show every lesion once."""
         return len(self._epoch(0))
 
-    @property
-    def steps(self) -> int:
-        """How many steps the whole run has."""
-        return self.recipe.epochs * self.batches_per_epoch
+    def steps_in(self, processes: int = 1) -> int:
+        """Return how many steps the run has, when every process takes a batch of its own in each step."""
+        return -(-self.recipe.epochs * self.batches_per_epoch // processes)
 
-    def batch(self, step: int) -> NDArray[np.intp]:
-        """Return the numbers of the samples of a step, (batch_size,)."""
-        epoch, place = divmod(step, self.batches_per_epoch)
+    def batch(self, number: int) -> NDArray[np.intp]:
+        """Return the numbers of the samples of a batch, (batch_size,)."""
+        epoch, place = divmod(number, self.batches_per_epoch)
         row: NDArray[np.intp] = self._epoch(epoch)[place]
         return row
 

@@ -1,6 +1,7 @@
 """The first stage of a recipe: train its detector and write the checkpoint."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from lens_training.reproduction.data import RecipeData, measured_part
 from lens_training.running.fingerprint import fingerprint
 from lens_training.running.last_checkpoint import kept_steps, weights_of
 from lens_training.running.progress import ProgressLog, Stage
+from lens_training.running.runner import connect
 from lens_training.running.stopping import StopSignal
 from lens_training.running.world import ALONE, World
 
@@ -68,8 +70,8 @@ class RecipeRun:
         return torch.float16 if self.recipe.stores_half else torch.float32
 
 
-def train_detector(run: RecipeRun, data: RecipeData, log: ProgressLog, stop: StopSignal, *, resume: bool) -> int | None:
-    """Train a detector from the start weights and write its checkpoint; the first process gets the number of steps.
+def train_detector(run: RecipeRun, data: RecipeData, log: ProgressLog, stop: StopSignal, *, resume: bool) -> None:
+    """Train a detector from the start weights and write its checkpoint, which is there then for all processes.
 
     Raises
     ------
@@ -80,8 +82,6 @@ def train_detector(run: RecipeRun, data: RecipeData, log: ProgressLog, stop: Sto
     same = fingerprint(data.digest, run.recipe.deciding_fields, run.seed, weights)
     fitted = Run(data.training_set, run.recipe, run.seed, same, run.folder, run.world)
     steps = fit(model, fitted, log, stop, resume=resume)
-    if not run.world.is_first:
-        return None
     card = CheckpointCard(
         trained_on=data.trained_on,
         notice=DEMO_NOTICE if data.trained_on is TrainedOn.PHANTOMS else RESEARCH_NOTICE,
@@ -89,11 +89,14 @@ def train_detector(run: RecipeRun, data: RecipeData, log: ProgressLog, stop: Sto
         steps=steps,
         seed=run.seed,
     )
+    connect(run.world).by_first(partial(_save, model, card, run, fitted, log))
+
+
+def _save(model: LensDetector, card: CheckpointCard, run: RecipeRun, fitted: Run, log: ProgressLog) -> None:
     log.report(Stage.SAVE, 0, 1)
     save_checkpoint(model, card, run.folder, dtype=run.stored_dtype)
     _keep_epochs(model, card, fitted)
     log.report(Stage.SAVE, 1, 1)
-    return steps
 
 
 def _start(run: RecipeRun, data: RecipeData) -> tuple[LensDetector, str]:

@@ -8,6 +8,7 @@ point, beside the `first-round` that all of them share.
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from lens_engine.checkpoint_card import read_card
@@ -34,8 +35,8 @@ from lens_training.reproduction.stored_run import check_folder, load_networks, s
 from lens_training.reproduction.sweep_results import write_sweep
 from lens_training.running.fingerprint import fingerprint
 from lens_training.running.progress import ProgressLog
+from lens_training.running.runner import connect
 from lens_training.running.stopping import StopSignal
-from lens_training.running.world import ALONE
 
 
 def run_recipe(run: RecipeRun, log: ProgressLog, stop: StopSignal, *, resume: bool = False) -> RecipeResults | None:
@@ -94,16 +95,14 @@ def _run_with(
     if mining is not None:
         found = mine_before_training(run, mining, data, log, stop, resume=resume)
         data, mined = found.data, found.reports
-    steps = train_detector(_own_training(run), data, log, stop, resume=resume)
-    if steps is None:
-        return None
-    model, card = load_checkpoint(run.folder, compute_device())  # measured as stored, so that the card tells the truth
+    train_detector(_own_training(run), data, log, stop, resume=resume)
+    device = compute_device(run.world)
+    model, card = load_checkpoint(run.folder, device)  # measured as stored, so that the card tells the truth
     network = _train_network(run, model, data, log, stop, resume=resume)
     if not resume:
-        _forget_predictions(run.folder)
-    alone = replace(run, world=ALONE)
-    results = measure_part(alone, data, run.part, Networks(model, network), (log, stop), mined)
-    if results is not None:  # always so: it is measured by the first process
+        connect(run.world).by_first(partial(_forget_predictions, run.folder))
+    results = measure_part(run, data, run.part, Networks(model, network), (log, stop), mined)
+    if results is not None:
         said = card.model_copy(update={"metrics": results.metrics})
         save_checkpoint(model, said, run.folder, dtype=run.stored_dtype)
     return results
@@ -185,7 +184,7 @@ def _check_processes(run: RecipeRun) -> None:
 def _train_network(
     run: RecipeRun, model: LensDetector, data: RecipeData, log: ProgressLog, stop: StopSignal, *, resume: bool
 ) -> FprNetwork | None:
-    """Train the second network, if any, on what the detector finds in its training data; write its checkpoint."""
+    """Train the second network, if any, on what the detector finds in its training data; return it as stored."""
     recipe = run.recipe.false_positive_reduction
     if recipe is None:
         return None
@@ -198,9 +197,9 @@ def _train_network(
     how = recipe.model_dump_json(), precision, inference.precision
     same = fingerprint(card.weights_digest, data.digest, *how, run.seed, run.fpr_weights)
     tensorboard, threads = run.recipe.tensorboard, run.recipe.threads
-    fitted = FprRun(data.training_set, recipe, run.seed, same, folder, precision, tensorboard, threads)
+    fitted = FprRun(data.training_set, recipe, run.seed, same, folder, precision, tensorboard, threads, run.world)
     find = detector_findings(model, recipe.min_score, inference)
     outcome = fit_network(network, fitted, find, log, stop, resume=resume)
     said = {"parent": run.recipe.name, "steps": outcome.steps, "metrics": {}}
-    save_network(network, card.model_copy(update=said), folder)
-    return load_network(folder, compute_device())[0]
+    connect(run.world).by_first(partial(save_network, network, card.model_copy(update=said), folder))
+    return load_network(folder, compute_device(run.world))[0]

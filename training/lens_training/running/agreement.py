@@ -1,13 +1,18 @@
-"""What the processes of a run tell each other in every step: whether one of them has failed, or was asked to stop.
+"""What the processes of a run tell each other: whether one of them has failed, was asked to stop, or is done.
 
 Without it the others would wait for a process that has left, in the middle of exchanging gradients.
 """
+
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import distributed
 
 from lens_engine.errors import LensError
 from lens_training.errors import EndedElsewhereError, TrainingError
+
+ResultT = TypeVar("ResultT")
 
 
 class Agreement:
@@ -51,6 +56,26 @@ class Agreement:
                 raise EndedElsewhereError("The run has ended", "", "See what its first process says")
             raise next(found for found in failures if found is not None)
 
+    def together(self, work: Callable[[], ResultT]) -> ResultT:
+        """Do some work in every process, and wait until all of them are done.
+
+        Raises
+        ------
+        LensError
+            As `raise_first`, if the work of one of them fails.
+        """
+        try:
+            result = work()
+        except LensError as error:
+            self.raise_first(error)
+            raise  # never reached
+        self.raise_first(None)
+        return result
+
+    def by_first(self, work: Callable[[], object]) -> None:
+        """Have the first process do some work while the others wait for its end; raises as `together`."""
+        self.together(work if self.is_first else _nothing)
+
     def require_same(self, value: str | int, name: str) -> None:
         """Raise in all processes if they do not have the same value.
 
@@ -78,3 +103,7 @@ class Agreement:
         values = torch.tensor(value)
         distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self._group)
         return int(values)
+
+
+def _nothing() -> None:
+    """Do nothing."""

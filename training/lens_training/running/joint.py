@@ -41,6 +41,8 @@ class JointTraining(LightningModule, Generic[BatchT], ABC):
     ----------
     samples_name
         What a batch holds, in the plural, for people.
+    skips_layers
+        Whether a step uses some layers only, and in another process other ones.
     agreement
         How this process decides with the others; until the runner opens it, it is alone.
     weights
@@ -50,6 +52,7 @@ class JointTraining(LightningModule, Generic[BatchT], ABC):
     """
 
     samples_name: str
+    skips_layers: bool = False
 
     def __init__(self, schedule: ScheduleRecipe, precision: TrainingPrecision, steps: int) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,14 @@ from lightning.pytorch.strategies import DDPStrategy
 from lens_engine.errors import ConfigError, LensError
 from lens_engine.io.atomic_files import remove_parts
 from lens_training.errors import EndedElsewhereError, TrainingInterruptedError, TrainingStoppedError
+from lens_training.running.agreement import Agreement
 from lens_training.running.course import Course
 from lens_training.running.joint import JointTraining
 from lens_training.running.progress import ProgressLog
 from lens_training.running.schedule import TrainingPrecision
 from lens_training.running.stopping import StopSignal
 from lens_training.running.watch import Watch
+from lens_training.running.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,23 @@ class Reports:
 
     log: ProgressLog
     stop: StopSignal
+
+
+def connect(world: World) -> Agreement:
+    """Return how the processes of a run decide together outside of its steps; each of them has to ask for it.
+
+    They are connected then; a training takes over the connection, or has made it before.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer GPUs than were asked for.
+    """
+    agreement = Agreement()
+    if world.size > 1:
+        _trainer_on(world).strategy.setup_environment()
+        agreement.open()
+    return agreement
 
 
 def _nothing() -> None:
@@ -69,7 +88,7 @@ def train(
     if course.world.is_first:
         remove_parts(course.last_checkpoint)
     watch = Watch(training, course, reports.log, reports.stop)
-    trainer = _trainer(course, [_Preparation(training, course, prepare), watch])
+    trainer = _trainer(training, course, [_Preparation(training, course, prepare), watch])
     try:
         trainer.fit(
             training.train(),
@@ -104,48 +123,55 @@ class _Preparation(Callback):
             self._agreement.open()
         self._agreement.require_same(self._course.fingerprint, "labels, recipe, seed or initial weights")
         self._agreement.require_same(self._course.steps.start, "step to go on from")
-        failure: LensError | None = None
-        try:
-            self._prepare()
-        except LensError as error:
-            failure = error
-        self._agreement.raise_first(failure)
+        self._agreement.together(self._prepare)
 
 
-def _trainer(course: Course, callbacks: list[Callback]) -> Trainer:
+def _trainer(training: JointTraining[Any], course: Course, callbacks: list[Callback]) -> Trainer:
+    precision, plugins = course.settings.precision, list[Any]()
+    if precision is not TrainingPrecision.FP32:
+        plugins.append(
+            MixedPrecision("bf16-mixed" if precision is TrainingPrecision.BF16_MIXED else "16-mixed", _accelerator())
+        )
+    return _trainer_on(
+        course.world,
+        plugins,
+        skips_layers=training.skips_layers,
+        max_steps=course.steps.stop,
+        callbacks=callbacks,
+        default_root_dir=course.folder,
+    )
+
+
+def _trainer_on(world: World, plugins: Sequence[Any] = (), *, skips_layers: bool = False, **options: Any) -> Trainer:
+    """Return a trainer on the devices of a run."""
     _quieten_lightning()
-    world, precision = course.world, course.settings.precision
-    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    accelerator = _accelerator()
     if accelerator == "cuda" and world.devices > torch.cuda.device_count():
         raise ConfigError(
             f"{world.devices} GPUs of a node were asked for, and it has {torch.cuda.device_count()}",
             "One GPU for each process is needed",
             "Ask for fewer, also where torchrun or srun start the processes",
         )
-    plugins: list[Any] = [world.environment()]
-    if precision is not TrainingPrecision.FP32:
-        plugins.append(
-            MixedPrecision("bf16-mixed" if precision is TrainingPrecision.BF16_MIXED else "16-mixed", accelerator)
-        )
-    # A step uses the layers of one expert only, and in another process of another one: without the search for unused
-    # parameters every process would wait for gradients that never come.
-    strategy = DDPStrategy(find_unused_parameters=True) if world.size > 1 else "auto"
+    # Where layers are skipped every process would wait for gradients that never come, without the search for them.
+    strategy = DDPStrategy(find_unused_parameters=skips_layers) if world.size > 1 else "auto"
     return Trainer(
         accelerator=accelerator,
         devices=world.devices,
         num_nodes=world.nodes,
         strategy=strategy,
-        plugins=plugins,
+        plugins=[world.environment(), *plugins],
         use_distributed_sampler=False,
-        max_steps=course.steps.stop,
         max_epochs=-1,
-        callbacks=callbacks,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        default_root_dir=course.folder,
+        **options,
     )
+
+
+def _accelerator() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _quieten_lightning() -> None:
