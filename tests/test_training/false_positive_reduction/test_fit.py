@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from support.fpr_findings import CONFIG, RECIPE, finding_of
+from support.full_disk import full_disk, needs_file_limit
 from support.training_scenes import BALLS, Ball, case_of, key_slice_lesion, lesion_of, set_of, volume_with
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -20,14 +21,15 @@ from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.false_positive_reduction.patches import PatchCutter
 from lens_engine.detector.inference.predict import detect
 from lens_engine.detector.inference.whole_volume import InferencePrecision, InferenceSettings
-from lens_engine.errors import CheckpointError, ProjectError
+from lens_engine.errors import CheckpointError, ProjectError, SeriesError
 from lens_engine.findings import FUSED, Finding
 from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_engine.snapshot import LesionOrigin, LesionRole
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case, TrainingSet
-from lens_training.errors import TrainingError, TrainingStoppedError
-from lens_training.false_positive_reduction.collecting import SAMPLES_FILE, collect, detector_findings
+from lens_training.datasets.unreadable import UnreadableScans
+from lens_training.errors import TrainingError, TrainingInterruptedError, TrainingStoppedError
+from lens_training.false_positive_reduction.collecting import SAMPLES_FILE, SamplesFile, collect, detector_findings
 from lens_training.false_positive_reduction.fit import (
     FprOutcome,
     FprRun,
@@ -160,20 +162,50 @@ def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(tmp_path: Pa
 def test_a_run_that_was_killed_in_the_middle_of_a_line_looks_again_at_that_scan_only(tmp_path: Path):
     stop, looked = StopSignal(), []
     path = tmp_path / SAMPLES_FILE
+    file, unreadable = SamplesFile(path, "same"), UnreadableScans()
 
     def look(case: Case) -> Sequence[Finding]:
         looked.append(case)
         return found(case)
 
-    whole = collect(scans(), look, path, "same", shelf_in(tmp_path), Reports(new_log(), stop))
+    whole = collect(scans(), look, file, shelf_in(tmp_path), unreadable, Reports(new_log(), stop))
     text = path.read_text()
     path.write_text(text[: text.rindex("samples")])
     looked.clear()
-    again = collect(scans(), look, path, "same", shelf_in(tmp_path), Reports(new_log(), stop))
+    again = collect(scans(), look, file, shelf_in(tmp_path), unreadable, Reports(new_log(), stop))
     assert len(looked) == 1
     assert again.samples == whole.samples
     assert again.counts == whole.counts
     assert path.read_text() == text
+
+
+def test_a_scan_that_cannot_be_read_is_named_and_teaches_nothing_also_when_the_run_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    def unreadable() -> Volume:
+        raise SeriesError("File 3 of 9 is cut off", "A whole file", "Copy it again")
+
+    first, broken, *others = scans().cases
+    cases = set_of(first, replace(broken, name="broken", load=unreadable), *others)
+    file, left_out = SamplesFile(tmp_path / SAMPLES_FILE, "same"), UnreadableScans(len(cases.cases), 0.3)
+    reports = Reports(new_log(), StopSignal())
+    collection = collect(cases, found, file, shelf_in(tmp_path), left_out, reports)
+    assert {sample.case for sample in collection.samples} == {0, 2, 3}
+    assert [record.getMessage()[:32] for record in caplog.records] == ["Scan broken is left out (1 of at"]
+    again = collect(cases, found, file, shelf_in(tmp_path), UnreadableScans(), reports)
+    assert again.samples == collection.samples
+
+
+@needs_file_limit
+def test_a_full_disk_under_the_samples_ends_the_run_in_words_and_it_goes_on(tmp_path: Path):
+    file, shelf = SamplesFile(tmp_path / SAMPLES_FILE, "same"), shelf_in(tmp_path / "elsewhere")
+    shelf.path.parent.mkdir()
+    unreadable, reports = UnreadableScans(), Reports(new_log(), StopSignal())
+    with full_disk(10), pytest.raises(TrainingInterruptedError, match=r"samples\.jsonl cannot be written"):
+        collect(scans(), found, file, shelf, unreadable, reports)
+    assert not list(tmp_path.glob("*.jsonl*"))
+    collect(scans(), found, file, shelf, unreadable, reports)
+    assert len(file.read()) == 4
 
 
 def test_a_stop_while_searching_keeps_the_scans_that_are_done(tmp_path: Path):

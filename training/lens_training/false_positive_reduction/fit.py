@@ -14,8 +14,9 @@ from lens_engine.detector.false_positive_reduction.inflation import inflate
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_training.datasets.case import TrainingSet
+from lens_training.datasets.unreadable import UnreadableScans
 from lens_training.false_positive_reduction.batches import PatchBatches, StoredPatches
-from lens_training.false_positive_reduction.collecting import SAMPLES_FILE, Collection, Find, collect
+from lens_training.false_positive_reduction.collecting import SAMPLES_FILE, Collection, Find, SamplesFile, collect
 from lens_training.false_positive_reduction.module import FprTraining
 from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, PatchShelf, record_type
 from lens_training.false_positive_reduction.sampling import PatchPlan, require_both_classes, surplus
@@ -44,6 +45,8 @@ class FprRun:
         Holds the samples, their patches, `last.ckpt` and event files; must exist.
     precision, tensorboard, threads
         As in `RunSettings`: those of the detector's training.
+    unreadable_share
+        Of the scans that may turn out to be unreadable and are left out.
     """
 
     training_set: TrainingSet
@@ -54,6 +57,7 @@ class FprRun:
     precision: TrainingPrecision = TrainingPrecision.FP32
     tensorboard: bool = False
     threads: int | None = None
+    unreadable_share: float = 0.0
 
     @property
     def settings(self) -> RunSettings:
@@ -161,7 +165,9 @@ def fit_network(
 
 def _choose(run: FprRun, find: Find, shelf: PatchShelf, most: int, reports: Reports) -> _Chosen:
     """Fill the shelf, and decide which samples each step that is left shows."""
-    collection = collect(run.training_set, find, run.folder / SAMPLES_FILE, run.fingerprint, shelf, reports)
+    file = SamplesFile(run.folder / SAMPLES_FILE, run.fingerprint)
+    unreadable = UnreadableScans(len(run.training_set.cases), run.unreadable_share)
+    collection = collect(run.training_set, find, file, shelf, unreadable, reports)
     require_both_classes([sample.meaning for sample in collection.samples])
     left_out = surplus(collection.samples, run.recipe, most, run.seed)
     numbers = [number for number in range(len(collection.samples)) if number not in left_out]
