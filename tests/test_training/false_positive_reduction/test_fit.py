@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from support.fpr_findings import CONFIG, DARK, RECIPE, finding_of, found, scans
-from support.training_scenes import BALLS, case_of, volume_with
+from support.full_disk import full_disk, needs_file_limit
+from support.training_scenes import BALLS, case_of, set_of, volume_with
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lens_engine.checkpoint_card import demo_checkpoint_folder
@@ -20,12 +21,13 @@ from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.detector.false_positive_reduction.patches import PatchCutter
 from lens_engine.detector.inference.predict import detect
 from lens_engine.detector.inference.whole_volume import InferencePrecision, InferenceSettings
-from lens_engine.errors import CheckpointError, ProjectError
+from lens_engine.errors import CheckpointError, ProjectError, SeriesError
 from lens_engine.findings import FUSED, Finding
 from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case
-from lens_training.errors import TrainingError, TrainingStoppedError
+from lens_training.datasets.unreadable import UnreadableScans
+from lens_training.errors import TrainingError, TrainingInterruptedError, TrainingStoppedError
 from lens_training.false_positive_reduction.case_lines import SAMPLES_FILE, CaseLine, CaseLines
 from lens_training.false_positive_reduction.collecting import Collection, collect, detector_findings
 from lens_training.false_positive_reduction.fit import (
@@ -145,9 +147,8 @@ def test_a_run_that_was_killed_in_the_middle_of_a_line_looks_again_at_that_scan_
         return found(case)
 
     def collected() -> Collection:
-        return collect(
-            scans(), look, CaseLines(tmp_path, "same", shelf_in(tmp_path)), Agreement(), Reports(new_log(), stop)
-        )
+        lines = CaseLines(tmp_path, "same", shelf_in(tmp_path))
+        return collect(scans(), look, lines, UnreadableScans(), Agreement(), Reports(new_log(), stop))
 
     whole = collected()
     text = path.read_text()
@@ -158,6 +159,38 @@ def test_a_run_that_was_killed_in_the_middle_of_a_line_looks_again_at_that_scan_
     assert again.samples == whole.samples
     assert again.counts == whole.counts
     assert path.read_text() == text
+
+
+def test_a_scan_that_cannot_be_read_is_named_and_teaches_nothing_also_when_the_run_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    def unreadable() -> Volume:
+        raise SeriesError("File 3 of 9 is cut off", "A whole file", "Copy it again")
+
+    first, broken, *others = scans().cases
+    cases = set_of(first, replace(broken, name="broken", load=unreadable), *others)
+
+    def collected(left_out: UnreadableScans) -> Collection:
+        lines = CaseLines(tmp_path, "same", shelf_in(tmp_path))
+        return collect(cases, found, lines, left_out, Agreement(), Reports(new_log(), StopSignal()))
+
+    collection = collected(UnreadableScans(len(cases.cases), 0.3))
+    assert {sample.case for sample in collection.samples} == {0, 2, 3}
+    assert [record.getMessage()[:32] for record in caplog.records] == ["Scan broken is left out (1 of at"]
+    assert collected(UnreadableScans()).samples == collection.samples
+
+
+@needs_file_limit
+def test_a_full_disk_under_the_samples_ends_the_run_in_words_and_it_goes_on(tmp_path: Path):
+    shelf = shelf_in(tmp_path / "elsewhere")
+    shelf.path.parent.mkdir()
+    lines, reports = CaseLines(tmp_path, "same", shelf), Reports(new_log(), StopSignal())
+    unreadable = UnreadableScans()  # needs shared memory, which is a file
+    with full_disk(10), pytest.raises(TrainingInterruptedError, match=r"samples\.jsonl cannot be written"):
+        collect(scans(), found, lines, unreadable, Agreement(), reports)
+    assert not list(tmp_path.glob("*.jsonl*"))
+    collect(scans(), found, lines, unreadable, Agreement(), reports)
+    assert len(lines.done) == 4
 
 
 def test_a_stop_while_searching_keeps_the_scans_that_are_done(tmp_path: Path):

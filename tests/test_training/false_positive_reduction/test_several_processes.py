@@ -58,7 +58,7 @@ def test_both_learn_the_same_in_half_as_many_steps_from_scans_that_they_share(to
     [
         ("stopped-looking", "TrainingStoppedError", "--resume"),
         ("stopped-learning", "TrainingStoppedError", "--resume"),
-        ("unreadable", "SeriesError", "Process 1 misses"),
+        ("unreadable", "TrainingInterruptedError", "Process 1 misses"),
     ],
 )
 def test_what_happens_to_one_process_ends_both_and_the_first_one_tells(

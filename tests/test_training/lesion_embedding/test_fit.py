@@ -3,6 +3,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,20 @@ import pytest
 import torch
 from support.embedding_looks import CONFIG, ONTOLOGY, RECIPE, scans
 
-from lens_engine.errors import CheckpointError
+from lens_engine.errors import CheckpointError, SeriesError
 from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_engine.lesion_embedding.network import EmbeddingNetwork
 from lens_engine.lesion_embedding.patches import cut_patch
-from lens_training.errors import TrainingStoppedError
+from lens_engine.volume import Volume
+from lens_training.errors import TrainingInterruptedError, TrainingStoppedError
 from lens_training.lesion_embedding.fit import EmbeddingRun, fit_embedding, new_embedding
-from lens_training.lesion_embedding.patch_file import LOOKS_FILE, PATCHES_FILE, known_looks, open_patches
+from lens_training.lesion_embedding.patch_file import (
+    LOOKS_FILE,
+    PATCHES_FILE,
+    known_looks,
+    open_patches,
+    write_patches,
+)
 from lens_training.running.progress import ProgressLog
 from lens_training.running.runner import Reports
 from lens_training.running.stopping import StopSignal
@@ -110,6 +118,23 @@ def test_a_stop_while_cutting_leaves_no_patches_that_look_complete(tmp_path: Pat
         train(tmp_path, TerminatingStream("prepare", 0))
     assert not (tmp_path / LOOKS_FILE).exists()
     assert not (tmp_path / PATCHES_FILE).exists()
+
+
+def test_a_scan_that_cannot_be_read_is_named_and_left_out_up_to_a_share(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    def unreadable() -> Volume:
+        raise SeriesError("File 3 of 9 is cut off", "A whole file", "Copy it again")
+
+    first, last = scans()
+    shown, reports = (first, replace(last, load=unreadable)), Reports(ProgressLog(None, None), StopSignal())
+    looks = write_patches(tmp_path, shown, 100, CONFIG, "same", reports)
+    assert looks == first.looks
+    assert len(open_patches(tmp_path, CONFIG, len(looks))) == len(looks)
+    assert "Scan scan 1 is left out (1 of at most 1)" in caplog.text
+    with pytest.raises(TrainingInterruptedError, match="1 of 2 scans cannot be read, the last one is scan 1"):
+        write_patches(tmp_path, shown, 2, CONFIG, "same", reports)
+    assert known_looks(tmp_path, CONFIG, "same") is None
 
 
 def test_resuming_another_run_is_refused_and_starting_anew_is_not(tmp_path: Path):

@@ -5,9 +5,14 @@ import json
 from pathlib import Path
 
 import pytest
+from support.downloads import write_downloads
+from support.training_runs import StoppingStream
+from typer.testing import CliRunner
 
 from lens_engine.checkpoint_card import read_card
 from lens_engine.jobs.names import LAST_CHECKPOINT
+from lens_training.cli.app import app
+from lens_training.errors import TrainingStoppedError
 from lens_training.lesion_embedding.run import PHANTOM, RESULTS_FILE, EmbeddingRequest, run_embedding
 from lens_training.recipes.lesion_embedding import load_embedding_recipe
 from lens_training.running.progress import ProgressLog
@@ -41,3 +46,39 @@ def test_the_card_says_what_was_measured_and_too_few_comparisons_give_no_limit(t
     assert card.distance_limit is None
     assert "Only" in report.limit_note
     assert (folder / LAST_CHECKPOINT).exists()
+
+
+def test_the_folder_of_another_recipe_is_refused_as_it_is(tmp_path: Path):
+    (tmp_path / "recipe.yaml").write_text("name: L2-c\n")
+    (tmp_path / LAST_CHECKPOINT).write_text("of a detector")
+    refused = CliRunner().invoke(app, ["recipe", "embed", "phantom-embedding", "--out", str(tmp_path)])
+    assert refused.exit_code == 1
+    assert "holds a run of recipe L2-c, and this one is phantom-embedding" in refused.stderr
+    assert (tmp_path / "recipe.yaml").read_text() == "name: L2-c\n"
+    assert (tmp_path / LAST_CHECKPOINT).read_text() == "of a detector"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["lesanet", "--data", "DeepLesion"], "Give --labels FOLDER"),
+        (["lesanet"], "Choose phantom-embedding"),
+        (["deeplesion-without-reports", "--data", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_refused_embedding_makes_no_folder(tmp_path: Path, arguments: list[str], said: str):
+    refused = CliRunner().invoke(app, ["recipe", "embed", *arguments, "--out", str(tmp_path / "out")])
+    assert refused.exit_code == 1
+    assert said in refused.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_listing_of_scans_for_an_embedding_can_be_stopped(tmp_path: Path):
+    write_downloads(tmp_path)
+    stream, stop = StoppingStream(1, "prepare"), StopSignal()
+    stop.listen()
+    recipe = load_embedding_recipe("deeplesion-without-reports")
+    reports = Reports(ProgressLog(stream, None, interval_seconds=0), stop)
+    with pytest.raises(TrainingStoppedError):
+        run_embedding(EmbeddingRequest(recipe, str(tmp_path / "DeepLesion"), tmp_path / "out"), reports)
+    assert not (tmp_path / "out").exists()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from support import recipe_rank_program
 from support.command_line import lens
+from support.downloads import write_downloads
 from support.published_data import (
     BRIGHT,
     FEET_FIRST,
@@ -51,6 +52,7 @@ from lens_training.detector.sampling import BatchPlan
 from lens_training.recipes.files import Scale, load_recipe, recipe_names
 from lens_training.recipes.recipe import Recipe
 from lens_training.reproduction.data import EXPERT_OF_PHANTOMS, recipe_data
+from lens_training.reproduction.mined_labels import load_mined
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
 
@@ -281,6 +283,24 @@ def test_what_cannot_be_used_is_told_with_the_results(tmp_path: Path, published:
     assert "of lits that were looked at lie on voxels that can hardly be such lesions" in said, (
         "they are as dense as bone"
     )
+
+
+@pytest.mark.slow
+def test_a_scan_that_cannot_be_read_is_left_out_of_learning_and_mining_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    write_downloads(tmp_path / "data")
+    (tmp_path / "data" / "DeepLesion" / "Images_png" / "000001_02_01" / "045.png").write_bytes(b"cut off")
+    path, out = quick(tmp_path, "L2-g"), tmp_path / "out"
+    more = "datasets: [deeplesion]\nmining: {settings: {distance_limit: 2}}\n"
+    path.write_text(path.read_text().replace("proposals: 16}", "proposals: 16, unreadable_share: 0.5}") + more)
+    result = lens_training("recipe", "run", path, "--data", tmp_path / "data", "--out", out)
+    assert result.exit_code == 0, result.output
+    named = [record.getMessage() for record in caplog.records if "is left out" in record.getMessage()]
+    assert len(named) == 3, "by both trainings and by the detection between them"
+    assert all(said.startswith("Scan 000001_02_01_039-052 is left out (1 of at most 1)") for said in named)
+    mined = load_mined(out / "first-round" / "labels.jsonl")
+    assert [labels.case for labels in mined.labels] == ["000001_01_01_039-052"]
 
 
 def test_a_recipe_of_one_single_type_data_set_compares_its_own_expert(tmp_path: Path, published: Path):

@@ -50,9 +50,9 @@ def process_of_run(folder: Path, devices: int, nodes: int, *, resume: bool) -> I
     """
     stop = StopSignal()
     stop.listen()
-    with _errors_as_exit_codes(None):
+    with _errors_as_exit_codes(None, resume=resume):
         world = world_of(devices, nodes, os.environ)
-    with _errors_as_exit_codes(folder / TRAINING_ERROR_FILE if world.is_first else None):
+    with _errors_as_exit_codes(folder / TRAINING_ERROR_FILE if world.is_first else None, resume=resume):
         if not world.is_started:
             raise typer.Exit(run_processes(sys.argv[1:], devices, stop))
         with _log_of(world, folder, resume=resume) as log:
@@ -60,7 +60,7 @@ def process_of_run(folder: Path, devices: int, nodes: int, *, resume: bool) -> I
 
 
 @contextmanager
-def _errors_as_exit_codes(error_file: Path | None) -> Iterator[None]:
+def _errors_as_exit_codes(error_file: Path | None, *, resume: bool) -> Iterator[None]:
     """End with an exit code and a message instead of a stack trace; a process with an error file says it there too."""
     if error_file is not None:
         with suppress(OSError):  # the log will say what is wrong with the folder
@@ -73,9 +73,9 @@ def _errors_as_exit_codes(error_file: Path | None) -> Iterator[None]:
         typer.echo(str(stopped), err=True)
         raise typer.Exit(EXIT_CODE) from stopped
     except LensError as error:
-        can_go_on = isinstance(error, TrainingInterruptedError)
-        hint = " Then go on with the same command and --resume." if can_go_on else ""
-        typer.echo(f"{error}{hint}", err=True)
+        can_go_on = isinstance(error, TrainingInterruptedError | ExportError)  # a disk refused what was to be exported
+        hint = f" Then go on with the same command{'' if resume else ' and --resume'}."
+        typer.echo(f"{error}{hint if can_go_on else ''}", err=True)
         if error_file is not None and error_file.parent.is_dir():
             parts = {"happened": error.happened, "expected": error.expected, "remedy": error.remedy}
             with suppress(ExportError):  # the folder may be what is wrong, and the message is told already

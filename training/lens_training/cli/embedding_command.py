@@ -28,7 +28,6 @@ def embed_command(
     """Train the network that tells whether two lesions are one."""
     folder = out or RUNS_FOLDER / Path(name).stem
     with process_of_run(folder, 1, 1, resume=resume) as process:
-        folder.mkdir(parents=True, exist_ok=True)
         request = EmbeddingRequest(load_embedding_recipe(name), data, folder, labels, seed)
         report = run_embedding(request, Reports(process.log, process.stop), resume=resume)
     if report is not None:

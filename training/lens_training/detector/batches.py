@@ -19,10 +19,10 @@ from lens_engine.detector.preprocess import SIZE_DIVISOR
 from lens_engine.errors import ConfigError, GeometryError, LensError, SeriesError
 from lens_training.datasets.case import TrainingSet
 from lens_training.datasets.labels import SliceLabels
+from lens_training.datasets.unreadable import UnreadableScans
 from lens_training.detector.augmentation import draw_variation
 from lens_training.detector.planes import PlaneCache
 from lens_training.detector.sampling import BatchPlan, SliceChoice
-from lens_training.detector.unreadable import UnreadableScans
 from lens_training.recipes.recipe import AugmentationRecipe
 from lens_training.running.batch_numbers import BatchNumbers
 
@@ -104,8 +104,9 @@ class BatchMaker:
         )
 
     def _other_choices(self, number: int, dataset: str) -> Iterator[SliceChoice]:
-        """Yield what the following batches of an epoch show of a data set, to take the place of what is unreadable."""
-        for following in range(number + 1, number + 1 + self.plan.batches_per_epoch):
+        """Yield what following batches show of a data set, an epoch for each sample that may be unreadable."""
+        epochs = len(self.plan.batch(number))
+        for following in range(number + 1, number + 1 + epochs * self.plan.batches_per_epoch):
             choices = self.plan.batch(following)
             if self.training_set.cases[choices[0].case].dataset == dataset:
                 yield from choices

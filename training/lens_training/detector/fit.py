@@ -9,6 +9,7 @@ from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.network.cuda_kernels import kernels_in_words
 from lens_engine.errors import GeometryError, SeriesError
 from lens_engine.jobs.names import LAST_CHECKPOINT
+from lens_training.datasets.unreadable import UnreadableScans
 from lens_training.detector.batches import BatchMaker, batch_loader
 from lens_training.detector.data_workers import data_workers
 from lens_training.detector.label_check import label_warnings
@@ -17,7 +18,6 @@ from lens_training.detector.planes import PlaneCache
 from lens_training.detector.run import Run
 from lens_training.detector.sampling import BatchPlan
 from lens_training.detector.slice_cache import SliceCache
-from lens_training.detector.unreadable import UnreadableScans
 from lens_training.running.allocator import keep_freed_memory
 from lens_training.running.course import Course
 from lens_training.running.last_checkpoint import steps_done, weights_of

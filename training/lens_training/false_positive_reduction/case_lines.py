@@ -124,8 +124,8 @@ class CaseLines:
                 self.done[line.case] = line
                 self.shelf.remember(line.case, line.as_samples())
 
-    def add(self, line: CaseLine, records: NDArray[np.void]) -> None:
-        """Store the patches of a case, as `PatchShelf.cut` has made them, and then its line.
+    def add(self, line: CaseLine, records: NDArray[np.void] | None = None) -> None:
+        """Store the patches of a case, as `PatchShelf.cut` has made them, if it has any, and then its line.
 
         Raises
         ------
@@ -134,7 +134,8 @@ class CaseLines:
         """
         with _our_turn(self.claims / _TURN_FILE):
             self.catch_up()
-            self.shelf.put(line.case, line.as_samples(), records)
+            if records is not None:
+                self.shelf.put(line.case, line.as_samples(), records)
             text = (line.model_dump_json() + "\n").encode()
             with _refusals_in_words(self.path), self.path.open("r+b") as file:
                 file.truncate(self._end)

@@ -11,13 +11,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import EXACT, InferenceDetector, InferenceSettings
-from lens_engine.errors import LensError
+from lens_engine.errors import GeometryError, LensError, SeriesError
 from lens_engine.findings import FUSED, Finding, Scope
 from lens_engine.io.file_claims import claim_in_file
 from lens_training.datasets.case import Case, TrainingSet
+from lens_training.datasets.unreadable import UnreadableScans
 from lens_training.false_positive_reduction.case_lines import CLAIMS_FILE, FAILED_FILE, CaseLine, CaseLines
 from lens_training.false_positive_reduction.samples import Meaning, Sample, samples_of
 from lens_training.running.agreement import Agreement
@@ -69,11 +73,17 @@ def detector_findings(model: LensDetector, min_score: float, settings: Inference
 
 
 def collect(
-    training_set: TrainingSet, find: Find, lines: CaseLines, agreement: Agreement, reports: Reports
+    training_set: TrainingSet,
+    find: Find,
+    lines: CaseLines,
+    unreadable: UnreadableScans,
+    agreement: Agreement,
+    reports: Reports,
 ) -> Collection:
     """Sort the findings on all scans of universal data sets and cut their patches; each scan is read once.
 
-    All processes of the run come here and get the same. Scans that have their line already are not looked at again.
+    All processes of the run come here and get the same. Scans that have their line already are not looked at again. One
+    that cannot be read is named, and done without a sample.
 
     Findings on single-type data sets teach nothing: lesions of other types are not labelled there.
 
@@ -82,14 +92,14 @@ def collect(
     TrainingStoppedError
         If a process was asked to end; the scans that are done stay done.
     LensError
-        If the lines belong to another run, a scan cannot be read, or the disk refuses; `EndedElsewhereError` in all
-        processes but the first.
+        If the lines belong to another run, too many scans cannot be read, or the disk refuses; in all processes but the
+        first `EndedElsewhereError`.
     """
     used = [
         number for number, case in enumerate(training_set.cases) if training_set.scopes[case.dataset] is Scope.UNIVERSAL
     ]
     agreement.by_first(partial(lines.begin, len(used)))
-    search = _Search(training_set.cases, find, lines, reports)
+    search = _Search(training_set.cases, find, lines, unreadable, reports)
     agreement.together(partial(search.look_at, used))
     if agreement.is_first:
         lines.end()
@@ -107,6 +117,7 @@ class _Search:
     cases: Sequence[Case]
     find: Find
     lines: CaseLines
+    unreadable: UnreadableScans
     reports: Reports
 
     def look_at(self, numbers: Sequence[int]) -> None:
@@ -137,13 +148,20 @@ class _Search:
             if not is_ours or number not in self._left([number]):
                 return False
             self.reports.log.report(Stage.PREPARE, len(self.lines.done), total)
-            case = self.cases[number]
-            volume = case.load()
-            samples, meanings = samples_of(number, self.find(replace(case, load=lambda: volume)), case.labels)
-            said = tuple((sample.meaning, sample.box) for sample in samples)
-            records = self.lines.shelf.cut(number, volume, samples)
-            self.lines.add(CaseLine(case=number, samples=said, findings=meanings), records)
+            try:
+                self.lines.add(*self._collected(number))
+            except (SeriesError, GeometryError) as error:
+                self.unreadable.add(number, self.cases[number].name, error)
+                self.lines.add(CaseLine(case=number, samples=(), findings={}))
             return True
+
+    def _collected(self, number: int) -> tuple[CaseLine, NDArray[np.void]]:
+        """Read a case, look for findings, and cut the patches of those that teach."""
+        case = self.cases[number]
+        volume = case.load()
+        samples, meanings = samples_of(number, self.find(replace(case, load=lambda: volume)), case.labels)
+        said = tuple((sample.meaning, sample.box) for sample in samples)
+        return CaseLine(case=number, samples=said, findings=meanings), self.lines.shelf.cut(number, volume, samples)
 
 
 def _counts(lines: Sequence[CaseLine], samples: Sequence[Sample], cases: int) -> dict[str, int]:

@@ -15,6 +15,7 @@ from lens_engine.detector.false_positive_reduction.inflation import inflate
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_training.datasets.case import TrainingSet
+from lens_training.datasets.unreadable import UnreadableScans
 from lens_training.false_positive_reduction.batches import PatchBatches, StoredPatches
 from lens_training.false_positive_reduction.case_lines import SAMPLES_FILE, CaseLines
 from lens_training.false_positive_reduction.collecting import Collection, Find, collect
@@ -50,6 +51,8 @@ class FprRun:
         As in `RunSettings`: those of the detector's training.
     world
         The processes that learn together; each has a batch of its own in each step.
+    unreadable_share
+        Of the scans that may turn out to be unreadable and are left out.
     """
 
     training_set: TrainingSet
@@ -61,6 +64,7 @@ class FprRun:
     tensorboard: bool = False
     threads: int | None = None
     world: World = ALONE
+    unreadable_share: float = 0.0
 
     @property
     def full_fingerprint(self) -> str:
@@ -187,7 +191,8 @@ def _choose(run: FprRun, config: FprConfig, find: Find, agreement: Agreement, re
     most = int(run.recipe.patches_gib * _GIB) // record_type(config).itemsize
     shelf = PatchShelf(run.folder / PATCHES_FILE, config, most, run.seed)
     lines = CaseLines(run.folder, run.fingerprint, shelf)
-    collection = collect(run.training_set, find, lines, agreement, reports)
+    unreadable = UnreadableScans(len(run.training_set.cases), run.unreadable_share)
+    collection = collect(run.training_set, find, lines, unreadable, agreement, reports)
     require_both_classes([sample.meaning for sample in collection.samples])
     left_out = surplus(collection.samples, run.recipe, most, run.seed)
     numbers = [number for number in range(len(collection.samples)) if number not in left_out]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lens_engine.detector.false_positive_reduction.config import FprConfig
 from lens_engine.detector.false_positive_reduction.patches import PatchCutter
 from lens_engine.volume import Volume
-from lens_training.errors import TrainingError
+from lens_training.errors import TrainingInterruptedError
 from lens_training.false_positive_reduction.samples import Meaning, Sample
 from lens_training.false_positive_reduction.sampling import pool_numbers
 
@@ -90,7 +90,7 @@ class PatchShelf:
 
         Raises
         ------
-        TrainingError
+        TrainingInterruptedError
             If the disk refuses.
         """
         rows = self._rows_for(case, samples)
@@ -104,7 +104,7 @@ class PatchShelf:
                 os.fsync(file.fileno())
         except OSError as error:
             size = min(self._most, len(self._row_of)) * self._type.itemsize
-            raise TrainingError(
+            raise TrainingInterruptedError(
                 f"The patches cannot be written to {self.path} ({error.strerror})",
                 f"{size / _GIB:.1f} GiB of disk space are needed so far",
                 "Free some space, choose another folder, or lower patches_gib of the recipe",

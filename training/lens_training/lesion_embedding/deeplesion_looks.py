@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from lens_engine.findings import Split
 from lens_engine.io.annotations.deeplesion_csv import FILE_NAME, LESION_TYPES, DeepLesionRow, read_table
+from lens_engine.progress import ProgressCallback
 from lens_training.datasets.case import Case
 from lens_training.datasets.published import deeplesion
 from lens_training.errors import DatasetError
@@ -23,7 +24,9 @@ SAME_LESION_DISTANCE = 0.05
 """Between the normalised places of what is presumed to be one lesion in two studies."""
 
 
-def report_looks(folder: Path, labels: ReportLabels, split: Split = Split.TRAIN) -> tuple[ScanLooks, ...]:
+def report_looks(
+    folder: Path, labels: ReportLabels, split: Split = Split.TRAIN, on_progress: ProgressCallback | None = None
+) -> tuple[ScanLooks, ...]:
     """Return the looks at the lesions of one split that a report says something about.
 
     Raises
@@ -33,13 +36,15 @@ def report_looks(folder: Path, labels: ReportLabels, split: Split = Split.TRAIN)
     AnnotationFileError
         If the labels name lesions that the table does not have.
     """
-    rows, cases = _read(folder)
+    rows, cases = _read(folder, on_progress)
     terms = labels.of_row[split]
     chosen = {number: terms[number] for number in sorted(terms) if number in rows and terms[number].said}
     return _looks(cases, {rows[number]: said for number, said in chosen.items()}, {}, folder)
 
 
-def typed_looks(folder: Path, splits: Iterable[Split] = (Split.TRAIN,)) -> tuple[ScanLooks, ...]:
+def typed_looks(
+    folder: Path, splits: Iterable[Split] = (Split.TRAIN,), on_progress: ProgressCallback | None = None
+) -> tuple[ScanLooks, ...]:
     """Return the looks at the lesions of some splits with their coarse type as the one term, where it is known.
 
     Raises
@@ -47,7 +52,7 @@ def typed_looks(folder: Path, splits: Iterable[Split] = (Split.TRAIN,)) -> tuple
     DatasetError
         If the folder holds no DeepLesion, or no lesion of these splits.
     """
-    table, cases = _read(folder)
+    table, cases = _read(folder, on_progress)
     rows = [row for row in table.values() if row.split in set(splits)]
     terms = {row: _type_of(row) for row in rows}
     return _looks(cases, terms, presumed_lesions(rows), folder)
@@ -84,9 +89,9 @@ def _type_of(row: DeepLesionRow) -> LesionTerms:
     return LesionTerms(() if row.lesion_type is None else (LESION_TYPES.index(row.lesion_type),), ())
 
 
-def _read(folder: Path) -> tuple[dict[int, DeepLesionRow], tuple[Case, ...]]:
+def _read(folder: Path, on_progress: ProgressCallback | None) -> tuple[dict[int, DeepLesionRow], tuple[Case, ...]]:
     """Return the sound rows of the table by their number, from 0, and the cases."""
-    cases = deeplesion.read(folder).cases
+    cases = deeplesion.read(folder, on_progress=on_progress).cases
     table = read_table(folder / FILE_NAME)
     return {row.line - 2: row for row in table.rows if not row.is_noisy}, cases
 

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from lens_engine.errors import GeometryError, SeriesError
 from lens_engine.io.atomic_files import replacement_of, write_text_atomically
 from lens_engine.lesion_embedding.config import EmbeddingConfig
 from lens_engine.lesion_embedding.patches import cut_patch
-from lens_training.errors import TrainingError
+from lens_training.datasets.unreadable import UnreadableScans
+from lens_training.errors import TrainingInterruptedError
 from lens_training.lesion_embedding.looks import Look, ScanLooks
 from lens_training.running.progress import Stage
 from lens_training.running.runner import Reports
@@ -19,6 +21,8 @@ from lens_training.running.runner import Reports
 PATCHES_FILE = "patches.bin"
 LOOKS_FILE = "looks.json"
 """Written after the patches: where it is, they are complete."""
+UNREADABLE_SHARE = 0.01
+"""Of the scans; that of a detector's training is `sampling.unreadable_share`."""
 
 
 class _Looks(BaseModel):
@@ -39,6 +43,8 @@ def write_patches(
 ) -> tuple[Look, ...]:
     """Cut the patches of all looks, one scan after another, and return the looks.
 
+    Scans that cannot be read are named and left out, up to `UNREADABLE_SHARE` of them.
+
     Parameters
     ----------
     total
@@ -48,24 +54,29 @@ def write_patches(
     ------
     TrainingStoppedError
         If the process was asked to end.
-    TrainingError
-        If the disk refuses.
+    TrainingInterruptedError
+        If the disk refuses, or too many scans cannot be read.
     """
     (folder / LOOKS_FILE).unlink(missing_ok=True)
     record = np.zeros((), dtype=record_type(config))
     looks: list[Look] = []
+    unreadable = UnreadableScans(total, UNREADABLE_SHARE)
     try:
         with replacement_of(folder / PATCHES_FILE) as temporary, temporary.open("wb") as file:
             for done, scan in enumerate(scans):
                 reports.stop.check()
                 reports.log.report(Stage.PREPARE, done, total)
-                volume = scan.load()
+                try:
+                    volume = scan.load()
+                except (SeriesError, GeometryError) as error:
+                    unreadable.add(done, scan.looks[0].scan, error)
+                    continue
                 for look in scan.looks:
                     record["pixels"], record["box"] = cut_patch(volume, config, look.slice_index, look.box)
                     file.write(record.tobytes())
                 looks += scan.looks
     except OSError as error:
-        raise TrainingError(
+        raise TrainingInterruptedError(
             f"The patches cannot be written to {folder / PATCHES_FILE} ({error.strerror})",
             "Enough space on the disk is needed",
             "Free some space, or choose another folder",

@@ -25,6 +25,7 @@ from lens_training.lesion_embedding.labels import Ontology, read_report_labels
 from lens_training.lesion_embedding.looks import ScanLooks
 from lens_training.lesion_embedding.matching import MatchReport, measure_on_phantoms
 from lens_training.lesion_embedding.phantom_looks import TYPES, training_looks
+from lens_training.recipes.files import RECIPE_FILE, stored_fields
 from lens_training.recipes.lesion_embedding import EmbeddingPhantoms, EmbeddingRecipe, Likeness
 from lens_training.running.fingerprint import fingerprint
 from lens_training.running.progress import Stage
@@ -32,7 +33,6 @@ from lens_training.running.runner import Reports
 
 PHANTOM = "phantom"
 """Says that phantoms are made instead of reading a folder."""
-RECIPE_FILE = "recipe.yaml"
 RESULTS_FILE = "results.json"
 
 FALLBACK_NOTICE = (
@@ -77,14 +77,15 @@ def run_embedding(request: EmbeddingRequest, reports: Reports, *, resume: bool =
     Raises
     ------
     ConfigError
-        If the recipe and the data do not fit each other.
+        If the recipe and the data do not fit each other, or the folder belongs to another recipe.
     AnnotationFileError, DatasetError
         If the labels or the data set are not as published.
     TrainingStoppedError, TrainingError, CheckpointError
         For the reasons that `fit_embedding` has.
     """
     recipe, folder = request.recipe, request.folder
-    lesions = _lesions(request)
+    stored_fields(folder, recipe.name)  # refuses that of another one before anything in it changes
+    lesions = _lesions(request, reports)
     write_text_atomically(folder / RECIPE_FILE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
     network = new_embedding(recipe.size.config(len(lesions.ontology.terms)), request.seed)
     decides = recipe.model_dump_json(exclude={"title", "log_every", "checkpoint_every", "stores_half"})
@@ -109,7 +110,11 @@ def run_embedding(request: EmbeddingRequest, reports: Reports, *, resume: bool =
     return report
 
 
-def _lesions(request: EmbeddingRequest) -> _Lesions:
+def _lesions(request: EmbeddingRequest, reports: Reports) -> _Lesions:
+    def on_progress(done: int, total: int) -> None:
+        reports.stop.check()
+        reports.log.report(Stage.PREPARE, done, total)
+
     recipe, labels = request.recipe, request.labels
     if request.source == PHANTOM:
         return _phantom_lesions(recipe, recipe.phantoms)
@@ -122,9 +127,9 @@ def _lesions(request: EmbeddingRequest) -> _Lesions:
                 "Give --labels FOLDER, or choose a recipe that does without: deeplesion-without-reports",
             )
         known = read_report_labels(labels)
-        scans = report_looks(folder, known)
+        scans = report_looks(folder, known, on_progress=on_progress)
         return _Lesions(scans, len(scans), known.ontology, _digest(scans))
-    scans = typed_looks(folder, (Split.TRAIN, Split.VAL))
+    scans = typed_looks(folder, (Split.TRAIN, Split.VAL), on_progress)
     return _Lesions(scans, len(scans), Ontology.of_types(LESION_TYPES), _digest(scans))
 
 

@@ -24,6 +24,8 @@ SYSTEMS_FOLDER = RECIPES_FOLDER / "systems"
 """What the rows of one system share; not recipes of their own."""
 _OTHER_FOLDERS = {SCALES_FOLDER, RECIPES_FOLDER / "embeddings"}
 """What is laid over recipes, and the recipes of lesion embeddings (`recipes.lesion_embedding`)."""
+RECIPE_FILE = "recipe.yaml"
+"""In the folder of a run: its recipe with everything that it inherits."""
 _INHERITS = "inherits"
 _SUFFIXES = {".yaml", ".yml"}
 
@@ -156,6 +158,25 @@ def read_fields(path: Path) -> dict[str, Any]:
             f"{path.name} holds {type(values).__name__} instead of fields", "A recipe has fields", "Correct the file"
         )
     return values
+
+
+def stored_fields(folder: Path, name: str) -> dict[str, Any]:
+    """Return the recipe that a run has left in its folder; no fields where there is none.
+
+    Raises
+    ------
+    ConfigError
+        If the folder belongs to another recipe than the one of that name.
+    """
+    path = folder / RECIPE_FILE
+    stored = read_fields(path) if path.is_file() else {}
+    if stored.get("name", name) != name:
+        raise ConfigError(
+            f"{folder} holds a run of recipe {stored['name']}, and this one is {name}",
+            "A folder belongs to one recipe",
+            "Choose another folder with --out, or remove this one",
+        )
+    return stored
 
 
 def _fitting(scale: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from lens_engine.findings import Finding
 from lens_engine.io.detections_file import FAILURES, made_from, read_detections, read_findings, write_detections
 from lens_engine.proposals import Proposals, SeriesDetections
 from lens_training.datasets.case import Case
-from lens_training.errors import TrainingError
+from lens_training.errors import TrainingError, TrainingInterruptedError
 from lens_training.reproduction.scan_copies import CopyPlan, ScanCopy, detect_in_copy
 from lens_training.running.fingerprint import fingerprint
 
@@ -98,7 +98,7 @@ class DetectionFiles:
 
         Raises
         ------
-        TrainingError
+        TrainingInterruptedError
             If the disk refuses.
         """
         path, copies = self._path(case), self._copies_of(case)
@@ -108,10 +108,10 @@ class DetectionFiles:
             write_detections(path, SeriesDetections(found.proposals, found.findings), self._made_from(case))
         except FAILURES as error:
             reason = error.strerror if isinstance(error, OSError) else None
-            raise TrainingError(
+            raise TrainingInterruptedError(
                 f"{path} cannot be written: {reason or error}",
                 "A folder with write permission and enough free space is needed",
-                "Free space, and start again with --resume: the scans that are done stay done",
+                "Free space: the scans that are done stay done",
             ) from error
 
     def read(self, case: Case) -> CaseDetections:

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from lens_engine.errors import StoreError
 from lens_engine.findings import Box2D
 from lens_engine.lesion_embedding.embedding import LesionEmbedder
 from lens_engine.lesion_embedding.vector_files import VectorFiles
@@ -14,6 +15,7 @@ from lens_engine.mining.inputs import SeriesMiningInput
 from lens_engine.mining.looks import ComparedBoxes, SeriesLesions, embed_series
 from lens_engine.mining.strategies.choice import StrategySettings, rows_to_embed
 from lens_training.datasets.case import Case
+from lens_training.errors import TrainingInterruptedError
 from lens_training.reproduction.case_annotations import annotations_of
 from lens_training.reproduction.case_detections import DetectionFiles
 from lens_training.reproduction.recipe_embedding import UsedEmbedding
@@ -93,8 +95,10 @@ def embed_cases(
     ------
     TrainingStoppedError
         If the process was asked to end.
+    TrainingInterruptedError
+        If the disk refuses.
     TrainingError, StoreError, CheckpointError
-        If a file cannot be read or written.
+        If a file cannot be read.
     """
     if files.vectors is None or files.embedding is None:
         return
@@ -108,7 +112,11 @@ def embed_cases(
             continue
         embed = partial(_embed, embedder, case)
         boxes = ComparedBoxes.of(series.proposals, rows)
-        files.vectors.write(case.name, embed_series(embed, SeriesLesions(series.annotations), boxes))
+        vectors = embed_series(embed, SeriesLesions(series.annotations), boxes)
+        try:
+            files.vectors.write(case.name, vectors)
+        except StoreError as error:
+            raise TrainingInterruptedError(error.happened, error.expected, "Free space on that disk") from error
     log.report(Stage.EMBED, len(cases), len(cases), {"embedding": files.embedding.note})
 
 

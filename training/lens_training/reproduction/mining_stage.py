@@ -2,8 +2,10 @@
 
 Everything is kept below `first-round`: the detector's checkpoint, for each scan a file of detections and one of the
 vectors that are compared, and the labels; a second round leaves the same below `second-round`. What is there already is
-not done again. Only universal cases are mined, patient by patient. Patients of two data sets are never known to be the
-same person, so that single-type cases have no annotation to lend and are not looked at.
+not done again. A scan that cannot be read is left out, up to a share that the recipe states.
+
+Only universal cases are mined, patient by patient. Patients of two data sets are never known to be the same person, so
+that single-type cases have no annotation to lend and are not looked at.
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from lens_engine.checkpoint_card import MeasuredLimit, read_card
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint
+from lens_engine.errors import GeometryError, SeriesError
 from lens_engine.findings import Scope
 from lens_engine.lesion_embedding.embedding import LesionEmbedder
 from lens_engine.lesion_embedding.vector_files import VectorFiles
@@ -23,6 +26,7 @@ from lens_engine.mining.strategies.labels import MinedLabels
 from lens_engine.mining.strategies.lens import LensSettings, LensStep
 from lens_engine.mining.strategies.meld import MeldSettings
 from lens_training.datasets.case import Case, TrainingSet
+from lens_training.datasets.unreadable import UnreadableScans
 from lens_training.recipes.mining import ROUND_NAMES, MiningRecipe
 from lens_training.reproduction.case_detections import CaseDetector, DetectionFiles
 from lens_training.reproduction.case_inputs import CaseInputs, RoundFiles, embed_cases
@@ -160,16 +164,22 @@ class _Rounds:
         return files
 
     def _detect(self, folder: Path, files: DetectionFiles, plan: CopyPlan) -> None:
-        """Detect in every case that is not done."""
+        """Detect in every case that is not done; scans that cannot be read are named and left out."""
         missing = [case for case in self.cases if not (self.resume and files.has(case))]
         if not missing:
             return
         model, _ = load_checkpoint(folder, compute_device())
         detector = CaseDetector(model, self.run.inference, plan)
+        unreadable = UnreadableScans(len(self.cases), self.run.recipe.sampling.unreadable_share)
         for done, case in enumerate(missing, len(self.cases) - len(missing)):
             self.stop.check()
             self.log.report(Stage.DETECT, done, len(self.cases))
-            files.write(case, detector.look_at(case))
+            try:
+                found = detector.look_at(case)
+            except (SeriesError, GeometryError) as error:
+                unreadable.add(done, case.name, error)
+            else:
+                files.write(case, found)
         self.log.report(Stage.DETECT, len(self.cases), len(self.cases))
 
     def labels(self, name: str, files: DetectionFiles) -> MinedCases:
@@ -180,17 +190,18 @@ class _Rounds:
         made_from = fingerprint(files.fingerprint, self.mining.model_dump(mode="json"), weights)
         if self.resume and is_mined(path, made_from):
             return load_mined(path)
-        known = RoundFiles(files) if chosen is None else self._embedded(name, files, chosen)
-        mined = mine_cases(self.cases, known, self.mining, self.log, self.stop)
+        cases = [case for case in self.cases if files.has(case)]
+        known = RoundFiles(files) if chosen is None else self._embedded(name, cases, files, chosen)
+        mined = mine_cases(cases, known, self.mining, self.log, self.stop)
         path.parent.mkdir(exist_ok=True)  # of a point of a sweep
         mined.save(path, made_from)
         return mined
 
-    def _embedded(self, name: str, files: DetectionFiles, chosen: ChosenEmbedding) -> RoundFiles:
+    def _embedded(self, name: str, cases: Sequence[Case], files: DetectionFiles, chosen: ChosenEmbedding) -> RoundFiles:
         folder = (self.run.rounds_folder or self.run.folder) / name / EMBEDDINGS_FOLDER
         known = RoundFiles(files, VectorFiles(folder, chosen.used.weights, files.fingerprint), chosen.used)
         embedder = LesionEmbedder(chosen.folder, compute_device())
-        embed_cases(self.cases, known, self.mining.complete_settings, embedder, self.log, self.stop)
+        embed_cases(cases, known, self.mining.complete_settings, embedder, self.log, self.stop)
         return known
 
 

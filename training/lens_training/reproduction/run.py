@@ -196,8 +196,18 @@ def _train_network(
     precision, inference = run.recipe.precision, run.inference
     how = recipe.model_dump_json(), precision, inference.precision
     same = fingerprint(card.weights_digest, data.digest, *how, run.seed, run.fpr_weights)
-    tensorboard, threads = run.recipe.tensorboard, run.recipe.threads
-    fitted = FprRun(data.training_set, recipe, run.seed, same, folder, precision, tensorboard, threads, run.world)
+    fitted = FprRun(
+        data.training_set,
+        recipe,
+        run.seed,
+        same,
+        folder,
+        precision,
+        run.recipe.tensorboard,
+        run.recipe.threads,
+        run.world,
+        run.recipe.sampling.unreadable_share,
+    )
     find = detector_findings(model, recipe.min_score, inference)
     outcome = fit_network(network, fitted, find, log, stop, resume=resume)
     said = {"parent": run.recipe.name, "steps": outcome.steps, "metrics": {}}

@@ -19,7 +19,7 @@ from lens_engine.detector.inference.whole_volume import InferencePrecision, Infe
 from lens_engine.errors import CheckpointError, ConfigError
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_engine.model_folder import REDUCTION_NAME
-from lens_training.recipes.files import read_fields
+from lens_training.recipes.files import RECIPE_FILE, read_fields, stored_fields
 from lens_training.recipes.listing import recipe_text
 from lens_training.recipes.recipe import Recipe
 from lens_training.reproduction.data import PHANTOM
@@ -27,7 +27,6 @@ from lens_training.reproduction.detector_stage import RecipeRun, compute_device
 from lens_training.reproduction.measuring.part import Networks
 from lens_training.running.world import ALONE, World
 
-RECIPE_FILE = "recipe.yaml"
 RUN_FILE = "run.json"
 
 
@@ -67,16 +66,7 @@ def check_folder(run: RecipeRun, *, resume: bool) -> None:
     ConfigError
         If it belongs to another recipe, or is to go on with a changed one.
     """
-    path = run.folder / RECIPE_FILE
-    if not path.is_file():
-        return
-    stored = read_fields(path)
-    if stored.get("name") != run.recipe.name:
-        raise ConfigError(
-            f"{run.folder} holds a run of recipe {stored.get('name')}, and this one is {run.recipe.name}",
-            "A folder belongs to one recipe",
-            "Choose another folder with --out, or remove this one",
-        )
+    stored = stored_fields(run.folder, run.recipe.name)
     changed = list(_differences(json.loads(run.recipe.deciding_fields), stored)) if resume else []
     if changed:
         raise ConfigError(

@@ -136,6 +136,8 @@ def test_a_disk_that_fills_while_results_are_written_ends_in_words_and_the_same_
         refused = lens_recipe("measure", run, "--part", "val")
     assert refused.exit_code == 1
     assert "froc.png cannot be written" in refused.stderr
+    assert refused.stderr.endswith("Then go on with the same command.\n"), "there is no --resume to give"
+    assert json.loads((run / "error.json").read_text())["can_go_on"]
     assert not list((run / "val").rglob("*.*"))
     assert lens_recipe("measure", run, "--part", "val").exit_code == 0
     assert written(run) == before

@@ -14,11 +14,12 @@ from support.training_scenes import Ball, case_of, key_slice_lesion, tiny_model,
 
 from lens_engine.detector.inference.chosen_slices import detect_on_slices
 from lens_engine.detector.inference.whole_volume import InferenceDetector
+from lens_engine.errors import SeriesError
 from lens_engine.findings import FUSED, Finding, SliceBox
 from lens_engine.jobs.environment import process_environment
 from lens_engine.proposals import Proposals
 from lens_training.datasets.case import Case
-from lens_training.errors import TrainingError, TrainingInterruptedError, TrainingStoppedError
+from lens_training.errors import TrainingInterruptedError, TrainingStoppedError
 from lens_training.reproduction.case_detections import CaseDetections, DetectionFiles
 from lens_training.reproduction.measuring.measurer import EVALUATION_SCORE, Measurer
 from lens_training.reproduction.measuring.predictions import CLAIMS_FILE, FindingsOfCases, Predictor
@@ -108,6 +109,22 @@ def test_a_case_that_another_process_has_claimed_is_left_to_it_until_it_dies(
     assert looks.seen == list("acdb")
 
 
+def test_a_scan_that_cannot_be_read_ends_the_evaluation_once_all_others_are_done(
+    cases: list[Case], files: DetectionFiles
+) -> None:
+    looks = Looks()
+
+    def look(case: Case) -> CaseDetections:
+        if case.name == "b":
+            raise SeriesError("File 3 of 9 is cut off", "A whole file", "Copy it again")
+        return looks(case)
+
+    with pytest.raises(TrainingInterruptedError, match=r"1 of 4 scans cannot be read: b \(File 3 of 9 is cut off\)"):
+        predictor().predict(cases, files, look)
+    predictor().predict(cases, files, looks)
+    assert looks.seen == list("acdb")
+
+
 def test_predictions_of_other_weights_are_replaced_and_told(cases: list[Case], files: DetectionFiles) -> None:
     predictor().predict(cases, files, Looks())
     looks, shown = Looks(), io.StringIO()
@@ -125,7 +142,7 @@ def test_a_folder_that_cannot_be_made_is_refused_in_words(cases: list[Case], fil
 
 @needs_file_limit
 def test_a_full_disk_leaves_no_half_file_and_what_was_done(cases: list[Case], files: DetectionFiles) -> None:
-    with full_disk(100), pytest.raises(TrainingError, match=r"a\.parquet cannot be written"):
+    with full_disk(100), pytest.raises(TrainingInterruptedError, match=r"a\.parquet cannot be written"):
         predictor().predict(cases, files, Looks())
     assert [path.name for path in files.folder.iterdir()] == [CLAIMS_FILE]
 

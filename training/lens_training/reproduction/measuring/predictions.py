@@ -2,6 +2,7 @@
 
 A case is claimed while a process looks at it, and done when its file has its name. So no case is looked at twice, what
 a killed process had claimed is free again, and a process may join at any time. Measuring reads the files one by one.
+A scan that cannot be read ends the evaluation once all others are done: none is left out of what is measured.
 """
 
 import time
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from lens_engine.errors import GeometryError, LensError, SeriesError
 from lens_engine.findings import Finding
 from lens_engine.io.file_claims import claim_in_file
 from lens_training.datasets.case import Case
@@ -35,6 +37,7 @@ class Predictor:
 
     def __init__(self, world: World, log: ProgressLog, stop: StopSignal) -> None:
         self._world, self._log, self._stop = world, log, stop
+        self._unreadable: dict[str, LensError] = {}
 
     def predict(self, cases: Sequence[Case], files: DetectionFiles, look: Look) -> None:
         """Write the files that are missing.
@@ -43,8 +46,8 @@ class Predictor:
         ------
         TrainingStoppedError
             If the process was asked to end; what is done is kept.
-        TrainingError
-            If the disk refuses.
+        TrainingInterruptedError
+            If the disk refuses, or scans cannot be read; then the others are done.
         """
         self._tell_others(cases, files)
         left = [case for case in cases if not files.has(case)]
@@ -55,6 +58,8 @@ class Predictor:
                 return
             if len(left) == before:
                 time.sleep(_POLL_SECONDS)
+        if self._unreadable and self._world.is_first:
+            raise _unreadable(self._unreadable, len(cases))
         self._log.report(Stage.EVALUATE, len(cases), len(cases))
 
     def _round(self, left: Sequence[Case], total: int, files: DetectionFiles, look: Look) -> list[Case]:
@@ -69,7 +74,12 @@ class Predictor:
                     busy.append(case)
                     continue
                 self._log.report(Stage.EVALUATE, total - len(left) + number - len(busy), total)
-                files.write(case, look(case))
+                try:
+                    found = look(case)
+                except (SeriesError, GeometryError) as error:
+                    self._unreadable[case.name] = error
+                else:
+                    files.write(case, found)
         return busy
 
     def _tell_others(self, cases: Sequence[Case], files: DetectionFiles) -> None:
@@ -101,6 +111,16 @@ class FindingsOfCases(Mapping[str, Sequence[Finding]]):
 
     def __len__(self) -> int:
         return len(self._cases)
+
+
+def _unreadable(errors: Mapping[str, LensError], cases: int) -> TrainingInterruptedError:
+    (name, first), *_ = errors.items()
+    others = "".join(f", {other}" for other in [*errors][1:])
+    return TrainingInterruptedError(
+        f"{len(errors)} of {cases} scans cannot be read: {name} ({first.happened}){others}",
+        "All of them are measured together",
+        "Copy them again from their source: the others are done",
+    )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Scans that turn out to be unreadable while a training is under way: named, left out, and too many of them end it."""
+"""Scans that turn out to be unreadable while a run is under way: named, left out, and too many of them end it."""
 
 import ctypes
 import logging
@@ -16,9 +16,9 @@ class UnreadableScans:
     Parameters
     ----------
     cases
-        How many cases the training has.
+        How many cases the run has; with 0 every error is passed on.
     share
-        Of them that may be unreadable; the first one ends the training where that is less than one.
+        Of them that may be unreadable; the first one ends the run where that is less than one.
     """
 
     def __init__(self, cases: int = 0, share: float = 0.0) -> None:
@@ -34,12 +34,12 @@ class UnreadableScans:
 
         Raises
         ------
-        LensError
-            `error` itself where no scan may be unreadable.
         TrainingInterruptedError
             If there are too many now.
+        LensError
+            `error` itself where nothing is remembered.
         """
-        if self._most == 0:
+        if self._cases == 0:
             raise error
         with self._is_unreadable.get_lock():
             is_new = not self._is_unreadable[case]
@@ -48,8 +48,8 @@ class UnreadableScans:
         if count > self._most:
             raise TrainingInterruptedError(
                 f"{count} of {self._cases} scans cannot be read, the last one is {name}: {error.happened}",
-                f"At most {self._most} (sampling.unreadable_share of the recipe) are left out",
-                "The log names each of them: copy them again from their source",
+                f"At most {self._most} are left out (sampling.unreadable_share of the recipe of a detector)",
+                "Copy it again from its source, and what was named before",
             ) from error
         if is_new:
-            logger.warning("Scan %s is left out of the training (%d of %d): %s", name, count, self._most, error)
+            logger.warning("Scan %s is left out (%d of at most %d): %s", name, count, self._most, error)
