@@ -269,10 +269,10 @@ class PreparedVolume:
         rows, columns = self._in_plane_taps(torch.device("cpu"))
         top = self.grid.crop.top - self.corner[0] + rows.part[0]
         left = self.grid.crop.left - self.corner[1] + columns.part[0]
-        planes = np.empty((len(depth.part), len(rows.part), len(columns.part)), dtype=np.int16)
-        held = range(len(self.voxels)) if self.slices is None else self.slices
-        for plane, index in zip(planes, depth.part, strict=True):
-            plane[:] = self.voxels[held.index(index), top : top + len(rows.part), left : left + len(columns.part)]
+        planes = self.voxels[:, top : top + len(rows.part), left : left + len(columns.part)]
+        if self.slices != depth.part:
+            held = range(len(self.voxels)) if self.slices is None else self.slices
+            planes = planes[[held.index(index) for index in depth.part]]
         return SliceSource(torch.from_numpy(planes), depth)
 
     def _computed(self, source: SliceSource, device: torch.device) -> Tensor:
