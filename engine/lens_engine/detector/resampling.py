@@ -71,10 +71,12 @@ def resample(planes: Tensor, depth: Taps, rows: Taps, columns: Taps) -> Tensor:
     _, height, width = planes.shape
     indices = depth.indices[:, None, :, None] * height + rows.indices[None, :, None, :]
     weights = depth.weights[:, None, :, None] * rows.weights[None, :, None, :]
-    images = _sums_of_rows(planes.view(-1, width), indices.flatten(2).flatten(0, 1), weights.flatten(2).flatten(0, 1))
+    images = _sums_of_rows(
+        planes.reshape(-1, width), indices.flatten(2).flatten(0, 1), weights.flatten(2).flatten(0, 1)
+    )
     # One matrix of all images is turned round in half the time that they take one by one.
     images = _sums_of_rows(images.T.contiguous(), columns.indices, columns.weights)
-    return images.T.unflatten(0, (len(depth.indices), len(rows.indices)))
+    return images.T.view(len(depth.indices), len(rows.indices), -1)
 
 
 def _sums_of_rows(matrix: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
