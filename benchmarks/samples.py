@@ -23,14 +23,17 @@ import torch
 from benchmarks.measure import Comparison, Growth, compare
 from benchmarks.reading import SPACING_MM, synthetic_ct, write_dicom, write_image, write_png
 from lens_engine.detector.input_config import InputConfig
-from lens_engine.detector.preprocess import Augmentation, Crop, NetworkGrid, make_grid
+from lens_engine.detector.preprocess import Crop, NetworkGrid
 from lens_engine.findings import Split
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.series import scan
 from lens_training.datasets.case import Case
 from lens_training.datasets.published.listing import SeriesFiles
+from lens_training.detector.augmentation import draw_variation
 from lens_training.detector.planes import PlaneCache, Planes
+from lens_training.detector.sampling import SampleKind, SliceChoice
 from lens_training.detector.slice_cache import SliceCache
+from lens_training.recipes.recipe import AugmentationRecipe
 
 SIDE = 512
 GOAL = 5.0
@@ -106,16 +109,12 @@ def samples(planes: Planes, grids: Sequence[tuple[NetworkGrid, int]]) -> list[to
 
 
 def places(planes: Planes, count: int = SAMPLES) -> list[tuple[NetworkGrid, int]]:
-    """Return where samples lie: depths all over the scan, scales and shifts of a training."""
-    generator = np.random.default_rng(0)
-    length_mm = (planes.geometry.shape[0] - 1) * planes.geometry.spacing_mm[0]
-    drawn: list[tuple[NetworkGrid, int]] = []
-    for depth_mm in np.linspace(0.1, 0.9, count) * length_mm:
-        top, left = generator.integers(-8, 9, size=2)
-        varied = Augmentation(float(generator.uniform(0.8, 1.2)), (int(top), int(left)), float(depth_mm))
-        grid = make_grid(planes.geometry, planes.body, CONFIG, varied)
-        drawn.append((grid, grid.nearest_grid_index(float(depth_mm) / planes.geometry.spacing_mm[0])))
-    return drawn
+    """Return where samples lie: as a training draws them, around slices all over the scan."""
+    generator, recipe = np.random.default_rng(0), AugmentationRecipe()
+    numbers = np.linspace(0.1, 0.9, count) * (planes.geometry.shape[0] - 1)
+    choices = [SliceChoice(0, round(number), SampleKind.FREE) for number in numbers.tolist()]
+    drawn = [draw_variation(recipe, planes, CONFIG, choice, generator) for choice in choices]
+    return [(variation.grid, variation.grid_index) for variation in drawn]
 
 
 def growth_of(folder: Path, name: str, side: int = SIDE) -> Growth:
@@ -182,7 +181,8 @@ def _compared(each: Scan, kept: Path) -> Comparison:
         REPEATS,
         partial(_forget, [*each.paths, *kept.rglob("*")]),
     )
-    return ours.wanted(each.goal, f"{1 / ours.ours_seconds:.1f} samples/s")
+    slices = max(len(grid.sample_slices(index)) for grid, index in grids)
+    return ours.wanted(each.goal, f"{slices} slices of each; {1 / ours.ours_seconds:.1f} samples/s")
 
 
 def _next_sample(planes: Planes, grids: Iterator[tuple[NetworkGrid, int]]) -> torch.Tensor:

@@ -269,16 +269,16 @@ class PreparedVolume:
         rows, columns = self._in_plane_taps(torch.device("cpu"))
         top = self.grid.crop.top - self.corner[0] + rows.part[0]
         left = self.grid.crop.left - self.corner[1] + columns.part[0]
-        planes = np.empty((len(depth.part), len(rows.part), len(columns.part)), dtype=np.int16)
-        held = range(len(self.voxels)) if self.slices is None else self.slices
-        for plane, index in zip(planes, depth.part, strict=True):
-            plane[:] = self.voxels[held.index(index), top : top + len(rows.part), left : left + len(columns.part)]
+        planes = self.voxels[:, top : top + len(rows.part), left : left + len(columns.part)]
+        if self.slices != depth.part:
+            held = range(len(self.voxels)) if self.slices is None else self.slices
+            planes = planes[[held.index(index) for index in depth.part]]
         return SliceSource(torch.from_numpy(planes), depth)
 
     def _computed(self, source: SliceSource, device: torch.device) -> Tensor:
         """Return the grid slices of a source, float32 (n, height, width) without padding."""
         # First moved, then widened to intensities: the other way round would send twice as much.
-        places = source.planes.to(device, non_blocking=True).to(torch.int32).add_(32768)
+        places = source.planes.to(device, non_blocking=True).view(torch.uint16).to(torch.int32)
         table = _intensity_tensor(self.config.intensity, self.config.mean, device)
         planes = table.index_select(0, places.view(-1)).view(places.shape)
         return resample(planes, source.depth.to(device), *self._in_plane_taps(device))
@@ -415,9 +415,9 @@ def find_body(voxels: NDArray[np.int16]) -> Crop | None:
 
 @lru_cache(maxsize=8)
 def _intensity_tensor(points: tuple[tuple[float, float], ...], mean: float, device: torch.device) -> Tensor:
-    """Return the intensity of every int16 value, from -32768, less the mean."""
+    """Return the intensity of every int16 value, in the order of their bits as uint16, less the mean."""
     hu, value = np.asarray(points).T
-    table = np.interp(np.arange(-32768, 32768), hu, value) - mean
+    table = np.interp(np.arange(65536, dtype=np.uint16).view(np.int16), hu, value) - mean
     return torch.from_numpy(table.astype(np.float32)).to(device)
 
 

@@ -9,8 +9,9 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from isal import isal_zlib
@@ -21,6 +22,8 @@ from lens_engine.io.limits import MAX_REST_BYTES
 FROM_THE_END = -1
 """So many bytes a header says to skip where the voxels are the last of the file."""
 _CHUNK_BYTES = 1 << 16
+_STEP_BYTES = 1 << 20
+"""Unpacked at a time."""
 
 
 class Packing(IntEnum):
@@ -107,11 +110,13 @@ def stored_planes(voxels: StoredVoxels) -> Iterator[NDArray[Any]]:
 class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
+    def readinto(self, target: memoryview, /) -> int: ...
+
 
 class _Packed:
     """Unpacks one or several parts behind each other as `gzip.open` does, in larger steps and by ISA-L."""
 
-    def __init__(self, packed: BinaryIO, packing: Packing) -> None:
+    def __init__(self, packed: BufferedReader, packing: Packing) -> None:
         self._packed, self._packing = packed, packing
         self._part = isal_zlib.decompressobj(packing.value)
 
@@ -133,6 +138,12 @@ class _Packed:
             if not (content or packed or self._part.eof):  # what it holds back comes without new input
                 raise EOFError("The file ends within its packed content")
         return content
+
+    def readinto(self, target: memoryview, /) -> int:
+        """Write as much into `target` as comes at once and return how much that is, 0 at the end."""
+        content = self.read(min(len(target), _STEP_BYTES))
+        target[: len(content)] = content
+        return len(content)
 
     def _next_part(self) -> bytes:
         """Return the first bytes of a further part, past the zeros that may fill up the one before; none at the end."""
@@ -193,7 +204,7 @@ def _size_in_trailer(voxels: StoredVoxels) -> int:
         return int.from_bytes(file.read(4), "little")
 
 
-def _unpacked(file: BinaryIO, voxels: StoredVoxels) -> _Readable:
+def _unpacked(file: BufferedReader, voxels: StoredVoxels) -> _Readable:
     """Return the content of a file from its first voxel on."""
     if voxels.packing is Packing.NONE:
         file.seek(voxels.offset_bytes)
@@ -213,11 +224,10 @@ def _fill(target: memoryview, source: _Readable) -> None:
     """Read as many bytes as `target` has; its memory is touched only as they arrive."""
     done = 0
     while done < len(target):
-        content = source.read(min(len(target) - done, _CHUNK_BYTES * 16))
-        if not content:
+        count = source.readinto(target[done:])
+        if not count:
             raise EOFError("The file ends within its voxels")
-        target[done : done + len(content)] = content
-        done += len(content)
+        done += count
 
 
 def _read_rest(unpacked: _Readable) -> None:
