@@ -3,14 +3,17 @@
 Without it the others would wait for a process that has left, in the middle of exchanging gradients.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 from torch import distributed
 
 from lens_engine.errors import LensError
-from lens_training.errors import EndedElsewhereError, TrainingError
+from lens_training.errors import EndedElsewhereError, TrainingError, TrainingInterruptedError
+
+_SIGNS_OF_LOSS = "gloo", "NCCL", "Connection closed by peer", "Connection reset by peer"
 
 ResultT = TypeVar("ResultT")
 
@@ -51,7 +54,8 @@ class Agreement:
                 raise failure
         elif self._highest(int(failure is not None)):
             failures: list[LensError | None] = [None] * distributed.get_world_size(self._group)
-            distributed.all_gather_object(failures, failure, group=self._group)
+            with _losses_in_words():
+                distributed.all_gather_object(failures, failure, group=self._group)
             if not self.is_first:
                 raise EndedElsewhereError("The run has ended", "", "See what its first process says")
             raise next(found for found in failures if found is not None)
@@ -87,7 +91,8 @@ class Agreement:
         if self._group is None:
             return
         values: list[object] = [None] * distributed.get_world_size(self._group)
-        distributed.all_gather_object(values, value, group=self._group)
+        with _losses_in_words():
+            distributed.all_gather_object(values, value, group=self._group)
         failure = None
         if len(set(values)) > 1:
             failure = TrainingError(
@@ -101,8 +106,31 @@ class Agreement:
         if self._group is None:
             return value
         values = torch.tensor(value)
-        distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self._group)
+        with _losses_in_words():
+            distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self._group)
         return int(values)
+
+
+def lost_connection(error: RuntimeError) -> TrainingInterruptedError | None:
+    """Return what an error of torch means if another process is gone; None if it means something else."""
+    if not any(sign in str(error) for sign in _SIGNS_OF_LOSS):
+        return None
+    return TrainingInterruptedError(
+        "The connection to another process of the run was lost",
+        "All processes must run to the end",
+        "Look for what ended the other process",
+    )
+
+
+@contextmanager
+def _losses_in_words() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        lost = lost_connection(error)
+        if lost is None:
+            raise
+        raise lost from error
 
 
 def _nothing() -> None:

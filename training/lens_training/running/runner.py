@@ -15,7 +15,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from lens_engine.errors import ConfigError, LensError
 from lens_engine.io.atomic_files import remove_parts
 from lens_training.errors import EndedElsewhereError, TrainingInterruptedError, TrainingStoppedError
-from lens_training.running.agreement import Agreement
+from lens_training.running.agreement import Agreement, lost_connection
 from lens_training.running.course import Course
 from lens_training.running.joint import JointTraining
 from lens_training.running.progress import ProgressLog
@@ -198,10 +198,4 @@ def _explanation(error: RuntimeError, training: JointTraining[Any]) -> LensError
             "Memory and shared memory (/dev/shm) for all of them are needed",
             "Lower workers, or give the machine or container more of both",
         )
-    if any(sign in text for sign in ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")):
-        return TrainingInterruptedError(
-            "The connection to another process of the run was lost",
-            "All processes must run to the end",
-            "Look for what ended the other process",
-        )
-    return None
+    return lost_connection(error)
