@@ -25,7 +25,9 @@ def save_embedding(
     Raises
     ------
     CheckpointError
-        If a weight is not finite as stored, or the disk refuses.
+        If a weight is not finite as stored.
+    ExportError
+        If the disk refuses.
     """
     said = {"network": NetworkKind.LESION_EMBEDDING, "config": network.config.model_dump(mode="json")}
     return write_folder(network, card.model_copy(update=said), folder, dtype=dtype)

@@ -26,7 +26,9 @@ def save_checkpoint(
     Raises
     ------
     CheckpointError
-        If a weight is not finite as stored, or the disk refuses.
+        If a weight is not finite as stored.
+    ExportError
+        If the disk refuses.
     """
     said = {
         "network": NetworkKind.DETECTOR,

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from lens_engine.checkpoint_card import CARD_NAME, WEIGHTS_NAME, CheckpointCard, NetworkKind, read_card
-from lens_engine.errors import CheckpointError
+from lens_engine.errors import CheckpointError, ExportError
 from lens_engine.io.atomic_files import replace_bytes
 
 _COUNTER = "num_batches_tracked"
@@ -39,7 +39,9 @@ def write_folder(
     Raises
     ------
     CheckpointError
-        If a weight is not finite as stored, or the disk refuses.
+        If a weight is not finite as stored.
+    ExportError
+        If the disk refuses.
     """
     tensors = {
         name: _stored(tensor, torch.float32 if _STATISTIC in name else dtype)
@@ -64,7 +66,7 @@ def write_folder(
         replace_bytes(folder / WEIGHTS_NAME, content)
         replace_bytes(folder / CARD_NAME, (complete.model_dump_json(indent=2) + "\n").encode())
     except OSError as error:
-        raise CheckpointError(
+        raise ExportError(
             f"The checkpoint cannot be written to {folder} ({error.strerror})",
             "A writable folder with enough space is needed",
             "Free some space or choose another folder",

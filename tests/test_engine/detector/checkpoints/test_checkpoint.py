@@ -12,7 +12,7 @@ from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from lens_engine.detector.config import ProposalKind, narrow_lens
 from lens_engine.detector.inference.predict import detect
-from lens_engine.errors import CheckpointError
+from lens_engine.errors import CheckpointError, ExportError
 
 CARD = CheckpointCard(trained_on=TrainedOn.PHANTOMS, notice="not patients", metrics={"loss": 0.5})
 
@@ -161,7 +161,7 @@ def test_weights_that_are_not_finite_are_not_stored(tmp_path, tiny_detector):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, tiny_detector):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="writable folder"):
+    with pytest.raises(ExportError, match="writable folder"):
         save_checkpoint(tiny_detector, CARD, tmp_path / "file" / "v1")
 
 
@@ -171,7 +171,7 @@ def test_a_full_disk_leaves_no_card(tiny_detector, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(CheckpointError, match="cannot be written"):
+        with pytest.raises(ExportError, match="cannot be written"):
             save_checkpoint(tiny_detector, CARD, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -108,10 +108,12 @@ def test_a_mask_that_holds_hu_is_refused(folder):
 
 
 def test_a_number_twice_is_named_and_other_files_are_counted(folder):
+    (folder / "batch").mkdir()
+    (folder / "volume-7.nii").rename(folder / "batch" / "volume-7.nii")
     save_nifti(folder / "volume-7.nii.gz", scene().voxels, scene().geometry, *RAS)
     save_nifti(folder / "test-volume-3.nii", scene().voxels, scene().geometry, *RAS)
     reading = read(folder)
-    assert only_oddity(reading, Oddity.DUPLICATE, Effect.SKIPPED) == "volume-7.nii.gz: volume-7.nii was taken"
+    assert only_oddity(reading, Oddity.DUPLICATE, Effect.SKIPPED) == "volume-7.nii.gz: batch/volume-7.nii was taken"
     assert reading.skipped["NIfTI file with another name"] == 1
 
 

@@ -83,7 +83,8 @@ def _files(folder: Path, ledger: Ledger) -> tuple[dict[int, Path], dict[int, Pat
         if match is None:
             ledger.leave_out("NIfTI file with another name")
         elif int(match[2]) in found[match[1]]:
-            ledger.skip(path, Oddity.DUPLICATE, f"{found[match[1]][int(match[2])].name} was taken")
+            taken = found[match[1]][int(match[2])].relative_to(folder).as_posix()
+            ledger.skip(path, Oddity.DUPLICATE, f"{taken} was taken")
         else:
             found[match[1]][int(match[2])] = path
     return found["volume"], found["segmentation"]
