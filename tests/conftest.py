@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support.postgresql import own_database, running_server, server_programs
+from support.processes.postgresql import own_database, running_server, server_programs
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

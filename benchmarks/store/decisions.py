@@ -25,7 +25,7 @@ from lens_engine.store.database import Database
 from lens_engine.store.decisions import Decisions
 from lens_engine.store.labels.snapshots import Snapshots
 from lens_engine.store.queue.outline import OPEN
-from tests.support.postgresql import own_database, own_server, server_programs
+from tests.support.processes.postgresql import own_database, own_server, server_programs
 
 DECISIONS = 200
 GOAL_MS = {"SQLite": 10.0, "PostgreSQL": 20.0}

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
-from support.postgresql import running_server, server_programs
-from support.waiting import wait_until
-from support.worker_project import database, tiny_checkpoint
+from support.processes.postgresql import running_server, server_programs
+from support.processes.waiting import wait_until
+from support.projects.worker_project import database, tiny_checkpoint
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import Scope
@@ -39,7 +39,7 @@ REVIEW = """
 import os, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from support.store_samples import BOX, sections
+from support.projects.store_samples import BOX, sections
 from lens_engine.findings import Decision, Verdict
 from lens_engine.project import Project
 from lens_napari.review.project_store import ProjectStore

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.waiting import wait_for_end
+from support.processes.waiting import wait_for_end
 
 from lens_engine.findings import Candidate, Rule, Verdict
 from lens_engine.jobs.environment import process_environment

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from support.command_line import lens
-from support.planted_names import MAY_HOLD_PATHS, NAMES, has_name, traces_below, write_named_dicom
-from support.waiting import wait_for_end
-from support.worker_project import LESION, SHAPE, start_worker, tiny_checkpoint, write_scan
+from support.files.planted_names import MAY_HOLD_PATHS, NAMES, has_name, traces_below, write_named_dicom
+from support.processes.command_line import lens
+from support.processes.waiting import wait_for_end
+from support.projects.worker_project import LESION, SHAPE, start_worker, tiny_checkpoint, write_scan
 
 from lens_engine.findings import Split
 from lens_engine.jobs.inputs import DetectInputs, MineInputs

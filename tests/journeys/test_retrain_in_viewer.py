@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 from pytestqt.qtbot import QtBot
-from support.waiting import wait_for_end
-from support.worker_project import database, jobs, start_worker, tiny_checkpoint
+from support.processes.waiting import wait_for_end
+from support.projects.worker_project import database, jobs, start_worker, tiny_checkpoint
 
 from lens_engine.findings import Split
 from lens_engine.jobs.inputs import DetectInputs, JobKind, MineInputs

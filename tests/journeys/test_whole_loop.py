@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support import command_line
+from support.processes import command_line
 
 from lens_engine.findings import Decision, Split, Verdict
 from lens_engine.jobs.launcher import workers

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.postgresql import Server, own_server, server_programs
+from support.processes.postgresql import Server, own_server, server_programs
 
 from soak.course import weather
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from support.postgresql import Server
+from support.processes.postgresql import Server
 
 from soak.ground import prepare
 from soak.reckoning import Reckoning, reckon

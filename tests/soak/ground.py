@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
-from support.department import make_department
-from support.worker_project import SHAPE, add_patient, make_tiny_checkpoint
+from support.projects.department import make_department
+from support.projects.worker_project import SHAPE, add_patient, make_tiny_checkpoint
 
 from lens_engine.findings import FUSED, Candidate, CandidateKind, Finding, Reason, Rule, SliceBox, Split
 from lens_engine.project import Project

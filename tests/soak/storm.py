@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from support.postgresql import Server
+from support.processes.postgresql import Server
 
 from lens_engine.errors import LensError
 from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, TrainInputs

@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from support.postgresql import own_server, server_programs
+from support.processes.postgresql import own_server, server_programs
 
 from soak.course import weather
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import psutil
-from support.postgresql import Server
+from support.processes.postgresql import Server
 
 from lens_engine.jobs.environment import process_environment
 

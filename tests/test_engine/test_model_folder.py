@@ -1,7 +1,7 @@
 import shutil
 
 import pytest
-from support.reduction_network import write_reduction
+from support.training.reduction_network import write_reduction
 
 from lens_engine.checkpoint_card import DEMO_NOTICE, CheckpointCard, TrainedOn, demo_checkpoint_folder
 from lens_engine.detector.config import DetectorConfig

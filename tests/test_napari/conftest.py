@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from support.review_project import ReviewProject, make_review_project
+from support.projects.review_project import ReviewProject, make_review_project
 
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController

@@ -10,8 +10,8 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDockWidget, QFileDialog, QRadioButton, QWidget
-from support.review_project import ReviewProject
-from support.widgets import choose
+from support.projects.review_project import ReviewProject
+from support.window.widgets import choose
 
 from lens_engine.findings import Scope, Split
 from lens_engine.phantom.patient import PhantomSettings, make_patient

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt
-from support.review_project import decisions_on_disk
-from support.seen import asked, notice
+from support.projects.review_project import decisions_on_disk
+from support.window.seen import asked, notice
 
 from lens_engine.findings import Verdict
 from lens_napari.application import open_project

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from support.readings import BOX, OTHER, read
-from support.review_project import add_held_out_series, series_on_disk
-from support.widgets import choose
+from support.projects.readings import BOX, OTHER, read
+from support.projects.review_project import add_held_out_series, series_on_disk
+from support.window.widgets import choose
 
 from lens_engine.project import Project
 from lens_engine.store.catalog import SeriesRecord

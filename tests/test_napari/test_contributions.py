@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from npe2 import PluginManifest
-from support.review_project import ReviewProject
+from support.projects.review_project import ReviewProject
 
 from lens_engine.errors import LensError
 from lens_engine.io.series import series_uid_of

@@ -14,7 +14,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QCoreApplication, QEvent, QTimer
 from qtpy.QtWidgets import QApplication
 from sqlalchemy import text
-from support.readings import read
+from support.projects.readings import read
 
 from lens_engine.project import Project
 from lens_engine.store.database import Database

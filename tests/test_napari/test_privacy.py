@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QAbstractListModel, Qt
 from qtpy.QtWidgets import QAbstractItemView, QApplication, QComboBox
-from support.planted_names import NAMES, has_name, write_named_dicom
-from support.worker_project import write_scan
+from support.files.planted_names import NAMES, has_name, write_named_dicom
+from support.projects.worker_project import write_scan
 
 from lens_engine.findings import Split
 from lens_engine.project import Project

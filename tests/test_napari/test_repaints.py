@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtTest import QTest
-from support.seen import asked
+from support.window.seen import asked
 
 from lens_engine.window_presets import Preset
 from lens_napari.controller import ReviewController

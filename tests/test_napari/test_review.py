@@ -12,9 +12,15 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
-from support.review_project import ReviewProject, add_held_out_series, decisions_on_disk, match_with_a_decision, mine_in
-from support.seen import asked
-from support.widgets import choose, put_on_screen
+from support.projects.review_project import (
+    ReviewProject,
+    add_held_out_series,
+    decisions_on_disk,
+    match_with_a_decision,
+    mine_in,
+)
+from support.window.seen import asked
+from support.window.widgets import choose, put_on_screen
 
 from lens_engine.errors import ProjectError
 from lens_engine.findings import FUSED, ReasonCode, Split, Verdict

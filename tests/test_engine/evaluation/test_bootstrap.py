@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.froc_cases import Volumes, evaluations, half_open, random_evaluation, volumes
+from support.measures.froc_cases import Volumes, evaluations, half_open, random_evaluation, volumes
 
 from lens_engine.errors import BoxError
 from lens_engine.evaluation.bootstrap import (

@@ -2,7 +2,7 @@
 
 import pytest
 from hypothesis import given
-from support.froc_cases import Volumes, evaluations, half_open
+from support.measures.froc_cases import Volumes, evaluations, half_open
 
 from lens_engine.errors import BoxError
 from lens_engine.evaluation.cross_sections import LesionSections, match_cross_sections

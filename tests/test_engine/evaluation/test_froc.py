@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.froc_cases import Boxes, Volumes, box, evaluations, half_open, literal_froc, volumes
+from support.measures.froc_cases import Boxes, Volumes, box, evaluations, half_open, literal_froc, volumes
 
 from lens_engine.boxes import Overlap
 from lens_engine.errors import BoxError

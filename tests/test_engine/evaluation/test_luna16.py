@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.froc_cases import Boxes
+from support.measures.froc_cases import Boxes
 
 from lens_engine.errors import BoxError
 from lens_engine.evaluation.froc import FALSE_POSITIVE_RATES, FrocCurve

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.froc_cases import Boxes, half_open, literal_froc
+from support.measures.froc_cases import Boxes, half_open, literal_froc
 
 from lens_engine.boxes import Overlap, from_inclusive
 from lens_engine.evaluation.froc import match

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.froc_cases import Boxes, Volumes, evaluations, half_open, literal_overlap
+from support.measures.froc_cases import Boxes, Volumes, evaluations, half_open, literal_overlap
 
 from lens_engine.boxes import Overlap
 from lens_engine.errors import BoxError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.froc_cases import Volumes, box, evaluations, half_open, random_evaluation, volumes
+from support.measures.froc_cases import Volumes, box, evaluations, half_open, random_evaluation, volumes
 
 from lens_engine.boxes import Overlap
 from lens_engine.evaluation.froc import FALSE_POSITIVE_RATES, match

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.full_disk import full_disk, needs_file_limit
+from support.processes.full_disk import full_disk, needs_file_limit
 
 from lens_engine.findings import FUSED, Finding, SliceBox
 from lens_engine.io.detections_file import FAILURES, made_from, read_detections, read_findings, write_detections

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.hanging_model import end_children_of, hang_while_loading
-from support.waiting import wait_for_end, wait_until
+from support.processes.hanging_model import end_children_of, hang_while_loading
+from support.processes.waiting import wait_for_end, wait_until
 
 from lens_engine.jobs.heartbeat import STALE_SECONDS
 from lens_engine.jobs.inputs import DetectInputs

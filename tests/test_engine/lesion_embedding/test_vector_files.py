@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.mining_cases import Seen, proposals
+from support.measures.mining_cases import Seen, proposals
 
 from lens_engine.errors import StoreError
 from lens_engine.lesion_embedding.vector_files import VectorFiles

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.mining_cases import Seen, annotation, look_alike, series
+from support.measures.mining_cases import Seen, annotation, look_alike, series
 
 from lens_engine.checkpoint_card import MeasuredLimit
 from lens_engine.errors import BoxError

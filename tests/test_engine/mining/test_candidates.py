@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.mining_cases import EXPERTS, Seen, annotation, series
+from support.measures.mining_cases import EXPERTS, Seen, annotation, series
 
 from lens_engine.findings import FUSED, Candidate, CandidateKind, Rule, Scope, SliceBox
 from lens_engine.mining.calibration import CalibratedLimit

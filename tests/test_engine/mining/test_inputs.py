@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.mining_cases import Seen, annotation, proposals, series
+from support.measures.mining_cases import Seen, annotation, proposals, series
 
 from lens_engine.errors import BoxError
 from lens_engine.mining.calibration import CalibratedLimit

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from support.mining_cases import Seen, annotation, proposals, series
+from support.measures.mining_cases import Seen, annotation, proposals, series
 
 from lens_engine.findings import FUSED, Box2D
 from lens_engine.mining.calibration import calibrate_distance_limit

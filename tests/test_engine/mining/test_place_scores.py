@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from support.mining_cases import EXPERTS, Seen, series
+from support.measures.mining_cases import EXPERTS, Seen, series
 
 from lens_engine.findings import FUSED, Finding, slices_of_box
 from lens_engine.mining.place_scores import PlaceScores

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.mining_cases import Seen, annotation, series
+from support.measures.mining_cases import Seen, annotation, series
 
 from lens_engine.findings import Scope
 from lens_engine.mining.inputs import SeriesMiningInput

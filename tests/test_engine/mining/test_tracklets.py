@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.counting_array import counted
-from support.mining_cases import EXPERTS, Seen, proposals
+from support.measures.counting_array import counted
+from support.measures.mining_cases import EXPERTS, Seen, proposals
 
 from lens_engine.findings import FUSED
 from lens_engine.mining.places import lies_at

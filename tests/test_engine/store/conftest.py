@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.store_samples import BOX, AddSeries, MakeCandidate, MakeDecision, new_series, sections
+from support.projects.store_samples import BOX, AddSeries, MakeCandidate, MakeDecision, new_series, sections
 
 from lens_engine.findings import (
     FUSED,

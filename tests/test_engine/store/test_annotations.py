@@ -1,4 +1,4 @@
-from support.store_samples import BOX, AddSeries, sections
+from support.projects.store_samples import BOX, AddSeries, sections
 
 from lens_engine.findings import Split
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select
-from support.store_samples import BOX, AddSeries, MakeCandidate, MakeDecision
+from support.projects.store_samples import BOX, AddSeries, MakeCandidate, MakeDecision
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import Candidate, Reason, Rule, Split, Verdict

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.store_samples import AddSeries, new_series
+from support.projects.store_samples import AddSeries, new_series
 
 from lens_engine.errors import ProjectError, StoreError
 from lens_engine.findings import Scope, Split

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from support.store_samples import BOX, AddSeries, MakeDecision
+from support.projects.store_samples import BOX, AddSeries, MakeDecision
 
 from lens_engine.findings import Verdict
 from lens_engine.store.candidates import CandidateRecord, Candidates

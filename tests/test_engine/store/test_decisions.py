@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from support.store_samples import BOX, AddSeries, MakeDecision
+from support.projects.store_samples import BOX, AddSeries, MakeDecision
 
 from lens_engine.errors import BoxError, StoreError
 from lens_engine.findings import MAX_COMMENT, Box3D, ReasonCode, RecistAxes, Scope, Split, Verdict

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.store_samples import AddSeries, detections_of
+from support.projects.store_samples import AddSeries, detections_of
 
 from lens_engine.errors import ProjectError, StoreError
 from lens_engine.findings import FUSED

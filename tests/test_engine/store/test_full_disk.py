@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.store_samples import BOX, AddSeries, MakeDecision, sections
+from support.projects.store_samples import BOX, AddSeries, MakeDecision, sections
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.findings import Verdict

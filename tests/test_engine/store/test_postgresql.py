@@ -12,8 +12,8 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
-from support.readings import Reader, read
-from support.store_samples import BOX, MakeCandidate, MakeDecision, new_series, sections
+from support.projects.readings import Reader, read
+from support.projects.store_samples import BOX, MakeCandidate, MakeDecision, new_series, sections
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.errors import StoreError
@@ -179,7 +179,7 @@ def test_models_that_are_registered_at_the_same_time_get_a_version_each(departme
 WRITER = """
 import sys
 from pathlib import Path
-from support.store_samples import detections_of, new_series
+from support.projects.store_samples import detections_of, new_series
 from lens_engine.findings import Scope, Split
 from lens_engine.project import Project
 from lens_engine.store.catalog import Catalog

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.department import make_department
-from support.postgresql import running_server, server_programs
-from support.waiting import wait_until
+from support.processes.postgresql import running_server, server_programs
+from support.processes.waiting import wait_until
+from support.projects.department import make_department
 
 from lens_engine.store.database import Database
 from lens_engine.store.new_project import create_project

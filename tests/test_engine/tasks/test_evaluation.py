@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from support.worker_project import EXPERTS, LESION
+from support.projects.worker_project import EXPERTS, LESION
 
 from lens_engine.findings import FUSED, Decision, Finding, SliceBox, Split, Verdict
 from lens_engine.proposals import Proposals, SeriesDetections

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.worker_project import EXPERTS
+from support.projects.worker_project import EXPERTS
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, shipped_embedding_folder
 from lens_engine.errors import StoreError

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.mining_project import SLICES, add_patients, annotate, embed_annotations, vector_files
-from support.worker_project import LESION
+from support.projects.mining_project import SLICES, add_patients, annotate, embed_annotations, vector_files
+from support.projects.worker_project import LESION
 
 from lens_engine.checkpoint_card import read_embedding_card
 from lens_engine.errors import BoxError, StoreError

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from support.worker_project import lesion, write_scan
+from support.projects.worker_project import lesion, write_scan
 
 from lens_engine.findings import Rule, Scope, Split
 from lens_engine.io.series import scan

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.department import make_department
-from support.postgresql import running_server, server_programs
-from support.waiting import wait_until
-from support.worker_project import add_patient
+from support.processes.postgresql import running_server, server_programs
+from support.processes.waiting import wait_until
+from support.projects.department import make_department
+from support.projects.worker_project import add_patient
 
 from lens_engine.findings import Split
 from lens_engine.jobs.environment import process_environment

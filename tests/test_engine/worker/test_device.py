@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support.hanging_model import end_children_of, hang_while_loading
-from support.waiting import wait_for_end, wait_until
+from support.processes.hanging_model import end_children_of, hang_while_loading
+from support.processes.waiting import wait_for_end, wait_until
 
 from lens_engine.jobs.inputs import DetectInputs
 from lens_engine.jobs.queue import DbosJobQueue

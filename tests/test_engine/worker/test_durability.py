@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import psutil
 import pytest
 from dbos import DBOSClient, DBOSPortableJSONSerializer
-from support.mining_project import add_patients, annotate, embed_annotations
-from support.waiting import FOR_EVER_SECONDS, wait_for_end, wait_for_progress, wait_until
+from support.processes.waiting import FOR_EVER_SECONDS, wait_for_end, wait_for_progress, wait_until
+from support.projects.mining_project import add_patients, annotate, embed_annotations
 
 from lens_engine.jobs.inputs import DetectInputs, MineInputs, TrainInputs
 from lens_engine.jobs.names import APPLICATION_VERSION, MINED_FOLDER, QUEUE_NAME

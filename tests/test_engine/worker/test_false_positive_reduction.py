@@ -1,8 +1,8 @@
 """Jobs with a model version that has a false-positive reduction: a real queue, real workers, real child processes."""
 
 import pytest
-from support.reduction_network import write_reduction
-from support.waiting import wait_for_end
+from support.processes.waiting import wait_for_end
+from support.training.reduction_network import write_reduction
 
 from lens_engine.detector.false_positive_reduction.checkpoint import load_network
 from lens_engine.detector.false_positive_reduction.rescoring import lesion_probabilities, rescored

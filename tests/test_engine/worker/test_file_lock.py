@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from support.waiting import FOR_EVER_SECONDS
+from support.processes.waiting import FOR_EVER_SECONDS
 
 from lens_engine.errors import JobError
 from lens_engine.worker.file_lock import FileLock

@@ -1,6 +1,6 @@
 """A worker that was idle for long enough, at the moment at which somebody asks for a job."""
 
-from support.lost_jobs_database import unreachable
+from support.processes.lost_jobs_database import unreachable
 
 from lens_engine.jobs.inputs import MineInputs
 from lens_engine.jobs.queue import DbosJobQueue

@@ -7,9 +7,9 @@ from pathlib import Path
 from subprocess import Popen
 
 import pytest
-from support.lost_jobs_database import unreachable
-from support.postgresql import running_server, server_programs
-from support.waiting import wait_for_end, wait_for_progress, wait_until
+from support.processes.lost_jobs_database import unreachable
+from support.processes.postgresql import running_server, server_programs
+from support.processes.waiting import wait_for_end, wait_for_progress, wait_until
 
 from lens_engine.errors import JobError
 from lens_engine.jobs.heartbeat import BEAT_SECONDS

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from support.waiting import wait_for_end, wait_for_progress, wait_until
-from support.worker_project import add_patient
+from support.processes.waiting import wait_for_end, wait_for_progress, wait_until
+from support.projects.worker_project import add_patient
 
 from lens_engine.findings import Split
 from lens_engine.jobs.inputs import DetectInputs, MineInputs

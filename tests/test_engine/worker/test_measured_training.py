@@ -5,8 +5,8 @@ from collections import Counter
 
 import psutil
 import pytest
-from support.waiting import FOR_EVER_SECONDS, wait_for_end, wait_until
-from support.worker_project import SPLITS, add_patient
+from support.processes.waiting import FOR_EVER_SECONDS, wait_for_end, wait_until
+from support.projects.worker_project import SPLITS, add_patient
 
 from lens_engine.findings import Split
 from lens_engine.jobs.inputs import MineInputs, TrainInputs

@@ -8,7 +8,7 @@ import urllib.request
 from socket import socket
 
 import pytest
-from support.waiting import FOR_EVER_SECONDS, wait_for_end, wait_until
+from support.processes.waiting import FOR_EVER_SECONDS, wait_for_end, wait_until
 
 from lens_engine.errors import JobError
 from lens_engine.jobs.environment import process_environment

@@ -3,7 +3,7 @@ import sys
 
 import psutil
 import pytest
-from support.waiting import FOR_EVER_SECONDS, wait_until
+from support.processes.waiting import FOR_EVER_SECONDS, wait_until
 
 from lens_engine.worker.memory_watch import MemoryStory
 from lens_engine.worker.process import SupervisedProcess, unexpected_end

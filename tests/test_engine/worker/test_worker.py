@@ -7,7 +7,7 @@ import sys
 
 import psutil
 import pytest
-from support.waiting import FOR_EVER_SECONDS, wait_for_end, wait_until
+from support.processes.waiting import FOR_EVER_SECONDS, wait_for_end, wait_until
 
 from lens_engine.errors import JobError
 from lens_engine.findings import FUSED, Rule, Split

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from support.command_line import lens
-from support.store_samples import BOX, new_series, sections
+from support.processes.command_line import lens
+from support.projects.store_samples import BOX, new_series, sections
 
 from lens_engine.findings import Decision, ReasonCode, Split, Verdict
 from lens_engine.snapshot import LabelSet

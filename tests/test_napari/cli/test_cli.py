@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import yaml
-from support.command_line import lens
+from support.processes.command_line import lens
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.command_line import lens
-from support.readings import BOX, read
-from support.store_samples import new_series, sections
+from support.processes.command_line import lens
+from support.projects.readings import BOX, read
+from support.projects.store_samples import new_series, sections
 
 from lens_engine.findings import Split
 from lens_engine.project import Project

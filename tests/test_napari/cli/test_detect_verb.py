@@ -1,8 +1,8 @@
 """`lens detect` in another precision, with a real worker."""
 
 import pytest
-from support.command_line import lens
-from support.worker_project import database, jobs, known_worker, start_worker, tiny_checkpoint
+from support.processes.command_line import lens
+from support.projects.worker_project import database, jobs, known_worker, start_worker, tiny_checkpoint
 
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database

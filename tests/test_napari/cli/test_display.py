@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.command_line import LENS
+from support.processes.command_line import LENS
 
 from lens_engine.store.new_project import create_project
 

@@ -5,8 +5,8 @@ import pickle
 from pathlib import Path
 
 import pytest
-from support.command_line import lens
-from support.store_samples import new_series
+from support.processes.command_line import lens
+from support.projects.store_samples import new_series
 
 from lens_engine.findings import Split
 from lens_engine.store.catalog import Catalog

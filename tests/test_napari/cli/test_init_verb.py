@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 from sqlalchemy import make_url
-from support.command_line import lens
-from support.postgresql import own_database
+from support.processes.command_line import lens
+from support.processes.postgresql import own_database
 
 UNREACHABLE = "postgresql+psycopg://reader@127.0.0.1:1/lens"
 VERBS = (("models",), ("jobs",), ("complete",), ("testset",), ("add", "."), ("detect",), ("mine",), ("retrain",))

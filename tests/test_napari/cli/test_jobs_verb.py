@@ -5,8 +5,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support.command_line import lens
-from support.waiting import FOR_EVER_SECONDS, wait_for_end
+from support.processes.command_line import lens
+from support.processes.waiting import FOR_EVER_SECONDS, wait_for_end
 
 from lens_engine.jobs.inputs import MineInputs
 from lens_engine.jobs.launcher import workers

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support.command_line import lens
+from support.processes.command_line import lens
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import subprocess
 
 import pytest
-from support.command_line import lens
-from support.worker_project import database, jobs, known_worker, start_worker, tiny_checkpoint
+from support.processes.command_line import lens
+from support.projects.worker_project import database, jobs, known_worker, start_worker, tiny_checkpoint
 
 from lens_engine.findings import Candidate, SliceBox
 from lens_engine.jobs.inputs import DetectInputs, JobKind

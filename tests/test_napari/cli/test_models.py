@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from support import command_line
-from support.reduction_network import write_reduction
-from support.waiting import FOR_EVER_SECONDS, wait_until
+from support.processes import command_line
+from support.processes.waiting import FOR_EVER_SECONDS, wait_until
+from support.training.reduction_network import write_reduction
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, demo_checkpoint_folder, read_card
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.command_line import lens
+from support.processes.command_line import lens
 
 from lens_engine.checkpoint_card import demo_checkpoint_folder
 from lens_engine.project import Project

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtGui import QImage
-from support.review_project import add_held_out_series
+from support.projects.review_project import add_held_out_series
 
 from lens_engine.project import Project
 from lens_engine.store.database import Database

@@ -1,9 +1,9 @@
 """`lens retrain` on a small real project: what the new version is worth is printed, and kept with its job."""
 
 import pytest
-from support.command_line import lens
-from support.waiting import wait_for_end
-from support.worker_project import database, jobs, known_worker, start_worker, tiny_checkpoint
+from support.processes.command_line import lens
+from support.processes.waiting import wait_for_end
+from support.projects.worker_project import database, jobs, known_worker, start_worker, tiny_checkpoint
 
 from lens_engine.jobs.queue import DbosJobQueue
 from lens_engine.jobs.status import JobState

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from support.command_line import lens
-from support.readings import BOX, OTHER, SHIFTED, Reader, read
-from support.store_samples import new_series
+from support.processes.command_line import lens
+from support.projects.readings import BOX, OTHER, SHIFTED, Reader, read
+from support.projects.store_samples import new_series
 
 from lens_engine.findings import Split, Verdict
 from lens_engine.store.catalog import Catalog

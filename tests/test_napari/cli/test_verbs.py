@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from support.command_line import lens
+from support.processes.command_line import lens
 
 from lens_napari.cli import MODULE_OF
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.command_line import LENS
-from support.waiting import FOR_EVER_SECONDS, wait_until
+from support.processes.command_line import LENS
+from support.processes.waiting import FOR_EVER_SECONDS, wait_until
 
 from lens_engine.jobs.launcher import worker_alive
 from lens_engine.project import Project

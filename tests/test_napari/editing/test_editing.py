@@ -11,8 +11,8 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLineEdit
-from support.review_project import history_on_disk
-from support.seen import accept_and_go_back, asked, notice
+from support.projects.review_project import history_on_disk
+from support.window.seen import accept_and_go_back, asked, notice
 
 from lens_engine.findings import Box2D, Scope, SliceBox, Verdict, box_from_slices, middle_section
 from lens_engine.project import Project

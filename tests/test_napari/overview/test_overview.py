@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget
-from support.seen import asked
+from support.window.seen import asked
 
 from lens_napari.application import open_project
 from lens_napari.controller import ReviewController

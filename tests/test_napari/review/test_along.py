@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from support.outlines import outline_of
+from support.window.outlines import outline_of
 
 from lens_engine.findings import Candidate, CandidateKind, Decision, Finding, Reason, Rule, SliceBox, Verdict
 from lens_engine.store.candidates import CandidateRecord

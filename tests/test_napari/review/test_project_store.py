@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support.review_project import add_held_out_series
+from support.projects.review_project import add_held_out_series
 
 from lens_engine.findings import Decision, SliceBox, Split, Verdict, box_from_slices
 from lens_engine.project import Project

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.outlines import outline_of
+from support.window.outlines import outline_of
 
 from lens_engine.errors import LensError
 from lens_engine.findings import (

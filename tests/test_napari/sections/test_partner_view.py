@@ -11,8 +11,8 @@ import pytest
 import SimpleITK as sitk
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from support.review_project import ReviewProject, decisions_on_disk, lesions_on_disk, make_review_project
-from support.widgets import put_on_screen
+from support.projects.review_project import ReviewProject, decisions_on_disk, lesions_on_disk, make_review_project
+from support.window.widgets import put_on_screen
 
 from lens_engine.findings import Reason, Rule, middle_section
 from lens_engine.project import Project

@@ -10,7 +10,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QWidget
-from support.readings import read
+from support.projects.readings import read
 
 from lens_engine.findings import Box3D, Split
 from lens_engine.project import Project

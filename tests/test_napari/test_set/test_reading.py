@@ -12,8 +12,8 @@ import pytest
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QToolBar, QWidget
-from support.command_line import lens
-from support.readings import read
+from support.processes.command_line import lens
+from support.projects.readings import read
 
 from lens_engine.findings import FUSED
 from lens_engine.project import Project

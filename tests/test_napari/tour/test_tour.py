@@ -8,7 +8,7 @@ import pytest
 from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFrame, QLabel, QMainWindow, QPushButton, QToolBar, QWidget
-from support.seen import asked
+from support.window.seen import asked
 
 from lens_napari import commands
 from lens_napari.application import begin_tour

@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
-from support.review_project import add_held_out_series
+from support.projects.review_project import add_held_out_series
 
 from lens_engine.evaluation.outcomes import Outcome
 from lens_engine.findings import FUSED, Box3D, Finding, slices_of_box

@@ -4,7 +4,7 @@ import time
 from threading import Event
 
 from pytestqt.qtbot import QtBot
-from support.waiting import FOR_EVER_SECONDS
+from support.processes.waiting import FOR_EVER_SECONDS
 
 from lens_napari.viewer.background import Lane
 

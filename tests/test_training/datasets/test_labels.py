@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from support.training_scenes import Ball, case_of, key_slice_lesion, lesion_of
+from support.training.training_scenes import Ball, case_of, key_slice_lesion, lesion_of
 
 from lens_engine.snapshot import LesionOrigin, LesionRole
 

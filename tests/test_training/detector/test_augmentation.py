@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from support.training_scenes import BALLS, SIDE, TINY, volume_with
+from support.training.training_scenes import BALLS, SIDE, TINY, volume_with
 
 from lens_engine.detector.config import narrow_lens, published_lens
 from lens_engine.detector.input_config import CropScope, InputConfig

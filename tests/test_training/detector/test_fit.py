@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from support.densenet121_weights import densenet121
-from support.training_runs import StoppingStream, last_state, train
-from support.training_scenes import EXPERTS, RECIPE, TINY, tiny_model, write_snapshot
+from support.files.densenet121_weights import densenet121
+from support.training.training_runs import StoppingStream, last_state, train
+from support.training.training_scenes import EXPERTS, RECIPE, TINY, tiny_model, write_snapshot
 from typer.testing import CliRunner, Result
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, read_card

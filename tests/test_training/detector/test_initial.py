@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.densenet121_weights import densenet121
-from support.training_scenes import EXPERTS, tiny_model
+from support.files.densenet121_weights import densenet121
+from support.training.training_scenes import EXPERTS, tiny_model
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.detector.checkpoints.checkpoint import save_checkpoint

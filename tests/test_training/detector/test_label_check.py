@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.published_data import BRIGHT_ABOVE_HU, save_nifti, scene, write_lits
-from support.training_scenes import RECIPE, TINY, set_of
+from support.files.published_data import BRIGHT_ABOVE_HU, save_nifti, scene, write_lits
+from support.training.training_scenes import RECIPE, TINY, set_of
 
 from lens_training.datasets.case import TrainingSet
 from lens_training.datasets.published.lits import read

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from support.training_scenes import (
+from support.training.training_scenes import (
     BALLS,
     EXPERTS,
     RECIPE,

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.training_scenes import BALLS, DEPTH, SIDE, TINY, Ball, case_of, lesion_of, volume_with
+from support.training.training_scenes import BALLS, DEPTH, SIDE, TINY, Ball, case_of, lesion_of, volume_with
 
 from lens_engine.detector.preprocess import Augmentation, Crop, make_grid
 from lens_engine.volume import Volume

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.training_scenes import DEPTH, Ball, case_of, key_slice_lesion, lesion_of, set_of, volume_with
+from support.training.training_scenes import DEPTH, Ball, case_of, key_slice_lesion, lesion_of, set_of, volume_with
 
 from lens_engine.errors import ProjectError
 from lens_engine.snapshot import LesionOrigin, LesionRole

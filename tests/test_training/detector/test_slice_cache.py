@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from support.published_data import FEET_FIRST, SHAPE, save_dicom, save_metaimage, save_nifti, save_pngs, scene
+from support.files.published_data import FEET_FIRST, SHAPE, save_dicom, save_metaimage, save_nifti, save_pngs, scene
 
 from lens_engine.detector.config import InputConfig
 from lens_engine.detector.preprocess import Augmentation, make_grid

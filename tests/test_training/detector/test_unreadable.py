@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support.training_scenes import BALLS, RECIPE, TINY, cache_of, case_of, lesion_of, set_of, volume_with
+from support.training.training_scenes import BALLS, RECIPE, TINY, cache_of, case_of, lesion_of, set_of, volume_with
 
 from lens_engine.errors import SeriesError
 from lens_engine.volume import Volume

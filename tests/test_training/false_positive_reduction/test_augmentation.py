@@ -1,7 +1,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from support.fpr_findings import RECIPE
+from support.training.fpr_findings import RECIPE
 
 from lens_engine.detector.false_positive_reduction.patches import Patch
 from lens_training.false_positive_reduction.augmentation import varied

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.fpr_findings import CONFIG, DARK, RECIPE, finding_of, found, scans
-from support.full_disk import full_disk, needs_file_limit
-from support.training_scenes import BALLS, case_of, set_of, volume_with
+from support.processes.full_disk import full_disk, needs_file_limit
+from support.training.fpr_findings import CONFIG, DARK, RECIPE, finding_of, found, scans
+from support.training.training_scenes import BALLS, case_of, set_of, volume_with
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lens_engine.checkpoint_card import demo_checkpoint_folder

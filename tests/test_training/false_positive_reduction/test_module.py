@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.fpr_findings import CONFIG, RECIPE
+from support.training.fpr_findings import CONFIG, RECIPE
 from torch.nn import functional
 
 from lens_training.errors import TrainingError

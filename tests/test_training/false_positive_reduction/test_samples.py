@@ -2,8 +2,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from support.fpr_findings import finding_of
-from support.training_scenes import Ball, case_of, key_slice_lesion, lesion_of
+from support.training.fpr_findings import finding_of
+from support.training.training_scenes import Ball, case_of, key_slice_lesion, lesion_of
 
 from lens_engine.findings import Finding
 from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole

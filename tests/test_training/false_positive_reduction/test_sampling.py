@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.fpr_findings import RECIPE
+from support.training.fpr_findings import RECIPE
 
 from lens_engine.errors import ProjectError
 from lens_training.false_positive_reduction.samples import Meaning, Sample

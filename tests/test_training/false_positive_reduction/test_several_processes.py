@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import fpr_rank_program
-from support.fpr_findings import CONFIG, RECIPE, found, scans
-from support.ranks import outcomes, run_ranks
+from support.processes import fpr_rank_program
+from support.processes.ranks import outcomes, run_ranks
+from support.training.fpr_findings import CONFIG, RECIPE, found, scans
 from torch import Tensor
 
 from lens_engine.jobs.names import LAST_CHECKPOINT

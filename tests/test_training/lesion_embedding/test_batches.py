@@ -3,8 +3,8 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from support.embedding_looks import CONFIG, ONTOLOGY, RECIPE, look_at, scans
-from support.training_scenes import Ball
+from support.training.embedding_looks import CONFIG, ONTOLOGY, RECIPE, look_at, scans
+from support.training.training_scenes import Ball
 
 from lens_training.errors import TrainingError
 from lens_training.lesion_embedding.batches import LookBatches, LookPlan

@@ -2,8 +2,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.lesanet_files import label_values, write_label_files
-from support.published_data import deeplesion_row, scene, write_deeplesion
+from support.files.lesanet_files import label_values, write_label_files
+from support.files.published_data import deeplesion_row, scene, write_deeplesion
 
 from lens_engine.findings import Split
 from lens_engine.io.annotations.deeplesion_csv import DeepLesionRow, read_table

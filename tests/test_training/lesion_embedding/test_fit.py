@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.embedding_looks import CONFIG, ONTOLOGY, RECIPE, scans
+from support.training.embedding_looks import CONFIG, ONTOLOGY, RECIPE, scans
 
 from lens_engine.errors import CheckpointError, SeriesError
 from lens_engine.jobs.names import LAST_CHECKPOINT

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.lesanet_files import ONTOLOGY, TERMS, label_values, write_label_files, write_spreadsheet
+from support.files.lesanet_files import ONTOLOGY, TERMS, label_values, write_label_files, write_spreadsheet
 
 from lens_engine.errors import AnnotationFileError
 from lens_engine.findings import Split

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
-from support.downloads import write_downloads
-from support.training_runs import StoppingStream
+from support.files.downloads import write_downloads
+from support.training.training_runs import StoppingStream
 from typer.testing import CliRunner
 
 from lens_engine.checkpoint_card import read_card

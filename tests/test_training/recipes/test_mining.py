@@ -63,6 +63,7 @@ def test_strategies_that_mine_every_scan_train_on_slices_without_annotations(nam
         ("sweep: {setting: distance_limit, values: [0.1, 0.2]}\nmining: null", "there is no mining"),
         ("sweep: {setting: distance_limit, values: [0, 1]}\nmining: {rounds: 2}", "mining.rounds is 2"),
         ("evaluation: {output: fpr-alone}", "no false_positive_reduction"),
+        ("evaluation: {output: with-fpr}", "no false_positive_reduction"),
         ("mining: {settings: {distance: 1}}", "distance of the mining strategy lens"),
         ("mining: {settings: {distance_limit: 3}}", "distance_limit is 3"),
         ("mining: {settings: {rules: {linking_iou: 2}}}", "linking_iou is 2"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.training_scenes import Ball, case_of, key_slice_lesion
+from support.training.training_scenes import Ball, case_of, key_slice_lesion
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, shipped_embedding_folder
 from lens_engine.findings import FUSED

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support import killed_recipe
-from support.training_runs import StoppingStream
-from support.training_scenes import Ball, case_of, key_slice_lesion, lesion_of, set_of
+from support.processes import killed_recipe
+from support.training.training_runs import StoppingStream
+from support.training.training_scenes import Ball, case_of, key_slice_lesion, lesion_of, set_of
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn, read_card, shipped_embedding_folder
 from lens_engine.detector.checkpoints.checkpoint import load_checkpoint, save_checkpoint

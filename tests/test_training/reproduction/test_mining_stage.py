@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.mining_cases import Seen, look_alike, proposals
-from support.training_scenes import Ball, case_of, key_slice_lesion, lesion_of, tiny_model
+from support.measures.mining_cases import Seen, look_alike, proposals
+from support.training.training_scenes import Ball, case_of, key_slice_lesion, lesion_of, tiny_model
 
 from lens_engine.checkpoint_card import MeasuredLimit
 from lens_engine.detector.inference.whole_volume import EXACT

@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support import recipe_rank_program
-from support.command_line import lens
-from support.downloads import write_downloads
-from support.published_data import (
+from support.files.downloads import write_downloads
+from support.files.published_data import (
     BRIGHT,
     FEET_FIRST,
     MANUAL_ROW,
@@ -25,9 +23,11 @@ from support.published_data import (
     write_nih_ln,
     write_table,
 )
-from support.ranks import outcomes, run_ranks
-from support.training_scenes import Ball, case_of, key_slice_lesion, lesion_of, set_of, volume_with
-from support.waiting import wait_for_end
+from support.processes import recipe_rank_program
+from support.processes.command_line import lens
+from support.processes.ranks import outcomes, run_ranks
+from support.processes.waiting import wait_for_end
+from support.training.training_scenes import Ball, case_of, key_slice_lesion, lesion_of, set_of, volume_with
 from typer.testing import CliRunner, Result
 
 from lens_engine.checkpoint_card import TrainedOn, read_card
@@ -163,7 +163,9 @@ def test_false_positive_reduction_is_trained_on_the_detectors_findings_and_measu
     path, result = judged
     out = path.parent / "out"
     assert result.exit_code == 0, result.output
-    results = json.loads((out / "results.json").read_text())["groups"]["phantoms"]["outputs"]
+    written = json.loads((out / "results.json").read_text())
+    results = written["groups"]["phantoms"]["outputs"]
+    assert written["output"] == "fused + FPR"
     assert {"fused", "fused + FPR", "FPR alone"} <= {item["output"] for item in results}
     assert "fused + FPR" in result.stdout
     network, card = load_network(out / "false-positive-reduction")

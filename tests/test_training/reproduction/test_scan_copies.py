@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from support.training_scenes import TINY, Ball, volume_with
+from support.training.training_scenes import TINY, Ball, volume_with
 
 from lens_engine.boxes import overlaps
 from lens_engine.checkpoint_card import demo_checkpoint_folder

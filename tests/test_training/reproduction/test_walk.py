@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from support.command_line import lens
-from support.densenet121_weights import densenet121
-from support.downloads import PARTS, write_downloads
-from support.lesanet_files import write_label_files
-from support.waiting import wait_until
+from support.files.densenet121_weights import densenet121
+from support.files.downloads import PARTS, write_downloads
+from support.files.lesanet_files import write_label_files
+from support.processes.command_line import lens
+from support.processes.waiting import wait_until
 from typer.testing import CliRunner
 
 from lens_engine.checkpoint_card import read_card
@@ -168,7 +168,12 @@ def test_the_other_rows_go_from_downloads_to_results(study: Path, monkeypatch: p
     assert outputs_in(values, "manual test set") >= set(GIVEN[words[2]].values())
 
 
-OUTPUTS = {EvaluatedOutput.UNIVERSAL: "deeplesion", EvaluatedOutput.FPR_ALONE: FPR_ALONE}
+OUTPUTS = {
+    EvaluatedOutput.FUSED: FUSED,
+    EvaluatedOutput.UNIVERSAL: "deeplesion",
+    EvaluatedOutput.WITH_FPR: WITH_FPR,
+    EvaluatedOutput.FPR_ALONE: FPR_ALONE,
+}
 
 
 def test_every_row_of_the_table_is_an_output_of_a_run_of_the_walk() -> None:
@@ -180,5 +185,4 @@ def test_every_row_of_the_table_is_an_output_of_a_run_of_the_walk() -> None:
         for row, output in rows.items():
             recipe = load_recipe(row)
             assert recipe.model_dump(exclude=other) == load_recipe(name).model_dump(exclude=other)
-            fused = FUSED if recipe.false_positive_reduction is None else WITH_FPR
-            assert output == OUTPUTS.get(recipe.evaluation.output, fused)
+            assert output == OUTPUTS[recipe.evaluation.output]

@@ -8,10 +8,10 @@ import psutil
 import pytest
 import torch
 import yaml
-from support import rank_program
-from support.rank_program import LONG_STEPS, SHORT_STEPS, STOPPED_STEP, long_recipe
-from support.ranks import outcomes, run_ranks
-from support.training_scenes import RECIPE, TINY, cache_of, tiny_model, write_snapshot
+from support.processes import rank_program
+from support.processes.rank_program import LONG_STEPS, SHORT_STEPS, STOPPED_STEP, long_recipe
+from support.processes.ranks import outcomes, run_ranks
+from support.training.training_scenes import RECIPE, TINY, cache_of, tiny_model, write_snapshot
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.detector.assembly import LensDetector

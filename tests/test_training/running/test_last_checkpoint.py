@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.full_disk import full_disk, needs_file_limit
-from support.training_runs import StoppingStream, last_state, train
-from support.training_scenes import RECIPE, tiny_model, write_snapshot
+from support.processes.full_disk import full_disk, needs_file_limit
+from support.training.training_runs import StoppingStream, last_state, train
+from support.training.training_scenes import RECIPE, tiny_model, write_snapshot
 
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.false_positive_reduction.network import FprNetwork

@@ -1,5 +1,5 @@
 import pytest
-from support.training_scenes import RECIPE
+from support.training.training_scenes import RECIPE
 
 from lens_engine.errors import ConfigError
 from lens_training.recipes.files import load_recipe

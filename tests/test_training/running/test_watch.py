@@ -2,8 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
-from support.training_runs import StoppingStream, train
-from support.training_scenes import RECIPE, write_snapshot
+from support.training.training_runs import StoppingStream, train
+from support.training.training_scenes import RECIPE, write_snapshot
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lens_engine.jobs.names import LAST_CHECKPOINT

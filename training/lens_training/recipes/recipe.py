@@ -76,6 +76,8 @@ class EvaluatedOutput(StrEnum):
     FUSED = "fused"
     UNIVERSAL = "universal"
     """The universal expert alone."""
+    WITH_FPR = "with-fpr"
+    """The fused findings with the mean of their own score and that of false-positive reduction."""
     FPR_ALONE = "fpr-alone"
     """The fused findings with the score of false-positive reduction instead of their own."""
 
@@ -297,8 +299,9 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _trains_what_it_compares(self) -> "Recipe":
-        if self.evaluation.output is EvaluatedOutput.FPR_ALONE and self.false_positive_reduction is None:
-            raise ValueError("evaluation.output is fpr-alone, and there is no false_positive_reduction")
+        is_judged = self.evaluation.output in (EvaluatedOutput.WITH_FPR, EvaluatedOutput.FPR_ALONE)
+        if is_judged and self.false_positive_reduction is None:
+            raise ValueError(f"evaluation.output is {self.evaluation.output}, and there is no false_positive_reduction")
         return self
 
     @property

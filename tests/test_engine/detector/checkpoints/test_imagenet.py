@@ -4,7 +4,7 @@ import re
 import pytest
 import torch
 from safetensors.torch import save_file
-from support.densenet121_weights import densenet121
+from support.files.densenet121_weights import densenet121
 
 from lens_engine.detector.checkpoints.imagenet import (
     ImagenetReport,

@@ -1,7 +1,7 @@
 """Small real false-positive reduction networks: random, in evaluation mode."""
 
 import pytest
-from support.reduction_network import loud_network
+from support.training.reduction_network import loud_network
 
 from lens_engine.detector.false_positive_reduction.config import FprConfig
 from lens_engine.detector.false_positive_reduction.network import FprNetwork

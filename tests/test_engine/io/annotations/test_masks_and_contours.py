@@ -3,7 +3,7 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
-from support.rtstruct_file import write_rtstruct
+from support.files.rtstruct_file import write_rtstruct
 
 from lens_engine.errors import AnnotationFileError
 from lens_engine.findings import box_from_slices

@@ -14,7 +14,7 @@ import nibabel
 import numpy as np
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
-from support import reading_untrusted
+from support.processes import reading_untrusted
 
 from lens_engine.errors import ConfigError, SeriesError
 from lens_engine.geometry import VolumeGeometry

@@ -18,8 +18,8 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
-from support.reading_untrusted import messages_of
-from support.rtstruct_file import write_rtstruct
+from support.files.rtstruct_file import write_rtstruct
+from support.processes.reading_untrusted import messages_of
 
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.io.annotations.imported import KnownSeries, TestSetPart

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import reading_untrusted
+from support.processes import reading_untrusted
 
 from lens_engine.io.series import scan
 

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.mining_cases import Seen, annotation, series
+from support.measures.mining_cases import Seen, annotation, series
 
 from lens_engine.findings import Finding, slices_of_box
 from lens_engine.mining.calibration import CalibratedLimit

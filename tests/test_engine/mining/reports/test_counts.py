@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from support.mining_cases import Seen, annotation, series
+from support.measures.mining_cases import Seen, annotation, series
 
 from lens_engine.mining.inputs import SeriesMiningInput
 from lens_engine.mining.reports.counts import LabelCounts, count_all, count_datasets, count_rules, count_steps

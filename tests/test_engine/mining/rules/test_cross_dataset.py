@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.mining_cases import Seen, annotation, series
+from support.measures.mining_cases import Seen, annotation, series
 
 from lens_engine.boxes import non_maximum_suppression
 from lens_engine.findings import FUSED

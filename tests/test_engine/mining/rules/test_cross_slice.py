@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.mining_cases import Seen, annotation, proposals
+from support.measures.mining_cases import Seen, annotation, proposals
 
 from lens_engine.findings import SliceBox
 from lens_engine.mining.inputs import AnnotationOnSeries

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.mining_cases import look_alike
+from support.measures.mining_cases import look_alike
 
 from lens_engine.errors import BoxError
 from lens_engine.mining.rules.intra_patient import KnownLesions, embedding_distances, match_lesions

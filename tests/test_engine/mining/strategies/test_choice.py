@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.mining_cases import Seen, annotation, drawn, proposals, series
+from support.measures.mining_cases import Seen, annotation, drawn, proposals, series
 
 from lens_engine.errors import ConfigError
 from lens_engine.findings import Scope

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.mining_cases import Seen, proposals
+from support.measures.mining_cases import Seen, proposals
 
 from lens_engine.mining.strategies.copies import FusedOutput, ScoredBoxes, fuse_copies
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from support.mining_cases import Seen, annotation, drawn, proposals, series
+from support.measures.mining_cases import Seen, annotation, drawn, proposals, series
 
 from lens_engine.errors import ConfigError
 from lens_engine.findings import Scope

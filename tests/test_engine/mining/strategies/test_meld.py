@@ -1,7 +1,7 @@
 """MELD: matches on single slices teach classification only; suspicious boxes are ignored, the rest is background."""
 
 import pytest
-from support.mining_cases import Seen, annotation, drawn, series
+from support.measures.mining_cases import Seen, annotation, drawn, series
 
 from lens_engine.errors import ConfigError
 from lens_engine.mining.inputs import SeriesMiningInput

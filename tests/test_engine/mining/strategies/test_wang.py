@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.mining_cases import Seen, annotation, drawn, proposals, series
+from support.measures.mining_cases import Seen, annotation, drawn, proposals, series
 
 from lens_engine.errors import ConfigError
 from lens_engine.mining.inputs import AnnotationOnSeries

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
-from support.store_samples import BOX, AddSeries, MakeDecision
+from support.projects.store_samples import BOX, AddSeries, MakeDecision
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import RecistAxes, Verdict

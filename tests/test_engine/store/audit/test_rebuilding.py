@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from support.store_samples import BOX, AddSeries, MakeCandidate, MakeDecision, sections
+from support.projects.store_samples import BOX, AddSeries, MakeCandidate, MakeDecision, sections
 
 from lens_engine.errors import AnnotationFileError, StoreError
 from lens_engine.findings import Candidate, Scope, Verdict

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.store_samples import BOX, AddSeries, MakeDecision, sections
+from support.projects.store_samples import BOX, AddSeries, MakeDecision, sections
 
 from lens_engine.errors import ExportError
 from lens_engine.findings import RecistAxes, Split, Verdict

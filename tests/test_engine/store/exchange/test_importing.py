@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.store_samples import BOX, AddSeries, sections
+from support.projects.store_samples import BOX, AddSeries, sections
 
 from lens_engine.errors import ProjectError
 from lens_engine.findings import Split

@@ -12,8 +12,8 @@ from uuid import UUID
 import psutil
 import pytest
 from sqlalchemy import select, text
-from support.store_samples import AddSeries, MakeDecision, detections_of
-from support.waiting import FOR_EVER_SECONDS, wait_until
+from support.processes.waiting import FOR_EVER_SECONDS, wait_until
+from support.projects.store_samples import AddSeries, MakeDecision, detections_of
 
 from lens_engine.checkpoint_card import demo_checkpoint_folder
 from lens_engine.errors import StoreError
@@ -33,7 +33,7 @@ READER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from support.store_samples import BOX, sections
+from support.projects.store_samples import BOX, sections
 from lens_engine.findings import Decision, Verdict
 from lens_engine.project import Project
 from lens_engine.store.database import Database

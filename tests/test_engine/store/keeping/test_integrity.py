@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from support.store_samples import AddSeries, MakeDecision, detections_of
+from support.projects.store_samples import AddSeries, MakeDecision, detections_of
 
 from lens_engine.checkpoint_card import demo_checkpoint_folder
 from lens_engine.findings import Verdict

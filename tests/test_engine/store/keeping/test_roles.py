@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
-from support.readings import read
-from support.store_samples import BOX, MakeDecision, new_series
+from support.projects.readings import read
+from support.projects.store_samples import BOX, MakeDecision, new_series
 
 from lens_engine.errors import JobError, StoreError
 from lens_engine.findings import Scope, Split, Verdict

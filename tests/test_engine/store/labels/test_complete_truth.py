@@ -1,5 +1,5 @@
-from support.readings import Reader, read
-from support.store_samples import BOX, AddSeries, MakeDecision, sections
+from support.projects.readings import Reader, read
+from support.projects.store_samples import BOX, AddSeries, MakeDecision, sections
 
 from lens_engine.findings import Split, Verdict, slices_of_box
 from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Annotations, NewAnnotation

@@ -3,7 +3,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.store_samples import BOX, AddSeries, MakeDecision, sections
+from support.projects.store_samples import BOX, AddSeries, MakeDecision, sections
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import Box3D, Split, Verdict

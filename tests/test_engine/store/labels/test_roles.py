@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from support.store_samples import AddSeries, MakeCandidate, MakeDecision, sections
+from support.projects.store_samples import AddSeries, MakeCandidate, MakeDecision, sections
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import (

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event
-from support.store_samples import BOX, AddSeries, MakeCandidate, MakeDecision, sections
+from support.projects.store_samples import BOX, AddSeries, MakeCandidate, MakeDecision, sections
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import CandidateKind, Reason, ReasonCode, Rule, Scope, Split, Verdict

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from support.command_line import lens
-from support.department import make_department
+from support.processes.command_line import lens
+from support.projects.department import make_department
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import Scope

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.store_samples import BOX, AddSeries, MakeCandidate, MakeDecision
+from support.projects.store_samples import BOX, AddSeries, MakeCandidate, MakeDecision
 
 from lens_engine.findings import (
     FUSED,

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.store_samples import AddSeries, MakeCandidate, MakeDecision, sections
+from support.projects.store_samples import AddSeries, MakeCandidate, MakeDecision, sections
 
 from lens_engine.findings import Box3D, Decision, ReasonCode, SliceBox, Verdict
 from lens_engine.geometry import VolumeGeometry

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
-from support.readings import BOX, OTHER, SHIFTED, Reader, read
-from support.store_samples import AddSeries, MakeDecision, sections
+from support.projects.readings import BOX, OTHER, SHIFTED, Reader, read
+from support.projects.store_samples import AddSeries, MakeDecision, sections
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import Split, Verdict

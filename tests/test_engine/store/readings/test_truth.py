@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from support.readings import BOX, OTHER, SHIFTED, THIRD, Reader, read
-from support.store_samples import AddSeries, MakeDecision, sections
+from support.projects.readings import BOX, OTHER, SHIFTED, THIRD, Reader, read
+from support.projects.store_samples import AddSeries, MakeDecision, sections
 
 from lens_engine.errors import ExportError, StoreError
 from lens_engine.findings import Box3D, Split, Verdict

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from support.outlines import outline_of
+from support.window.outlines import outline_of
 
 from lens_engine.findings import (
     Candidate,

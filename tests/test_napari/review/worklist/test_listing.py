@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.outlines import outline_of
+from support.window.outlines import outline_of
 
 from lens_engine.findings import Candidate, CandidateKind, Finding, Reason, Rule, Split
 from lens_engine.store.candidates import CandidateRecord

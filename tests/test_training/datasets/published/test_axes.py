@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from support.published_data import (
+from support.files.published_data import (
     BRIGHT,
     BRIGHT_ABOVE_HU,
     SIDE_MM,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.published_data import (
+from support.files.published_data import (
     BRIGHT_ABOVE_HU,
     deeplesion_row,
     save_dicom,

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from support.published_data import BRIGHT, SHAPE, deeplesion_row, save_pngs, scene, write_deeplesion, write_table
+from support.files.published_data import BRIGHT, SHAPE, deeplesion_row, save_pngs, scene, write_deeplesion, write_table
 
 from lens_engine.detector.input_config import InputConfig
 from lens_engine.detector.preprocess import prepare

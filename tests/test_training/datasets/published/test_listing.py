@@ -2,7 +2,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from support.published_data import scene
+from support.files.published_data import scene
 
 from lens_engine.snapshot import SnapshotSource
 from lens_training.datasets.published.listing import ListedScan, ListingCache

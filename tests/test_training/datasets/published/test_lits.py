@@ -1,7 +1,7 @@
 import nibabel
 import numpy as np
 import pytest
-from support.published_data import BRIGHT, bright_mask, save_nifti, scene, write_lits
+from support.files.published_data import BRIGHT, bright_mask, save_nifti, scene, write_lits
 
 from lens_engine.errors import SeriesError
 from lens_engine.findings import Scope

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.published_data import FEET_FIRST, SIDE_MM, nodule_row, save_metaimage, scene, write_luna16, write_table
+from support.files.published_data import (
+    FEET_FIRST,
+    SIDE_MM,
+    nodule_row,
+    save_metaimage,
+    scene,
+    write_luna16,
+    write_table,
+)
 
 from lens_engine.errors import AnnotationFileError
 from lens_engine.evaluation.luna16 import UNKNOWN_DIAMETER_MM

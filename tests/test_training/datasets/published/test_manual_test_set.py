@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from support.published_data import (
+from support.files.published_data import (
     BRIGHT,
     BRIGHT_ABOVE_HU,
     MANUAL_NAME,

@@ -5,7 +5,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from support.published_data import BRIGHT, save_dicom, scene, write_nih_ln
+from support.files.published_data import BRIGHT, save_dicom, scene, write_nih_ln
 
 from lens_engine.findings import Scope
 from lens_training.datasets.published.catalogue import DatasetName, Effect, Oddity, Reading, ReadingOptions

@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from support.objective_cases import GRID, boxes
+from support.training.objective_cases import GRID, boxes
 
 from lens_training.datasets.labels import SliceLabels
 from lens_training.detector.objectives.afp import centre_loss, centre_targets

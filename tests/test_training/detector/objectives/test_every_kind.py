@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.objective_cases import GRID, SIDE, Scene, boxes, initial_scene_of, network_of, random, scene_of
+from support.training.objective_cases import GRID, SIDE, Scene, boxes, initial_scene_of, network_of, random, scene_of
 from torch import Tensor
 
 from lens_engine.detector.config import ProposalKind

@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support.objective_cases import GRID, boxes
+from support.training.objective_cases import GRID, boxes
 
 from lens_training.datasets.labels import SliceLabels
 from lens_training.detector.objectives.base import IGNORED, NEGATIVE, POSITIVE

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from support.objective_cases import Row, boxes, random
+from support.training.objective_cases import Row, boxes, random
 
 from lens_training.datasets.labels import SliceLabels
 from lens_training.detector.objectives.head import (

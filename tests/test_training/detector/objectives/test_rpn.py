@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from support.objective_cases import SIDE, boxes, random
+from support.training.objective_cases import SIDE, boxes, random
 
 from lens_engine.boxes import overlaps
 from lens_training.datasets.labels import SliceLabels

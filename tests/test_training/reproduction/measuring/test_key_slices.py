@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from support.published_data import deeplesion_row, save_pngs, scene, write_table
-from support.training_scenes import tiny_model
+from support.files.published_data import deeplesion_row, save_pngs, scene, write_table
+from support.training.training_scenes import tiny_model
 
 from lens_training.datasets.published import deeplesion
 from lens_training.datasets.published.reading import DEFAULT_OPTIONS

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.full_disk import full_disk, needs_file_limit
-from support.published_data import BRIGHT, deeplesion_row, save_pngs, scene, write_table
-from support.training_scenes import tiny_model
+from support.files.published_data import BRIGHT, deeplesion_row, save_pngs, scene, write_table
+from support.processes.full_disk import full_disk, needs_file_limit
+from support.training.training_scenes import tiny_model
 from typer.testing import CliRunner, Result
 
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.full_disk import full_disk, needs_file_limit
-from support.training_scenes import Ball, case_of, key_slice_lesion, tiny_model, volume_with
+from support.processes.full_disk import full_disk, needs_file_limit
+from support.training.training_scenes import Ball, case_of, key_slice_lesion, tiny_model, volume_with
 
 from lens_engine.detector.inference.chosen_slices import detect_on_slices
 from lens_engine.detector.inference.whole_volume import InferenceDetector

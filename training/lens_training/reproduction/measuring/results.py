@@ -197,6 +197,8 @@ def _compared_output(recipe: Recipe, first: MeasuredGroup, measurer: Measurer) -
     match recipe.evaluation.output:
         case EvaluatedOutput.UNIVERSAL:
             return measurer.experts[0]
+        case EvaluatedOutput.WITH_FPR:
+            return WITH_FPR
         case EvaluatedOutput.FPR_ALONE:
             return FPR_ALONE
         case EvaluatedOutput.FUSED:

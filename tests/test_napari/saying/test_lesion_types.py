@@ -9,8 +9,8 @@ import pytest
 from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from support.review_project import decisions_on_disk
-from support.seen import asked
+from support.projects.review_project import decisions_on_disk
+from support.window.seen import asked
 
 from lens_engine.findings import Scope, Verdict
 from lens_engine.project import Project

@@ -15,8 +15,8 @@ from lens_training.reproduction.run import run_recipe
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
 from lens_training.running.world import world_of
-from support.ranks import note_outcomes
-from support.waiting import wait_until
+from support.processes.ranks import note_outcomes
+from support.processes.waiting import wait_until
 
 RANK = int(os.environ.get("RANK", "0"))
 

@@ -24,7 +24,7 @@ from lens_engine.store.annotations import AnnotationOrigin, AnnotationRole, Anno
 from lens_engine.store.catalog import Catalog, NewSeries
 from lens_engine.store.database import Database
 from lens_engine.store.models.model_versions import Models
-from support.waiting import FOR_EVER_SECONDS, wait_until
+from support.processes.waiting import FOR_EVER_SECONDS, wait_until
 
 EXPERTS = ("universal", "lung")
 SHAPE = (60, 64, 64)

@@ -13,10 +13,10 @@ from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from support.command_line import LENS
-from support.hanging_model import end_children_of, hang_while_loading
-from support.review_project import add_held_out_series
-from support.waiting import FOR_EVER_SECONDS
+from support.processes.command_line import LENS
+from support.processes.hanging_model import end_children_of, hang_while_loading
+from support.processes.waiting import FOR_EVER_SECONDS
+from support.projects.review_project import add_held_out_series
 
 from lens_engine.jobs.inputs import DetectInputs, JobKind
 from lens_engine.jobs.launcher import ensure_worker, workers

@@ -8,7 +8,7 @@ from lens_engine.store.database import Database
 from lens_engine.store.decisions import DecisionRecord, Decisions
 from lens_engine.store.readings.readings import Readings
 from lens_engine.store.readings.records import ReadingRecord, ReadingRound
-from support.store_samples import sections
+from support.projects.store_samples import sections
 
 BOX = (10.0, 10.0, 2.0, 20.0, 20.0, 6.0)
 SHIFTED = (12.0, 10.0, 2.0, 22.0, 20.0, 6.0)

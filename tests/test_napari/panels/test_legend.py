@@ -5,7 +5,7 @@ from pathlib import Path
 
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from support.review_project import EXPERTS, decisions_on_disk
+from support.projects.review_project import EXPERTS, decisions_on_disk
 
 from lens_engine.findings import FUSED
 from lens_napari.application import open_project

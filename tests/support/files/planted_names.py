@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from support.worker_project import SHAPE, write_scan
+from support.projects.worker_project import SHAPE, write_scan
 
 NAMES = ("Quibblewick", "Zephyrina", "MRN-77123")
 """A surname, a first name and a patient's number that stand nowhere by chance."""

@@ -7,8 +7,8 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from sqlalchemy import text
-from support.review_project import add_held_out_series
-from support.widgets import choose
+from support.projects.review_project import add_held_out_series
+from support.window.widgets import choose
 
 from lens_engine.findings import Rule
 from lens_engine.jobs.inputs import JobKind

@@ -17,8 +17,8 @@ from lens_engine.store.catalog import Catalog, SeriesRecord
 from lens_engine.store.database import Database
 from lens_engine.store.detections import Detections
 from lens_engine.store.models.lesion_embedding import embedding_folder
-from support.mining_cases import EXPERTS, Seen, look_alike, proposals
-from support.store_samples import new_series
+from support.measures.mining_cases import EXPERTS, Seen, look_alike, proposals
+from support.projects.store_samples import new_series
 
 SLICES = 60
 STUDIES = 2

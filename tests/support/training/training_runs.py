@@ -17,7 +17,7 @@ from lens_training.detector.run import Run
 from lens_training.recipes.recipe import Recipe
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
-from support.training_scenes import RECIPE, tiny_model
+from support.training.training_scenes import RECIPE, tiny_model
 
 
 class StoppingStream(io.StringIO):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from support.review_project import decide_as, decisions_on_disk
-from support.seen import asked
+from support.projects.review_project import decide_as, decisions_on_disk
+from support.window.seen import asked
 
 from lens_engine.findings import ReasonCode, Verdict
 from lens_napari.controller import ReviewController

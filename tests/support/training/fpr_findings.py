@@ -8,7 +8,16 @@ from lens_engine.snapshot import LesionOrigin, LesionRole
 from lens_training.datasets.case import Case, TrainingSet
 from lens_training.recipes.false_positive_reduction import FprRecipe
 from lens_training.running.schedule import ScheduleRecipe
-from support.training_scenes import BALLS, TINY, Ball, case_of, key_slice_lesion, lesion_of, set_of, volume_with
+from support.training.training_scenes import (
+    BALLS,
+    TINY,
+    Ball,
+    case_of,
+    key_slice_lesion,
+    lesion_of,
+    set_of,
+    volume_with,
+)
 
 CONFIG = FprConfig(
     pixel_mm=TINY.pixel_mm,

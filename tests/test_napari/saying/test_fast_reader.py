@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from support.review_project import history_on_disk
+from support.projects.review_project import history_on_disk
 
 from lens_engine.findings import ReasonCode, Verdict
 from lens_napari.controller import ReviewController

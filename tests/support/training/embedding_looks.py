@@ -8,7 +8,7 @@ from lens_training.lesion_embedding.labels import Ontology
 from lens_training.lesion_embedding.looks import Look, ScanLooks
 from lens_training.recipes.lesion_embedding import EmbeddingRecipe, EmbeddingSize, Likeness
 from lens_training.running.schedule import ScheduleRecipe
-from support.training_scenes import BALLS, Ball, volume_with
+from support.training.training_scenes import BALLS, Ball, volume_with
 
 CONFIG = EmbeddingConfig(
     pixel_mm=3.2,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from support.review_project import decide_as, decisions_on_disk, mine_twins
-from support.seen import asked, notice
-from support.widgets import choose, put_on_screen
+from support.projects.review_project import decide_as, decisions_on_disk, mine_twins
+from support.window.seen import asked, notice
+from support.window.widgets import choose, put_on_screen
 
 from lens_engine.findings import ReasonCode, Rule, Verdict
 from lens_napari.application import open_project

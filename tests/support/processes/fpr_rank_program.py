@@ -20,10 +20,10 @@ from lens_training.false_positive_reduction.fit import FprRun, fit_network, new_
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
 from lens_training.running.world import world_of
-from support.fpr_findings import CONFIG, RECIPE, found, scans
-from support.ranks import note_outcomes
-from support.training_runs import StoppingStream
-from support.waiting import wait_until
+from support.processes.ranks import note_outcomes
+from support.processes.waiting import wait_until
+from support.training.fpr_findings import CONFIG, RECIPE, found, scans
+from support.training.training_runs import StoppingStream
 
 RANK = int(os.environ.get("RANK", "0"))
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from support.review_project import decide_as, decisions_on_disk
-from support.seen import accept_and_go_back, asked, notice
-from support.widgets import put_on_screen
+from support.projects.review_project import decide_as, decisions_on_disk
+from support.window.seen import accept_and_go_back, asked, notice
+from support.window.widgets import put_on_screen
 
 from lens_engine.findings import MAX_COMMENT, Verdict
 from lens_napari.application import open_project

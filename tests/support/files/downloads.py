@@ -12,7 +12,7 @@ from lens_engine.io.annotations.manual_test_set import ManualSubVolume, write_pi
 from lens_engine.volume import Volume
 from lens_training.datasets.published.manual_test_set import MANUAL_FILE
 from lens_training.datasets.published.reading import ReadingOptions
-from support.published_data import (
+from support.files.published_data import (
     BRIGHT_ABOVE_HU,
     FEET_FIRST,
     MANUAL_ROW,

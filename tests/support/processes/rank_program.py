@@ -25,9 +25,9 @@ from lens_training.recipes.recipe import Recipe
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
 from lens_training.running.world import world_of
-from support.ranks import note_outcomes
-from support.training_runs import StoppingStream
-from support.training_scenes import EXPERTS, RECIPE, tiny_model
+from support.processes.ranks import note_outcomes
+from support.training.training_runs import StoppingStream
+from support.training.training_scenes import EXPERTS, RECIPE, tiny_model
 
 SHORT_STEPS, LONG_STEPS, STOPPED_STEP = 4, 24, 2
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from qtpy.QtCore import Qt
-from support.review_project import add_reconstruction, decisions_on_disk, history_on_disk
+from support.projects.review_project import add_reconstruction, decisions_on_disk, history_on_disk
 
 from lens_engine.findings import Verdict
 from lens_napari.application import open_project

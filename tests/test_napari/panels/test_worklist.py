@@ -8,8 +8,8 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QComboBox
-from support.review_project import decide_as, decisions_on_disk
-from support.seen import asked
+from support.projects.review_project import decide_as, decisions_on_disk
+from support.window.seen import asked
 
 from lens_engine.findings import Verdict
 from lens_napari.controller import ReviewController

@@ -1,0 +1,1 @@
+"""Files as other programs and the published data sets have them."""

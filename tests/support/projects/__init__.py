@@ -1,0 +1,1 @@
+"""Projects with something in them."""

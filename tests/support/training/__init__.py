@@ -1,0 +1,1 @@
+"""Small things to learn from, and networks that learnt."""
