@@ -199,8 +199,12 @@ def _slice(volume: Volume, index: int, patient: str, series_uid: str) -> FileDat
 
 
 def write_manual_test(
-    folder: Path, *rows: Sequence[float], name: str = MANUAL_NAME, part: TestSetPart = TestSetPart.TEST
+    folder: Path,
+    *rows: Sequence[float],
+    name: str = MANUAL_NAME,
+    part: TestSetPart = TestSetPart.TEST,
+    empty: Sequence[str] = (),
 ) -> None:
-    """Write the manual test set with one sub-volume and its boxes."""
-    array = np.asarray(rows, dtype=np.float64).reshape(-1, 6)
-    write_pickle(folder / MANUAL_FILE, [ManualSubVolume(part, name, array)])
+    """Write the manual test set with one sub-volume and its boxes, and others without a box."""
+    boxes = {name: np.asarray(rows, dtype=np.float64).reshape(-1, 6)} | dict.fromkeys(empty, np.zeros((0, 6)))
+    write_pickle(folder / MANUAL_FILE, [ManualSubVolume(part, one, array) for one, array in boxes.items()])

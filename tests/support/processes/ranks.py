@@ -46,7 +46,7 @@ def outcomes(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
 def _start(program: ModuleType, folder: Path, rank: int, port: int) -> subprocess.Popen[bytes]:
     file = str(program.__file__)
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": COUNT}
-    path = os.pathsep.join([str(Path(file).parents[1]), *sys.path])  # it runs the code that is tested, wherever it lies
+    path = os.pathsep.join([str(Path(file).parents[2]), *sys.path])  # it runs the code that is tested, wherever it lies
     torchrun = {"TORCHELASTIC_RUN_ID": "test", "LOCAL_WORLD_SIZE": COUNT, "PYTHONPATH": path}
     environment = os.environ | {name: str(value) for name, value in (place | torchrun).items()}
     return subprocess.Popen([sys.executable, file, str(folder)], env=environment)

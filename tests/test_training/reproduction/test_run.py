@@ -260,6 +260,8 @@ def test_a_recipe_learns_from_the_published_layouts_and_is_measured_by_every_pro
 @pytest.mark.slow
 def test_all_processes_of_a_run_measure_its_cases_and_the_first_one_tells(tmp_path: Path, published: Path):
     assert published == tmp_path / "data"
+    named = {"name": "000002_01_01_039-052", "empty": ["000002_01_01_039-051"]}  # one for each process
+    write_manual_test(published / "deeplesion", MANUAL_ROW, **named)
     quick(tmp_path, "L2-a")
     run_ranks(recipe_rank_program, tmp_path)
     first, second = outcomes(tmp_path, "first")
