@@ -67,7 +67,8 @@ def reviewed_project(series: int) -> Iterator[Database]:
             session.execute(insert(ReaderRow), [{"id": 1, "name": "Reader A"}])
             session.execute(insert(RootRow), [{"id": 1, "name": "scans", "path": "/scans"}])
             session.execute(
-                insert(MiningRunRow), [{"id": run, "model_version": "v1", "created_at": NOW} for run in (1, 2)]
+                insert(MiningRunRow),
+                [{"id": run, "model_version": "v1", "created_at": NOW, "whole_at": NOW} for run in (1, 2)],
             )
             for table, rows in _rows(series, generator).items():
                 session.execute(insert(table), rows)

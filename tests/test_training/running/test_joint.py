@@ -81,7 +81,7 @@ def test_two_processes_learn_what_one_learns_from_the_batches_of_both(together: 
     ("name", "error", "message"),
     [
         ("not-finite", "TrainingError", "lung"),
-        ("unreadable", "SeriesError", "Process 1 misses"),
+        ("unreadable", "TrainingInterruptedError", "Process 1 misses"),
         ("stopped", "TrainingStoppedError", "--resume"),
     ],
 )

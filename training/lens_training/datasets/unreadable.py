@@ -47,7 +47,7 @@ class UnreadableScans:
             count = sum(self._is_unreadable[:])
         if count > self._most:
             raise TrainingInterruptedError(
-                f"{count} of {self._cases} scans cannot be read, the last one is {name}: {error.happened}",
+                f"{count} of {self._cases} scans cannot be read, the last one is {name}: {error}",
                 f"At most {self._most} are left out (sampling.unreadable_share of the recipe of a detector)",
                 "Copy it again from its source, and what was named before",
             ) from error
