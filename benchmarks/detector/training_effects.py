@@ -137,7 +137,7 @@ def main() -> None:
     missing = [run for of_seed in zip(*runs.values(), strict=True) for run in of_seed if run.kept(options.kept) is None]
     with ThreadPoolExecutor(options.processes) as pool:
         list(pool.map(lambda run: run.do(options.out, options.kept), missing))
-    averages = {arm: [run.kept(options.kept) or 0.0 for run in own] for arm, own in runs.items()}
+    averages = {arm: [one for run in own if (one := run.kept(options.kept)) is not None] for arm, own in runs.items()}
     for name, row in differences(averages).items():
         print(f"{name:50} {row.mean:6.3f}  {row.difference:+7.3f} ({row.low:+.3f} to {row.high:+.3f})")
 
