@@ -15,8 +15,8 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from lens_napari.cli import app
-from lens_napari.cli.training_verbs import VERBS
+from lens_napari.cli.app import app
+from lens_napari.cli.verbs.training import VERBS
 from lens_training.cli.app import app as training_app
 
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from typer import Context
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
-from lens_napari.cli import app as lens_app
+from lens_napari.cli.app import app as lens_app
 from lens_training.cli.app import app as training_app
 from lens_training.recipes.files import recipe_names
 

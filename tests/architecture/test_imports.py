@@ -29,7 +29,8 @@ FORBIDDEN_IN_THE_VIEWER = (
 )
 
 MAY_IMPORT_ON_USE = {
-    "lens_napari/cli/viewer_verbs.py": "all other verbs must run where no Qt binding is installed",
+    "lens_napari/cli/__init__.py": "a Ctrl+C is to be understood before the libraries are loaded",
+    "lens_napari/cli/verbs/viewer.py": "all other verbs must run where no Qt binding is installed",
 }
 
 IMPORT_ALL = """

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from lens_napari.cli import MODULE_OF, main
+from lens_napari.cli import main
+from lens_napari.cli.app import MODULE_OF
 
 LENS = [sys.executable, "-c", "from lens_napari.cli import main; main()"]
 PATIENCE_SECONDS = 500.0
 
 _loaded = multiprocessing.get_context("forkserver")
-_loaded.set_forkserver_preload(sorted({f"lens_napari.cli.{module}" for module in MODULE_OF.values()}))
+_loaded.set_forkserver_preload(sorted({f"lens_napari.cli.verbs.{module}" for module in MODULE_OF.values()}))
 
 
 def lens(*arguments: str | Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:

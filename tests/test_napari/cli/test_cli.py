@@ -136,7 +136,32 @@ def test_every_verb_but_review_and_demo_needs_neither_qt_nor_torch() -> None:
         "import sys\n"
         "for name in ('torch', 'PyQt5', 'PyQt6', 'qtpy.QtWidgets', 'lightning'):\n"
         "    sys.modules[name] = None\n"
-        "import lens_napari.cli\n"
+        "from importlib import import_module\n"
+        "from lens_napari.cli.app import MODULE_OF\n"
+        "for module in MODULE_OF.values():\n"
+        "    import_module(f'lens_napari.cli.verbs.{module}')\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+INTERRUPTED_WHILE_LOADING = """
+import os, signal, sys
+
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, CtrlC())
+from lens_napari.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("library", ["typer", "sqlalchemy", "lens_napari.cli.app"])
+def test_a_ctrl_c_while_the_libraries_are_loaded_ends_without_a_trace(library: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WHILE_LOADING, library], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
