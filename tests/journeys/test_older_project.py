@@ -67,7 +67,7 @@ def test_the_jobs_it_left_are_done_and_what_it_held_is_as_before(
     decisions = Decisions(database).current()
     assert len(before) == CANDIDATES
     assert [record.decision.reader for record in decisions] == ["reader one", "reader one"]
-    waiting = jobs.open_jobs()
+    waiting = [job for job in jobs.jobs() if not job.state.is_final]
     assert sorted(job.kind for job in waiting) == [JobKind.DETECT, JobKind.EVALUATE, JobKind.EXPORT, JobKind.MINE]
     assert {job.state for job in waiting} == {JobState.QUEUED}
 

@@ -76,10 +76,10 @@ def _doubled(pressed: Counter[int], stored: list[DecisionRecord]) -> list[str]:
 def _stuck(project: Project, toll: Toll) -> list[str]:
     queue = open_queue(project)
     try:
-        open_jobs = [f"job {job.id} is still {job.state}: {job.stage}" for job in queue.open_jobs()]
+        still_open = [f"{count} jobs are still {state}" for state, count in queue.open_job_counts().items()]
     finally:
         queue.close()
-    return open_jobs + [f"job {job_id} ended as {state}" for job_id, state in toll.jobs.items() if state != "done"]
+    return still_open + [f"job {job_id} ended as {state}" for job_id, state in toll.jobs.items() if state != "done"]
 
 
 def _left_over(project: Project) -> list[Path]:

@@ -110,11 +110,6 @@ class DbosJobQueue:
         return self._to_status(found[0]) if found else None
 
     @_in_words()
-    def open_jobs(self) -> tuple[JobStatus, ...]:
-        """Return the jobs that are queued or running, oldest first."""
-        return tuple(self._to_status(workflow) for workflow in self._open_workflows(None))
-
-    @_in_words()
     def workers_of_running_jobs(self) -> Mapping[str, str]:
         """Return the worker that is said to do each running job, by the job's id."""
         running = [state.value for state, ours in STATE_OF.items() if ours is JobState.RUNNING]
