@@ -31,7 +31,13 @@ FOR_EVER_SECONDS = 60.0
 def test_the_queue_says_in_words_that_the_database_does_not_answer(database: Database, jobs: DbosJobQueue) -> None:
     job_id = jobs.submit(MineInputs(model_version="v1"))
     with unreachable(database.project):
-        for ask in (jobs.has_open_jobs, jobs.open_job_counts, jobs.workers_of_running_jobs, jobs.jobs, lambda: jobs.status(job_id)):
+        for ask in (
+            jobs.has_open_jobs,
+            jobs.open_job_counts,
+            jobs.workers_of_running_jobs,
+            jobs.jobs,
+            lambda: jobs.status(job_id),
+        ):
             with pytest.raises(JobError, match="does not answer"):
                 ask()
     assert jobs.has_open_jobs()

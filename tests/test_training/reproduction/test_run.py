@@ -50,7 +50,7 @@ from lens_training.detector.module import DetectorTraining
 from lens_training.detector.planes import PlaneCache
 from lens_training.detector.sampling import BatchPlan
 from lens_training.recipes.files import Scale, load_recipe, recipe_names
-from lens_training.recipes.recipe import Recipe
+from lens_training.recipes.recipe import MeasuredPart, Recipe
 from lens_training.reproduction.data import EXPERT_OF_PHANTOMS, recipe_data
 from lens_training.reproduction.mined_labels import load_mined
 from lens_training.running.progress import ProgressLog
@@ -214,6 +214,28 @@ def test_a_finished_recipe_that_is_resumed_gives_the_same_weights(tmp_path: Path
     again = lens_training("recipe", "run", quick(tmp_path, "L2-a"), "--out", out, "--resume")
     assert again.exit_code == 0, again.output
     assert read_card(out).weights_digest == digest
+
+
+def test_a_run_that_begins_anew_leaves_nothing_that_the_earlier_one_measured(tmp_path: Path):
+    out, recipe, readings = tmp_path / "out", quick(tmp_path, "L2-a"), '[{"made from": "a", "begun": "2026-01-01"}]'
+    for part in MeasuredPart:
+        (out / part).mkdir(parents=True)
+    old = [out / "overlays" / "old.png", *(out / part / "results.txt" for part in MeasuredPart)]
+    old += [out / "predictions" / "old" / "case.parquet", out / "results.json"]
+    for path in old:
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text("of the earlier weights")
+    (out / "test-readings.json").write_text(readings)
+
+    refused = lens_training("recipe", "run", recipe, "--out", out, "--weights", tmp_path / "none.pth")
+    assert refused.exit_code == 1
+    assert all(path.exists() for path in old)
+
+    done = lens_training("recipe", "run", recipe, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert not any(path.exists() for path in old[:-1])
+    assert json.loads(old[-1].read_text())["recipe"] == "quick"
+    assert (out / "test-readings.json").read_text() == readings
 
 
 @pytest.fixture

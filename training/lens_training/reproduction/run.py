@@ -6,7 +6,6 @@ with false-positive reduction a folder of that name with a second checkpoint. A 
 point, beside the `first-round` that all of them share.
 """
 
-import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,9 +25,8 @@ from lens_training.recipes.recipe import InitialWeights, MeasuredPart
 from lens_training.recipes.sweep import SweepRecipe
 from lens_training.reproduction.data import RecipeData, data_to_measure, recipe_data
 from lens_training.reproduction.detector_stage import RecipeRun, compute_device, epoch_folder, train_detector
-from lens_training.reproduction.measuring.part import Networks, measure_part
-from lens_training.reproduction.measuring.predictions import PREDICTIONS_FOLDER
-from lens_training.reproduction.measuring.results import RESULTS_FILE, RecipeResults
+from lens_training.reproduction.measuring.part import Networks, forget_measured, measure_part
+from lens_training.reproduction.measuring.results import RecipeResults
 from lens_training.reproduction.mined_labels import MiningReport
 from lens_training.reproduction.mining_stage import embedding_of, make_first_round, mine_before_training
 from lens_training.reproduction.stored_run import check_folder, load_networks, store_run
@@ -64,7 +62,7 @@ def run_recipe(run: RecipeRun, log: ProgressLog, stop: StopSignal, *, resume: bo
     data = recipe_data(run.recipe.first_round, run.source, log, stop)
     data.groups_of(run.part)  # refuses what could not be measured after a training of hours
     if run.world.is_first:
-        store_run(run)
+        _begin(run, resume=resume)
     if run.recipe.sweep is None:
         return _run_with(run, data, log, stop, resume=resume)
     return _sweep(run, run.recipe.sweep, data, log, stop, resume=resume)
@@ -80,7 +78,7 @@ def _sweep(
     for name, recipe in run.recipe.points.items():
         point = replace(run, recipe=recipe, folder=run.folder / name, rounds_folder=run.folder)
         point.folder.mkdir(exist_ok=True)
-        store_run(point)
+        _begin(point, resume=resume)
         results = _run_with(point, data, log, stop, resume=resume)
         if results is not None:  # always so: mining is done by one process
             measured[name] = results
@@ -99,13 +97,18 @@ def _run_with(
     device = compute_device(run.world)
     model, card = load_checkpoint(run.folder, device)  # measured as stored, so that the card tells the truth
     network = _train_network(run, model, data, log, stop, resume=resume)
-    if not resume:
-        connect(run.world).by_first(partial(_forget_predictions, run.folder))
     results = measure_part(run, data, run.part, Networks(model, network), (log, stop), mined)
     if results is not None:
         said = card.model_copy(update={"metrics": results.metrics})
         save_checkpoint(model, said, run.folder, dtype=run.stored_dtype)
     return results
+
+
+def _begin(run: RecipeRun, *, resume: bool) -> None:
+    """Write what a run is; what an earlier one has left of its measuring goes, where this one begins anew."""
+    if not resume:
+        forget_measured(run.folder)
+    store_run(run)
 
 
 def _own_training(run: RecipeRun) -> RecipeRun:
@@ -137,12 +140,6 @@ def measure_run(run: RecipeRun, part: MeasuredPart, log: ProgressLog, stop: Stop
     networks = load_networks(run)
     data = data_to_measure(run.recipe, run.source, part, log, stop)
     return measure_part(run, data, part, networks, (log, stop))
-
-
-def _forget_predictions(folder: Path) -> None:
-    """Remove what an earlier run has found: it is to be found anew."""
-    (folder / RESULTS_FILE).unlink(missing_ok=True)
-    shutil.rmtree(folder / PREDICTIONS_FOLDER, ignore_errors=True)
 
 
 def _check_weights(run: RecipeRun) -> None:

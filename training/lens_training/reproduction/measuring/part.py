@@ -5,6 +5,7 @@ a stopped evaluation nor a training that begins anew takes back.
 """
 
 import json
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,14 +15,20 @@ from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_engine.model_folder import REDUCTION_NAME
-from lens_training.errors import TrainingError
+from lens_training.errors import TrainingError, TrainingInterruptedError
 from lens_training.recipes.recipe import MeasuredPart
 from lens_training.reproduction.case_detections import DetectionFiles
 from lens_training.reproduction.data import MeasuredGroup, RecipeData
 from lens_training.reproduction.detector_stage import RecipeRun
 from lens_training.reproduction.measuring.measurer import EVALUATION_SCORE, Measurer
 from lens_training.reproduction.measuring.predictions import PREDICTIONS_FOLDER, Predictor
-from lens_training.reproduction.measuring.results import RecipeResults, Subject, measure_predictions, measured_results
+from lens_training.reproduction.measuring.results import (
+    RecipeResults,
+    Subject,
+    measure_predictions,
+    measured_results,
+    remove_results,
+)
 from lens_training.reproduction.mined_labels import MiningReport
 from lens_training.running.fingerprint import fingerprint
 from lens_training.running.progress import ProgressLog
@@ -87,6 +94,27 @@ def measure_part(
     if not run.world.is_first:
         return None
     return measure_predictions(Subject(run.recipe, data, part, folder, measurer, files, made_from, mined, readings))
+
+
+def forget_measured(folder: Path) -> None:
+    """Remove what a run's networks have found and the results of every part; how often test was read stays.
+
+    Raises
+    ------
+    TrainingInterruptedError
+        If the disk refuses.
+    """
+    try:
+        for place in (folder, *(folder / part for part in MeasuredPart)):
+            remove_results(place)
+        if (folder / PREDICTIONS_FOLDER).is_dir():
+            shutil.rmtree(folder / PREDICTIONS_FOLDER)
+    except OSError as error:
+        raise TrainingInterruptedError(
+            f"The results of an earlier run in {folder} cannot be removed: {error.strerror or error}",
+            "A run that begins anew measures anew",
+            "Allow it to write there, or choose another folder with --out",
+        ) from error
 
 
 def prediction_files(run: RecipeRun, group: MeasuredGroup) -> DetectionFiles:

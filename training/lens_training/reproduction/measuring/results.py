@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -127,6 +128,14 @@ def measured_results(folder: Path, made_from: str) -> RecipeResults | None:
         return RecipeResults.model_validate(stored["told"])
     except (OSError, ValueError, KeyError, TypeError):
         return None  # measured anew, as if it were missing
+
+
+def remove_results(folder: Path) -> None:
+    """Remove what `measure_predictions` has written to a folder, if anything; raises `OSError` if the disk refuses."""
+    for name in (RESULTS_FILE, TABLES_FILE, CURVE_FILE):  # the one that says that all is done goes first
+        (folder / name).unlink(missing_ok=True)
+    if (folder / OVERLAYS_FOLDER).is_dir():
+        shutil.rmtree(folder / OVERLAYS_FOLDER)
 
 
 def measure_predictions(subject: Subject) -> RecipeResults:
