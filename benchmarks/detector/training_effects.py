@@ -46,7 +46,6 @@ EFFECTS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
             "schedule": {"decays_normalisation": False, "normalisation_rate": 2.0}
         },
         "decoupled decay, of normalisation too": {"schedule": MULAN | {"decouples_decay": True}},
-        "no decay": {"schedule": MULAN | {"weight_decay": 0.0}},
     },
 }
 """The arms of each experiment, the default first, as what a recipe says beside its parent."""

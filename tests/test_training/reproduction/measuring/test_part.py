@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,12 +19,15 @@ from lens_engine.detector.checkpoints.checkpoint import save_checkpoint
 from lens_engine.io.annotations.imported import TestSetPart as Part
 from lens_engine.io.annotations.manual_test_set import ManualSubVolume, write_pickle
 from lens_training.cli.app import app
+from lens_training.datasets.case import Case
 from lens_training.datasets.published.manual_test_set import MANUAL_FILE
 from lens_training.recipes.files import load_recipe
 from lens_training.recipes.recipe import MeasuredPart
+from lens_training.reproduction.case_detections import DetectionFiles
 from lens_training.reproduction.data import PHANTOM, measured_part
 from lens_training.reproduction.detector_stage import RecipeRun
 from lens_training.reproduction.stored_run import store_run
+from lens_training.running.stopping import EXIT_CODE
 
 RATES = (0.125, 0.25, 0.5, 1, 2, 4, 8)
 PLACES = (10, 0, 39, 25, 47, 43), (36, 20, 42, 52, 47, 48)
@@ -124,6 +128,26 @@ def test_a_reading_that_was_stopped_counts_and_is_the_same_one_when_it_goes_on(r
     assert results_in(run)["times the test part was read"] == 1
     assert {path: path.stat().st_mtime_ns for path in kept} == before
     assert lost.exists()
+
+
+def test_a_ctrl_c_while_findings_are_measured_ends_before_results_are_written(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = DetectionFiles.read_findings
+
+    def press(files: DetectionFiles, case: Case) -> object:
+        signal.raise_signal(signal.SIGINT)
+        return read(files, case)
+
+    with monkeypatch.context() as pressing:
+        pressing.setattr(DetectionFiles, "read_findings", press)
+        stopped = lens_recipe("measure", run, "--part", "val")
+    assert stopped.exit_code == EXIT_CODE, stopped.output
+    assert not (run / "val" / "results.json").exists()
+    before = written(run)
+    assert lens_recipe("measure", run, "--part", "val").exit_code == 0
+    assert written(run) == before
+    assert (run / "val" / "results.json").exists()
 
 
 @needs_file_limit

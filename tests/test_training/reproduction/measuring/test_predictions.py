@@ -87,7 +87,7 @@ def test_a_stopped_evaluation_goes_on_behind_the_last_whole_case(cases: list[Cas
 
 def test_what_is_written_is_read_one_case_at_a_time(cases: list[Case], files: DetectionFiles) -> None:
     predictor().predict(cases, files, Looks())
-    findings = FindingsOfCases(cases, files, frozenset({"universal"}))
+    findings = FindingsOfCases(cases, files, frozenset({"universal"}), StopSignal())
     assert list(findings) == list("abcd")
     assert list(findings["c"]) == [found("universal")]
 

@@ -93,7 +93,9 @@ def measure_part(
         predictor.predict(group.cases, files[group.name], look)
     if not run.world.is_first:
         return None
-    return measure_predictions(Subject(run.recipe, data, part, folder, measurer, files, made_from, mined, readings))
+    stop = reports[1]
+    subject = Subject(run.recipe, data, part, folder, measurer, files, made_from, stop, mined, readings)
+    return measure_predictions(subject)
 
 
 def forget_measured(folder: Path) -> None:

@@ -96,14 +96,18 @@ class FindingsOfCases(Mapping[str, Sequence[Finding]]):
     ----------
     outputs
         Those whose findings are meant.
+    stop
+        Once it is set, asking raises `TrainingStoppedError`.
     """
 
-    def __init__(self, cases: Sequence[Case], files: DetectionFiles, outputs: frozenset[str]) -> None:
+    def __init__(self, cases: Sequence[Case], files: DetectionFiles, outputs: frozenset[str], stop: StopSignal) -> None:
         self._cases = {case.name: case for case in cases}
         self._files = files
         self._outputs = outputs
+        self._stop = stop
 
     def __getitem__(self, name: str) -> Sequence[Finding]:
+        self._stop.check()
         return [item for item in self._files.read_findings(self._cases[name]) if item.expert in self._outputs]
 
     def __iter__(self) -> Iterator[str]:

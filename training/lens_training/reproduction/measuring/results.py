@@ -41,6 +41,7 @@ from lens_training.reproduction.data import MeasuredGroup, RecipeData
 from lens_training.reproduction.measuring.measurer import FPR_ALONE, WITH_FPR, Measurer, key_sections, truth_of
 from lens_training.reproduction.measuring.predictions import FindingsOfCases
 from lens_training.reproduction.mined_labels import MiningReport
+from lens_training.running.stopping import StopSignal
 
 RESULTS_FILE = "results.json"
 TABLES_FILE = "results.txt"
@@ -92,6 +93,8 @@ class Subject:
         What was found, for each of the groups of the part by its name; every case of it is there.
     made_from
         Fingerprint of everything that decides the numbers.
+    stop
+        Ends the measuring between two cases, with nothing written.
     mined
         What each round mined before the training, told with the results.
     test_readings
@@ -105,6 +108,7 @@ class Subject:
     measurer: Measurer
     predictions: Mapping[str, DetectionFiles]
     made_from: str
+    stop: StopSignal
     mined: tuple[MiningReport, ...] = ()
     test_readings: int | None = None
 
@@ -147,6 +151,8 @@ def measure_predictions(subject: Subject) -> RecipeResults:
     ------
     TrainingError
         If predictions cannot be read.
+    TrainingStoppedError
+        If the process was asked to end.
     """
     recipe, data, folder = subject.recipe, subject.data, subject.folder
     folder.mkdir(exist_ok=True)
@@ -217,12 +223,12 @@ def _compared_output(recipe: Recipe, first: MeasuredGroup, measurer: Measurer) -
 def _measured(group: MeasuredGroup, subject: Subject, pictures: Path | None) -> _GroupResult:
     measurer, files = subject.measurer, subject.predictions[group.name]
     if group.is_key_slices:
-        return _on_key_slices(group, measurer, files)
+        return _on_key_slices(group, measurer, files, subject.stop)
     if group.is_around_key_slices:
-        return _around_key_slices(group, measurer, files)
+        return _around_key_slices(group, measurer, files, subject.stop)
     outputs = measurer.outputs if group.expert is None else (group.expert,)
     kept = {*outputs, FUSED} if group.expert is None else {group.expert}
-    findings = FindingsOfCases(group.cases, files, frozenset(kept))
+    findings = FindingsOfCases(group.cases, files, frozenset(kept), subject.stop)
     truths = {case.name: truth_of(case) for case in group.cases}
     report = evaluate_findings(findings, truths, outputs)
     shown = report.model_copy(update={"outputs": tuple(item for item in report.outputs if item.output in kept)})
@@ -235,12 +241,13 @@ def _measured(group: MeasuredGroup, subject: Subject, pictures: Path | None) -> 
     return _GroupResult(group, values, text, shown)
 
 
-def _on_key_slices(group: MeasuredGroup, measurer: Measurer, files: DetectionFiles) -> _GroupResult:
+def _on_key_slices(group: MeasuredGroup, measurer: Measurer, files: DetectionFiles, stop: StopSignal) -> _GroupResult:
     """Measure the boxes on the key slices themselves (algorithms 9.2)."""
     drawn = {case.name: key_sections(case) for case in group.cases}
     truth = truth_of_key_slices(drawn)
     boxes: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in (*measurer.experts, FUSED)}
     for case in group.cases:
+        stop.check()
         proposals = files.read(case).proposals
         for index in {part.slice_index for part in drawn[case.name]}:
             for output, found in boxes.items():
@@ -256,12 +263,14 @@ def _on_key_slices(group: MeasuredGroup, measurer: Measurer, files: DetectionFil
     return _GroupResult(group, values, "\n".join(lines) + "\n")
 
 
-def _around_key_slices(group: MeasuredGroup, measurer: Measurer, files: DetectionFiles) -> _GroupResult:
+def _around_key_slices(
+    group: MeasuredGroup, measurer: Measurer, files: DetectionFiles, stop: StopSignal
+) -> _GroupResult:
     """Measure the 3D boxes that cover key slices (algorithms 9.3)."""
     truth = {case.name: case.truth for case in group.cases}
     outputs = (*measurer.experts, FUSED)
     rows: dict[str, dict[str, NDArray[np.float64]]] = {output: {} for output in outputs}
-    for name, findings in FindingsOfCases(group.cases, files, frozenset(outputs)).items():
+    for name, findings in FindingsOfCases(group.cases, files, frozenset(outputs), stop).items():
         for output, found in rows.items():
             found[name] = prediction_rows(findings, output)
     values, lines = {}, [f"{len(truth)} sub-volumes; average sensitivity in % at 1/8 to 8 false positives per volume"]
