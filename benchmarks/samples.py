@@ -37,6 +37,8 @@ from lens_training.recipes.recipe import AugmentationRecipe
 
 SIDE = 512
 GOAL = 5.0
+THIN_MM = 0.7
+"""Between slices that lie beside those of the network's grid, so that a sample needs nearly twice as many."""
 GROWTH_LIMIT = 1.2
 SAMPLES = 6
 REPEATS = 9
@@ -91,6 +93,9 @@ def scans(folder: Path, side: int = SIDE, counts: Sequence[int] = (13, 61, 300, 
         _scan(f"PNG, {short} slices", write_png(folder / "short", synthetic_ct((short, side, side))), 0),
         _scan(f"PNG, {long} slices", write_png(folder / "long", synthetic_ct((long, side, side))), 0),
         _scan(f".mhd + .raw, {metaimage} slices", _image(folder / "mhd/raw.mhd", metaimage, side), GOAL),
+        _scan(
+            f".mhd + .raw, {metaimage} of {THIN_MM} mm", _image(folder / "thin/raw.mhd", metaimage, side, THIN_MM), GOAL
+        ),
         _scan(f".nii.gz, {nifti} slices", _image(folder / "gz/packed.nii.gz", nifti, side), GOAL),
         _scan(f"DICOM, {dicom} slices", write_dicom(folder / "dicom", synthetic_ct((dicom, side, side))), GOAL),
     ]
@@ -161,9 +166,9 @@ def _scan(name: str, path: Path, goal: float) -> Scan:
     )
 
 
-def _image(path: Path, count: int, side: int) -> Path:
+def _image(path: Path, count: int, side: int, z_mm: float = SPACING_MM[0]) -> Path:
     image = sitk.GetImageFromArray(synthetic_ct((count, side, side))[::-1])  # ITK counts slices from the feet
-    image.SetSpacing(SPACING_MM[::-1])
+    image.SetSpacing((*SPACING_MM[:0:-1], z_mm))
     return write_image(image, path, path.name.endswith(".gz"))
 
 

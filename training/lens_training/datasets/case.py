@@ -103,6 +103,12 @@ class Case:
         return LesionLabels(self.lesions, self.dataset, (y_mm + x_mm) / 2, z_mm, self.tight_margin_voxels)
 
     @property
+    def key_slices(self) -> tuple[int, ...]:
+        """The slices on which positive lesions were marked, ascending."""
+        marked = {lesion.key_slice for lesion in self.lesions if lesion.role is LesionRole.POSITIVE}
+        return tuple(sorted(index for index in marked if index is not None))
+
+    @property
     def truth(self) -> NDArray[np.float64]:
         """The 3D boxes of all positive lesions, (n, 6), with the margin that labels have (algorithms 1.9)."""
         rows = [

@@ -20,6 +20,8 @@ from lens_training.reproduction.scan_copies import CopyPlan, ScanCopy, detect_in
 from lens_training.running.fingerprint import fingerprint
 
 COPIES_FOLDER = "copies"
+LOOK_VERSION = 1
+"""Part of every fingerprint of detections: counts up when the same weights would find something else in a scan."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,11 +78,14 @@ class DetectionFiles:
         Equal for equal detections; a file with another one, or of a case with another geometry, counts as missing.
     copies
         How many copies of each case are looked at.
+    are_of_key_slices
+        Whether only the key slices of a case are looked at; then files of a case with other ones are missing, too.
     """
 
     folder: Path
     fingerprint: str
     copies: int = 0
+    are_of_key_slices: bool = False
 
     def has(self, case: Case) -> bool:
         """Return whether a case is done."""
@@ -137,7 +142,8 @@ class DetectionFiles:
             raise self._unreadable(case, error) from error
 
     def _made_from(self, case: Case) -> str:
-        return fingerprint(self.fingerprint, case.geometry.shape, case.geometry.spacing_mm)
+        looked_at = case.key_slices if self.are_of_key_slices else "all slices"
+        return fingerprint(self.fingerprint, case.geometry.shape, case.geometry.spacing_mm, looked_at)
 
     def _unreadable(self, case: Case, error: Exception) -> TrainingError:
         return TrainingError(

@@ -5,6 +5,7 @@ its published layout (`datasets.published.catalogue.LAYOUTS`).
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ from lens_training.datasets.published.catalogue import (
 )
 from lens_training.datasets.published.luna16 import Mark
 from lens_training.datasets.published.manual_test_set import find_manual_file
-from lens_training.datasets.published.reading import DatasetName, Oddity, Reading
+from lens_training.datasets.published.reading import DatasetName, Effect, Oddity, Reading
 from lens_training.errors import DatasetError
 from lens_training.recipes.recipe import MeasuredPart, Recipe
 from lens_training.running.fingerprint import fingerprint
@@ -98,7 +99,8 @@ class RecipeData:
     Attributes
     ----------
     groups
-        What to measure on; the first one of a part is what the published row is about.
+        What to measure on; the first one of a part is what the published row is about. A part of the manual test set is
+        here also where nothing of it can be used.
     digest
         Equal for equal data.
     left_out
@@ -124,12 +126,12 @@ class RecipeData:
         ConfigError
             If there is nothing.
         """
-        found = tuple(group for group in self.groups if group.part is part)
+        found = tuple(group for group in self.groups if group.part is part and group.cases)
         if not found:
             raise ConfigError(
                 f"The data of this run have no part {part}",
                 "The manual test set and DL_info.csv of DeepLesion say which cases belong to it",
-                f"Measure another part: {', '.join(sorted({group.part for group in self.groups}))}",
+                f"Measure another part: {', '.join(sorted({group.part for group in self.groups if group.cases}))}",
             )
         return found
 
@@ -286,20 +288,26 @@ def _groups(reading: Reading, folder: Path, on_progress: Callable[[int, int], No
         for part, name in ((MeasuredPart.VAL, "manual validation set"), (MeasuredPart.TEST, "manual test set")):
             complete = tuple(case for case in manual.cases if case.split == part.value)
             names = tuple(item.name for item in published if item.part == part.value)
-            if complete:
-                skipped = {} if groups else manual.skipped  # of both parts, told once
-                groups.append(MeasuredGroup(name, complete, part, left_out=skipped, published_names=names))
+            left_out = _left_out(names, complete, manual)
+            groups.append(MeasuredGroup(name, complete, part, left_out=left_out, published_names=names))
     for part, name in ((MeasuredPart.VAL, "validation"), (MeasuredPart.TEST, "test")):
         drawn_on = of_split[Split(part.value)]
         if drawn_on:
             groups.append(MeasuredGroup(f"key slices of the {name} split", drawn_on, part, is_key_slices=True))
-    if not groups:
+    if not any(group.cases for group in groups):
         raise DatasetError(
             f"{folder} holds neither the manual test set nor cases of the validation or test split",
             "Something to measure on is needed",
             "Check the data set with: lens data check deeplesion FOLDER",
         )
     return groups
+
+
+def _left_out(names: Collection[str], complete: Collection[Case], manual: Reading) -> Mapping[str, int]:
+    """Count the sub-volumes of a part that cannot be measured, by reason."""
+    usable = {case.name for case in complete}
+    reasons = {item.place: item.oddity.value for item in manual.odd if item.effect is Effect.SKIPPED}
+    return Counter(reasons.get(name, Oddity.BROKEN_FILE.value) for name in names if name not in usable)
 
 
 def _surroundings(groups: Sequence[MeasuredGroup]) -> tuple[MeasuredGroup, ...]:

@@ -28,7 +28,7 @@ from lens_engine.mining.strategies.meld import MeldSettings
 from lens_training.datasets.case import Case, TrainingSet
 from lens_training.datasets.unreadable import UnreadableScans
 from lens_training.recipes.mining import ROUND_NAMES, MiningRecipe
-from lens_training.reproduction.case_detections import CaseDetector, DetectionFiles
+from lens_training.reproduction.case_detections import LOOK_VERSION, CaseDetector, DetectionFiles
 from lens_training.reproduction.case_inputs import CaseInputs, RoundFiles, embed_cases
 from lens_training.reproduction.data import RecipeData
 from lens_training.reproduction.detector_stage import RecipeRun, compute_device, train_detector
@@ -157,7 +157,7 @@ class _Rounds:
             train_detector(trained, data, self.log, self.stop, resume=self.resume)
         plan = CopyPlan(self.mining.copies, self.run.recipe.augmentation, self.run.seed)
         digest = read_card(folder).weights_digest
-        made_by = fingerprint(digest, data.digest, self.run.inference.precision, plan.digest)
+        made_by = fingerprint(LOOK_VERSION, digest, data.digest, self.run.inference.precision, plan.digest)
         files = DetectionFiles(folder / DETECTIONS_FOLDER, made_by, plan.count)
         if self.run.rounds_folder is None:
             self._detect(folder, files, plan)

@@ -25,11 +25,11 @@ from lens_training.recipes.recipe import InitialWeights, MeasuredPart
 from lens_training.recipes.sweep import SweepRecipe
 from lens_training.reproduction.data import RecipeData, data_to_measure, recipe_data
 from lens_training.reproduction.detector_stage import RecipeRun, compute_device, epoch_folder, train_detector
-from lens_training.reproduction.measuring.part import Networks, forget_measured, measure_part
+from lens_training.reproduction.measuring.part import Networks, measure_part
 from lens_training.reproduction.measuring.results import RecipeResults
 from lens_training.reproduction.mined_labels import MiningReport
 from lens_training.reproduction.mining_stage import embedding_of, make_first_round, mine_before_training
-from lens_training.reproduction.stored_run import check_folder, load_networks, store_run
+from lens_training.reproduction.stored_run import check_folder, forget_earlier_run, load_networks, store_run
 from lens_training.reproduction.sweep_results import write_sweep
 from lens_training.running.fingerprint import fingerprint
 from lens_training.running.progress import ProgressLog
@@ -105,9 +105,9 @@ def _run_with(
 
 
 def _begin(run: RecipeRun, *, resume: bool) -> None:
-    """Write what a run is; what an earlier one has left of its measuring goes, where this one begins anew."""
+    """Write what a run is; an earlier one in its folder counts no longer where this one begins anew."""
     if not resume:
-        forget_measured(run.folder)
+        forget_earlier_run(run.folder)
     store_run(run)
 
 

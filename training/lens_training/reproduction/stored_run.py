@@ -5,6 +5,7 @@ anything in it changes.
 """
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,15 @@ from lens_engine.detector.inference.whole_volume import InferencePrecision, Infe
 from lens_engine.errors import CheckpointError, ConfigError
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_engine.model_folder import REDUCTION_NAME
+from lens_training.errors import TrainingInterruptedError
 from lens_training.recipes.files import RECIPE_FILE, read_fields, stored_fields
 from lens_training.recipes.listing import recipe_text
-from lens_training.recipes.recipe import Recipe
+from lens_training.recipes.recipe import MeasuredPart, Recipe
 from lens_training.reproduction.data import PHANTOM
 from lens_training.reproduction.detector_stage import RecipeRun, compute_device
 from lens_training.reproduction.measuring.part import Networks
+from lens_training.reproduction.measuring.predictions import PREDICTIONS_FOLDER
+from lens_training.reproduction.measuring.results import remove_results
 from lens_training.running.world import ALONE, World
 
 RUN_FILE = "run.json"
@@ -76,9 +80,36 @@ def check_folder(run: RecipeRun, *, resume: bool) -> None:
         )
 
 
+def forget_earlier_run(folder: Path) -> None:
+    """Make an earlier run in a folder count as not there: its weights, what they found, and the results of every part.
+
+    How often the test part was read stays, and so does `last.ckpt`, which tells by itself whose it is.
+
+    Raises
+    ------
+    TrainingInterruptedError
+        If the disk refuses.
+    """
+    try:
+        for place in (folder, folder / REDUCTION_NAME):
+            (place / CARD_NAME).unlink(missing_ok=True)
+        for place in (folder, *(folder / part for part in MeasuredPart)):
+            remove_results(place)
+        if (folder / PREDICTIONS_FOLDER).is_dir():
+            shutil.rmtree(folder / PREDICTIONS_FOLDER)
+    except OSError as error:
+        raise TrainingInterruptedError(
+            f"What an earlier run has left in {folder} cannot be removed: {error.strerror or error}",
+            "A run that begins anew learns and measures anew",
+            "Allow it to write there, or choose another folder with --out",
+        ) from error
+
+
 def store_run(run: RecipeRun) -> None:
     """Write what a run is."""
-    source = run.source if run.source == PHANTOM else str(Path(run.source).resolve())
+    source = (
+        run.source if run.source == PHANTOM else str(Path(run.source).absolute())
+    )  # a link stays one: listings are kept by path
     stored = StoredRun(data=source, seed=run.seed, inference=run.inference.precision)
     write_text_atomically(run.folder / RECIPE_FILE, recipe_text(run.recipe))
     write_text_atomically(run.folder / RUN_FILE, stored.model_dump_json(indent=1) + "\n")

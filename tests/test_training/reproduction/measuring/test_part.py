@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ from lens_training.recipes.recipe import MeasuredPart
 from lens_training.reproduction.case_detections import DetectionFiles
 from lens_training.reproduction.data import PHANTOM, measured_part
 from lens_training.reproduction.detector_stage import RecipeRun
-from lens_training.reproduction.stored_run import store_run
+from lens_training.reproduction.stored_run import forget_earlier_run, store_run
 from lens_training.running.stopping import EXIT_CODE
 
 RATES = (0.125, 0.25, 0.5, 1, 2, 4, 8)
@@ -98,6 +99,23 @@ def test_the_validation_part_is_there_to_choose_by_and_not_counted(run: Path) ->
     assert not (run / "results.json").exists()
     assert not (run / "test-readings.json").exists()
     assert (run / "val" / "froc.png").stat().st_size > 0
+
+
+def test_what_is_left_out_of_a_part_is_told_of_that_part(run: Path, data: Path) -> None:
+    lens_recipe("measure", run, "--part", "val")
+    assert results_in(run / "val")["left out"] == {"manual test set": {"image missing": 1}}
+    shutil.copytree(data, run / "data")
+    for image in (run / "data" / "deeplesion" / "Images_png" / "000003_01_01").glob("*.png"):
+        image.write_bytes(b"broken")
+    result = lens_recipe("measure", run, "--part", "val", "--data", run / "data")
+    assert "left out of manual validation set: 1 x " in result.stdout, result.output
+
+
+def test_a_run_that_begins_anew_has_no_weights_until_it_has_its_own(run: Path) -> None:
+    forget_earlier_run(run)
+    result = lens_recipe("measure", run, "--part", "val")
+    assert result.exit_code == 1
+    assert "has no weights yet" in result.stderr
 
 
 def test_the_test_part_says_how_often_it_was_read(run: Path) -> None:

@@ -109,7 +109,7 @@ def test_a_case_that_another_process_has_claimed_is_left_to_it_until_it_dies(
     assert looks.seen == list("acdb")
 
 
-def test_a_scan_that_cannot_be_read_ends_the_evaluation_once_all_others_are_done(
+def test_a_scan_that_cannot_be_read_ends_the_evaluation_once_all_others_of_all_groups_are_done(
     cases: list[Case], files: DetectionFiles
 ) -> None:
     looks = Looks()
@@ -119,9 +119,15 @@ def test_a_scan_that_cannot_be_read_ends_the_evaluation_once_all_others_are_done
             raise SeriesError("File 3 of 9 is cut off", "A whole file", "Copy it again")
         return looks(case)
 
+    first = predictor()
+    first.predict(cases[:3], files, look)
+    first.predict(cases[3:], files, look)
+    assert looks.seen == list("acd")
     with pytest.raises(TrainingInterruptedError, match=r"1 of 4 scans cannot be read: b \(File 3 of 9 is cut off\)"):
-        predictor().predict(cases, files, look)
-    predictor().predict(cases, files, looks)
+        first.refuse_unreadable()
+    repaired = predictor()
+    repaired.predict(cases, files, looks)
+    repaired.refuse_unreadable()
     assert looks.seen == list("acdb")
 
 

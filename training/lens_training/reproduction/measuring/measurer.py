@@ -69,8 +69,8 @@ class Measurer:
 
     def look_at_key_slices(self, case: Case) -> CaseDetections:
         """Return the boxes on the key slices of a case, each on a grid that passes through it."""
-        keys = sorted({part.slice_index for part in key_sections(case)})
-        return CaseDetections(detect_on_slices(self._detector, case.geometry, _reader(case), keys, self._post))
+        found = detect_on_slices(self._detector, case.geometry, _reader(case), case.key_slices, self._post)
+        return CaseDetections(found)
 
     def _judged_again(self, volume: Volume, findings: Sequence[Finding]) -> list[Finding]:
         if self._network is None:

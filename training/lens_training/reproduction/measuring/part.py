@@ -5,7 +5,6 @@ a stopped evaluation nor a training that begins anew takes back.
 """
 
 import json
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,28 +14,20 @@ from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_engine.model_folder import REDUCTION_NAME
-from lens_training.errors import TrainingError, TrainingInterruptedError
+from lens_training.errors import TrainingError
 from lens_training.recipes.recipe import MeasuredPart
-from lens_training.reproduction.case_detections import DetectionFiles
+from lens_training.reproduction.case_detections import LOOK_VERSION, DetectionFiles
 from lens_training.reproduction.data import MeasuredGroup, RecipeData
 from lens_training.reproduction.detector_stage import RecipeRun
 from lens_training.reproduction.measuring.measurer import EVALUATION_SCORE, Measurer
 from lens_training.reproduction.measuring.predictions import PREDICTIONS_FOLDER, Predictor
-from lens_training.reproduction.measuring.results import (
-    RecipeResults,
-    Subject,
-    measure_predictions,
-    measured_results,
-    remove_results,
-)
+from lens_training.reproduction.measuring.results import RecipeResults, Subject, measure_predictions, measured_results
 from lens_training.reproduction.mined_labels import MiningReport
 from lens_training.running.fingerprint import fingerprint
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
 
 READINGS_FILE = "test-readings.json"
-KEY_SLICES = "on key slices"
-"""Says in the fingerprint of predictions that they lie on key slices."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,30 +84,10 @@ def measure_part(
         predictor.predict(group.cases, files[group.name], look)
     if not run.world.is_first:
         return None
+    predictor.refuse_unreadable()
     stop = reports[1]
     subject = Subject(run.recipe, data, part, folder, measurer, files, made_from, stop, mined, readings)
     return measure_predictions(subject)
-
-
-def forget_measured(folder: Path) -> None:
-    """Remove what a run's networks have found and the results of every part; how often test was read stays.
-
-    Raises
-    ------
-    TrainingInterruptedError
-        If the disk refuses.
-    """
-    try:
-        for place in (folder, *(folder / part for part in MeasuredPart)):
-            remove_results(place)
-        if (folder / PREDICTIONS_FOLDER).is_dir():
-            shutil.rmtree(folder / PREDICTIONS_FOLDER)
-    except OSError as error:
-        raise TrainingInterruptedError(
-            f"The results of an earlier run in {folder} cannot be removed: {error.strerror or error}",
-            "A run that begins anew measures anew",
-            "Allow it to write there, or choose another folder with --out",
-        ) from error
 
 
 def prediction_files(run: RecipeRun, group: MeasuredGroup) -> DetectionFiles:
@@ -124,9 +95,9 @@ def prediction_files(run: RecipeRun, group: MeasuredGroup) -> DetectionFiles:
     reduction = run.folder / REDUCTION_NAME
     folders = [run.folder] if run.recipe.false_positive_reduction is None else [run.folder, reduction]
     digests = [read_card(folder).weights_digest for folder in folders]
-    kind = KEY_SLICES if group.is_key_slices else ""
-    made_from = fingerprint(digests, run.inference.precision, run.inference.compiles, EVALUATION_SCORE, kind)
-    return DetectionFiles(run.folder / PREDICTIONS_FOLDER / group.folder_name, made_from)
+    made_from = fingerprint(LOOK_VERSION, digests, run.inference.precision, run.inference.compiles, EVALUATION_SCORE)
+    folder = run.folder / PREDICTIONS_FOLDER / group.folder_name
+    return DetectionFiles(folder, made_from, are_of_key_slices=group.is_key_slices)
 
 
 def readings_of_test(path: Path) -> list[dict[str, str]]:

@@ -37,6 +37,7 @@ class Predictor:
 
     def __init__(self, world: World, log: ProgressLog, stop: StopSignal) -> None:
         self._world, self._log, self._stop = world, log, stop
+        self._cases = set[str]()
         self._unreadable: dict[str, LensError] = {}
 
     def predict(self, cases: Sequence[Case], files: DetectionFiles, look: Look) -> None:
@@ -47,8 +48,9 @@ class Predictor:
         TrainingStoppedError
             If the process was asked to end; what is done is kept.
         TrainingInterruptedError
-            If the disk refuses, or scans cannot be read; then the others are done.
+            If the disk refuses.
         """
+        self._cases |= {case.name for case in cases}
         self._tell_others(cases, files)
         left = [case for case in cases if not files.has(case)]
         while left:
@@ -58,9 +60,12 @@ class Predictor:
                 return
             if len(left) == before:
                 time.sleep(_POLL_SECONDS)
-        if self._unreadable and self._world.is_first:
-            raise _unreadable(self._unreadable, len(cases))
         self._log.report(Stage.EVALUATE, len(cases), len(cases))
+
+    def refuse_unreadable(self) -> None:
+        """Raise `TrainingInterruptedError` if any scan of what was predicted cannot be read; the others are done."""
+        if self._unreadable:
+            raise _unreadable(self._unreadable, len(self._cases))
 
     def _round(self, left: Sequence[Case], total: int, files: DetectionFiles, look: Look) -> list[Case]:
         """Look at what is free, and return what others are at."""

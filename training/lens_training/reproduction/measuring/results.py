@@ -20,6 +20,7 @@ from lens_engine.evaluation.froc import FALSE_POSITIVE_RATES, HIT_THRESHOLD, mat
 from lens_engine.evaluation.froc_figure import figure
 from lens_engine.evaluation.key_slices import (
     MULAN_RATES,
+    WANG_RATES,
     boxes_on_slice,
     image_name,
     match_key_slices,
@@ -249,17 +250,25 @@ def _on_key_slices(group: MeasuredGroup, measurer: Measurer, files: DetectionFil
     for case in group.cases:
         stop.check()
         proposals = files.read(case).proposals
-        for index in {part.slice_index for part in drawn[case.name]}:
+        for index in case.key_slices:
             for output, found in boxes.items():
                 found[image_name(case.name, index)] = boxes_on_slice(proposals, output, index)
     values, lines = {}, [f"{len(truth)} key slices; sensitivity in % at false positives per image"]
-    lines.append(f"{'':32}" + "".join(f"{rate:>7g}" for rate in MULAN_RATES.reported) + "    avg of the first four")
+    heads = "".join(f"{rate:>7g}" for rate in MULAN_RATES.reported)
+    lines.append(f"{'':32}{heads}    avg of the first four    avg of the first five, IoU > 0.5 (Wang)")
     for output, found in boxes.items():
-        curve = match_key_slices(found, truth).curve()
+        curve, strict = match_key_slices(found, truth).curve(), match_key_slices(found, truth, is_strict=True).curve()
         shares = curve.sensitivity_at(MULAN_RATES.reported).tolist()
-        average = MULAN_RATES.average(curve)
-        values[output] = {"rates": MULAN_RATES.reported, "sensitivities": shares, "average": average}
-        lines.append(f"{output:32}" + "".join(f"{100 * value:7.1f}" for value in shares) + f"{100 * average:7.1f}")
+        average, wang = MULAN_RATES.average(curve), WANG_RATES.average(strict)
+        values[output] = {
+            **{"rates": MULAN_RATES.reported, "sensitivities": shares, "average": average},
+            "Wang": {
+                **{"rates": WANG_RATES.reported, "average": wang},
+                "sensitivities": strict.sensitivity_at(WANG_RATES.reported).tolist(),
+            },
+        }
+        cells = "".join(f"{100 * value:7.1f}" for value in shares)
+        lines.append(f"{output:32}{cells}{100 * average:>25.1f}{100 * wang:>42.1f}")
     return _GroupResult(group, values, "\n".join(lines) + "\n")
 
 
