@@ -361,6 +361,12 @@ def _errors_without_names(source: SeriesSource, name: str) -> Iterator[None]:
         kind = SeriesError if isinstance(error, SeriesError) else type(error)
         parts = [_without_file_names(part, source) for part in (error.happened, error.expected, error.remedy)]
         raise kind(f"Series {name}: {parts[0]}", parts[1], parts[2]) from None  # the cause names files
+    except OSError as error:
+        raise SeriesError(
+            f"Series {name} cannot be read: {error.strerror or type(error).__name__}",
+            "Files that you may read, on a disk that answers, are needed",
+            "Look after the files and their disk, then try again",
+        ) from None  # the cause names files
 
 
 def _without_file_names(text: str, source: SeriesSource) -> str:

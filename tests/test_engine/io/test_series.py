@@ -14,6 +14,7 @@ from lens_engine.io.series import (
     ScanReport,
     SeriesFormat,
     SeriesSource,
+    files_of,
     read_series,
     read_volume,
     scan,
@@ -346,3 +347,11 @@ def test_what_is_wrong_with_a_series_that_was_added_is_told_without_the_names_of
         assert "Doe" not in str(refused.value)
         assert refused.value.__suppress_context__
         damaged.unlink(missing_ok=True)
+
+
+def test_what_the_system_refuses_of_a_series_is_told_in_the_same_way(tmp_path):
+    source = SeriesSource(SeriesFormat.NIFTI, (tmp_path / f"{'Doe' * 100}.nii",))  # a name longer than any may be
+    for read in (read_series, files_of):
+        with pytest.raises(SeriesError, match=r"^Series 000001_01_01") as refused:
+            read(source, "000001_01_01")
+        assert "Doe" not in str(refused.value)

@@ -33,7 +33,8 @@ from lens_training.running.stopping import EXIT_CODE
 
 
 @pytest.fixture
-def scans(tmp_path: Path) -> Path:
+def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache-of-the-user"))
     write_snapshot(tmp_path)
     card = CheckpointCard(trained_on=TrainedOn.PHANTOMS)
     save_checkpoint(tiny_model(), card, tmp_path / "parent")
@@ -245,6 +246,39 @@ def test_a_run_that_the_disk_has_ended_says_how_it_goes_on(scans: Path):
     assert "--resume" not in told["remedy"]
 
 
+FORGETFUL = RECIPE.sampling.model_copy(update={"cache_gib": 1e-9})
+"""No scan has room in memory."""
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2"), ("--init", "none")])
+def test_packed_scans_without_room_in_memory_are_kept_where_the_user_keeps_caches(
+    scans: Path, options: tuple[str, ...]
+):
+    done = invoke(arguments(scans, "out", *options, sampling=FORGETFUL))
+    assert done.exit_code == 0, done.output
+    assert len(list((scans / "cache-of-the-user" / "lens-napari" / "training-slices" / "slices").iterdir())) == 4
+    assert "whole for each sample" not in done.stderr
+
+
+def test_packed_scans_are_kept_in_the_folder_that_is_given_or_in_that_of_the_recipe(scans: Path):
+    own = FORGETFUL.model_copy(update={"slice_cache": scans / "own"})
+    for options in (("--cache", str(scans / "given")), ()):
+        done = invoke(arguments(scans, "out", *options, sampling=own))
+        assert done.exit_code == 0, done.output
+    for folder in (scans / "given" / "training-slices", scans / "own"):
+        assert len(list((folder / "slices").iterdir())) == 4
+    assert not (scans / "cache-of-the-user").exists()
+
+
+def test_a_folder_that_takes_no_slices_is_named_once_and_the_run_goes_on(scans: Path):
+    (scans / "file").write_text("no folder", encoding="utf-8")
+    given = arguments(scans, "out", "--cache", str(scans / "file"), "--workers", "2", sampling=FORGETFUL)
+    command = [sys.executable, "-m", "lens_training", *given]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count(f"The slice cache {scans / 'file' / 'training-slices'} takes no more scans") == 1
+
+
 def test_a_missing_scan_ends_the_run_with_one_message_that_names_it(scans: Path):
     (scans / "b.nii.gz").unlink()
     done = invoke(arguments(scans, "out"))
@@ -256,8 +290,7 @@ def test_a_missing_scan_ends_the_run_with_one_message_that_names_it(scans: Path)
 
 def test_a_scan_that_a_worker_cannot_read_ends_the_run_with_the_same_message(scans: Path):
     (scans / "b.nii.gz").unlink()
-    forgetful = RECIPE.sampling.model_copy(update={"cache_gib": 1e-9})
-    done = invoke(arguments(scans, "out", "--workers", "2", sampling=forgetful))
+    done = invoke(arguments(scans, "out", "--workers", "2", sampling=FORGETFUL))
     assert done.exit_code == 1
     assert "Series b: 1 of 1 files of the series are gone" in done.output
     assert "b.nii.gz" not in done.output  # a file may have a patient's name

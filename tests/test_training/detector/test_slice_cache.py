@@ -165,10 +165,17 @@ def test_samples_of_every_layout_are_those_of_the_whole_scan_and_the_scan_is_rea
 
 
 @pytest.mark.parametrize("layout", [png, packed_nifti])
-def test_without_a_folder_samples_are_the_same(tmp_path: Path, layout: Layout):
-    case = case_of(layout(tmp_path, scene()))
-    for one, other in zip(samples_of(case, SliceCache()), expected_of(case), strict=True):
-        np.testing.assert_array_equal(one, other)
+def test_without_a_folder_samples_are_the_same_and_it_is_said_once_that_packed_scans_are_slow(
+    tmp_path: Path, layout: Layout, caplog: pytest.LogCaptureFixture
+):
+    cache = SliceCache()
+    for name in "ab":
+        case = case_of(layout(tmp_path / name, scene()), name)
+        for one, other in zip(samples_of(case, cache), expected_of(case), strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert [record.getMessage().split(" (")[0] for record in caplog.records] == (
+        ["No folder keeps the slices of packed scans"] if layout is packed_nifti else []
+    )
 
 
 def test_values_that_are_no_numbers_and_padding_are_the_same_slice_by_slice(tmp_path: Path):
@@ -309,6 +316,30 @@ def test_a_folder_that_cannot_be_made_leads_to_reading_without_the_cache(
         found = samples_of(case, SliceCache(tmp_path / "file/kept", LIMIT_BYTES))
     np.testing.assert_array_equal(found[0], expected_of(case)[0])
     assert len(caplog.records) == 1
+
+
+def test_a_scan_that_its_disk_refuses_is_an_error_and_others_are_kept_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    def refused() -> Volume:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    files = packed_nifti(tmp_path / "scan", scene())
+    cache = SliceCache(tmp_path / "kept", LIMIT_BYTES)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        samples_of(case_of(files, "refused", refused), cache)
+    samples_of(case_of(files), cache)
+    assert len(entries(tmp_path / "kept")) == 1
+    assert not caplog.records
+
+
+def test_what_a_killed_run_left_half_written_is_gone_once_its_scan_is_kept(tmp_path: Path):
+    case = case_of(packed_nifti(tmp_path / "scan", scene()))
+    samples_of(case, SliceCache(tmp_path / "kept", LIMIT_BYTES))
+    (entry,) = entries(tmp_path / "kept")
+    entry.rename(entry.with_name(f".{entry.name}.0123456789abcdef.part"))
+    samples_of(case, SliceCache(tmp_path / "kept", LIMIT_BYTES))
+    assert entries(tmp_path / "kept") == [entry]
 
 
 @pytest.mark.parametrize("layout", [png, dicom, metaimage, packed_nifti])

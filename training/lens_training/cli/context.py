@@ -1,4 +1,4 @@
-"""What the commands that train share: who starts the processes, where progress goes, and how errors end them."""
+"""What the commands that train share: their processes, where progress goes, how errors end them, what keeps slices."""
 
 import json
 import os
@@ -13,7 +13,9 @@ import typer
 from lens_engine.errors import ExportError, LensError
 from lens_engine.io.atomic_files import write_text_atomically
 from lens_engine.jobs.names import TRAINING_ERROR_FILE
+from lens_training.detector.slice_cache import SLICES_FOLDER, default_folder
 from lens_training.errors import EndedElsewhereError, TrainingInterruptedError, TrainingStoppedError
+from lens_training.recipes.recipe import Recipe
 from lens_training.running.launching import run_processes
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import EXIT_CODE, StopSignal
@@ -57,6 +59,12 @@ def process_of_run(folder: Path, devices: int, nodes: int, *, resume: bool) -> I
             raise typer.Exit(run_processes(sys.argv[1:], devices, stop))
         with _log_of(world, folder, resume=resume) as log:
             yield RunProcess(world, log, stop)
+
+
+def recipe_with_slice_cache(recipe: Recipe, cache: Path | None) -> Recipe:
+    """Return a recipe that keeps slices: below the folder that was given, else in its own, else in that of the user."""
+    folder = cache / SLICES_FOLDER if cache is not None else recipe.sampling.slice_cache or default_folder()
+    return recipe.with_options({"sampling": recipe.sampling.model_copy(update={"slice_cache": folder})})
 
 
 @contextmanager

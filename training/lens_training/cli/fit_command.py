@@ -13,7 +13,7 @@ from lens_engine.checkpoint_card import CheckpointCard
 from lens_engine.detector.checkpoints.checkpoint import save_checkpoint
 from lens_engine.errors import ConfigError
 from lens_engine.snapshot import Snapshot
-from lens_training.cli.context import process_of_run
+from lens_training.cli.context import process_of_run, recipe_with_slice_cache
 from lens_training.datasets.snapshot import training_set
 from lens_training.detector.fit import fit
 from lens_training.detector.initial import (
@@ -85,6 +85,9 @@ def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that prepare batches, per device.")] = None,
     precision: Annotated[TrainingPrecision | None, typer.Option(help="Instead of the recipe's.")] = None,
     tensorboard: Annotated[bool | None, typer.Option(help="Write event files to OUT/tensorboard.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder that keeps slices of packed scans, and bodies; by default the user's.")
+    ] = None,
 ) -> None:
     """Train a detector on a label snapshot."""
     with process_of_run(out, devices, nodes, resume=resume) as process:
@@ -94,12 +97,13 @@ def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
             _refuse_weights(weights, init)
             model, parent = model_from_checkpoint(Path(init), labels.experts)
             known = retraining_recipe(parent, model.config) if recipe is None else load_recipe(recipe)
-            chosen = known.with_length(steps=steps, epochs=epochs).with_options(options)
+            chosen = recipe_with_slice_cache(known.with_length(steps=steps, epochs=epochs).with_options(options), cache)
             start = _Start(labels, chosen, seed, parent, None)
             parent_share = chosen.retraining.parent_share if recipe is None else 0.0
         else:
             known = load_recipe(recipe or DEFAULT_RECIPE)
-            chosen, parent_share = known.with_length(steps=steps, epochs=epochs).with_options(options), 0.0
+            chosen = recipe_with_slice_cache(known.with_length(steps=steps, epochs=epochs).with_options(options), cache)
+            parent_share = 0.0
             if process.world.is_first and weights is None:
                 _warn_of_random_weights(chosen)
             model = new_model(labels.experts, chosen.detector, seed, weights or RANDOM)

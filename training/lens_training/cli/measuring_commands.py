@@ -1,5 +1,6 @@
 """The commands about a run that has ended: `lens recipe measure` and `lens recipe export`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from lens_engine.errors import LensError
 from lens_engine.findings import FUSED
 from lens_training.cli.context import process_of_run
 from lens_training.recipes.recipe import MeasuredPart
-from lens_training.reproduction.data import data_to_measure
+from lens_training.reproduction.data import data_to_export
 from lens_training.reproduction.measuring.exporting import export_predictions
 from lens_training.reproduction.run import measure_run
 from lens_training.reproduction.stored_run import Elsewhere, load_run
@@ -50,7 +51,8 @@ def export_command(
     """Write the predictions of a run for the official evaluation script of the manual test set."""
     try:
         stored = load_run(run, Elsewhere(data, inference))
-        found = data_to_measure(stored.recipe, stored.source, part, ProgressLog(None, None), StopSignal())
+        with ProgressLog(sys.stderr if sys.stderr.isatty() else None, None) as log:
+            found = data_to_export(stored.recipe, stored.source, part, log, StopSignal())
         written = export_predictions(stored, found, part, output, out or run / f"predictions-{part}.pkl")
     except LensError as error:
         typer.echo(str(error), err=True)

@@ -4,13 +4,12 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import platformdirs
 import typer
 from rich.console import Console
 
 from lens_engine.detector.inference.whole_volume import InferencePrecision, InferenceSettings
 from lens_engine.errors import LensError
-from lens_training.cli.context import process_of_run
+from lens_training.cli.context import process_of_run, recipe_with_slice_cache
 from lens_training.cli.embedding_command import embed_command
 from lens_training.cli.experiment import run_experiment
 from lens_training.cli.measuring_commands import export_command, measure_command
@@ -25,7 +24,6 @@ from lens_training.running.schedule import TrainingPrecision
 
 RUNS_FOLDER = Path("runs")
 LISTING_FOLDER = "listing"
-SLICES_FOLDER = "training-slices"
 
 recipe_app = typer.Typer(no_args_is_help=True, help="List, show and run the recipes, one for each published row.")
 recipe_app.command("embed")(embed_command)
@@ -66,14 +64,11 @@ def show_command(name: NameArgument, scale: ScaleOption = None) -> None:
     typer.echo(text, nl=False)
 
 
-def _kept_in(recipe: Recipe, cache: Path | None, out: Path) -> dict[str, object]:
-    """Return the fields of a recipe that say where what was read is kept: beside the run, or for all runs."""
+def _keeping(recipe: Recipe, cache: Path | None, out: Path) -> Recipe:
+    """Return a recipe that keeps what was read: listings beside the run, slices for all runs, or both in `cache`."""
     listing = cache or recipe.reading.cache or out / LISTING_FOLDER
-    slices = cache or recipe.sampling.slice_cache or platformdirs.user_cache_path("lens-napari")
-    return {
-        "reading": recipe.reading.model_copy(update={"cache": listing}),
-        "sampling": recipe.sampling.model_copy(update={"slice_cache": slices / SLICES_FOLDER}),
-    }
+    listed = recipe.with_options({"reading": recipe.reading.model_copy(update={"cache": listing})})
+    return recipe_with_slice_cache(listed, cache)
 
 
 @recipe_app.command("run")
@@ -126,7 +121,7 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
         chosen = load_recipe(name, scale or default_scale(name, on_phantoms=data == PHANTOM))
         options: dict[str, object] = {"workers": workers, "precision": precision, "tensorboard": tensorboard}
         if data != PHANTOM:
-            options |= _kept_in(chosen, cache, folder)
+            chosen = _keeping(chosen, cache, folder)
         recipe = chosen.with_length(steps=steps, epochs=epochs).with_options(options)
         settings = InferenceSettings(inference)
         run = RecipeRun(recipe, data, folder, seed, weights, fpr_weights, settings, process.world, embedding)

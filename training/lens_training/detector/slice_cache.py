@@ -14,18 +14,20 @@ import multiprocessing
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 from isal import isal_zlib
 from numpy.typing import NDArray
 
 from lens_engine.detector.preprocess import BODY_ABOVE_HU, OPENING_SIDE, Crop, body_rectangle
 from lens_engine.errors import JobError
-from lens_engine.io.atomic_files import replacement_of
+from lens_engine.io.atomic_files import remove_parts, replacement_of
 from lens_engine.worker.file_lock import FileLock
 from lens_training.datasets.case import Case, ScanFiles
 from lens_training.recipes.recipe import MOST_SHIFT_VOXELS
@@ -36,6 +38,9 @@ LEFT_FREE_BYTES = 2**30
 """The cache leaves so much of its disk to others, whatever its limit is."""
 USED_SECONDS = 3600.0
 """What was used in this time stays: a cache that is too small for a run would otherwise only be written anew."""
+
+SLICES_FOLDER = "training-slices"
+"""What the folder is called where it is not all that a folder keeps."""
 
 _FORMAT = "LENS slices"
 _LOCKS = 64
@@ -62,6 +67,11 @@ class OpenScan:
     body: Crop
     corner: tuple[int, int]
     read: Callable[[Sequence[int]], NDArray[np.int16]]
+
+
+def default_folder() -> Path:
+    """Return where this user keeps the slices of all runs, unless somebody says otherwise; nothing is made there."""
+    return platformdirs.user_cache_path("lens-napari") / SLICES_FOLDER
 
 
 def shown_part(body: Crop) -> Crop:
@@ -103,16 +113,34 @@ class SliceCache:
     def _open(self, case: Case, files: ScanFiles) -> OpenScan:
         key = _key(case, files)
         if self._folder is None or key is None:
-            return _opened(case, files, body_rectangle(case.load().voxels))
-        try:
-            found = self._find(self._folder, case, files, key)
-            if found is not None or self._is_full.value:
-                return found or _opened(case, files, body_rectangle(case.load().voxels))
-            with FileLock(self._folder / f"{int(key[:4], 16) % _LOCKS}.lock", "read this scan", _LOCK_SECONDS):
-                return self._find(self._folder, case, files, key) or self._make(self._folder, case, files, key)
-        except (OSError, JobError) as error:
-            self._keep_no_more(str(error))
-            return _opened(case, files, body_rectangle(case.load().voxels))
+            return self._unkept(case, files)
+        found = self._find(self._folder, case, files, key)
+        if found is not None:
+            return found
+        with self._turn(self._folder, key):
+            return self._find(self._folder, case, files, key) or self._make(self._folder, case, files, key)
+
+    def _unkept(self, case: Case, files: ScanFiles) -> OpenScan:
+        body = body_rectangle(case.load().voxels)
+        if self._folder is None and files.read((0,)) is None:
+            self._say_once(
+                "No folder keeps the slices of packed scans (.nii.gz, .zraw, compressed DICOM): those that find no "
+                "room in memory are read whole for each sample, which is slow. Give one by --cache, or raise "
+                "sampling.cache_gib of the recipe."
+            )
+        return _opened(case, files, body)
+
+    @contextmanager
+    def _turn(self, folder: Path, key: str) -> Iterator[None]:
+        """Let one process read a scan while others wait for what it keeps, as long as anything is kept."""
+        with ExitStack() as held:
+            if not self._is_full.value:
+                lock = FileLock(folder / f"{int(key[:4], 16) % _LOCKS}.lock", "read this scan", _LOCK_SECONDS)
+                try:
+                    held.enter_context(lock)
+                except (OSError, JobError) as error:
+                    self._keep_no_more(str(error))
+            yield
 
     def _find(self, folder: Path, case: Case, files: ScanFiles, key: str) -> OpenScan | None:
         """Return what is kept of a scan, if anything sound is."""
@@ -129,20 +157,37 @@ class SliceCache:
         """Read a whole scan and keep what is needed of it."""
         voxels = case.load().voxels
         body = body_rectangle(voxels)
-        if files.read((0,)) is not None:
-            _write(folder / "bodies" / key, body, np.empty((0, 0, 0), _NUMBERS))
-        else:
-            part = shown_part(body)
-            shown = voxels[:, part.top : part.bottom, part.left : part.right]
-            if self._has_room_for(shown.nbytes, folder / "slices"):
-                _write(folder / "slices" / key, body, shown)
+        is_packed = files.read((0,)) is None
+        if not self._is_full.value:
+            try:
+                self._keep(folder, key, body, voxels if is_packed else None)
+            except (OSError, JobError) as error:
+                self._keep_no_more(str(error))
         return self._find(folder, case, files, key) or _opened(case, files, body)
+
+    def _keep(self, folder: Path, key: str, body: Crop, voxels: NDArray[np.int16] | None) -> None:
+        """Write the body of a scan, and what samples may show of its voxels where they are given.
+
+        Raises
+        ------
+        OSError, JobError
+            If the disk does not take it.
+        """
+        if voxels is None:
+            _write(folder / "bodies" / key, body, np.empty((0, 0, 0), _NUMBERS))
+            return
+        part = shown_part(body)
+        shown = voxels[:, part.top : part.bottom, part.left : part.right]
+        remove_parts(folder / "slices" / key)  # of a run that was killed; this one alone may write the scan now
+        if self._has_room_for(shown.nbytes, folder / "slices"):
+            _write(folder / "slices" / key, body, shown)
 
     def _read_kept(self, case: Case, kept: "_Kept", slices: Sequence[int]) -> NDArray[np.int16]:
         try:
             return kept.read(slices)
         except (OSError, ValueError):  # another run made room, or the disk lost something: it is made anew next time
-            kept.path.unlink(missing_ok=True)
+            with suppress(OSError):  # kept by another user
+                kept.path.unlink()
             self._opened.pop((case.dataset, case.name), None)
             part = shown_part(kept.body)
             return case.load().voxels[list(slices), part.top : part.bottom, part.left : part.right]
@@ -172,16 +217,18 @@ class SliceCache:
         return True
 
     def _keep_no_more(self, why: str) -> None:
-        """Say so once for all processes that share this cache."""
+        self._say_once(
+            f"The slice cache {self._folder} takes no more scans ({why}): packed ones that find no room in memory are "
+            "read whole for each sample, which is slow. Make room there, give another folder by --cache, or raise "
+            "sampling.slice_cache_gib of the recipe."
+        )
+
+    def _say_once(self, warning: str) -> None:
+        """Keep nothing more, and tell why once for all processes that share this cache."""
         with self._is_full.get_lock():
             was_full, self._is_full.value = self._is_full.value, True
         if not was_full:
-            logger.warning(
-                "The slice cache %s takes no more scans (%s): they are read whole for each sample, which is slow. "
-                "Make room there, give another folder by --cache, or raise sampling.slice_cache_gib of the recipe.",
-                self._folder,
-                why,
-            )
+            logger.warning("%s", warning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +298,7 @@ def _touched(path: Path) -> bool:
         os.utime(path)
     except FileNotFoundError:
         return False
-    except PermissionError:  # kept by another user
+    except OSError:  # kept by another user, or on a disk that is only read
         return True
     return True
 

@@ -192,6 +192,18 @@ def data_to_measure(recipe: Recipe, source: str, part: MeasuredPart, log: Progre
     return _of_phantoms(recipe, (), MeasuredGroup("phantoms", patients, part))
 
 
+def data_to_export(recipe: Recipe, source: str, part: MeasuredPart, log: ProgressLog, stop: StopSignal) -> RecipeData:
+    """Return what the manual test set belongs to, of the data of a recipe; no other data set has to be there.
+
+    Raises
+    ------
+    ConfigError, DatasetError, AnnotationFileError, TrainingStoppedError
+        As `recipe_data`.
+    """
+    universal = tuple(name for name in recipe.datasets if name.scope is Scope.UNIVERSAL)
+    return data_to_measure(recipe.model_copy(update={"datasets": universal}), source, part, log, stop)
+
+
 def _phantoms(recipe: Recipe, log: ProgressLog, stop: StopSignal) -> RecipeData:
     phantoms = _phantoms_of(recipe)
     names = tuple(EXPERT_OF_PHANTOMS[name] for name in recipe.datasets)

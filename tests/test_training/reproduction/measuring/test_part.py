@@ -231,6 +231,26 @@ def test_the_export_is_what_the_official_script_reads_and_measures_the_same(run:
     np.testing.assert_allclose(sensitivities, sensitivity_of(predicted, truth))
 
 
+def test_an_export_needs_no_other_data_set_than_that_of_the_manual_test_set(run: Path, data: Path) -> None:
+    lens_recipe("measure", run, "--part", "test")
+    path = run.parent / "quick.yaml"
+    path.write_text("inherits: L2-a\ninitial_weights: none\ndatasets: [deeplesion, luna16]\n")
+    store_run(RecipeRun(load_recipe(str(path)), str(data), run))
+    assert "has no folder luna16" in lens_recipe("measure", run, "--part", "test").stderr
+    result = lens_recipe("export", run)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(str(run / "predictions-test.pkl"))
+
+
+def test_a_run_that_never_saw_the_data_set_of_the_manual_test_set_has_nothing_to_export(run: Path, data: Path) -> None:
+    path = run.parent / "quick.yaml"
+    path.write_text("inherits: L2-c\ninitial_weights: none\ndatasets: [luna16]\n")
+    store_run(RecipeRun(load_recipe(str(path)), str(data), run))
+    refused = lens_recipe("export", run)
+    assert refused.exit_code == 1
+    assert "no predictions on the manual test set of DeepLesion" in refused.stderr
+
+
 def test_an_export_without_predictions_of_these_weights_says_how_to_make_them(run: Path) -> None:
     refused = lens_recipe("export", run)
     assert refused.exit_code == 1

@@ -64,7 +64,7 @@ def export_predictions(run: RecipeRun, data: RecipeData, part: MeasuredPart, out
 
 
 def _manual_group(run: RecipeRun, data: RecipeData, part: MeasuredPart) -> MeasuredGroup:
-    complete = [group for group in data.groups_of(part) if group.published_names]
+    complete = [group for group in data.groups if group.part is part and group.cases and group.published_names]
     if not complete:
         raise ConfigError(
             f"The run in {run.folder} has no predictions on the manual test set of DeepLesion, part {part}",
