@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.files.phantom_downloads import write_phantoms
+from support.files.phantom_downloads import phantom_scans, write_phantoms
 from support.files.published_data import (
     BRIGHT_ABOVE_HU,
     deeplesion_row,
@@ -199,6 +199,20 @@ def test_a_data_set_whose_masks_lie_right_raises_no_alarm(name, tmp_path):
     report = check_dataset(name, tmp_path, reads_voxels=True)
     assert not [item for item in report.odd if item.oddity is Oddity.MIRRORED_LABELS]
     assert re.search(rf"\n  {AXES[0]}: \d+ of \d\d\n", render(report))
+
+
+def test_one_flipped_scan_of_many_labels_is_named_alone(tmp_path):
+    write_phantoms(DatasetName.LITS, tmp_path, ())
+    parts = phantom_scans("liver")[:6]
+    tall = np.concatenate([part.volume.voxels for part in parts])
+    mask = np.concatenate([np.where(part.instances, 2, 0) for part in parts]).astype(np.int16)
+    geometry = replace(parts[0].volume.geometry, shape=tall.shape)
+    save_nifti(tmp_path / "volume-3.nii", np.flip(tall, 1), geometry)
+    save_nifti(tmp_path / "segmentation-3.nii", mask, geometry)
+    report = check_dataset(DatasetName.LITS, tmp_path, reads_voxels=True)
+    (found,) = [item for item in report.odd if item.oddity is Oddity.MIRRORED_LABELS]
+    assert found.place == "lits-003"
+    assert found.detail.startswith("mirrored from front to back, ")
 
 
 def test_the_shell_says_that_masks_are_flipped(tmp_path):
