@@ -167,13 +167,18 @@ def write_lits(
 
 
 def write_nih_ln(folder: Path, volume: Volume, name: str = "MED_LYMPH_001", affine_sign: int = 1) -> None:
+    save_nih_ln(folder, volume, bright_mask(volume, 3), name, affine_sign)
+
+
+def save_nih_ln(folder: Path, volume: Volume, mask: NDArray[np.int16], name: str, affine_sign: int = 1) -> None:
+    """Write a scan with its mask `[z, y, x]`, in which each lymph node has a number of its own."""
     series = folder / "CT Lymph Nodes" / name / "09-14-2014-MEDLYMPH001" / "mediastinallymphnodes-30274"
     save_dicom(series, volume, name)
-    mask = bright_mask(volume, 3)[::-1].transpose(2, 1, 0)  # to the left, to the back, to the head
+    stored_mask = mask[::-1].transpose(2, 1, 0)  # to the left, to the back, to the head
     path = folder / "MED_ABD_LYMPH_MASKS" / name / f"{name}_mask.nii.gz"
     path.parent.mkdir(parents=True, exist_ok=True)
     affine = np.diag([0.5 * affine_sign, 0.8 * affine_sign, 2.0, 1.0])
-    nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(mask), affine), path)
+    nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(stored_mask), affine), path)
 
 
 def _slice(volume: Volume, index: int, patient: str, series_uid: str) -> FileDataset:

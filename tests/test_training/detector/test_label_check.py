@@ -3,12 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.files.phantom_downloads import write_phantoms
 from support.files.published_data import BRIGHT_ABOVE_HU, save_nifti, scene, write_lits
 from support.training.training_scenes import RECIPE, TINY, set_of
 
 from lens_training.datasets.case import TrainingSet
+from lens_training.datasets.label_voxels import AXES
 from lens_training.datasets.published.lits import read
-from lens_training.datasets.published.reading import ReadingOptions
+from lens_training.datasets.published.reading import DatasetName, ReadingOptions
 from lens_training.detector.batches import BatchMaker
 from lens_training.detector.label_check import label_warnings
 from lens_training.detector.planes import PlaneCache
@@ -46,3 +48,21 @@ def test_labels_in_air_are_told_before_the_training(tmp_path: Path, name: str, m
 
 def test_labels_on_plausible_voxels_are_no_news(tmp_path: Path):
     assert warnings_of(lits_with(tmp_path, 70, "volume-7.nii"), 0) == []
+
+
+def phantoms(folder: Path, *axes: int) -> TrainingSet:
+    """Return the liver lesions of phantoms as LiTS has them, mirrored against their scans."""
+    write_phantoms(DatasetName.LITS, folder, axes)
+    cases = read(folder, ReadingOptions(held_out_share=0)).cases
+    return set_of(*(replace(case, dataset="lung") for case in cases))
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_masks_that_are_flipped_onto_other_tissue_are_told_before_the_training(tmp_path: Path, axis: int):
+    warnings = warnings_of(phantoms(tmp_path, axis), 0)
+    assert f"The labels of lung look flipped: mirrored {AXES[axis]}, " in warnings[-1]
+    assert warnings[-1].endswith("See: lens data check lung FOLDER --voxels")
+
+
+def test_masks_that_lie_right_are_no_news(tmp_path: Path):
+    assert warnings_of(phantoms(tmp_path), 0) == []

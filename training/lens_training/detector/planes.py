@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lens_engine.detector.input_config import InputConfig
 from lens_engine.detector.preprocess import Crop, NetworkGrid, PreparedVolume, body_on_slice, body_rectangle
 from lens_engine.geometry import VolumeGeometry
+from lens_engine.io.hounsfield import LOWEST_HU
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case
 from lens_training.detector.slice_cache import OpenScan, SliceCache, shown_part
@@ -38,8 +39,8 @@ class Planes(Protocol):
     def image(self, grid: NetworkGrid, grid_index: int, config: InputConfig) -> torch.Tensor:
         """Return the nine slices around a grid slice, float32 (9, h, w) without padding, on the pixels of a grid."""
 
-    def inside(self, slice_index: int, part: Crop) -> NDArray[np.int16]:
-        """Return the HU of a part of a slice, as far as it lies within what is shown."""
+    def hounsfield(self, slice_index: int) -> NDArray[np.int16]:
+        """Return the HU of a slice in its full size, air where nothing is shown."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,9 +70,9 @@ class HeldPlanes:
         """Return a sample, as `Planes.image` says."""
         return PreparedVolume(self.voxels, grid, config, self.corner).image(grid_index)
 
-    def inside(self, slice_index: int, part: Crop) -> NDArray[np.int16]:
-        """Return the HU of a part of a slice, as `Planes.inside` says."""
-        return _cut(self.voxels[slice_index], self.corner, part)
+    def hounsfield(self, slice_index: int) -> NDArray[np.int16]:
+        """Return a slice, as `Planes.hounsfield` says."""
+        return _in_full_size(self.voxels[slice_index], self.corner, self.geometry)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,15 +97,16 @@ class ReadPlanes:
         slices = grid.sample_slices(grid_index)
         return PreparedVolume(self.scan.read(slices), grid, config, self.scan.corner, slices).image(grid_index)
 
-    def inside(self, slice_index: int, part: Crop) -> NDArray[np.int16]:
-        """Return the HU of a part of a slice, as `Planes.inside` says."""
-        return _cut(self.scan.read((slice_index,))[0], self.scan.corner, part)
+    def hounsfield(self, slice_index: int) -> NDArray[np.int16]:
+        """Return a slice, as `Planes.hounsfield` says."""
+        return _in_full_size(self.scan.read((slice_index,))[0], self.scan.corner, self.geometry)
 
 
-def _cut(plane: NDArray[np.int16], corner: tuple[int, int], part: Crop) -> NDArray[np.int16]:
+def _in_full_size(shown: NDArray[np.int16], corner: tuple[int, int], geometry: VolumeGeometry) -> NDArray[np.int16]:
     top, left = corner
-    rows = slice(max(part.top - top, 0), max(part.bottom - top, 0))
-    return plane[rows, max(part.left - left, 0) : max(part.right - left, 0)]
+    plane = np.full(geometry.shape[1:], LOWEST_HU, dtype=np.int16)
+    plane[top : top + shown.shape[0], left : left + shown.shape[1]] = shown
+    return plane
 
 
 def planes_of(volume: Volume, body: Crop | None = None) -> HeldPlanes:

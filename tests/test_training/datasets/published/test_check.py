@@ -1,10 +1,12 @@
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.files.phantom_downloads import phantom_scans, write_phantoms
 from support.files.published_data import (
     BRIGHT_ABOVE_HU,
     deeplesion_row,
@@ -17,10 +19,12 @@ from support.files.published_data import (
     write_nih_ln,
     write_table,
 )
+from typer.testing import CliRunner
 
 from lens_engine.io.annotations.imported import TestSetPart
 from lens_engine.io.annotations.manual_test_set import ManualSubVolume, write_pickle
 from lens_engine.volume import Volume
+from lens_training.cli.app import app
 from lens_training.datasets.label_voxels import AXES
 from lens_training.datasets.published.catalogue import LAYOUTS, PUBLISHED_COUNTS, DatasetName, Oddity
 from lens_training.datasets.published.check import CountLine, check_dataset, render, write_odd
@@ -163,17 +167,59 @@ def test_deeplesion_without_its_images_is_reported_with_the_counts_of_the_manual
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_mask_that_is_flipped_against_its_scan_is_named_with_the_axis(axis, tmp_path):
-    empty = np.where(scene().voxels > BRIGHT_ABOVE_HU, 60, -1000).astype(np.int16)  # nothing but the lesion in air
-    write_lits(tmp_path, scene(), RAS, RAS)
-    save_nifti(tmp_path / "volume-7.nii", np.flip(empty, axis), scene().geometry)
+    full = scene((40, 64, 112))
+    empty = np.where(full.voxels > BRIGHT_ABOVE_HU, 60, -1000).astype(np.int16)  # nothing but the lesion in air
+    write_lits(tmp_path, full, RAS, RAS)
+    save_nifti(tmp_path / "volume-7.nii", np.flip(empty, axis), full.geometry)
     report = check_dataset(DatasetName.LITS, tmp_path, reads_voxels=True)
     (found,) = [item for item in report.odd if item.oddity is Oddity.ODD_LABELS]
     assert found.place == "lits-007"
-    median = "-470" if axis == 0 else "-1000"  # along z half of the lesion lies on its mirror image
-    assert f"the first (liver) with a median of {median} HU where -50 to 250 are plausible" in found.detail
+    assert "the first (liver) with a median of -1000 HU where -50 to 250 are plausible" in found.detail
     assert f"mirrored {AXES[axis]}, all would be" in found.detail
-    expected = f"liver: {median} (5 to 95 %: {median} to {median}) in 1 labels, 1 outside the plausible -50 to 250"
+    expected = "liver: -1000 (5 to 95 %: -1000 to -1000) in 1 labels, 1 outside the plausible -50 to 250"
     assert expected in render(report)
+
+
+FLIPS = {DatasetName.LUNA16: 0, DatasetName.LITS: 1, DatasetName.NIH_LN: 2}
+
+
+@pytest.mark.parametrize(("name", "axis"), FLIPS.items())
+def test_a_data_set_is_named_whose_masks_are_all_flipped_onto_other_tissue(name, axis, tmp_path):
+    write_phantoms(name, tmp_path, (axis,))
+    report = check_dataset(name, tmp_path, reads_voxels=True)
+    (found,) = [item for item in report.odd if item.oddity is Oddity.MIRRORED_LABELS]
+    assert found.place == name.value
+    assert re.match(rf"mirrored {AXES[axis]}, \d\d of \d\d labels would look more like lesions: masks", found.detail)
+    assert re.search(rf"\n  {AXES[axis]}: \d\d of \d\d\n", render(report))
+
+
+@pytest.mark.parametrize("name", FLIPS)
+def test_a_data_set_whose_masks_lie_right_raises_no_alarm(name, tmp_path):
+    write_phantoms(name, tmp_path, ())
+    report = check_dataset(name, tmp_path, reads_voxels=True)
+    assert not [item for item in report.odd if item.oddity is Oddity.MIRRORED_LABELS]
+    assert re.search(rf"\n  {AXES[0]}: \d+ of \d\d\n", render(report))
+
+
+def test_one_flipped_scan_of_many_labels_is_named_alone(tmp_path):
+    write_phantoms(DatasetName.LITS, tmp_path, ())
+    parts = phantom_scans("liver")[:6]
+    tall = np.concatenate([part.volume.voxels for part in parts])
+    mask = np.concatenate([np.where(part.instances, 2, 0) for part in parts]).astype(np.int16)
+    geometry = replace(parts[0].volume.geometry, shape=tall.shape)
+    save_nifti(tmp_path / "volume-3.nii", np.flip(tall, 1), geometry)
+    save_nifti(tmp_path / "segmentation-3.nii", mask, geometry)
+    report = check_dataset(DatasetName.LITS, tmp_path, reads_voxels=True)
+    (found,) = [item for item in report.odd if item.oddity is Oddity.MIRRORED_LABELS]
+    assert found.place == "lits-003"
+    assert found.detail.startswith("mirrored from front to back, ")
+
+
+def test_the_shell_says_that_masks_are_flipped(tmp_path):
+    write_phantoms(DatasetName.LITS, tmp_path, (2,))
+    result = CliRunner().invoke(app, ["data", "check", "lits", str(tmp_path), "--voxels"])
+    assert result.exit_code == 0
+    assert "1 x labels that look mirrored (kept):\n  lits: mirrored from right to left, " in result.stdout
 
 
 def test_labels_on_plausible_voxels_are_summed_up_by_type_and_not_odd(tmp_path):

@@ -13,8 +13,15 @@ from lens_engine.io.atomic_files import write_text_atomically
 from lens_engine.io.tables import write_text_table
 from lens_engine.progress import ProgressCallback
 from lens_engine.volume import Volume
-from lens_training.datasets.case import Case
-from lens_training.datasets.label_voxels import LabelValue, label_values, looks_mirrored
+from lens_training.datasets.label_voxels import (
+    AXES,
+    LabelLook,
+    LabelValue,
+    axes_in_words,
+    label_looks,
+    suspicion,
+    votes_for,
+)
 from lens_training.datasets.published.catalogue import PUBLISHED_COUNTS, read_dataset
 from lens_training.datasets.published.manual_test_set import PUBLISHED as PUBLISHED_MANUAL
 from lens_training.datasets.published.manual_test_set import find_manual_file, manual_test_cases
@@ -60,14 +67,14 @@ class Section:
 
     Attributes
     ----------
-    inside
-        What lies inside each label, where voxels were read.
+    looks
+        At each label whose type is known, where voxels were read.
     """
 
     title: str
     reading: Reading
     published: Mapping[str, float]
-    inside: tuple[LabelValue, ...] = ()
+    looks: tuple[LabelLook, ...] = ()
 
     @property
     def lines(self) -> tuple[CountLine, ...]:
@@ -154,7 +161,7 @@ def render(report: CheckReport, odd_limit: int = 20) -> str:
     for section in report.sections:
         lines += ["", f"{section.title}: {len(section.reading.cases)} usable scans", *_count_table(section)]
         lines += [f"left out: {count} x {reason}" for reason, count in section.reading.skipped.items()]
-        lines += _value_table(section)
+        lines += [*_value_table(section), *_mirroring_table(section)]
     lines += ["", *_odd_list(report.odd, odd_limit)]
     return "\n".join(lines) + "\n"
 
@@ -177,7 +184,7 @@ def _loaded(section: Section, on_progress: ProgressCallback | None) -> Section:
     """Return the section with what loading every case has shown; a case that cannot be loaded is dropped."""
     reading = section.reading
     odd: list[OddFile] = []
-    inside: list[LabelValue] = []
+    looks: list[LabelLook] = []
     broken: set[str] = set()
     for done, case in enumerate(reading.cases, start=1):
         try:
@@ -186,11 +193,12 @@ def _loaded(section: Section, on_progress: ProgressCallback | None) -> Section:
             odd.append(OddFile(case.name, Oddity.BROKEN_FILE, error.happened, Effect.SKIPPED))
             broken.add(case.name)
         else:
-            values = label_values(case, volume) if case.facts else ()
-            inside += values
-            odd += [*_look_at(case.name, volume), *_look_at_labels(case, volume, values)]
+            of_case = label_looks(case, volume) if case.facts else ()
+            looks += of_case
+            odd += [*_look_at(case.name, volume), *_odd_labels(case.name, of_case), *_mirrored(case.name, of_case)]
         if on_progress is not None:
             on_progress(done, len(reading.cases))
+    odd += _mirrored(section.title, looks)
     skipped = Counter(reading.skipped)
     skipped.update(item.oddity.value for item in odd if item.effect is Effect.SKIPPED)
     looked_at = replace(
@@ -199,7 +207,7 @@ def _loaded(section: Section, on_progress: ProgressCallback | None) -> Section:
         odd=(*reading.odd, *odd),
         skipped=dict(skipped),
     )
-    return replace(section, reading=looked_at, inside=tuple(inside))
+    return replace(section, reading=looked_at, looks=tuple(looks))
 
 
 def _look_at(name: str, volume: Volume) -> Iterator[OddFile]:
@@ -211,20 +219,32 @@ def _look_at(name: str, volume: Volume) -> Iterator[OddFile]:
         yield OddFile(name, Oddity.ODD_ORIENTATION, what, Effect.KEPT)
 
 
-def _look_at_labels(case: Case, volume: Volume, values: Sequence[LabelValue]) -> Iterator[OddFile]:
-    """Name the case if most of its labels lie where no such lesion can be."""
-    odd = [value for value in values if not value.is_plausible]
-    if 2 * len(odd) <= len(values):
+def _odd_labels(name: str, looks: Sequence[LabelLook]) -> Iterator[OddFile]:
+    """Name a case if most of its labels lie where no such lesion can be, with the axes that would mend all of them."""
+    odd = [look.value for look in looks if not look.value.is_plausible]
+    if 2 * len(odd) <= len(looks):
         return
     first, (lowest, highest) = odd[0], odd[0].plausible_hu
     what = (
-        f"{len(odd)} of {len(values)} labels, the first ({first.lesion_type or 'unknown type'}) with a median of"
+        f"{len(odd)} of {len(looks)} labels, the first ({first.lesion_type or 'unknown type'}) with a median of"
         f" {first.median_hu:.0f} HU where {lowest:.0f} to {highest:.0f} are plausible"
     )
-    axes = looks_mirrored(case, volume)
+    axes = [
+        name
+        for axis, name in enumerate(AXES)
+        if all((axis,) in look.mirrored and look.mirrored[axis,].is_plausible for look in looks)
+    ]
     if axes:
-        what += f"; mirrored {' or '.join(axes)}, all would be: the mask is flipped, or a header is wrong"
-    yield OddFile(case.name, Oddity.ODD_LABELS, what, Effect.KEPT)
+        what += f"; mirrored {' or '.join(axes)}, all would be: the mask may be flipped, or a header wrong"
+    yield OddFile(name, Oddity.ODD_LABELS, what, Effect.KEPT)
+
+
+def _mirrored(place: str, looks: Sequence[LabelLook]) -> Iterator[OddFile]:
+    """Name a case or a whole data set if its labels would look more like lesions mirrored."""
+    suspected = suspicion(votes_for(looks))
+    if suspected is not None:
+        what = f"{suspected}: masks may be flipped, or headers wrong"
+        yield OddFile(place, Oddity.MIRRORED_LABELS, what, Effect.KEPT)
 
 
 def _middle_of_body_and_bones(volume: Volume) -> tuple[float, float] | None:
@@ -254,8 +274,8 @@ def _count_table(section: Section) -> list[str]:
 def _value_table(section: Section) -> list[str]:
     """Return the median HU inside the labels of each type, as the median and the middle 90 % of them."""
     by_type: dict[str | None, list[LabelValue]] = {}
-    for value in section.inside:
-        by_type.setdefault(value.lesion_type, []).append(value)
+    for look in section.looks:
+        by_type.setdefault(look.value.lesion_type, []).append(look.value)
     lines = ["median HU inside the labels:"] if by_type else []
     for kind, values in sorted(by_type.items(), key=lambda item: item[0] or ""):
         low, middle, high = np.nanquantile([value.median_hu for value in values], (0.05, 0.5, 0.95))
@@ -266,6 +286,13 @@ def _value_table(section: Section) -> list[str]:
             f" {odd} outside the plausible {lowest:.0f} to {highest:.0f}"
         )
     return lines
+
+
+def _mirroring_table(section: Section) -> list[str]:
+    """Return how many labels would look more like lesions if all masks were mirrored along one axis."""
+    votes = [vote for vote in votes_for(section.looks) if len(vote.axes) == 1 and vote.compared]
+    title = ["labels that would look more like lesions if their masks were mirrored:"] if votes else []
+    return title + [f"  {axes_in_words(vote.axes)}: {vote.mirrored} of {vote.compared}" for vote in votes]
 
 
 def _number(count: float | None) -> str:

@@ -55,6 +55,7 @@ class Oddity(StrEnum):
     ODD_ORIENTATION = "orientation that looks wrong"
     ODD_VALUES = "voxels that do not look like a patient"
     ODD_LABELS = "labels on voxels that can hardly be such lesions"
+    MIRRORED_LABELS = "labels that look mirrored"
 
 
 @dataclass(frozen=True, slots=True)
