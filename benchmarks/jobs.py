@@ -93,8 +93,8 @@ def _listing() -> Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class _Archive:
-    """A project of tiny phantom scans that nobody has looked at.
+class Archive:
+    """A project of tiny phantom scans that no network has looked at.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ def _archive(series: int) -> list[Comparison]:
     Each of its scans is read, looked at and remembered as any other one, all in one job.
     """
     with _project() as database, tempfile.TemporaryDirectory() as folder:
-        archive = _phantom_archive(database, Path(folder), series)
+        archive = phantom_archive(database, Path(folder), series)
         queue = open_queue(database.project)
         before = archive.computing_seconds()
         with _worker(database.project):
@@ -192,7 +192,7 @@ def _remember_jobs(project: Project, count: int) -> None:
     engine.dispose()
 
 
-def _phantom_archive(database: Database, folder: Path, series: int) -> _Archive:
+def phantom_archive(database: Database, folder: Path, series: int) -> Archive:
     """Write scans, add them, and register a tiny network that has as much to tell of each as its limits allow."""
     phantoms = [make_patient(number, UNIVERSAL_DATASET, TINY).series[0] for number in range(PHANTOMS)]
     for number in range(series):
@@ -206,7 +206,7 @@ def _phantom_archive(database: Database, folder: Path, series: int) -> _Archive:
         raise RuntimeError(f"{len(report.added)} of {series} scans were added: {report.problems[:3]}")
     save_checkpoint(loud_detector(_tiny_config()), CheckpointCard(trained_on=TrainedOn.NOTHING), folder / "network")
     version = Models(database).register(folder / "network").version
-    return _Archive(
+    return Archive(
         database, version, tuple(record.id for record in report.added), tuple(each.volume for each in phantoms)
     )
 
@@ -224,7 +224,7 @@ def _tiny_config() -> DetectorConfig:
     )
 
 
-def _detect(queue: DbosJobQueue, archive: _Archive) -> None:
+def _detect(queue: DbosJobQueue, archive: Archive) -> None:
     """Look at all series in one job, and make sure that none was left out."""
     job_id = queue.submit(DetectInputs(series_ids=archive.ids, model_version=archive.version))
     status = wait_for(queue, job_id, timeout_seconds=PATIENCE_SECONDS)
