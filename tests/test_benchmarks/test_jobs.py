@@ -20,5 +20,5 @@ def test_every_series_of_the_archive_is_a_scan_in_which_there_is_something_to_de
         assert not done["skipped"]
         assert detections.read_findings(series_id, archive.version)
     assert archive.seconds_between_series() > 0
-    assert archive.computing_seconds() > 0
+    assert (archive.computing() > 0).all()
     database.close()
