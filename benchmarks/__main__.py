@@ -65,7 +65,8 @@ def main() -> None:
         "growths": [asdict(row) | {"ratio": row.ratio} for row in growths],
     }
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    missed = [row.name for row in (*comparisons, *growths) if not row.is_met]
+    rows: list[Comparison | Growth] = [*comparisons, *growths]
+    missed = [row.name for row in rows if not row.is_met]
     print(f"missed: {', '.join(missed)}" if missed else "every goal is met")
 
 

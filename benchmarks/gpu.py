@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import InferenceDetector, InferencePrecision, InferenceSettings
 from lens_engine.detector.network.cuda_kernels import kernels_in_words
 from lens_engine.geometry import VolumeGeometry
+from lens_engine.tasks.device_errors import within_memory
 from lens_engine.volume import Volume
 
 PUBLISHED_MS = 54.0
@@ -127,7 +129,8 @@ def _speeds(
         model = loud_detector(assembly(EXPERTS[:experts])).to(device)
         for precision in (InferencePrecision.BF16, InferencePrecision.FP32):
             plain = InferenceDetector(model, InferenceSettings(precision, chunk=options.chunk))
-            macs = count_macs(lambda detector=plain: _run(detector, slices)) / len(slices)
+            count = partial(count_macs, partial(_run, plain, slices))
+            macs = within_memory(count, plain.shrink_chunk) / len(slices)
             yield _speed(plain, slices, options.repeats, macs, rates[precision])
             if options.compile:
                 compiled = InferenceDetector(model, InferenceSettings(precision, compiles=True, chunk=options.chunk))
@@ -137,7 +140,7 @@ def _speeds(
 
 def _speed(detector: InferenceDetector, slices: list[Tensor], repeats: int, macs: float, rate: float) -> Speed:
     volume = _volume(len(slices), len(slices[0]), detector)
-    _run(detector, slices)  # compiles, and finds the fastest convolutions
+    within_memory(partial(_run, detector, slices), detector.shrink_chunk)  # compiles as well
     forget_peak(detector.device)
     network_ms, series_ms = (
         statistics.median(seconds_of(detector.device, run) for _ in range(repeats)) / len(slices) * 1e3
@@ -196,7 +199,7 @@ def peak_gib(device: torch.device) -> float:
 
 def device_name(device: torch.device) -> str:
     """Return what the device is called."""
-    return torch.cuda.get_devicedevice_name(device) if device.type == "cuda" else device.type
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -19,12 +19,20 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import SimpleITK as sitk
+
 from benchmarks.conditions import conditions, ensure_environment
-from benchmarks.gpu_training import RECIPE, written_set
+from benchmarks.gpu_training import RECIPE
 from benchmarks.measure import peak_of_this_process
+from benchmarks.reading import SPACING_MM, write_image
 from lens_engine.checkpoint_card import CheckpointCard, TrainedOn
 from lens_engine.detector.checkpoints.checkpoint import save_checkpoint
-from lens_training.datasets.case import TrainingSet
+from lens_engine.findings import Scope, Split
+from lens_engine.io.series import scan
+from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
+from lens_training.datasets.case import Case, TrainingSet
+from lens_training.datasets.published.listing import SeriesFiles
 from lens_training.detector.fit import fit
 from lens_training.detector.initial import model_from_checkpoint, new_model, retraining_recipe
 from lens_training.detector.run import Run
@@ -87,7 +95,7 @@ def main() -> None:
 
 def trained(options: argparse.Namespace, folder: Path) -> Outcome:
     """Train, stop, go on and fine-tune in a folder."""
-    scans = written_set(folder / "scans", 2, (options.slices, options.side, options.side))
+    scans = _written_set(folder / "scans", (options.slices, options.side, options.side))
     recipe = _recipe(options)
     run = Run(scans, recipe, 0, "published size", folder)
     model = new_model(tuple(scans.scopes), recipe.detector, seed=0)
@@ -111,6 +119,32 @@ def trained(options: argparse.Namespace, folder: Path) -> Outcome:
         fine_tuning=_fine_tuned(folder, scans),
         peak_gib=peak_of_this_process() / 2**30,
     )
+
+
+def _written_set(folder: Path, shape: tuple[int, int, int]) -> TrainingSet:
+    """Write two scans as LUNA16 comes, each of noise with a bright lesion in its middle, and return what reads them."""
+    cases = [_written_case(folder / str(number), number, shape) for number in range(2)]
+    return TrainingSet(tuple(cases), {"lung": Scope.SINGLE_TYPE}, uses_unlabelled=False)
+
+
+def _written_case(folder: Path, number: int, shape: tuple[int, int, int]) -> Case:
+    voxels = np.random.default_rng(number).integers(-500, 500, shape, dtype=np.int16)
+    z, y, x = (length // 2 for length in shape)
+    voxels[z - 1 : z + 2, y - 8 : y + 8, x - 8 : x + 8] += 2000
+    image = sitk.GetImageFromArray(voxels[::-1])  # ITK counts slices from the feet
+    image.SetSpacing(SPACING_MM[::-1])
+    (found,) = scan([write_image(image, folder / "scan.mhd", is_packed=False)]).found
+    name = f"scan-{number}"
+    files = SeriesFiles(name, found.source, found.geometry)
+    box = (x - 8, y - 8, x + 8, y + 8)
+    lesion = Lesion(
+        series=name,
+        box=(*box[:2], z - 1, *box[2:], z + 2),
+        slices=tuple((index, *box) for index in range(z - 1, z + 2)),
+        role=LesionRole.POSITIVE,
+        origin=LesionOrigin.ANNOTATION,
+    )
+    return Case(name, name, "lung", Split.TRAIN, found.geometry, (lesion,), files.load, files=files)
 
 
 class _StopsAt(io.StringIO):

@@ -209,8 +209,8 @@ def write_png(folder: Path, voxels: NDArray[np.int16]) -> Path:
     return slices
 
 
-def _nibabel(path: Path) -> NDArray[np.float64]:
-    return nibabel.load(path).get_fdata()
+def _nibabel(path: Path) -> NDArray[np.floating]:
+    return nibabel.Nifti1Image.from_filename(path).get_fdata()
 
 
 def _simpleitk(path: Path) -> NDArray[np.int16]:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 import torch
+from numpy.typing import NDArray
 
 from benchmarks.measure import Comparison, Growth, compare
 from benchmarks.reading import SPACING_MM, synthetic_ct, write_dicom, write_image, write_png
@@ -139,6 +140,18 @@ def growth_of(folder: Path, name: str, side: int = SIDE) -> Growth:
     return Growth(f"a sample of {name}", "100 slices", smaller, "600 slices", larger, "ms of a core", GROWTH_LIMIT)
 
 
+def forget(paths: Sequence[Path]) -> None:
+    """Ask the system to drop what it holds of files in memory, where it can be asked."""
+    if not hasattr(os, "posix_fadvise"):
+        return
+    for path in paths:
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            os.fsync(descriptor)  # what is not on the disk yet is not dropped
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
+
+
 @dataclass(frozen=True, slots=True)
 class _WholeScan:
     """`Planes` that read the whole scan for every sample; its body is looked for once."""
@@ -153,6 +166,12 @@ class _WholeScan:
     @property
     def body(self) -> Crop:
         return self.cache.planes(0).body
+
+    def body_on(self, slice_index: int) -> Crop:
+        return self.cache.planes(0).body_on(slice_index)
+
+    def inside(self, slice_index: int, part: Crop) -> NDArray[np.int16]:
+        return self.cache.planes(0).inside(slice_index, part)
 
     def image(self, grid: NetworkGrid, grid_index: int, config: InputConfig) -> torch.Tensor:
         return self.cache.planes(0).image(grid, grid_index, config)
@@ -184,7 +203,7 @@ def _compared(each: Scan, kept: Path) -> Comparison:
         partial(_next_sample, whole, cycle(grids)),
         partial(_next_sample, single, cycle(grids)),
         REPEATS,
-        partial(_forget, [*each.paths, *kept.rglob("*")]),
+        partial(forget, [*each.paths, *kept.rglob("*")]),
     )
     slices = max(len(grid.sample_slices(index)) for grid, index in grids)
     return ours.wanted(each.goal, f"{slices} slices of each; {1 / ours.ours_seconds:.1f} samples/s")
@@ -193,18 +212,6 @@ def _compared(each: Scan, kept: Path) -> Comparison:
 def _next_sample(planes: Planes, grids: Iterator[tuple[NetworkGrid, int]]) -> torch.Tensor:
     grid, index = next(grids)
     return planes.image(grid, index, CONFIG)
-
-
-def _forget(paths: Sequence[Path]) -> None:
-    """Ask the system to drop what it holds of files in memory, where it can be asked."""
-    if not hasattr(os, "posix_fadvise"):
-        return
-    for path in paths:
-        if path.is_file():
-            descriptor = os.open(path, os.O_RDONLY)
-            os.fsync(descriptor)  # what is not on the disk yet is not dropped
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.close(descriptor)
 
 
 def _samples_per_second(planes: Planes) -> float:

@@ -90,8 +90,8 @@ def main() -> None:
 def agreement(one: list[Finding], other: list[Finding]) -> Agreement:
     """Compare the sure findings of two lists."""
     sure = [[finding for finding in findings if finding.score >= SURE] for findings in (one, other)]
-    boxes = [np.array([finding.box for finding in findings]).reshape(-1, 6) for findings in sure]
-    shares = overlaps(*boxes)
+    own, others = (np.array([finding.box for finding in findings]).reshape(-1, 6) for findings in sure)
+    shares = overlaps(own, others)
     partners = np.argwhere(shares > 0.5)
     differences = [abs(sure[0][i].score - sure[1][j].score) for i, j in partners]
     agreeing = len(set(partners[:, 0].tolist())) + len(set(partners[:, 1].tolist()))

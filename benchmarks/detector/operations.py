@@ -1,6 +1,7 @@
 """ROIAlign and NMS against what others use, with equal results."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ def _pooling(repeats: int) -> list[Comparison]:
         if difference > SAME:
             raise ValueError(f"{name} differs by {difference:.1e}: its time means nothing")
         title = f"ROIAlign, {BOXES} boxes, {CHANNELS} channels, {CELLS} x {CELLS}"
-        row = compare(title, name, lambda other=other: other(features, boxes), lambda: ours(features, boxes), repeats)
+        row = compare(title, name, partial(other, features, boxes), partial(ours, features, boxes), repeats)
         rows.append(row.wanted(goal, f"largest difference {difference:.0e}"))
     return rows
 
@@ -118,7 +119,7 @@ def _suppression(repeats: int) -> list[Comparison]:
         def in_torch(tensors: tuple[Tensor, Tensor] = tensors) -> Tensor:
             return ops.non_maximum_suppression(*tensors, 0.5)
 
-        def monai(tensors: tuple[Tensor, Tensor] = tensors) -> Tensor:
+        def monai(tensors: tuple[Tensor, Tensor] = tensors) -> np.ndarray | Tensor:
             return non_max_suppression(*tensors, 0.5)
 
         kept = monai().tolist()

@@ -56,8 +56,8 @@ def retinanet(width: int = 64) -> RetinaNetDetector:
         layers=[3, 4, 6, 3],
         block_inplanes=[width, 2 * width, 4 * width, 8 * width],
         n_input_channels=1,
-        conv1_t_stride=(2, 2, 1),
-        conv1_t_size=(7, 7, 7),
+        conv1_t_stride=(2, 2, 1),  # type: ignore[arg-type] # MONAI takes three numbers and says one
+        conv1_t_size=(7, 7, 7),  # type: ignore[arg-type] # here as well
     )
     network = RetinaNet(
         spatial_dims=3,
@@ -109,7 +109,7 @@ def _compared(
 class _Pyramid(nn.Module):
     """The levels that the heads look at, as MONAI's own extractor makes them, which needs torchvision."""
 
-    def __init__(self, backbone: nn.Module, width: int) -> None:
+    def __init__(self, backbone: resnet.ResNet, width: int) -> None:
         super().__init__()
         self.out_channels = _PYRAMID_CHANNELS
         first = 4 * width  # a bottleneck has four times its width

@@ -22,17 +22,17 @@ def loud_detector(config: DetectorConfig) -> LensDetector:
         if isinstance(module, nn.BatchNorm2d):
             module.weight.uniform_(0.5, 1.5, generator=generator)
             module.bias.normal_(0, 0.3, generator=generator)
-            module.running_mean.normal_(0, 0.3, generator=generator)
-            module.running_var.uniform_(0.5, 2.0, generator=generator)
+            module.get_buffer("running_mean").normal_(0, 0.3, generator=generator)
+            module.get_buffer("running_var").uniform_(0.5, 2.0, generator=generator)
         elif isinstance(module, nn.Conv2d | nn.Linear):
             module.weight.normal_(0, module.weight[0].numel() ** -0.5, generator=generator)
             if module.bias is not None:
                 module.bias.normal_(0, 0.1, generator=generator)
-    model.backbone.trunk.features.get_submodule("conv0").weight.div_(50)
+    model.backbone.trunk.features.get_parameter("conv0.weight").div_(50)
     for network in model.proposal_networks():
         network.start_with_sides(5.0)
     for layer in model.regressors:
-        layer.weight.mul_(0.1)
+        layer.get_parameter("weight").mul_(0.1)
     return model
 
 
@@ -56,4 +56,4 @@ def crowded_boxes(count: int, dimensions: int, per_lesion: int) -> tuple[NDArray
     centre += generator.normal(0, 0.15, centre.shape) * half
     half *= generator.uniform(0.8, 1.25, half.shape)
     boxes = np.concatenate([centre - half, centre + half], axis=1)[:count].astype(np.float32)
-    return boxes, generator.permutation(count).astype(np.float32) / count
+    return boxes, generator.permutation(count).astype(np.float32) / np.float32(count)

@@ -177,7 +177,11 @@ def _outcomes(ward: Ward, mined: Mined, reader: SimulatedReader) -> list[SeriesO
         settled = _settled(own, series.name, reader)
         known = [*(candidate.finding.box for candidate in own), *(note.box for note in series.mining_input.annotations)]
         added = [Place(box) for box in reader.missed(series.name, known)]
-        found = {**found_by_reason(own), SETTLED: settled, f"{SETTLED} or added": [*settled, *added]}
+        found: dict[str, Sequence[Located]] = {
+            **found_by_reason(own),
+            SETTLED: settled,
+            f"{SETTLED} or added": [*settled, *added],
+        }
         outcomes.append(SeriesOutcome(found, series.truth, series.mining_input.annotations))
     return outcomes
 
