@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from support.processes.full_disk import full_disk, needs_file_limit
+from support.processes.lockless import refuse_all_locks
 from support.training.fpr_findings import CONFIG, DARK, RECIPE, finding_of, found, scans
 from support.training.training_scenes import BALLS, case_of, set_of, volume_with
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -191,6 +192,22 @@ def test_a_full_disk_under_the_samples_ends_the_run_in_words_and_it_goes_on(tmp_
     assert not list(tmp_path.glob("*.jsonl*"))
     collect(scans(), found, lines, unreadable, Agreement(), reports)
     assert len(lines.done) == 4
+
+
+def test_a_disk_without_locks_ends_the_run_instead_of_waiting_for_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    refuse_all_locks(monkeypatch)
+    with pytest.raises(TrainingInterruptedError, match=r"claims\.lock cannot be locked: No locks available"):
+        train(tmp_path)
+
+
+def test_a_line_is_written_only_where_files_are_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    lines = CaseLines(tmp_path, "same", shelf_in(tmp_path))
+    lines.begin(1)
+    refuse_all_locks(monkeypatch)
+    with pytest.raises(TrainingInterruptedError, match=r"turn\.lock cannot be locked"):
+        lines.add(CaseLine(case=0, samples=(), findings={}))
 
 
 def test_a_stop_while_searching_keeps_the_scans_that_are_done(tmp_path: Path):

@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lens_engine.errors import CheckpointError
 from lens_engine.findings import Box3D
 from lens_engine.io.atomic_files import replace_bytes
-from lens_engine.io.file_claims import claim_in_file
 from lens_training.errors import TrainingInterruptedError
 from lens_training.false_positive_reduction.patch_file import PatchShelf
 from lens_training.false_positive_reduction.samples import Meaning, Sample
+from lens_training.running.agreement import claimed
 
 SAMPLES_FILE = "samples.jsonl"
 CLAIMS_FOLDER = "claims"
@@ -129,8 +129,8 @@ class CaseLines:
 
         Raises
         ------
-        TrainingError
-            If the disk refuses.
+        TrainingInterruptedError
+            If the disk refuses or locks no files.
         """
         with _our_turn(self.claims / _TURN_FILE):
             self.catch_up()
@@ -172,7 +172,7 @@ class CaseLines:
 def _our_turn(path: Path) -> Iterator[None]:
     """Wait until no other process writes, and keep the others from it during the block."""
     while True:
-        with claim_in_file(path, "turn") as is_ours:
+        with claimed(path, "turn") as is_ours:
             if is_ours:
                 yield
                 return
