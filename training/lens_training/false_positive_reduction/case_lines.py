@@ -35,13 +35,14 @@ _POLL_SECONDS = 0.01
 
 
 class CaseLine(BaseModel):
-    """What one case contributes."""
+    """What one case contributes; nothing where its scan cannot be read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     case: int
     samples: tuple[tuple[Meaning, Box3D], ...]
     findings: dict[Meaning, int]
+    is_unreadable: bool = False
 
     def as_samples(self) -> tuple[Sample, ...]:
         """Return its samples, from head to feet."""
@@ -78,6 +79,27 @@ class CaseLines:
         self._header = (json.dumps({"fingerprint": fingerprint}) + "\n").encode()
         self._end = len(self._header)
         """Of the lines that are read, in bytes."""
+
+    def forget_unreadable(self) -> None:
+        """Take away the lines of scans that could not be read, before others read them, so that these are tried again.
+
+        They have no patches: all others stay where they are.
+
+        Raises
+        ------
+        CheckpointError
+            If the file belongs to another run.
+        TrainingInterruptedError
+            If the disk refuses.
+        """
+        if not self._is_begun():
+            return
+        self.catch_up()
+        unreadable = [case for case, line in self.done.items() if line.is_unreadable]
+        if unreadable:
+            for case in unreadable:
+                del self.done[case]
+            self._make()
 
     def begin(self, cases: int) -> None:
         """Make the file and the folder of claims, before others look for them.
@@ -136,7 +158,7 @@ class CaseLines:
             self.catch_up()
             if records is not None:
                 self.shelf.put(line.case, line.as_samples(), records)
-            text = (line.model_dump_json() + "\n").encode()
+            text = _text_of(line)
             with _refusals_in_words(self.path), self.path.open("r+b") as file:
                 file.truncate(self._end)
                 file.seek(self._end)
@@ -163,9 +185,15 @@ class CaseLines:
         return True
 
     def _make(self) -> None:
+        """Write the file anew, with the lines of what is done."""
+        content = self._header + b"".join(map(_text_of, self.done.values()))
         with _refusals_in_words(self.path):
-            replace_bytes(self.path, self._header)
-        self._end = len(self._header)
+            replace_bytes(self.path, content)
+        self._end = len(content)
+
+
+def _text_of(line: CaseLine) -> bytes:
+    return (line.model_dump_json() + "\n").encode()
 
 
 @contextmanager

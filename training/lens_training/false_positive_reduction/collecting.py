@@ -151,7 +151,7 @@ class _Search:
                 self.lines.add(*self._collected(number))
             except (SeriesError, GeometryError) as error:
                 self.unreadable.add(number, self.cases[number].name, error)
-                self.lines.add(CaseLine(case=number, samples=(), findings={}))
+                self.lines.add(CaseLine(case=number, samples=(), findings={}, is_unreadable=True))
             return True
 
     def _collected(self, number: int) -> tuple[CaseLine, NDArray[np.void]]:
