@@ -61,6 +61,10 @@ class JobError(LensError):
     """A background job could not be queued, run or resumed."""
 
 
+class NoLocksError(JobError):
+    """A file system does not lock files, so that no process can see what others are at."""
+
+
 class ExportError(LensError):
     """Results cannot be written in the form that was asked for."""
 

@@ -4,10 +4,9 @@ Run inside a project folder or with `--project DIR`. Exit codes: 0 all done, 1 s
 one message each), 2 the command line is wrong, 130 interrupted.
 """
 
-import os
 import signal
-import sys
-from types import FrameType
+
+from lens_engine.jobs.interrupts import answer_interrupts_with
 
 INTERRUPTED = 128 + signal.SIGINT
 """What a command that was interrupted leaves with."""
@@ -15,15 +14,9 @@ INTERRUPTED = 128 + signal.SIGINT
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    signal.signal(signal.SIGINT, _end_at_once)
+    answer_interrupts_with("Interrupted.")
     # Only here: the libraries take a second to load, in which a Ctrl+C is to be understood already.
     from lens_napari.cli.app import run
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     run()
-
-
-def _end_at_once(_number: int, _frame: FrameType | None) -> None:
-    sys.stderr.write("Interrupted.\n")
-    sys.stderr.flush()
-    os._exit(INTERRUPTED)

@@ -2,22 +2,14 @@
 
 import os
 import signal
-import sys
-from types import FrameType
+
+from lens_engine.jobs.interrupts import answer_interrupts_with
 
 PROGRAM_VARIABLE = "LENS_PROGRAM"
 """What the user typed to come here, for usage lines; set by `lens recipe` and `lens data`."""
 
-
-def _end_at_once(number: int, _frame: FrameType | None) -> None:
-    """Answer a Ctrl+C while the libraries are still being loaded, where an exception would be half theirs."""
-    sys.stderr.write("Stopped before anything was begun.\n")
-    sys.stderr.flush()
-    os._exit(128 + number)
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, _end_at_once)
+    answer_interrupts_with("Stopped before anything was begun.")
 
 from lens_training.cli.app import app  # noqa: E402 # takes seconds, in which a Ctrl+C is to be understood already
 

@@ -27,6 +27,8 @@ def claim(database: Database, work: str) -> Iterator[bool]:
     ------
     StoreError
         If the database or the disk refuses.
+    NoLocksError
+        If the disk locks no files.
     """
     if database.engine.dialect.name == "postgresql":
         with _connection(database) as connection:

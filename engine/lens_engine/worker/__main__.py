@@ -5,6 +5,12 @@ import logging
 import sys
 from pathlib import Path
 
+from lens_engine.jobs.interrupts import answer_interrupts_with
+
+if __name__ == "__main__":
+    answer_interrupts_with("Stopped before any job was begun.")
+
+# They take a second to load, in which a Ctrl+C is to be understood already.
 from lens_engine.errors import LensError
 from lens_engine.project import Project
 from lens_engine.worker.worker import default_executor_id, work

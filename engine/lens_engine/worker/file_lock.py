@@ -1,6 +1,5 @@
 """A lock between processes that the system releases when its holder dies, however it dies."""
 
-import errno
 import os
 import sys
 import time
@@ -8,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from lens_engine.errors import JobError
+from lens_engine.io.file_claims import require_held_by_another
 
 if sys.platform == "win32":
     import msvcrt
@@ -15,7 +15,6 @@ else:
     import fcntl
 
 POLL_SECONDS = 0.1
-_NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK}
 _HOLDER_AT = 1
 """Where the holder's number begins: Windows lets nobody else read the first byte, which is locked."""
 
@@ -48,22 +47,31 @@ class FileLock:
         Raises
         ------
         JobError
-            When another process still holds it after the timeout, or the file system knows no locks.
+            When another process still holds it after the timeout.
+        NoLocksError
+            When the file system locks no files.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        deadline = time.monotonic() + self._timeout_seconds
-        while not self._try_to_lock(handle):
-            if time.monotonic() >= deadline:
-                holder = _read_holder(handle)
-                os.close(handle)
-                raise JobError(
-                    f"{holder} already holds {self._path.name}", f"Only one may {self._purpose}", self._remedy
-                )
-            time.sleep(POLL_SECONDS)
+        try:
+            self._wait_for(handle)
+        except JobError:
+            os.close(handle)
+            raise
         _write_holder(handle)
         self._handle = handle
         return self
+
+    def _wait_for(self, handle: int) -> None:
+        deadline = time.monotonic() + self._timeout_seconds
+        while not self._try_to_lock(handle):
+            if time.monotonic() >= deadline:
+                raise JobError(
+                    f"{_read_holder(handle)} already holds {self._path.name}",
+                    f"Only one may {self._purpose}",
+                    self._remedy,
+                )
+            time.sleep(POLL_SECONDS)
 
     def _try_to_lock(self, handle: int) -> bool:
         try:
@@ -71,15 +79,9 @@ class FileLock:
                 msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
             else:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                return False
-            os.close(handle)
-            raise JobError(
-                f"{self._path} cannot be locked: {error.strerror}",
-                "A file system that locks files is needed",
-                "Use a folder on another disk",
-            ) from error
+        except OSError as refusal:
+            require_held_by_another(self._path, refusal)
+            return False
         return True
 
     def __exit__(

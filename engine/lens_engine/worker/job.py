@@ -12,7 +12,7 @@ from typing import Any
 
 from dbos import DBOS, PortableWorkflowError, error
 
-from lens_engine.errors import JobError, LensError
+from lens_engine.errors import JobError, LensError, NoLocksError
 from lens_engine.jobs.log_files import EventLog
 from lens_engine.jobs.names import EVENTS_FILE, LOG_FILE, PROGRESS_EVENT
 from lens_engine.jobs.queue import DbosJobQueue
@@ -235,6 +235,8 @@ class Job:
     def take_device(self) -> None:
         """Wait until no other job computes on this worker's GPU, and keep it until this job ends; inside a step only.
 
+        Where the user's folder is on a disk without locks, jobs go on side by side.
+
         Raises
         ------
         JobStoppedError
@@ -246,6 +248,9 @@ class Job:
         while not self._has_device:
             try:
                 self._held.enter_context(lock)
+                self._has_device = True
+            except NoLocksError as unlocked:
+                self.log(f"not kept from other jobs on the GPU: {unlocked}")
                 self._has_device = True
             except JobError as taken:
                 if not is_told:

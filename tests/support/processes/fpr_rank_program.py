@@ -39,6 +39,7 @@ class Attempt:
     """What happens to the second process when it reads its first scan."""
     stream: StringIO | None = None
     resume: bool = False
+    unreadable_share: float = 0.0
 
 
 class Meeting:
@@ -75,6 +76,11 @@ def stop(_case: Case) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def miss_and_stop(case: Case) -> None:
+    stop(case)
+    miss(case)
+
+
 def outcome(name: str, attempt: Attempt, folder: Path) -> dict[str, object]:
     """Try it and return what it ended with; the weights go to a file."""
     run_folder = folder / attempt.folder
@@ -84,7 +90,8 @@ def outcome(name: str, attempt: Attempt, folder: Path) -> dict[str, object]:
     meeting, signals = Meeting(met, attempt.in_second), StopSignal()
     signals.listen()
     cases = scans() if attempt.resume else meeting.joined_by(scans())
-    run = FprRun(cases, RECIPE, 0, "same", run_folder, threads=1, world=world_of(1, 1, os.environ))
+    world, share = world_of(1, 1, os.environ), attempt.unreadable_share
+    run = FprRun(cases, RECIPE, 0, "same", run_folder, threads=1, world=world, unreadable_share=share)
     network = new_network(CONFIG, 0)
     try:
         done = fit_network(network, run, found, ProgressLog(attempt.stream, None, 0), signals, resume=attempt.resume)
@@ -103,6 +110,8 @@ def main(folder: Path) -> None:
         "learnt-on": Attempt("c", resume=True),
         "finished": Attempt("a", resume=True),
         "unreadable": Attempt("d", miss),
+        "missed": Attempt("e", miss_and_stop, unreadable_share=0.2),
+        "copied again": Attempt("e", resume=True, unreadable_share=0.2),
     }
     note_outcomes(folder, {name: outcome(name, attempt, folder) for name, attempt in attempts.items()})
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.processes.lockless import refuse_all_locks
 from support.processes.postgresql import running_server, server_programs
 from support.processes.waiting import wait_until
 from support.projects.department import make_department
 
+from lens_engine.errors import NoLocksError
 from lens_engine.store.database import Database
 from lens_engine.store.new_project import create_project
 from lens_engine.tasks.claims import claim
@@ -67,3 +69,16 @@ def test_work_is_free_again_where_its_holder_has_ended_it(shared: Database) -> N
     for _ in range(2):
         with claim(shared, "detect v1 1") as is_ours:
             assert is_ours
+
+
+def test_a_disk_without_locks_is_told_instead_of_taken_for_another_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, _ = create_project(tmp_path / "study")
+    refuse_all_locks(monkeypatch)
+    with (
+        pytest.raises(NoLocksError, match=r"claims\.lock cannot be locked: .* \(Lustre with flock"),
+        claim(database, "detect v1 1"),
+    ):
+        pass
+    database.close()

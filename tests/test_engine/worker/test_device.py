@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.processes.hanging_model import end_children_of, hang_while_loading
+from support.processes.lockless import refuse_locks_in
 from support.processes.waiting import wait_for_end, wait_until
 
 from lens_engine.jobs.inputs import DetectInputs
@@ -79,6 +80,23 @@ def test_a_job_waits_until_the_gpu_is_free(
         wait_until(lambda: jobs.status(other).stage == WAITS_FOR_DEVICE, "the next job waits for the GPU")
         assert time.monotonic() - cancelled_at < FOR_EVER_SECONDS
     assert wait_for_end(jobs, other).state is JobState.DONE
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("state_home")
+def test_a_job_does_not_wait_for_a_gpu_whose_lock_lies_on_a_disk_without_locks(
+    jobs: DbosJobQueue,
+    detect_one: Callable[[int], str],
+    start_worker: StartWorker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    refuse_locks_in(tmp_path / "state", tmp_path / "code", monkeypatch)
+    start_worker()
+    job_id = detect_one(0)
+    assert wait_for_end(jobs, job_id).state is JobState.DONE
+    assert "not kept from other jobs on the GPU" in jobs.log_file(job_id).read_text()
 
 
 @pytest.mark.slow

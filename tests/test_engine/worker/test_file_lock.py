@@ -1,13 +1,12 @@
-import errno
-import os
 import subprocess
 import sys
 import time
 
 import pytest
+from support.processes.lockless import refuse_all_locks
 from support.processes.waiting import FOR_EVER_SECONDS
 
-from lens_engine.errors import JobError
+from lens_engine.errors import JobError, NoLocksError
 from lens_engine.worker.file_lock import FileLock
 
 HOLD = (
@@ -53,14 +52,9 @@ def test_a_lock_can_be_taken_again(tmp_path):
 
 
 def test_a_file_system_without_locks_is_told_at_once(tmp_path, monkeypatch):
-    fcntl = pytest.importorskip("fcntl")
-
-    def unsupported(_handle: int, _operation: int) -> None:
-        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
-
-    monkeypatch.setattr(fcntl, "flock", unsupported)  # the system's answer, which a test cannot bring about
+    refuse_all_locks(monkeypatch)
     with (
-        pytest.raises(JobError, match=r"x\.lock cannot be locked: .* Use a folder on another disk"),
+        pytest.raises(NoLocksError, match=r"x\.lock cannot be locked: .* Use a folder on another disk"),
         FileLock(tmp_path / "x.lock", "work here", timeout_seconds=60),
     ):
         pass

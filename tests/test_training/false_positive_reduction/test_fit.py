@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from support.processes.full_disk import full_disk, needs_file_limit
+from support.processes.lockless import refuse_all_locks
 from support.training.fpr_findings import CONFIG, DARK, RECIPE, finding_of, found, scans
 from support.training.training_scenes import BALLS, case_of, set_of, volume_with
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -161,14 +162,9 @@ def test_a_run_that_was_killed_in_the_middle_of_a_line_looks_again_at_that_scan_
     assert path.read_text() == text
 
 
-def test_a_scan_that_cannot_be_read_is_named_and_teaches_nothing_also_when_the_run_goes_on(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
-    def unreadable() -> Volume:
-        raise SeriesError("File 3 of 9 is cut off", "A whole file", "Copy it again")
-
+def test_a_scan_that_cannot_be_read_is_named_and_teaches_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     first, broken, *others = scans().cases
-    cases = set_of(first, replace(broken, name="broken", load=unreadable), *others)
+    cases = set_of(first, replace(broken, name="broken", load=cut_off), *others)
 
     def collected(left_out: UnreadableScans) -> Collection:
         lines = CaseLines(tmp_path, "same", shelf_in(tmp_path))
@@ -178,6 +174,45 @@ def test_a_scan_that_cannot_be_read_is_named_and_teaches_nothing_also_when_the_r
     assert {sample.case for sample in collection.samples} == {0, 2, 3}
     assert [record.getMessage()[:32] for record in caplog.records] == ["Scan broken is left out (1 of at"]
     assert collected(UnreadableScans()).samples == collection.samples
+
+
+def cut_off() -> Volume:
+    raise SeriesError("File 3 of 9 is cut off", "A whole file", "Copy it again")
+
+
+def learn_from_all_but(folder: Path, *broken: int, resume: bool = False) -> FprNetwork:
+    """Train on the scans, some of which cannot be read; one of five may be so."""
+    cases = scans().cases
+    known = set_of(*(replace(case, load=cut_off) if n in broken else case for n, case in enumerate(cases)))
+    network, run = new_network(CONFIG, 0), FprRun(known, RECIPE, 0, "same", folder, unreadable_share=0.2)
+    fit_network(network, run, found, new_log(), StopSignal(), resume=resume)
+    return network
+
+
+def test_scans_that_were_repaired_after_too_many_could_not_be_read_teach_as_all_others(tmp_path: Path):
+    with pytest.raises(TrainingInterruptedError, match="2 of 5 scans cannot be read"):
+        learn_from_all_but(tmp_path, 1, 3)
+    repaired = learn_from_all_but(tmp_path, resume=True)
+    assert same_weights(repaired, train(tmp_path / "whole")[0])
+
+
+def test_scans_that_are_still_unreadable_are_counted_anew_when_the_run_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    for resume in (False, True):
+        with pytest.raises(TrainingInterruptedError, match="2 of 5 scans cannot be read"):
+            learn_from_all_but(tmp_path, 1, 3, resume=resume)
+    caplog.clear()
+    one_left_out = learn_from_all_but(tmp_path, 3, resume=True)
+    assert len(caplog.records) == 1
+    assert not same_weights(one_left_out, train(tmp_path / "whole")[0])
+
+
+def test_a_scan_that_was_left_out_when_learning_began_stays_left_out(tmp_path: Path):
+    begun = learn_from_all_but(tmp_path, 3)
+    text = (tmp_path / SAMPLES_FILE).read_text()
+    assert same_weights(learn_from_all_but(tmp_path, resume=True), begun)
+    assert (tmp_path / SAMPLES_FILE).read_text() == text
 
 
 @needs_file_limit
@@ -191,6 +226,22 @@ def test_a_full_disk_under_the_samples_ends_the_run_in_words_and_it_goes_on(tmp_
     assert not list(tmp_path.glob("*.jsonl*"))
     collect(scans(), found, lines, unreadable, Agreement(), reports)
     assert len(lines.done) == 4
+
+
+def test_a_disk_without_locks_ends_the_run_instead_of_waiting_for_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    refuse_all_locks(monkeypatch)
+    with pytest.raises(TrainingInterruptedError, match=r"claims\.lock cannot be locked: No locks available"):
+        train(tmp_path)
+
+
+def test_a_line_is_written_only_where_files_are_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    lines = CaseLines(tmp_path, "same", shelf_in(tmp_path))
+    lines.begin(1)
+    refuse_all_locks(monkeypatch)
+    with pytest.raises(TrainingInterruptedError, match=r"turn\.lock cannot be locked"):
+        lines.add(CaseLine(case=0, samples=(), findings={}))
 
 
 def test_a_stop_while_searching_keeps_the_scans_that_are_done(tmp_path: Path):

@@ -58,6 +58,7 @@ def test_both_learn_the_same_in_half_as_many_steps_from_scans_that_they_share(to
     [
         ("stopped-looking", "TrainingStoppedError", "--resume"),
         ("stopped-learning", "TrainingStoppedError", "--resume"),
+        ("missed", "TrainingStoppedError", "--resume"),
         ("unreadable", "TrainingInterruptedError", "Process 1 misses"),
     ],
 )
@@ -70,7 +71,7 @@ def test_what_happens_to_one_process_ends_both_and_the_first_one_tells(
     assert second["error"] == "EndedElsewhereError"
 
 
-@pytest.mark.parametrize("name", ["looked-on", "learnt-on", "finished"])
+@pytest.mark.parametrize("name", ["looked-on", "learnt-on", "finished", "copied again"])
 def test_a_run_that_goes_on_equals_one_that_was_never_stopped(together: Path, name: str) -> None:
     assert outcomes(together, name)[0]["steps"] == outcomes(together, "whole")[0]["steps"]
     assert are_equal(learnt(together, name), learnt(together, "whole"))

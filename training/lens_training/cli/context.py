@@ -1,8 +1,10 @@
 """What the commands that train share: their processes, where progress goes, how errors end them, what keeps slices."""
 
+import errno
 import json
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +25,12 @@ from lens_training.running.world import World, world_of
 
 LOG_FILE = "log.jsonl"
 """In the output folder: every message of the run."""
+
+_OF_A_DISK = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE,
+    errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
+}  # fmt: skip
+"""What a disk says that is full, away or locked up, or on which somebody moved something; all else is our mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,8 @@ def _errors_as_exit_codes(error_file: Path | None, *, resume: bool) -> Iterator[
         with suppress(OSError):  # the log will say what is wrong with the folder
             error_file.unlink(missing_ok=True)
     try:
-        yield
+        with _refusals_in_words():
+            yield
     except EndedElsewhereError as ended:
         raise typer.Exit(0) from ended  # the first process has the message and the exit code of all
     except TrainingStoppedError as stopped:
@@ -86,9 +95,25 @@ def _errors_as_exit_codes(error_file: Path | None, *, resume: bool) -> Iterator[
         typer.echo(f"{error}{hint if can_go_on else ''}", err=True)
         if error_file is not None and error_file.parent.is_dir():
             parts = {"happened": error.happened, "expected": error.expected, "remedy": error.remedy}
+            trace = {"trace": traceback.format_tb(error.__traceback__)}
             with suppress(ExportError):  # the folder may be what is wrong, and the message is told already
-                write_text_atomically(error_file, json.dumps(parts | {"can_go_on": can_go_on}))
+                write_text_atomically(error_file, json.dumps(parts | {"can_go_on": can_go_on} | trace))
         raise typer.Exit(1) from error
+
+
+@contextmanager
+def _refusals_in_words() -> Iterator[None]:
+    """Turn what a disk refuses, and no step of the run has put into words, into what ends it and lets it go on."""
+    try:
+        yield
+    except OSError as refusal:
+        if refusal.errno not in _OF_A_DISK:
+            raise
+        raise TrainingInterruptedError(
+            f"{refusal.filename or 'A file'} cannot be written or read: {refusal.strerror}",
+            "A disk with enough free space, and folders that nobody moves or closes meanwhile, are needed",
+            "Put that right: what is done stays done",
+        ).with_traceback(refusal.__traceback__) from refusal
 
 
 def _log_of(world: World, folder: Path, *, resume: bool) -> ProgressLog:

@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lens_engine.errors import CheckpointError
 from lens_engine.findings import Box3D
 from lens_engine.io.atomic_files import replace_bytes
-from lens_engine.io.file_claims import claim_in_file
 from lens_training.errors import TrainingInterruptedError
 from lens_training.false_positive_reduction.patch_file import PatchShelf
 from lens_training.false_positive_reduction.samples import Meaning, Sample
+from lens_training.running.agreement import claimed
 
 SAMPLES_FILE = "samples.jsonl"
 CLAIMS_FOLDER = "claims"
@@ -35,13 +35,14 @@ _POLL_SECONDS = 0.01
 
 
 class CaseLine(BaseModel):
-    """What one case contributes."""
+    """What one case contributes; nothing where its scan cannot be read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     case: int
     samples: tuple[tuple[Meaning, Box3D], ...]
     findings: dict[Meaning, int]
+    is_unreadable: bool = False
 
     def as_samples(self) -> tuple[Sample, ...]:
         """Return its samples, from head to feet."""
@@ -78,6 +79,27 @@ class CaseLines:
         self._header = (json.dumps({"fingerprint": fingerprint}) + "\n").encode()
         self._end = len(self._header)
         """Of the lines that are read, in bytes."""
+
+    def forget_unreadable(self) -> None:
+        """Take away the lines of scans that could not be read, before others read them, so that these are tried again.
+
+        They have no patches: all others stay where they are.
+
+        Raises
+        ------
+        CheckpointError
+            If the file belongs to another run.
+        TrainingInterruptedError
+            If the disk refuses.
+        """
+        if not self._is_begun():
+            return
+        self.catch_up()
+        unreadable = [case for case, line in self.done.items() if line.is_unreadable]
+        if unreadable:
+            for case in unreadable:
+                del self.done[case]
+            self._make()
 
     def begin(self, cases: int) -> None:
         """Make the file and the folder of claims, before others look for them.
@@ -129,14 +151,14 @@ class CaseLines:
 
         Raises
         ------
-        TrainingError
-            If the disk refuses.
+        TrainingInterruptedError
+            If the disk refuses or locks no files.
         """
         with _our_turn(self.claims / _TURN_FILE):
             self.catch_up()
             if records is not None:
                 self.shelf.put(line.case, line.as_samples(), records)
-            text = (line.model_dump_json() + "\n").encode()
+            text = _text_of(line)
             with _refusals_in_words(self.path), self.path.open("r+b") as file:
                 file.truncate(self._end)
                 file.seek(self._end)
@@ -163,16 +185,22 @@ class CaseLines:
         return True
 
     def _make(self) -> None:
+        """Write the file anew, with the lines of what is done."""
+        content = self._header + b"".join(map(_text_of, self.done.values()))
         with _refusals_in_words(self.path):
-            replace_bytes(self.path, self._header)
-        self._end = len(self._header)
+            replace_bytes(self.path, content)
+        self._end = len(content)
+
+
+def _text_of(line: CaseLine) -> bytes:
+    return (line.model_dump_json() + "\n").encode()
 
 
 @contextmanager
 def _our_turn(path: Path) -> Iterator[None]:
     """Wait until no other process writes, and keep the others from it during the block."""
     while True:
-        with claim_in_file(path, "turn") as is_ours:
+        with claimed(path, "turn") as is_ours:
             if is_ours:
                 yield
                 return

@@ -19,12 +19,11 @@ from lens_engine.detector.inference.predict import detect_with
 from lens_engine.detector.inference.whole_volume import EXACT, InferenceDetector, InferenceSettings
 from lens_engine.errors import GeometryError, LensError, SeriesError
 from lens_engine.findings import FUSED, Finding, Scope
-from lens_engine.io.file_claims import claim_in_file
 from lens_training.datasets.case import Case, TrainingSet
 from lens_training.datasets.unreadable import UnreadableScans
 from lens_training.false_positive_reduction.case_lines import CLAIMS_FILE, FAILED_FILE, CaseLine, CaseLines
 from lens_training.false_positive_reduction.samples import Meaning, Sample, samples_of
-from lens_training.running.agreement import Agreement
+from lens_training.running.agreement import Agreement, claimed
 from lens_training.running.progress import Stage
 from lens_training.running.runner import Reports
 
@@ -92,8 +91,8 @@ def collect(
     TrainingStoppedError
         If a process was asked to end; the scans that are done stay done.
     LensError
-        If the lines belong to another run, too many scans cannot be read, or the disk refuses; in all processes but the
-        first `EndedElsewhereError`.
+        If the lines belong to another run, too many scans cannot be read, or the disk refuses or locks no files; in all
+        processes but the first `EndedElsewhereError`.
     """
     used = [
         number for number, case in enumerate(training_set.cases) if training_set.scopes[case.dataset] is Scope.UNIVERSAL
@@ -144,7 +143,7 @@ class _Search:
 
     def _look_if_free(self, number: int, total: int) -> bool:
         """Look at a case, unless another process does or has done so; return whether we did."""
-        with claim_in_file(self.lines.claims / CLAIMS_FILE, str(number)) as is_ours:
+        with claimed(self.lines.claims / CLAIMS_FILE, str(number)) as is_ours:
             if not is_ours or number not in self._left([number]):
                 return False
             self.reports.log.report(Stage.PREPARE, len(self.lines.done), total)
@@ -152,7 +151,7 @@ class _Search:
                 self.lines.add(*self._collected(number))
             except (SeriesError, GeometryError) as error:
                 self.unreadable.add(number, self.cases[number].name, error)
-                self.lines.add(CaseLine(case=number, samples=(), findings={}))
+                self.lines.add(CaseLine(case=number, samples=(), findings={}, is_unreadable=True))
             return True
 
     def _collected(self, number: int) -> tuple[CaseLine, NDArray[np.void]]:

@@ -192,6 +192,7 @@ def _choose(run: FprRun, config: FprConfig, find: Find, agreement: Agreement, re
     shelf = PatchShelf(run.folder / PATCHES_FILE, config, most, run.seed)
     lines = CaseLines(run.folder, run.fingerprint, shelf)
     unreadable = UnreadableScans(len(run.training_set.cases), run.unreadable_share)
+    agreement.by_first(partial(_try_unreadable_again, lines, run.folder))
     collection = collect(run.training_set, find, lines, unreadable, agreement, reports)
     require_both_classes([sample.meaning for sample in collection.samples])
     left_out = surplus(collection.samples, run.recipe, most, run.seed)
@@ -201,6 +202,12 @@ def _choose(run: FprRun, config: FprConfig, find: Find, agreement: Agreement, re
     steps = range(first, plan.steps_in(run.world.size))
     course = Course(steps, run.folder, run.full_fingerprint, run.settings, run.world)
     return _Chosen(collection, numbers, shelf, plan, course)
+
+
+def _try_unreadable_again(lines: CaseLines, folder: Path) -> None:
+    """Have scans that could not be read tried again, as long as no step was done without them."""
+    if not (folder / LAST_CHECKPOINT).exists():
+        lines.forget_unreadable()
 
 
 def _train(training: FprTraining, batches: PatchBatches, course: Course, reports: Reports) -> None:

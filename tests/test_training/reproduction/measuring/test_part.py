@@ -185,6 +185,19 @@ def test_a_disk_that_fills_while_results_are_written_ends_in_words_and_the_same_
     assert written(run) == before
 
 
+def test_a_folder_that_cannot_be_made_ends_in_words_and_the_same_command_goes_on(run: Path) -> None:
+    (run / "val").write_text("a file in its place")
+    refused = lens_recipe("measure", run, "--part", "val")
+    assert refused.exit_code == 1
+    assert f"{run / 'val'} cannot be written or read: File exists" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    told = json.loads((run / "error.json").read_text())
+    assert told["can_go_on"]
+    assert "results.py" in "".join(told["trace"])
+    (run / "val").unlink()
+    assert lens_recipe("measure", run, "--part", "val").exit_code == 0
+
+
 def sensitivity_of(boxes: dict[str, NDArray[np.float64]], truth: dict[str, NDArray[np.float64]]) -> list[float]:
     """Measure as the readme of the test set says, box by box; written for this test alone."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.processes.full_disk import full_disk, needs_file_limit
+from support.processes.lockless import refuse_all_locks
 from support.training.training_scenes import Ball, case_of, key_slice_lesion, tiny_model, volume_with
 
 from lens_engine.detector.inference.chosen_slices import detect_on_slices
@@ -138,6 +139,16 @@ def test_predictions_of_other_weights_are_replaced_and_told(cases: list[Case], f
     assert looks.seen == list("abcd")
     assert "4 predictions of other weights" in json.loads(shown.getvalue().splitlines()[0])["note"]
     assert not files.has(cases[0])
+
+
+def test_a_disk_without_locks_ends_the_evaluation_instead_of_waiting_for_nobody(
+    cases: list[Case], files: DetectionFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_all_locks(monkeypatch)
+    looks = Looks()
+    with pytest.raises(TrainingInterruptedError, match=r"claims\.lock cannot be locked: No locks available"):
+        predictor(world=World(devices=2, rank=1)).predict(cases, files, looks)  # the first one would wait
+    assert looks.seen == []
 
 
 def test_a_folder_that_cannot_be_made_is_refused_in_words(cases: list[Case], files: DetectionFiles) -> None:

@@ -7,16 +7,14 @@ A scan that cannot be read ends the evaluation once all others are done: none is
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from lens_engine.errors import GeometryError, LensError, SeriesError
 from lens_engine.findings import Finding
-from lens_engine.io.file_claims import claim_in_file
 from lens_training.datasets.case import Case
 from lens_training.errors import TrainingInterruptedError
 from lens_training.reproduction.case_detections import DetectionFiles
 from lens_training.reproduction.measuring.measurer import Look
+from lens_training.running.agreement import claimed
 from lens_training.running.progress import ProgressLog, Stage
 from lens_training.running.stopping import StopSignal
 from lens_training.running.world import World
@@ -48,7 +46,7 @@ class Predictor:
         TrainingStoppedError
             If the process was asked to end; what is done is kept.
         TrainingInterruptedError
-            If the disk refuses.
+            If the disk refuses or locks no files.
         """
         self._cases |= {case.name for case in cases}
         self._tell_others(cases, files)
@@ -72,7 +70,7 @@ class Predictor:
         busy: list[Case] = []
         for number, case in enumerate(left):
             self._stop.check()
-            with _claim(files.folder, case) as is_ours:
+            with claimed(files.folder / CLAIMS_FILE, case.name) as is_ours:
                 if files.has(case):
                     continue
                 if not is_ours:
@@ -130,19 +128,3 @@ def _unreadable(errors: Mapping[str, LensError], cases: int) -> TrainingInterrup
         "All of them are measured together",
         "Copy them again from their source: the others are done",
     )
-
-
-@contextmanager
-def _claim(folder: Path, case: Case) -> Iterator[bool]:
-    """Yield whether a case is ours to look at."""
-    with ExitStack() as held:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            is_ours = held.enter_context(claim_in_file(folder / CLAIMS_FILE, case.name))
-        except OSError as error:
-            raise TrainingInterruptedError(
-                f"{folder} cannot be written: {error.strerror or error}",
-                "A folder with write permission and enough free space is needed",
-                "Put that right: the cases that are done stay done",
-            ) from error
-        yield is_ours
