@@ -35,7 +35,6 @@ from lens_engine.findings import Scope
 from lens_engine.geometry import VolumeGeometry
 from lens_engine.snapshot import Lesion, LesionOrigin, LesionRole
 from lens_engine.tasks.device_errors import is_short_of_memory
-from lens_training.cli.recipe_commands import SLICES_FOLDER
 from lens_training.datasets.case import Case, TrainingSet
 from lens_training.datasets.labels import SliceLabels
 from lens_training.detector.batches import Batch, BatchMaker, batch_loader
@@ -44,7 +43,7 @@ from lens_training.detector.initial import new_model
 from lens_training.detector.module import DetectorTraining
 from lens_training.detector.planes import PlaneCache
 from lens_training.detector.sampling import BatchPlan
-from lens_training.detector.slice_cache import SliceCache
+from lens_training.detector.slice_cache import SLICES_FOLDER, SliceCache
 from lens_training.recipes.files import load_recipe
 from lens_training.recipes.recipe import DetectorRecipe, DetectorSize, Recipe
 from lens_training.reproduction.data import recipe_data

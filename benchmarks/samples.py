@@ -170,8 +170,8 @@ class _WholeScan:
     def body_on(self, slice_index: int) -> Crop:
         return self.cache.planes(0).body_on(slice_index)
 
-    def inside(self, slice_index: int, part: Crop) -> NDArray[np.int16]:
-        return self.cache.planes(0).inside(slice_index, part)
+    def hounsfield(self, slice_index: int) -> NDArray[np.int16]:
+        return self.cache.planes(0).hounsfield(slice_index)
 
     def image(self, grid: NetworkGrid, grid_index: int, config: InputConfig) -> torch.Tensor:
         return self.cache.planes(0).image(grid, grid_index, config)
