@@ -42,6 +42,9 @@ DEMO_SEEDS = range(3_000, 4_000)
 TEST_SEEDS = range(9_000, 10_000)
 """Patients that nothing was tuned on; for reported figures only."""
 
+LEAST_COVERAGE_MM = 80.0
+"""Scans that are shorter may lie where no type of lesion has room."""
+
 Recist = tuple[float, float, float, float, float, float, float, float]
 
 
@@ -72,10 +75,10 @@ class PhantomSettings:
                 "At least 32 pixels over 200 to 600 mm are needed",
                 "Change size or field_of_view_mm",
             )
-        if not 0.5 <= self.slice_spacing_mm <= 10 or not self.coverage_mm >= 40:
+        if not 0.5 <= self.slice_spacing_mm <= 10 or not self.coverage_mm >= LEAST_COVERAGE_MM:
             raise ConfigError(
                 f"Slices every {self.slice_spacing_mm} mm over {self.coverage_mm} mm were asked for",
-                "0.5 to 10 mm over at least 40 mm are needed",
+                f"0.5 to 10 mm over at least {LEAST_COVERAGE_MM:g} mm are needed",
                 "Change slice_spacing_mm or coverage_mm",
             )
         if self.studies < 1 or self.series_per_study < 1 or not 0 <= self.withheld_share < 1:

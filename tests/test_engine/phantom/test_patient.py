@@ -6,6 +6,7 @@ from lens_engine.phantom.lesions import LesionType
 from lens_engine.phantom.patient import (
     DATASETS,
     DEMO_SEEDS,
+    LEAST_COVERAGE_MM,
     TEST_SEEDS,
     TRAIN_SEEDS,
     VAL_SEEDS,
@@ -127,6 +128,12 @@ def test_seed_ranges_share_no_seed():
     assert len({seed for seeds in ranges for seed in seeds}) == sum(len(seeds) for seeds in ranges)
 
 
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_the_shortest_scan_that_is_allowed_has_room_for_lesions(dataset: str):
+    shortest = PhantomSettings(coverage_mm=LEAST_COVERAGE_MM)
+    assert any(draw_body(seed, dataset, shortest).lesions for seed in range(100))
+
+
 def test_unknown_data_set_is_refused_by_name():
     with pytest.raises(ConfigError, match="'spleen'"):
         make_patient(1, "spleen")
@@ -138,7 +145,7 @@ def test_unknown_data_set_is_refused_by_name():
         ({"size": 8}, "8 pixels"),
         ({"field_of_view_mm": 20.0}, "20.0 mm"),
         ({"slice_spacing_mm": 0.0}, "every 0.0 mm"),
-        ({"coverage_mm": 10.0}, "10.0 mm"),
+        ({"coverage_mm": 79.0}, "79.0 mm"),
         ({"studies": 0}, "0 studies"),
         ({"withheld_share": 1.0}, "1.0 withheld"),
     ],
