@@ -60,7 +60,7 @@ _RATE_OF = {
     TrainingPrecision.BF16_MIXED: InferencePrecision.BF16,
     TrainingPrecision.FP32: InferencePrecision.FP32,
 }
-_DATASETS = ("universal", "universal", "lung", "liver", "lymph node")
+_DATASETS = ("universal", "universal", "lung", "lung", "liver", "lymph node")
 """Whose layout each of `samples.scans` has."""
 _BATCHES_AHEAD = 2
 """Of each process for batches, as the data loader has it."""
