@@ -8,9 +8,6 @@ import signal
 
 from lens_engine.jobs.interrupts import answer_interrupts_with
 
-INTERRUPTED = 128 + signal.SIGINT
-"""What a command that was interrupted leaves with."""
-
 
 def main() -> None:
     """Run the command line and leave with its exit code."""

@@ -17,9 +17,9 @@ from lens_engine.errors import LensError, SeriesError
 from lens_engine.volume import Volume
 from lens_training.datasets.case import Case, TrainingSet
 from lens_training.false_positive_reduction.fit import FprRun, fit_network, new_network
+from lens_training.running.processes.world import world_of
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
-from lens_training.running.world import world_of
 from support.processes.ranks import note_outcomes
 from support.processes.waiting import wait_until
 from support.training.fpr_findings import CONFIG, RECIPE, found, scans

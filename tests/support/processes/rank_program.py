@@ -22,9 +22,9 @@ from lens_training.detector.fit import fit
 from lens_training.detector.run import Run
 from lens_training.detector.sampling import BatchPlan
 from lens_training.recipes.recipe import Recipe
+from lens_training.running.processes.world import world_of
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
-from lens_training.running.world import world_of
 from support.processes.ranks import note_outcomes
 from support.training.training_runs import StoppingStream
 from support.training.training_scenes import EXPERTS, RECIPE, tiny_model

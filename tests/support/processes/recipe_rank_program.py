@@ -12,9 +12,9 @@ from pathlib import Path
 from lens_training.recipes.files import Scale, load_recipe
 from lens_training.reproduction.detector_stage import RecipeRun
 from lens_training.reproduction.run import run_recipe
+from lens_training.running.processes.world import world_of
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
-from lens_training.running.world import world_of
 from support.processes.ranks import note_outcomes
 from support.processes.waiting import wait_until
 

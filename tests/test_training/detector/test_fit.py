@@ -27,7 +27,7 @@ from lens_training.datasets.snapshot import training_set
 from lens_training.detector.sampling import BatchPlan
 from lens_training.errors import TrainingError, TrainingStoppedError
 from lens_training.recipes.recipe import DetectorRecipe, DetectorSize, InitialWeights
-from lens_training.running.joint import MOST_SKIPPED_STEPS
+from lens_training.running.processes.joint import MOST_SKIPPED_STEPS
 from lens_training.running.schedule import ScheduleRecipe, TrainingPrecision
 from lens_training.running.stopping import EXIT_CODE
 

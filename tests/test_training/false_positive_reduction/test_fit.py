@@ -40,7 +40,7 @@ from lens_training.false_positive_reduction.fit import (
 from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, PatchShelf
 from lens_training.false_positive_reduction.samples import Meaning, Sample
 from lens_training.false_positive_reduction.sampling import surplus
-from lens_training.running.agreement import Agreement
+from lens_training.running.processes.agreement import Agreement
 from lens_training.running.progress import ProgressLog
 from lens_training.running.runner import Reports
 from lens_training.running.schedule import TrainingPrecision

@@ -29,9 +29,9 @@ from lens_training.reproduction.data import PHANTOM, MeasuredGroup, RecipeData
 from lens_training.reproduction.detector_stage import RecipeRun
 from lens_training.reproduction.mined_labels import load_mined
 from lens_training.reproduction.run import run_recipe
+from lens_training.running.processes.world import World
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
-from lens_training.running.world import World
 
 QUICK = """
 inherits: L2-a

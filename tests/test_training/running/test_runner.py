@@ -17,12 +17,12 @@ from lens_engine.errors import LensError, SeriesError
 from lens_training.errors import TrainingError
 from lens_training.running.batch_numbers import BatchNumbers
 from lens_training.running.course import Course, RunSettings
-from lens_training.running.joint import JointTraining
+from lens_training.running.processes.joint import JointTraining
+from lens_training.running.processes.world import World
 from lens_training.running.progress import ProgressLog
 from lens_training.running.runner import Reports, train
 from lens_training.running.schedule import ScheduleRecipe, TrainingPrecision
 from lens_training.running.stopping import StopSignal
-from lens_training.running.world import World
 
 STEPS = 4
 

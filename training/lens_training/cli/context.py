@@ -18,10 +18,10 @@ from lens_engine.jobs.names import TRAINING_ERROR_FILE
 from lens_training.detector.slice_cache import SLICES_FOLDER, default_folder
 from lens_training.errors import EndedElsewhereError, TrainingInterruptedError, TrainingStoppedError
 from lens_training.recipes.recipe import Recipe
-from lens_training.running.launching import run_processes
+from lens_training.running.processes.launching import run_processes
+from lens_training.running.processes.world import World, world_of
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import EXIT_CODE, StopSignal
-from lens_training.running.world import World, world_of
 
 LOG_FILE = "log.jsonl"
 """In the output folder: every message of the run."""

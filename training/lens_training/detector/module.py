@@ -30,7 +30,7 @@ from lens_training.detector.objectives.head import (
 )
 from lens_training.errors import TrainingError
 from lens_training.recipes.recipe import LossRecipe, Recipe
-from lens_training.running.joint import JointTraining
+from lens_training.running.processes.joint import JointTraining
 
 _REGION_STREAM = 2
 _ANCHOR_STREAM = 3

@@ -6,7 +6,7 @@ from pathlib import Path
 from lens_training.datasets.case import TrainingSet
 from lens_training.recipes.recipe import Recipe
 from lens_training.running.course import RunSettings
-from lens_training.running.world import ALONE, World
+from lens_training.running.processes.world import ALONE, World
 
 
 @dataclass(frozen=True, slots=True, eq=False)

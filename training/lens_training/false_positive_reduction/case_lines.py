@@ -21,7 +21,7 @@ from lens_engine.io.atomic_files import replace_bytes
 from lens_training.errors import TrainingInterruptedError
 from lens_training.false_positive_reduction.patch_file import PatchShelf
 from lens_training.false_positive_reduction.samples import Meaning, Sample
-from lens_training.running.agreement import claimed
+from lens_training.running.processes.claims import claimed
 
 SAMPLES_FILE = "samples.jsonl"
 CLAIMS_FOLDER = "claims"

@@ -23,7 +23,8 @@ from lens_training.datasets.case import Case, TrainingSet
 from lens_training.datasets.unreadable import UnreadableScans
 from lens_training.false_positive_reduction.case_lines import CLAIMS_FILE, FAILED_FILE, CaseLine, CaseLines
 from lens_training.false_positive_reduction.samples import Meaning, Sample, samples_of
-from lens_training.running.agreement import Agreement, claimed
+from lens_training.running.processes.agreement import Agreement
+from lens_training.running.processes.claims import claimed
 from lens_training.running.progress import Stage
 from lens_training.running.runner import Reports
 

@@ -23,16 +23,16 @@ from lens_training.false_positive_reduction.module import FprTraining
 from lens_training.false_positive_reduction.patch_file import PATCHES_FILE, PatchShelf, record_type
 from lens_training.false_positive_reduction.sampling import PatchPlan, require_both_classes, surplus
 from lens_training.recipes.false_positive_reduction import FprRecipe
-from lens_training.running.agreement import Agreement
 from lens_training.running.allocator import keep_freed_memory
 from lens_training.running.batch_numbers import BatchNumbers
 from lens_training.running.course import Course, RunSettings
 from lens_training.running.last_checkpoint import steps_done, weights_of
+from lens_training.running.processes.agreement import Agreement
+from lens_training.running.processes.world import ALONE, World
 from lens_training.running.progress import ProgressLog
 from lens_training.running.runner import Reports, connect, train
 from lens_training.running.schedule import TrainingPrecision
 from lens_training.running.stopping import StopSignal
-from lens_training.running.world import ALONE, World
 
 _GIB = 2**30
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 from lens_engine.detector.false_positive_reduction.network import FprNetwork
 from lens_training.errors import TrainingError
 from lens_training.recipes.false_positive_reduction import FprRecipe
-from lens_training.running.joint import JointTraining
+from lens_training.running.processes.joint import JointTraining
 from lens_training.running.schedule import TrainingPrecision
 
 

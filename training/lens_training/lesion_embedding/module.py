@@ -18,8 +18,8 @@ from lens_training.lesion_embedding.losses import (
     weighted_cross_entropy,
 )
 from lens_training.recipes.lesion_embedding import EmbeddingRecipe
-from lens_training.running.joint import JointTraining
 from lens_training.running.optimiser import sgd
+from lens_training.running.processes.joint import JointTraining
 
 _TRIPLET_STREAM = 8
 """Keeps the numbers drawn here apart from those of the batches with the same seed and step."""

@@ -18,10 +18,10 @@ from lens_training.recipes.recipe import MeasuredPart, Recipe
 from lens_training.reproduction.data import RecipeData, measured_part
 from lens_training.running.fingerprint import fingerprint
 from lens_training.running.last_checkpoint import kept_steps, weights_of
+from lens_training.running.processes.world import ALONE, World
 from lens_training.running.progress import ProgressLog, Stage
 from lens_training.running.runner import connect
 from lens_training.running.stopping import StopSignal
-from lens_training.running.world import ALONE, World
 
 
 @dataclass(frozen=True, slots=True)

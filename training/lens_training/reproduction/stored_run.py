@@ -29,7 +29,7 @@ from lens_training.reproduction.detector_stage import RecipeRun, compute_device
 from lens_training.reproduction.measuring.part import Networks
 from lens_training.reproduction.measuring.predictions import PREDICTIONS_FOLDER
 from lens_training.reproduction.measuring.results import remove_results
-from lens_training.running.world import ALONE, World
+from lens_training.running.processes.world import ALONE, World
 
 RUN_FILE = "run.json"
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lens_engine.jobs.names import LAST_CHECKPOINT
+from lens_training.running.processes.world import ALONE, World
 from lens_training.running.schedule import TrainingPrecision
-from lens_training.running.world import ALONE, World
 
 DEFAULT_CHECKPOINT_GIB = 12.0
 """A published recipe that mines twice trains three detectors: 39 GB of their 50."""

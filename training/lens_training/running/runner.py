@@ -15,14 +15,14 @@ from lightning.pytorch.strategies import DDPStrategy
 from lens_engine.errors import ConfigError, LensError
 from lens_engine.io.atomic_files import remove_parts
 from lens_training.errors import EndedElsewhereError, TrainingInterruptedError, TrainingStoppedError
-from lens_training.running.agreement import Agreement, lost_connection
 from lens_training.running.course import Course
-from lens_training.running.joint import JointTraining
+from lens_training.running.processes.agreement import Agreement, lost_connection
+from lens_training.running.processes.joint import JointTraining
+from lens_training.running.processes.world import World
 from lens_training.running.progress import ProgressLog
 from lens_training.running.schedule import TrainingPrecision
 from lens_training.running.stopping import StopSignal
 from lens_training.running.watch import Watch
-from lens_training.running.world import World
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.tensorboard import SummaryWriter
 
 from lens_training.running.course import Course
-from lens_training.running.joint import JointTraining
 from lens_training.running.last_checkpoint import (
     checkpoint_spacing,
     mark,
@@ -16,6 +15,7 @@ from lens_training.running.last_checkpoint import (
     save_weights,
     state_bytes,
 )
+from lens_training.running.processes.joint import JointTraining
 from lens_training.running.progress import ProgressLog, Stage
 from lens_training.running.stopping import StopSignal
 

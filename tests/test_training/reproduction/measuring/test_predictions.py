@@ -24,9 +24,9 @@ from lens_training.errors import TrainingInterruptedError, TrainingStoppedError
 from lens_training.reproduction.case_detections import CaseDetections, DetectionFiles
 from lens_training.reproduction.measuring.measurer import EVALUATION_SCORE, Measurer
 from lens_training.reproduction.measuring.predictions import CLAIMS_FILE, FindingsOfCases, Predictor
+from lens_training.running.processes.world import ALONE, World
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import StopSignal
-from lens_training.running.world import ALONE, World
 
 BALL = Ball(30, 34, 6, 14)
 NOTHING = Proposals(

@@ -14,10 +14,10 @@ from lens_training.datasets.case import Case
 from lens_training.errors import TrainingInterruptedError
 from lens_training.reproduction.case_detections import DetectionFiles
 from lens_training.reproduction.measuring.measurer import Look
-from lens_training.running.agreement import claimed
+from lens_training.running.processes.claims import claimed
+from lens_training.running.processes.world import World
 from lens_training.running.progress import ProgressLog, Stage
 from lens_training.running.stopping import StopSignal
-from lens_training.running.world import World
 
 PREDICTIONS_FOLDER = "predictions"
 CLAIMS_FILE = "claims.lock"

@@ -268,7 +268,7 @@ def _on_key_slices(group: MeasuredGroup, measurer: Measurer, files: DetectionFil
             },
         }
         cells = "".join(f"{100 * value:7.1f}" for value in shares)
-        lines.append(f"{output:32}{cells}{100 * average:>25.1f}{100 * wang:>42.1f}")
+        lines.append(f"{output:32}{cells}{100 * average:>25.1f}{100 * wang:>43.1f}")
     return _GroupResult(group, values, "\n".join(lines) + "\n")
 
 

@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import pytest
 
 from lens_engine.errors import ConfigError
-from lens_training.running.world import ALONE, Launcher, World, world_of
+from lens_training.running.processes.world import ALONE, Launcher, World, world_of
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "1", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8", "RANK": "5", "LOCAL_RANK": "1"}
 SRUN = {"SLURM_PROCID": "5", "SLURM_NTASKS": "8", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "4"}

@@ -1,18 +1,16 @@
-"""What the processes of a run tell each other: whether one of them has failed, was asked to stop, is done, or at what.
+"""What the processes of a run tell each other: whether one of them has failed, was asked to stop, or is done.
 
-Without it the others would wait for a process that has left, in the middle of exchanging gradients, or do its work.
+Without it the others would wait for a process that has left, in the middle of exchanging gradients.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 from torch import distributed
 
-from lens_engine.errors import LensError, NoLocksError
-from lens_engine.io.file_claims import claim_in_file
+from lens_engine.errors import LensError
 from lens_training.errors import EndedElsewhereError, TrainingError, TrainingInterruptedError
 
 _SIGNS_OF_LOSS = "gloo", "NCCL", "Connection closed by peer", "Connection reset by peer"
@@ -111,30 +109,6 @@ class Agreement:
         with _losses_in_words():
             distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self._group)
         return int(values)
-
-
-@contextmanager
-def claimed(path: Path, work: str) -> Iterator[bool]:
-    """Yield whether `work` is ours until the block ends, as `claim_in_file`; folders above the file are made.
-
-    Raises
-    ------
-    TrainingInterruptedError
-        If the disk refuses, or locks no files.
-    """
-    with ExitStack() as held:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            is_ours = held.enter_context(claim_in_file(path, work))
-        except NoLocksError as error:
-            raise TrainingInterruptedError(error.happened, error.expected, error.remedy) from error
-        except OSError as error:
-            raise TrainingInterruptedError(
-                f"{path.parent} cannot be written: {error.strerror or error}",
-                "A folder with write permission and enough free space is needed",
-                "Put that right: what is done stays done",
-            ) from error
-        yield is_ours
 
 
 def lost_connection(error: RuntimeError) -> TrainingInterruptedError | None:

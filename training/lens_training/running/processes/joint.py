@@ -18,8 +18,8 @@ from torch.optim import Optimizer
 
 from lens_engine.errors import LensError
 from lens_training.errors import TrainingError
-from lens_training.running.agreement import Agreement
 from lens_training.running.optimiser import radam
+from lens_training.running.processes.agreement import Agreement
 from lens_training.running.schedule import ScheduleRecipe, TrainingPrecision
 
 MOST_SKIPPED_STEPS = 30

@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from lens_training.errors import TrainingError, TrainingStoppedError
-from lens_training.running.launching import run_processes
+from lens_training.running.processes.launching import run_processes
 from lens_training.running.stopping import StopSignal
 
 
