@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+from lens_engine.checkpoint_card import CARD_NAME
 from lens_engine.errors import JobError
 from lens_engine.jobs.inputs import TrainInputs
 from lens_engine.jobs.names import LAST_CHECKPOINT, LOG_FILE, TRAINING_ERROR_FILE, TRAINING_FOLDER, TRAINING_STAGES
@@ -76,7 +77,7 @@ def _command(job: Job, inputs: TrainInputs) -> list[str]:
         command += ["--root", f"{name}={folder}"]
     if inputs.steps is not None:
         command += ["--steps", str(inputs.steps)]
-    if (output / LAST_CHECKPOINT).exists():
+    if any((output / name).exists() for name in (LAST_CHECKPOINT, CARD_NAME)):
         command.append("--resume")
     return command
 

@@ -223,6 +223,19 @@ def read_terminal(descriptor: int) -> bytes:
         return b""
 
 
+@pytest.mark.parametrize("learnt", ["last.ckpt", "card.json", "first-round/last.ckpt"])
+def test_a_folder_with_a_run_in_it_is_left_as_it_is_until_somebody_says_what_to_do(scans: Path, learnt: str):
+    path = scans / "out" / learnt
+    path.parent.mkdir(parents=True)
+    path.write_text("of many hours")
+    refused = invoke(arguments(scans, "out"))
+    assert refused.exit_code == 1
+    assert f"holds a run already, with {learnt}" in refused.output
+    assert path.read_text() == "of many hours"
+    assert not (scans / "out" / "error.json").exists()
+    assert invoke(arguments(scans, "out", "--anew")).exit_code == 0
+
+
 def test_resuming_another_run_is_refused(scans: Path):
     assert invoke(arguments(scans, "out")).exit_code == 0
     other = invoke(arguments(scans, "out", "--resume", "--seed", "7"))

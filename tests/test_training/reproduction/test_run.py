@@ -201,19 +201,30 @@ def test_what_a_recipe_trained_detects_in_a_project_under_the_names_of_its_data_
 @pytest.mark.timeout(900)
 def test_another_seed_trains_another_false_positive_reduction(judged: tuple[Path, Result]):
     path = judged[0]
-    again = lens_training("recipe", "run", path, "--out", path.parent / "out", "--steps", "1", "--seed", "1")
+    again = lens_training("recipe", "run", path, "--out", path.parent / "out", "--steps", "1", "--seed", "1", "--anew")
     assert "belongs to another run" not in again.stderr
+    assert "None of the detector's findings" in again.stderr  # of one step; it has come as far as looking for them
 
 
 @pytest.mark.slow
-def test_a_finished_recipe_that_is_resumed_gives_the_same_weights(tmp_path: Path):
+def test_a_finished_recipe_is_kept_until_told_otherwise_and_resumed_gives_the_same_weights(tmp_path: Path):
     out = tmp_path / "out"
-    first = lens_training("recipe", "run", quick(tmp_path, "L2-a"), "--out", out)
+    command = ["recipe", "run", quick(tmp_path, "L2-a"), "--out", out]
+    first = lens_training(*command)
     assert first.exit_code == 0, first.output
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    refused = lens_training(*command)
+    assert refused.exit_code == 1
+    assert "holds a run already, with card.json" in refused.stderr
+    assert "Leave one of them out" in lens_training(*command, "--resume", "--anew").stderr
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     digest = read_card(out).weights_digest
-    again = lens_training("recipe", "run", quick(tmp_path, "L2-a"), "--out", out, "--resume")
+    again = lens_training(*command, "--resume")
     assert again.exit_code == 0, again.output
     assert read_card(out).weights_digest == digest
+    anew = lens_training(*command, "--anew", "--seed", "1")
+    assert anew.exit_code == 0, anew.output
+    assert read_card(out).weights_digest != digest
 
 
 def test_a_run_that_begins_anew_leaves_nothing_that_the_earlier_one_measured(tmp_path: Path):
@@ -227,11 +238,11 @@ def test_a_run_that_begins_anew_leaves_nothing_that_the_earlier_one_measured(tmp
         path.write_text("of the earlier weights")
     (out / "test-readings.json").write_text(readings)
 
-    refused = lens_training("recipe", "run", recipe, "--out", out, "--weights", tmp_path / "none.pth")
+    refused = lens_training("recipe", "run", recipe, "--out", out, "--anew", "--weights", tmp_path / "none.pth")
     assert refused.exit_code == 1
     assert all(path.exists() for path in old)
 
-    done = lens_training("recipe", "run", recipe, "--out", out)
+    done = lens_training("recipe", "run", recipe, "--out", out, "--anew")
     assert done.exit_code == 0, done.output
     assert not any(path.exists() for path in old[:-1])
     assert json.loads(old[-1].read_text())["recipe"] == "quick"

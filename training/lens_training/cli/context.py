@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from lens_engine.errors import ExportError, LensError
+from lens_engine.checkpoint_card import CARD_NAME
+from lens_engine.errors import ConfigError, ExportError, LensError
 from lens_engine.io.atomic_files import write_text_atomically
-from lens_engine.jobs.names import TRAINING_ERROR_FILE
+from lens_engine.jobs.names import LAST_CHECKPOINT, TRAINING_ERROR_FILE
 from lens_training.detector.slice_cache import SLICES_FOLDER, default_folder
 from lens_training.errors import EndedElsewhereError, TrainingInterruptedError, TrainingStoppedError
 from lens_training.recipes.recipe import Recipe
@@ -22,6 +24,9 @@ from lens_training.running.processes.launching import run_processes
 from lens_training.running.processes.world import World, world_of
 from lens_training.running.progress import ProgressLog
 from lens_training.running.stopping import EXIT_CODE, StopSignal
+
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, from its last.ckpt.")]
+AnewOption = Annotated[bool, typer.Option("--anew", help="Begin anew, and lose what the run in the folder has learnt.")]
 
 LOG_FILE = "log.jsonl"
 """In the output folder: every message of the run."""
@@ -43,7 +48,7 @@ class RunProcess:
 
 
 @contextmanager
-def process_of_run(folder: Path, devices: int, nodes: int, *, resume: bool) -> Iterator[RunProcess]:
+def process_of_run(folder: Path, devices: int, nodes: int, *, resume: bool, anew: bool = False) -> Iterator[RunProcess]:
     """Yield what this process has to know; where those of the run are still to be started, start them and exit.
 
     An error ends the process with an exit code and a message instead of a stack trace. One that comes before the first
@@ -56,12 +61,15 @@ def process_of_run(folder: Path, devices: int, nodes: int, *, resume: bool) -> I
     devices, nodes
         How many processes on each node, and how many nodes, the user asked for.
     resume
-        Whether the log of an earlier run is continued instead of replaced.
+        Whether an earlier run in the folder goes on; its log is continued instead of replaced.
+    anew
+        Whether what an earlier run has learnt may be lost; without either, a folder with a run in it is refused.
     """
     stop = StopSignal()
     stop.listen()
     with _errors_as_exit_codes(None, resume=resume):
         world = world_of(devices, nodes, os.environ)
+        _check_beginning(folder, resume=resume, anew=anew)
     with _errors_as_exit_codes(folder / TRAINING_ERROR_FILE if world.is_first else None, resume=resume):
         if not world.is_started:
             raise typer.Exit(run_processes(sys.argv[1:], devices, stop))
@@ -73,6 +81,22 @@ def recipe_with_slice_cache(recipe: Recipe, cache: Path | None) -> Recipe:
     """Return a recipe that keeps slices: below the folder that was given, else in its own, else in that of the user."""
     folder = cache / SLICES_FOLDER if cache is not None else recipe.sampling.slice_cache or default_folder()
     return recipe.with_options({"sampling": recipe.sampling.model_copy(update={"slice_cache": folder})})
+
+
+def _check_beginning(folder: Path, *, resume: bool, anew: bool) -> None:
+    """Refuse to lose what an earlier run has learnt, unless that was asked for."""
+    if resume and anew:
+        raise ConfigError(
+            "--resume and --anew were both given", "A run goes on, or it begins anew", "Leave one of them out"
+        )
+    learnt = (path for name in (CARD_NAME, LAST_CHECKPOINT) for path in (folder / name, *folder.glob(f"*/{name}")))
+    found = None if resume or anew else next((path for path in learnt if path.exists()), None)
+    if found is not None:
+        raise ConfigError(
+            f"{folder} holds a run already, with {found.relative_to(folder)}",
+            "A new folder, or a word on what to do with what was learnt there",
+            "Choose another folder with --out; for the same run --resume goes on, and --anew begins anew and loses it",
+        )
 
 
 @contextmanager

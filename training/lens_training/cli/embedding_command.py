@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lens_training.cli.context import process_of_run
+from lens_training.cli.context import AnewOption, ResumeOption, process_of_run
 from lens_training.lesion_embedding.run import PHANTOM, EmbeddingRequest, run_embedding
 from lens_training.recipes.lesion_embedding import load_embedding_recipe
 from lens_training.running.runner import Reports
@@ -13,7 +13,7 @@ from lens_training.running.runner import Reports
 RUNS_FOLDER = Path("runs")
 
 
-def embed_command(
+def embed_command(  # noqa: PLR0913 # an option of a verb is a parameter of its function
     name: Annotated[
         str, typer.Argument(help="lesanet, deeplesion-without-reports, phantom-embedding, or a YAML file.")
     ],
@@ -23,11 +23,12 @@ def embed_command(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Output folder; by default runs/NAME.")] = None,
     seed: Annotated[int, typer.Option(help="Decides initial weights and batches.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from last.ckpt in the folder.")] = False,
+    resume: ResumeOption = False,
+    anew: AnewOption = False,
 ) -> None:
     """Train the network that tells whether two lesions are one."""
     folder = out or RUNS_FOLDER / Path(name).stem
-    with process_of_run(folder, 1, 1, resume=resume) as process:
+    with process_of_run(folder, 1, 1, resume=resume, anew=anew) as process:
         request = EmbeddingRequest(load_embedding_recipe(name), data, folder, labels, seed)
         report = run_embedding(request, Reports(process.log, process.stop), resume=resume)
     if report is not None:

@@ -13,7 +13,7 @@ from lens_engine.checkpoint_card import CheckpointCard
 from lens_engine.detector.checkpoints.checkpoint import save_checkpoint
 from lens_engine.errors import ConfigError
 from lens_engine.snapshot import Snapshot
-from lens_training.cli.context import process_of_run, recipe_with_slice_cache
+from lens_training.cli.context import AnewOption, ResumeOption, process_of_run, recipe_with_slice_cache
 from lens_training.datasets.snapshot import training_set
 from lens_training.detector.fit import fit
 from lens_training.detector.initial import (
@@ -78,7 +78,8 @@ def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     steps: Annotated[int | None, typer.Option(min=1, help="Length of the run, instead of the recipe's.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Length of the run, instead of the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Decides batches and augmentation.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from last.ckpt in the folder.")] = False,
+    resume: ResumeOption = False,
+    anew: AnewOption = False,
     root: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER for paths relative to a named root.")] = None,
     devices: Annotated[int, typer.Option(min=1, help="GPUs (or processes of the CPU) on every node.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Nodes on which srun starts the processes.")] = 1,
@@ -90,7 +91,7 @@ def fit_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     ] = None,
 ) -> None:
     """Train a detector on a label snapshot."""
-    with process_of_run(out, devices, nodes, resume=resume) as process:
+    with process_of_run(out, devices, nodes, resume=resume, anew=anew) as process:
         options = {"workers": workers, "precision": precision, "tensorboard": tensorboard}
         labels = Snapshot.load(snapshot)
         if init != FROM_SCRATCH:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from lens_engine.detector.inference.whole_volume import InferencePrecision, InferenceSettings
 from lens_engine.errors import LensError
-from lens_training.cli.context import process_of_run, recipe_with_slice_cache
+from lens_training.cli.context import AnewOption, ResumeOption, process_of_run, recipe_with_slice_cache
 from lens_training.cli.embedding_command import embed_command
 from lens_training.cli.experiment import run_experiment
 from lens_training.cli.measuring_commands import export_command, measure_command
@@ -89,7 +89,8 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     embedding: Annotated[
         Path | None, typer.Option(help="Lesion embedding to mine with; by default the recipe's, beside OUT.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from last.ckpt in the folder.")] = False,
+    resume: ResumeOption = False,
+    anew: AnewOption = False,
     devices: Annotated[int, typer.Option(min=1, help="GPUs (or processes of the CPU) on every node.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Nodes on which srun starts the processes.")] = 1,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that prepare batches, per device.")] = None,
@@ -107,7 +108,7 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
     """Train and measure a recipe, on phantom patients or on the published data sets; 'loop' is a whole experiment."""
     if name == LOOP:
         given: dict[str, object] = {"--scale": scale, "--steps": steps, "--epochs": epochs, "--weights": weights}
-        given |= {"--workers": workers, "--embedding": embedding}
+        given |= {"--workers": workers, "--embedding": embedding, "--anew": anew or None}
         given |= {"--data": None if data == PHANTOM else data, "--seed": seed or None, "--precision": precision}
         run_experiment(
             out or RUNS_FOLDER / LOOP,
@@ -117,7 +118,7 @@ def run_command(  # noqa: PLR0913 # an option of a verb is a parameter of its fu
         )
         return
     folder = out or RUNS_FOLDER / Path(name).stem
-    with process_of_run(folder, devices, nodes, resume=resume) as process:
+    with process_of_run(folder, devices, nodes, resume=resume, anew=anew) as process:
         chosen = load_recipe(name, scale or default_scale(name, on_phantoms=data == PHANTOM))
         options: dict[str, object] = {"workers": workers, "precision": precision, "tensorboard": tensorboard}
         if data != PHANTOM:

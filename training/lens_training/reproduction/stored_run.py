@@ -76,7 +76,7 @@ def check_folder(run: RecipeRun, *, resume: bool) -> None:
         raise ConfigError(
             f"{run.folder} belongs to another run: it was started with other values of {', '.join(changed)}",
             "A run goes on with the recipe that it was started with",
-            "Give the same options again, leave out --resume to begin anew, or choose another folder with --out",
+            "Give the same options again, --anew instead of --resume to begin anew, or another folder with --out",
         )
 
 
