@@ -1,7 +1,7 @@
 """Verbs that ask a worker for something: detect, mine, retrain, evaluate, export."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ from lens_engine.jobs.inputs import DetectInputs, EvaluateInputs, JobInputs, Min
 from lens_engine.jobs.launcher import ensure_worker
 from lens_engine.jobs.queue import open_queue
 from lens_engine.jobs.results import DetectResult, EvaluateResult, MineResult, TrainResult
-from lens_engine.jobs.status import JobState, JobStatus, wait_for
+from lens_engine.jobs.status import JobQueue, JobState, JobStatus, wait_for
 from lens_engine.jobs.watching import WorkerWatch
 from lens_engine.project import Project
 from lens_engine.snapshot import LabelSet
@@ -77,6 +77,9 @@ def detect(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the network first: a minute for each size, then faster.")
     ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, help="How many of the project's workers share the series, in a job each.")
+    ] = 1,
     wait: WaitOption = False,
 ) -> None:
     """Run the detector, with every dataset expert, over the scans of the project."""
@@ -95,7 +98,7 @@ def detect(
         console.print(f"[yellow]{escape(version.notice)}[/]")
     ids = tuple(record.id for record in records)
     inputs = DetectInputs(series_ids=ids, model_version=version.version, compiles=compiled)
-    status = _submit(project, inputs, wait)
+    status = _submit(project, inputs, wait, workers)
     if status is not None:
         print_detections(DetectResult.model_validate(dict(status.result)))
 
@@ -228,14 +231,16 @@ def _model(database: Database, version: str | None) -> ModelRecord:
     return models.promoted() if version is None else models.get(version)
 
 
-def _submit(project: Project, inputs: JobInputs, wait: bool) -> JobStatus | None:
-    """Queue a job, see that a worker is alive, and with `wait` follow it to its end."""
+def _submit(project: Project, inputs: JobInputs, wait: bool, sharing: int = 1) -> JobStatus | None:
+    """Queue a job, or as many as share its work, see that a worker is alive, and with `wait` follow it to its end."""
     queue = open_queue(project)
     try:
-        job_id = queue.submit(inputs)
+        job_ids = [queue.submit(inputs) for _ in range(sharing)]
+        job_id = job_ids[0]
         ensure_worker(project)
         if not wait:
-            console.print(f"Job {job_id} is queued; see it with: lens jobs")
+            queued = f"Job {job_id} is queued; see it" if sharing == 1 else f"{sharing} jobs are queued; see them"
+            console.print(f"{queued} with: lens jobs")
             return None
         with progress_bar() as progress:
             task = progress.add_task(inputs.kind, total=None)
@@ -252,7 +257,7 @@ def _submit(project: Project, inputs: JobInputs, wait: bool) -> JobStatus | None
 
             watch = WorkerWatch(project)
             try:
-                status = _follow(queue.cancel, lambda: wait_for(queue, job_id, show, look_at=watch.look_at), job_id)
+                status = _follow(queue, job_ids, lambda: wait_for(queue, job_id, show, look_at=watch.look_at))
             finally:
                 watch.close()
         if status.state is not JobState.DONE:
@@ -266,13 +271,14 @@ def _submit(project: Project, inputs: JobInputs, wait: bool) -> JobStatus | None
         queue.close()
 
 
-def _follow(cancel: Callable[[str], None], wait: Callable[[], JobStatus], job_id: str) -> JobStatus:
-    """Wait for a job; an interrupted wait cancels it, as a person at the keyboard means by Ctrl-C."""
+def _follow(queue: JobQueue, job_ids: Sequence[str], wait: Callable[[], JobStatus]) -> JobStatus:
+    """Wait for a job; an interrupted wait cancels it and those that share its work, as a person means by Ctrl-C."""
     try:
         return wait()
     except KeyboardInterrupt:
-        cancel(job_id)
-        console.print(f"Job {job_id} was asked to end; go on with: lens jobs --resume {job_id}")
+        for job_id in job_ids:
+            queue.cancel(job_id)
+            console.print(f"Job {job_id} was asked to end; go on with: lens jobs --resume {job_id}")
         raise
 
 

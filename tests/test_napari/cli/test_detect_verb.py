@@ -1,9 +1,12 @@
-"""`lens detect` in another precision, with a real worker."""
+"""`lens detect` in another precision, and for several workers, with a real one."""
+
+import re
 
 import pytest
 from support.processes.command_line import lens
 from support.projects.worker_project import database, jobs, known_worker, start_worker, tiny_checkpoint
 
+from lens_engine.jobs.status import JobQueue, JobState, wait_for
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
 from lens_engine.store.detections import Detections
@@ -26,3 +29,18 @@ def test_detecting_in_bf16_says_which_version_that_is_and_detects_as_that_one(da
     assert not Detections(database).exists(series.id, "v1")
     assert "is taken: bf16 is" in run("--precision", "auto")
     assert "bf16" in lens("models", folder=database.project.folder).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("known_worker")
+def test_jobs_for_two_workers_detect_in_each_series_once_also_where_one_worker_does_both(
+    database: Database, jobs: JobQueue
+) -> None:
+    done = lens("detect", "--workers", "2", "--wait", folder=database.project.folder)
+    assert done.returncode == 0, done.stderr
+    asked = [job.id for job in jobs.jobs()]
+    assert len(asked) == 2
+    assert {wait_for(jobs, job, timeout_seconds=60).state for job in asked} == {JobState.DONE}
+    said = "".join(jobs.log_file(job).read_text() for job in asked)
+    names = [series.name for series in Catalog(database).all_series(with_images=True)]
+    assert sorted(re.findall(r"series (\S+): detected", said)) == sorted(names)
