@@ -216,7 +216,7 @@ def test_a_finished_recipe_is_kept_until_told_otherwise_and_resumed_gives_the_sa
     refused = lens_training(*command)
     assert refused.exit_code == 1
     assert "holds a run already, with card.json" in refused.stderr
-    assert "Leave one of them out" in lens_training(*command, "--resume", "--anew").stderr
+    assert "Leave out --anew to keep" in lens_training(*command, "--resume", "--anew").stderr
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     digest = read_card(out).weights_digest
     again = lens_training(*command, "--resume")

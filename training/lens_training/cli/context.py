@@ -1,12 +1,9 @@
-"""What the commands that train share: their processes, where progress goes, how errors end them, what keeps slices."""
+"""What the commands that train share: their processes, how they begin, where progress goes, what keeps slices."""
 
-import errno
-import json
 import os
 import sys
-import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,28 +11,21 @@ from typing import Annotated
 import typer
 
 from lens_engine.checkpoint_card import CARD_NAME
-from lens_engine.errors import ConfigError, ExportError, LensError
-from lens_engine.io.atomic_files import write_text_atomically
+from lens_engine.errors import ConfigError
 from lens_engine.jobs.names import LAST_CHECKPOINT, TRAINING_ERROR_FILE
+from lens_training.cli.endings import run_errors_as_exit_codes
 from lens_training.detector.slice_cache import SLICES_FOLDER, default_folder
-from lens_training.errors import EndedElsewhereError, TrainingInterruptedError, TrainingStoppedError
 from lens_training.recipes.recipe import Recipe
 from lens_training.running.processes.launching import run_processes
 from lens_training.running.processes.world import World, world_of
 from lens_training.running.progress import ProgressLog
-from lens_training.running.stopping import EXIT_CODE, StopSignal
+from lens_training.running.stopping import StopSignal
 
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, from its last.ckpt.")]
 AnewOption = Annotated[bool, typer.Option("--anew", help="Begin anew, and lose what the run in the folder has learnt.")]
 
 LOG_FILE = "log.jsonl"
 """In the output folder: every message of the run."""
-
-_OF_A_DISK = {
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE,
-    errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
-}  # fmt: skip
-"""What a disk says that is full, away or locked up, or on which somebody moved something; all else is our mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +57,10 @@ def process_of_run(folder: Path, devices: int, nodes: int, *, resume: bool, anew
     """
     stop = StopSignal()
     stop.listen()
-    with _errors_as_exit_codes(None, resume=resume):
+    with run_errors_as_exit_codes(None, resume=resume):
         world = world_of(devices, nodes, os.environ)
         _check_beginning(folder, resume=resume, anew=anew)
-    with _errors_as_exit_codes(folder / TRAINING_ERROR_FILE if world.is_first else None, resume=resume):
+    with run_errors_as_exit_codes(folder / TRAINING_ERROR_FILE if world.is_first else None, resume=resume):
         if not world.is_started:
             raise typer.Exit(run_processes(sys.argv[1:], devices, stop))
         with _log_of(world, folder, resume=resume) as log:
@@ -87,7 +77,9 @@ def _check_beginning(folder: Path, *, resume: bool, anew: bool) -> None:
     """Refuse to lose what an earlier run has learnt, unless that was asked for."""
     if resume and anew:
         raise ConfigError(
-            "--resume and --anew were both given", "A run goes on, or it begins anew", "Leave one of them out"
+            "--resume and --anew were both given",
+            "A run goes on, or it begins anew",
+            "Leave out --anew to keep what was learnt, or --resume to lose it",
         )
     learnt = (path for name in (CARD_NAME, LAST_CHECKPOINT) for path in (folder / name, *folder.glob(f"*/{name}")))
     found = None if resume or anew else next((path for path in learnt if path.exists()), None)
@@ -97,47 +89,6 @@ def _check_beginning(folder: Path, *, resume: bool, anew: bool) -> None:
             "A new folder, or a word on what to do with what was learnt there",
             "Choose another folder with --out; for the same run --resume goes on, and --anew begins anew and loses it",
         )
-
-
-@contextmanager
-def _errors_as_exit_codes(error_file: Path | None, *, resume: bool) -> Iterator[None]:
-    """End with an exit code and a message instead of a stack trace; a process with an error file says it there too."""
-    if error_file is not None:
-        with suppress(OSError):  # the log will say what is wrong with the folder
-            error_file.unlink(missing_ok=True)
-    try:
-        with _refusals_in_words():
-            yield
-    except EndedElsewhereError as ended:
-        raise typer.Exit(0) from ended  # the first process has the message and the exit code of all
-    except TrainingStoppedError as stopped:
-        typer.echo(str(stopped), err=True)
-        raise typer.Exit(EXIT_CODE) from stopped
-    except LensError as error:
-        can_go_on = isinstance(error, TrainingInterruptedError | ExportError)  # a disk refused what was to be exported
-        hint = f" Then go on with the same command{'' if resume else ' and --resume'}."
-        typer.echo(f"{error}{hint if can_go_on else ''}", err=True)
-        if error_file is not None and error_file.parent.is_dir():
-            parts = {"happened": error.happened, "expected": error.expected, "remedy": error.remedy}
-            trace = {"trace": traceback.format_tb(error.__traceback__)}
-            with suppress(ExportError):  # the folder may be what is wrong, and the message is told already
-                write_text_atomically(error_file, json.dumps(parts | {"can_go_on": can_go_on} | trace))
-        raise typer.Exit(1) from error
-
-
-@contextmanager
-def _refusals_in_words() -> Iterator[None]:
-    """Turn what a disk refuses, and no step of the run has put into words, into what ends it and lets it go on."""
-    try:
-        yield
-    except OSError as refusal:
-        if refusal.errno not in _OF_A_DISK:
-            raise
-        raise TrainingInterruptedError(
-            f"{refusal.filename or 'A file'} cannot be written or read: {refusal.strerror}",
-            "A disk with enough free space, and folders that nobody moves or closes meanwhile, are needed",
-            "Put that right: what is done stays done",
-        ).with_traceback(refusal.__traceback__) from refusal
 
 
 def _log_of(world: World, folder: Path, *, resume: bool) -> ProgressLog:

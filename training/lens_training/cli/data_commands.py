@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lens_engine.errors import LensError
+from lens_training.cli.endings import errors_as_exit_codes
 from lens_training.datasets.published.check import check_dataset, render, write_odd
 from lens_training.datasets.published.reading import DatasetName, ReadingOptions
 from lens_training.running.progress import ProgressLog, Stage
@@ -30,7 +30,7 @@ def check_command(
     cache: Annotated[Path | None, typer.Option(help="Folder that keeps what was derived, for the next time.")] = None,
 ) -> None:
     """Print the counts of a data set beside the published ones, and every file and row that is odd."""
-    try:
+    with errors_as_exit_codes():
         with ProgressLog(sys.stderr if sys.stderr.isatty() else None, None) as log:
             report = check_dataset(
                 dataset,
@@ -41,8 +41,5 @@ def check_command(
             )
         if odd is not None:
             write_odd(report, odd)
-    except LensError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
     typer.echo(render(report), nl=False)
     raise typer.Exit(report.exit_code)

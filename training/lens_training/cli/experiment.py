@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from lens_engine.errors import ConfigError, LensError
+from lens_engine.errors import ConfigError
+from lens_training.cli.endings import errors_as_exit_codes
 from lens_training.loop.design import LOOP, load_design
 from lens_training.loop.run import run_loop
 
@@ -24,12 +25,9 @@ def run_experiment(folder: Path, parallel: int, unknown: Sequence[str], *, resum
     def say(text: str) -> None:
         typer.echo(f"{(time.monotonic() - started) / 60:5.1f} min  {text}")
 
-    try:
+    with errors_as_exit_codes():
         _check(folder, unknown, resume=resume)
         results = run_loop(load_design(), folder, say, parallel)
-    except LensError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
     typer.echo(results.text)
     say(f"everything is in {folder}")
 

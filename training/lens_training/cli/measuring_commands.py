@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from lens_engine.detector.inference.whole_volume import InferencePrecision
-from lens_engine.errors import LensError
 from lens_engine.findings import FUSED
 from lens_training.cli.context import process_of_run
+from lens_training.cli.endings import errors_as_exit_codes
 from lens_training.recipes.recipe import MeasuredPart
 from lens_training.reproduction.data import data_to_export
 from lens_training.reproduction.measuring.exporting import export_predictions
@@ -49,14 +49,11 @@ def export_command(
     inference: InferenceOption = None,
 ) -> None:
     """Write the predictions of a run for the official evaluation script of the manual test set."""
-    try:
+    with errors_as_exit_codes():
         stored = load_run(run, Elsewhere(data, inference))
         with ProgressLog(sys.stderr if sys.stderr.isatty() else None, None) as log:
             found = data_to_export(stored.recipe, stored.source, part, log, StopSignal())
         written = export_predictions(stored, found, part, output, out or run / f"predictions-{part}.pkl")
-    except LensError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
     typer.echo(f"{written.path}: {written.boxes} boxes in {written.sub_volumes} sub-volumes of part {part}")
     if written.left_out:
         typer.echo(f"{written.left_out} sub-volumes are not in the data set; they are without a box")

@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 
 from lens_engine.detector.inference.whole_volume import InferencePrecision, InferenceSettings
-from lens_engine.errors import LensError
 from lens_training.cli.context import AnewOption, ResumeOption, process_of_run, recipe_with_slice_cache
 from lens_training.cli.embedding_command import embed_command
+from lens_training.cli.endings import errors_as_exit_codes
 from lens_training.cli.experiment import run_experiment
 from lens_training.cli.measuring_commands import export_command, measure_command
 from lens_training.loop.design import LOOP, LOOP_FILE, load_design
@@ -56,11 +56,8 @@ def show_command(name: NameArgument, scale: ScaleOption = None) -> None:
     if name == LOOP:
         typer.echo(LOOP_FILE.read_text(encoding="utf-8"), nl=False)
         return
-    try:
+    with errors_as_exit_codes():
         text = recipe_text(load_recipe(name, scale or Scale.PUBLISHED), find_recipe(name).chain)
-    except LensError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
     typer.echo(text, nl=False)
 
 
