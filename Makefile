@@ -49,7 +49,7 @@ test-qt6:
 # four minutes for each training (a sweep has seven); leaves runs/NAME for each.
 nightly: $(STAMP)
 	$(BIN)/python -m benchmarks.published_training
-	for recipe in $$($(BIN)/lens recipe list --names); do $(BIN)/lens recipe run $$recipe || exit 1; done
+	for recipe in $$($(BIN)/lens recipe list --names); do $(BIN)/lens recipe run $$recipe --anew || exit 1; done
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

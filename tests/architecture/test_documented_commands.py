@@ -212,6 +212,12 @@ def test_a_target_of_make_exists(command: Documented) -> None:
         assert name in variables if is_variable else name in targets, f"the Makefile has no {name}"
 
 
+def test_the_nightly_target_may_run_again_in_the_folders_of_the_night_before() -> None:
+    lines = (REPOSITORY / "Makefile").read_text(encoding="utf-8").splitlines()
+    (run,) = [line for line in lines if "lens recipe run" in line]
+    assert "--anew" in run.split()
+
+
 @pytest.mark.parametrize("text", QUICK)
 def test_a_quick_command_runs(text: str, tmp_path: Path) -> None:
     result = run(as_process(text), cwd=tmp_path)

@@ -142,6 +142,17 @@ def test_a_recipe_that_mines_goes_on_where_it_was_stopped_and_learns_from_what_i
     assert "+ unlabelled" in (run.folder / "results.txt").read_text()
 
 
+@pytest.mark.slow
+def test_a_run_that_began_anew_and_was_stopped_goes_on_with_nothing_of_the_earlier_one(tmp_path: Path):
+    earlier = run_of(tmp_path, EVERYTHING_MATCHES)
+    go(earlier)
+    run = replace(earlier, seed=1)
+    go(run, StoppingStream(0, "detect"))
+    assert not (run.folder / "card.json").exists()
+    assert steps_of(go(run, resume=True)) == [1, 2, 3, 4, 5, 6]
+    assert read_card(run.folder).seed == 1
+
+
 def test_a_recipe_that_mines_is_refused_for_several_processes(tmp_path: Path):
     run = run_of(tmp_path, EVERYTHING_MATCHES, world=World(devices=2))
     with pytest.raises(ConfigError, match="2 processes"):

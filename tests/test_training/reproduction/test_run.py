@@ -215,7 +215,7 @@ def test_a_finished_recipe_is_kept_until_told_otherwise_and_resumed_gives_the_sa
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     refused = lens_training(*command)
     assert refused.exit_code == 1
-    assert "holds a run already, with card.json" in refused.stderr
+    assert "holds a run of recipe quick already, with card.json" in refused.stderr
     assert "Leave out --anew to keep" in lens_training(*command, "--resume", "--anew").stderr
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     digest = read_card(out).weights_digest
@@ -232,7 +232,9 @@ def test_a_run_that_begins_anew_leaves_nothing_that_the_earlier_one_measured(tmp
     for part in MeasuredPart:
         (out / part).mkdir(parents=True)
     old = [out / "overlays" / "old.png", *(out / part / "results.txt" for part in MeasuredPart)]
-    old += [out / "predictions" / "old" / "case.parquet", out / "results.json"]
+    old += [out / "first-round" / "last.ckpt", out / "false-positive-reduction" / "samples.jsonl"]
+    old += [out / "epoch-4" / "card.json", out / "last.ckpt", out / "predictions" / "old" / "case.parquet"]
+    old += [out / "results.json"]
     for path in old:
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text("of the earlier weights")
@@ -244,7 +246,8 @@ def test_a_run_that_begins_anew_leaves_nothing_that_the_earlier_one_measured(tmp
 
     done = lens_training("recipe", "run", recipe, "--out", out, "--anew")
     assert done.exit_code == 0, done.output
-    assert not any(path.exists() for path in old[:-1])
+    assert all(path.read_bytes() != b"of the earlier weights" for path in old if path.exists())
+    assert {path.name for path in old if path.exists()} == {"last.ckpt", "results.json"}
     assert json.loads(old[-1].read_text())["recipe"] == "quick"
     assert (out / "test-readings.json").read_text() == readings
 
@@ -382,6 +385,11 @@ def test_the_data_sets_may_have_the_names_of_their_downloads_and_what_they_lack_
     assert after.digest == before.digest
     assert [len(group.cases) for group in after.groups] == [len(group.cases) for group in before.groups]
     assert any("luna16 is not whole: " in record.getMessage() for record in caplog.records)
+    assert not any("lits is not whole: " in record.getMessage() for record in caplog.records)
+    (published / "LITS" / "volume-1.nii").write_bytes(b"half a download")
+    recipe_data(recipe, str(published), ProgressLog(None, None), stop)
+    told = [record.getMessage() for record in caplog.records if "lits is not whole: " in record.getMessage()]
+    assert "1 x file that cannot be read, first volume-1.nii" in told[0]
 
 
 def test_a_missing_data_set_is_named_with_its_layout(tmp_path: Path, published: Path):

@@ -15,6 +15,8 @@ from lens_engine.errors import ConfigError
 from lens_engine.jobs.names import LAST_CHECKPOINT, TRAINING_ERROR_FILE
 from lens_training.cli.endings import run_errors_as_exit_codes
 from lens_training.detector.slice_cache import SLICES_FOLDER, default_folder
+from lens_training.lesion_embedding.patch_file import LOOKS_FILE
+from lens_training.recipes.files import RECIPE_FILE, read_fields
 from lens_training.recipes.recipe import Recipe
 from lens_training.running.processes.launching import run_processes
 from lens_training.running.processes.world import World, world_of
@@ -23,6 +25,9 @@ from lens_training.running.stopping import StopSignal
 
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, from its last.ckpt.")]
 AnewOption = Annotated[bool, typer.Option("--anew", help="Begin anew, and lose what the run in the folder has learnt.")]
+
+_LEARNT = CARD_NAME, LAST_CHECKPOINT, LOOKS_FILE
+"""What stands for hours of work, in the folder of a run or of one of its stages."""
 
 LOG_FILE = "log.jsonl"
 """In the output folder: every message of the run."""
@@ -81,14 +86,17 @@ def _check_beginning(folder: Path, *, resume: bool, anew: bool) -> None:
             "A run goes on, or it begins anew",
             "Leave out --anew to keep what was learnt, or --resume to lose it",
         )
-    learnt = (path for name in (CARD_NAME, LAST_CHECKPOINT) for path in (folder / name, *folder.glob(f"*/{name}")))
-    found = None if resume or anew else next((path for path in learnt if path.exists()), None)
-    if found is not None:
-        raise ConfigError(
-            f"{folder} holds a run already, with {found.relative_to(folder)}",
-            "A new folder, or a word on what to do with what was learnt there",
-            "Choose another folder with --out; for the same run --resume goes on, and --anew begins anew and loses it",
-        )
+    if resume or anew:
+        return
+    for path in (place / name for name in _LEARNT for place in (folder, *folder.glob("*/"))):
+        if path.exists():
+            recipe = folder / RECIPE_FILE
+            whose = f" of recipe {read_fields(recipe).get('name')}" if recipe.is_file() else ""
+            raise ConfigError(
+                f"{folder} holds a run{whose} already, with {path.relative_to(folder)}",
+                "A new folder, or a word on what to do with what was learnt there",
+                "Choose another folder with --out; for the same run --resume goes on, --anew begins anew and loses it",
+            )
 
 
 def _log_of(world: World, folder: Path, *, resume: bool) -> ProgressLog:

@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 
+from lens_engine.checkpoint_card import CARD_NAME
 from lens_engine.detector.assembly import LensDetector
 from lens_engine.detector.network.cuda_kernels import kernels_in_words
 from lens_engine.errors import GeometryError, SeriesError
@@ -38,7 +39,8 @@ def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, re
     Parameters
     ----------
     resume
-        Go on at the step of `last.ckpt`; from the beginning where there is none.
+        Go on at the step of `last.ckpt`, from the beginning where there is none. Otherwise an earlier run in the
+        folder is lost.
 
     Raises
     ------
@@ -53,6 +55,9 @@ def fit(model: LensDetector, run: Run, log: ProgressLog, stop: StopSignal, *, re
     plan = BatchPlan(run.training_set, run.recipe.sampling, run.seed)
     steps = run.recipe.steps_in(plan.batches_per_epoch, run.world.size)
     last = run.folder / LAST_CHECKPOINT
+    if not resume and run.world.is_first:
+        for name in (CARD_NAME, LAST_CHECKPOINT):
+            (run.folder / name).unlink(missing_ok=True)
     first_step = steps_done(last, run.full_fingerprint) if resume else 0
     kept = {run.recipe.steps_of(epoch, plan.batches_per_epoch, run.world.size): epoch for epoch in run.kept_epochs}
     files = {step: run.kept_file(epoch) for step, epoch in kept.items()}

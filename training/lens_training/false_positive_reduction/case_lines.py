@@ -180,7 +180,7 @@ class CaseLines:
             raise CheckpointError(
                 f"{self.path} belongs to another run",
                 "The detector, labels, recipe and seed must be those it was started with",
-                "Begin the run anew instead of resuming it, or use another folder",
+                "Begin anew with --anew instead of --resume, or choose another folder with --out",
             )
         return True
 

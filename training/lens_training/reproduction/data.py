@@ -43,6 +43,16 @@ PHANTOM = "phantom"
 EXPERT_OF_PHANTOMS = dict(zip(DatasetName, PHANTOM_DATASETS, strict=True))
 """The phantoms that take the place of each published data set."""
 
+_LACKING = (
+    Oddity.MISSING_SCAN,
+    Oddity.MISSING_IMAGE,
+    Oddity.MISSING_MASK,
+    Oddity.DUPLICATE,
+    Oddity.BROKEN_FILE,
+    Oddity.OTHER_SHAPE,
+)
+"""What is told before a training where it was skipped."""
+
 _PHANTOMS_OF_PART = {MeasuredPart.VAL: validation_cases, MeasuredPart.TEST: held_out_cases}
 
 
@@ -280,8 +290,9 @@ def _say_what_is_missing(reading: Reading) -> None:
     """Tell once what a data set lacks of its publication: training goes on with the rest."""
     found, published = reading.counts.get("subsets"), PUBLISHED_COUNTS[reading.dataset].get("subsets")
     what = [] if found == published else [f"{found:.0f} of {published:.0f} subsets"]
-    for oddity in (Oddity.MISSING_SCAN, Oddity.MISSING_IMAGE, Oddity.MISSING_MASK, Oddity.DUPLICATE):
-        odd = [item for item in reading.odd if item.oddity is oddity]
+    skipped = [item for item in reading.odd if item.effect is Effect.SKIPPED]
+    for oddity in _LACKING:
+        odd = [item for item in skipped if item.oddity is oddity]
         what += [f"{len(odd)} x {oddity}, first {odd[0].place} ({odd[0].detail})"] if odd else []
     if what:
         logger.warning("%s is not whole: %s. The training goes on with the rest.", reading.dataset, "; ".join(what))

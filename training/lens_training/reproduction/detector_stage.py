@@ -115,8 +115,8 @@ def _start(run: RecipeRun, data: RecipeData) -> tuple[LensDetector, str]:
     return model, "random" if imagenet == RANDOM else trunk_digest(model)
 
 
-def epoch_folder(folder: Path, epoch: int) -> Path:
-    """Return where a run has the checkpoint after an epoch."""
+def epoch_folder(folder: Path, epoch: int | str) -> Path:
+    """Return where a run has the checkpoint after an epoch; for a pattern, that of all epochs."""
     return folder / f"epoch-{epoch}"
 
 

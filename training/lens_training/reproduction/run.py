@@ -78,7 +78,7 @@ def _sweep(
     for name, recipe in run.recipe.points.items():
         point = replace(run, recipe=recipe, folder=run.folder / name, rounds_folder=run.folder)
         point.folder.mkdir(exist_ok=True)
-        _begin(point, resume=resume)
+        store_run(point)
         results = _run_with(point, data, log, stop, resume=resume)
         if results is not None:  # always so: mining is done by one process
             measured[name] = results
@@ -107,7 +107,8 @@ def _run_with(
 def _begin(run: RecipeRun, *, resume: bool) -> None:
     """Write what a run is; an earlier one in its folder counts no longer where this one begins anew."""
     if not resume:
-        forget_earlier_run(run.folder)
+        for folder in (run.folder, *(run.folder / point for point in run.recipe.points)):
+            forget_earlier_run(folder)
     store_run(run)
 
 

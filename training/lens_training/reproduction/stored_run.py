@@ -19,13 +19,15 @@ from lens_engine.detector.false_positive_reduction.checkpoint import load_networ
 from lens_engine.detector.inference.whole_volume import InferencePrecision, InferenceSettings
 from lens_engine.errors import CheckpointError, ConfigError
 from lens_engine.io.atomic_files import write_text_atomically
+from lens_engine.jobs.names import LAST_CHECKPOINT
 from lens_engine.model_folder import REDUCTION_NAME
 from lens_training.errors import TrainingInterruptedError
 from lens_training.recipes.files import RECIPE_FILE, read_fields, stored_fields
 from lens_training.recipes.listing import recipe_text
+from lens_training.recipes.mining import ROUND_NAMES
 from lens_training.recipes.recipe import MeasuredPart, Recipe
 from lens_training.reproduction.data import PHANTOM
-from lens_training.reproduction.detector_stage import RecipeRun, compute_device
+from lens_training.reproduction.detector_stage import RecipeRun, compute_device, epoch_folder
 from lens_training.reproduction.measuring.part import Networks
 from lens_training.reproduction.measuring.predictions import PREDICTIONS_FOLDER
 from lens_training.reproduction.measuring.results import remove_results
@@ -81,22 +83,24 @@ def check_folder(run: RecipeRun, *, resume: bool) -> None:
 
 
 def forget_earlier_run(folder: Path) -> None:
-    """Make an earlier run in a folder count as not there: its weights, what they found, and the results of every part.
+    """Make an earlier run in a folder count as not there: what it has learnt and found, and the results of every part.
 
-    How often the test part was read stays, and so does `last.ckpt`, which tells by itself whose it is.
+    How often the test part was read stays.
 
     Raises
     ------
     TrainingInterruptedError
         If the disk refuses.
     """
+    stages = (PREDICTIONS_FOLDER, REDUCTION_NAME, *ROUND_NAMES)
     try:
-        for place in (folder, folder / REDUCTION_NAME):
-            (place / CARD_NAME).unlink(missing_ok=True)
+        for name in (CARD_NAME, LAST_CHECKPOINT):
+            (folder / name).unlink(missing_ok=True)
         for place in (folder, *(folder / part for part in MeasuredPart)):
             remove_results(place)
-        if (folder / PREDICTIONS_FOLDER).is_dir():
-            shutil.rmtree(folder / PREDICTIONS_FOLDER)
+        for stage in (*(folder / name for name in stages), *folder.glob(epoch_folder(folder, "*").name)):
+            if stage.is_dir():
+                shutil.rmtree(stage)
     except OSError as error:
         raise TrainingInterruptedError(
             f"What an earlier run has left in {folder} cannot be removed: {error.strerror or error}",

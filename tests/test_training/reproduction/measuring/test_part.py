@@ -280,6 +280,7 @@ def test_folders_that_hold_no_run_or_another_one_are_refused_as_they_are(run: Pa
     assert "has no recipe.yaml" in lens_recipe("measure", tmp_path / "nowhere").stderr
     assert not (tmp_path / "nowhere").exists()
     before = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    assert "holds a run of recipe quick already" in lens_recipe("run", "L2-c", "--out", run).stderr
     other = lens_recipe("run", "L2-c", "--out", run, "--anew")
     assert other.exit_code == 1
     assert "holds a run of recipe quick, and this one is L2-c" in other.stderr
