@@ -78,7 +78,10 @@ def detect(
         bool, typer.Option("--compile", help="Compile the network first: a minute for each size, then faster.")
     ] = False,
     workers: Annotated[
-        int, typer.Option(min=1, help="How many of the project's workers share the series, in a job each.")
+        int,
+        typer.Option(
+            min=1, help="How many workers share the series, in a job each; all but the first are yours to start."
+        ),
     ] = 1,
     wait: WaitOption = False,
 ) -> None:
