@@ -197,6 +197,21 @@ def export(
     print_left_out(report.left_out, report.disputed)
 
 
+def follow(queue: JobQueue, job_ids: Sequence[str], wait: Callable[[], JobStatus]) -> JobStatus:
+    """Wait for a job; an interrupted wait cancels it and those sharing its work, as a person means by Ctrl-C.
+
+    Those that are over stay as they are.
+    """
+    try:
+        return wait()
+    except KeyboardInterrupt:
+        for job_id in job_ids:
+            if not queue.status(job_id).state.is_final:
+                queue.cancel(job_id)
+                console.print(f"Job {job_id} was asked to end; go on with: lens jobs --resume {job_id}")
+        raise
+
+
 def _in_precision(database: Database, version: ModelRecord, wanted: LookingPrecision) -> ModelRecord:
     """Return the version that looks in that precision, and say which it is where it is not the one that was named."""
     if wanted is LookingPrecision.AUTO:
@@ -257,7 +272,7 @@ def _submit(project: Project, inputs: JobInputs, wait: bool, sharing: int = 1) -
 
             watch = WorkerWatch(project)
             try:
-                status = _follow(queue, job_ids, lambda: wait_for(queue, job_id, show, look_at=watch.look_at))
+                status = follow(queue, job_ids, lambda: wait_for(queue, job_id, show, look_at=watch.look_at))
             finally:
                 watch.close()
         if status.state is not JobState.DONE:
@@ -269,17 +284,6 @@ def _submit(project: Project, inputs: JobInputs, wait: bool, sharing: int = 1) -
         return status
     finally:
         queue.close()
-
-
-def _follow(queue: JobQueue, job_ids: Sequence[str], wait: Callable[[], JobStatus]) -> JobStatus:
-    """Wait for a job; an interrupted wait cancels it and those that share its work, as a person means by Ctrl-C."""
-    try:
-        return wait()
-    except KeyboardInterrupt:
-        for job_id in job_ids:
-            queue.cancel(job_id)
-            console.print(f"Job {job_id} was asked to end; go on with: lens jobs --resume {job_id}")
-        raise
 
 
 VERBS = {
