@@ -98,7 +98,8 @@ def detect(
         console.print(f"[yellow]{escape(version.notice)}[/]")
     ids = tuple(record.id for record in records)
     inputs = DetectInputs(series_ids=ids, model_version=version.version, compiles=compiled)
-    status = _submit(project, inputs, wait, workers)
+    first, *others = inputs.shared_by(workers)
+    status = _submit(project, first, wait, others)
     if status is not None:
         print_detections(DetectResult.model_validate(dict(status.result)))
 
@@ -246,15 +247,15 @@ def _model(database: Database, version: str | None) -> ModelRecord:
     return models.promoted() if version is None else models.get(version)
 
 
-def _submit(project: Project, inputs: JobInputs, wait: bool, sharing: int = 1) -> JobStatus | None:
-    """Queue a job, or as many as share its work, see that a worker is alive, and with `wait` follow it to its end."""
+def _submit(project: Project, inputs: JobInputs, wait: bool, sharing: Sequence[JobInputs] = ()) -> JobStatus | None:
+    """Queue a job and those sharing its work, see that a worker is alive, and with `wait` follow it to its end."""
     queue = open_queue(project)
     try:
-        job_ids = [queue.submit(inputs) for _ in range(sharing)]
+        job_ids = [queue.submit(each) for each in (inputs, *sharing)]
         job_id = job_ids[0]
         ensure_worker(project)
         if not wait:
-            queued = f"Job {job_id} is queued; see it" if sharing == 1 else f"{sharing} jobs are queued; see them"
+            queued = f"{len(job_ids)} jobs are queued; see them" if sharing else f"Job {job_id} is queued; see it"
             console.print(f"{queued} with: lens jobs")
             return None
         with progress_bar() as progress:
