@@ -70,7 +70,8 @@ def print_detections(result: DetectResult) -> None:
     for expert, boxes in result.boxes.items():
         table.add_row(expert, str(boxes), str(result.findings.get(expert, 0)))
     console.print(table)
-    console.print(f"{result.series} series with {result.model_version}, {result.skipped} of them detected before.")
+    detected = f"{result.skipped} of them detected by another job or before"
+    console.print(f"{result.series} series with {result.model_version}, {detected}.")
 
 
 def print_evaluation(result: EvaluateResult) -> None:

@@ -35,6 +35,15 @@ def _file_name(target: str) -> str:
     return target
 
 
+def _order(series_ids: tuple[int, ...], job: int, jobs: int) -> tuple[int, ...]:
+    """Return series in the order of a job, beginning at the first of its part or, backwards, at the last."""
+    if job % 2:
+        end = (job + 1) * len(series_ids) // jobs
+        return (series_ids[end:] + series_ids[:end])[::-1]
+    start = job * len(series_ids) // jobs
+    return series_ids[start:] + series_ids[:start]
+
+
 class _Inputs(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,6 +55,15 @@ class DetectInputs(_Inputs):
     series_ids: tuple[int, ...] = Field(min_length=1, description="Series to look at")
     model_version: str = Field(min_length=1, description="Model version, such as v1")
     compiles: bool = Field(default=False, description="Compile the network first")
+
+    def shared_by(self, jobs: int) -> "tuple[DetectInputs, ...]":
+        """Return the inputs of jobs that share these series: each goes over all of them, and begins with its own part.
+
+        Every second one goes backwards, towards the one before it. Jobs side by side in one direction would be at
+        neighbouring series from then on, and the scan that one of them reads ahead would be taken by the other.
+        """
+        orders = (_order(self.series_ids, job, jobs) for job in range(jobs))
+        return tuple(self.model_copy(update={"series_ids": order}) for order in orders)
 
 
 class MineInputs(_Inputs):

@@ -18,7 +18,7 @@ class DetectResult(_Result):
     series
         How many series now have detections of this version.
     skipped
-        How many of them had been looked at before this job.
+        How many of them this job found detected, by another job or before it began.
     boxes
         2D boxes of each expert and of the fusion, over all series of the job.
     findings

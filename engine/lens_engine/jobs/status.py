@@ -50,7 +50,8 @@ class JobProgress:
     stage
         What is being done, for people: "Detecting in series 000001_01_01_000-079".
     done, total
-        Finished and planned units of this job (series, training steps); total 0 while it is not known.
+        Finished and planned units of this job (series, training steps), series that another job has detected in
+        among the finished; total 0 while it is not known.
     partial
         Finished share of the unit in work, in [0, 1].
     eta_seconds

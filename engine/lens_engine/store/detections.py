@@ -6,23 +6,27 @@ A file is written under a temporary name, flushed, renamed, and only then known 
 import re
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lens_engine.errors import StoreError
 from lens_engine.findings import Finding
 from lens_engine.io import detections_file
 from lens_engine.proposals import Proposals, SeriesDetections
-from lens_engine.store.database import Database
+from lens_engine.store.database import Database, in_portions
 from lens_engine.store.schema import DetectionRow
 
 _SAFE_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LATE_ROWS = 100
+"""PostgreSQL numbers a row when it is written and shows it when that is committed: so many before the newest one may
+come to light after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,37 @@ class Detections:
 
     def series_of(self, model_version: str) -> frozenset[int]:
         """Return every series for which `exists` is true."""
-        query = select(DetectionRow.series_id, DetectionRow.path).where(DetectionRow.model_version == model_version)
         with self.database.reading() as session:
-            rows = session.execute(query).all()
-        return frozenset(row.series_id for row in rows if (self.database.project.folder / row.path).is_file())
+            rows = session.execute(_paths_query(model_version)).all()
+        return self._with_files(rows)
+
+    def series_among(self, series_ids: Sequence[int], model_version: str) -> frozenset[int]:
+        """Return those of some series for which `exists` is true."""
+        query = _paths_query(model_version)
+        with self.database.reading() as session:
+            rows = [
+                row
+                for some in in_portions(series_ids)
+                for row in session.execute(query.where(DetectionRow.series_id.in_(some)))
+            ]
+        return self._with_files(rows)
+
+    def newest_row(self) -> int:
+        """Return the number of the row that was added last, of any version, for `series_since`; 0 before the first."""
+        with self.database.reading() as session:
+            return session.scalar(select(func.max(DetectionRow.id))) or 0
+
+    def series_since(self, row: int, model_version: str) -> Mapping[int, int]:
+        """Return the series that this model was run on for the first time behind a row, by number of row.
+
+        A few rows before it are there again. What others store is seen so at a cost that does not grow with the
+        archive.
+        """
+        query = select(DetectionRow.id, DetectionRow.series_id).where(
+            DetectionRow.id > row - _LATE_ROWS, DetectionRow.model_version == model_version
+        )
+        with self.database.reading() as session:
+            return {found.id: found.series_id for found in session.execute(query)}
 
     def read(self, series_id: int, model_version: str) -> SeriesDetections:
         """Return what `write` stored, equal to the bit.
@@ -135,6 +166,9 @@ class Detections:
                 swept += 1
         return swept
 
+    def _with_files(self, rows: Sequence[Any]) -> frozenset[int]:
+        return frozenset(row.series_id for row in rows if (self.database.project.folder / row.path).is_file())
+
     def _path(self, series_id: int, model_version: str) -> Path:
         if not _SAFE_VERSION.fullmatch(model_version):
             raise StoreError(
@@ -150,6 +184,10 @@ class Detections:
                     f"Model {model_version} has not been run on series {series_id}", "Detections", "Run: lens detect"
                 )
             return self.database.project.folder / str(row.path)
+
+
+def _paths_query(model_version: str) -> Any:
+    return select(DetectionRow.series_id, DetectionRow.path).where(DetectionRow.model_version == model_version)
 
 
 def _row_query(series_id: int, model_version: str) -> Any:

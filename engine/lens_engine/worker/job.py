@@ -22,6 +22,7 @@ from lens_engine.worker.child_process import JobChild, JobStoppedError
 from lens_engine.worker.device import gpu_lock
 from lens_engine.worker.messages import DetectSeries, EmbedAnnotations, Task
 from lens_engine.worker.metrics import Metrics
+from lens_engine.worker.shared_series import SharedSeries
 
 logger = logging.getLogger("lens_engine.worker.job")
 
@@ -74,7 +75,7 @@ class Meter:
     total
         Units of the job.
     done
-        Finished units.
+        Finished units that the job has come to.
     """
 
     def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -85,6 +86,8 @@ class Meter:
         self._caught_up = False
         self._seconds = 0.0
         self._unit_started = clock()
+        self._ahead = 0
+        self._others_per_second = 0.0
 
     def start_unit(self) -> None:
         """Begin to measure a unit."""
@@ -107,13 +110,20 @@ class Meter:
             self.done = done
         self._caught_up = True
 
+    def see_others(self, ahead: int, per_second: float) -> None:
+        """Count units ahead that the job has not come to and that are done, and the speed of others beside its own."""
+        self._ahead = ahead
+        self._others_per_second = per_second
+
     def progress(self, stage: str, partial: float = 0.0) -> JsonObject:
         """Return the fields of `JobProgress`, `partial` of the current unit being finished."""
         worked = self._worked + partial
         seconds = self._seconds + (self._clock() - self._unit_started if partial > 0 else 0.0)
-        left = self.total - self.done - partial
-        eta = seconds / worked * left if worked > 0.02 else None
-        return {"stage": stage, "done": self.done, "total": self.total, "partial": partial, "eta_seconds": eta}
+        per_second = self._others_per_second + (worked / seconds if worked > 0.02 and seconds > 0 else 0.0)
+        done = self.done + self._ahead
+        left = max(0.0, self.total - done - partial)  # a unit in work that is stored already counts twice for a moment
+        eta = left / per_second if per_second > 0 else None
+        return {"stage": stage, "done": done, "total": self.total, "partial": partial, "eta_seconds": eta}
 
 
 class Job:
@@ -138,6 +148,7 @@ class Job:
         self._asked_at = 0.0
         self._is_lost = False
         self._is_blind = False
+        self._misses_others = False
         self._held = ExitStack()
         self._events = EventLog(self.folder / EVENTS_FILE)
         self._steps = 0
@@ -173,7 +184,7 @@ class Job:
     def task_step(self, name: str, task: Task, meter: Meter) -> JsonObject:
         """Let the child do `task` as one durable step and one unit of `meter`.
 
-        A result may say that it was `skipped`, for it had been done before, or `taken` by another job: no unit then.
+        A result may say that it was `skipped`, for it had been done before.
         """
 
         def action() -> JsonObject:
@@ -182,22 +193,27 @@ class Job:
 
         self.make_way()
         result = self.step(name, action)
-        _count(meter, result)
+        meter.finish_unit(worked=not result.get("skipped", False))
         return result
 
-    def task_steps(self, tasks: Sequence[tuple[str, Task]], meter: Meter) -> list[JsonObject]:
-        """Let the child do tasks, each with its name, as `task_step` does; small ones share a durable step.
+    def detect_steps(
+        self, tasks: Sequence[tuple[str, DetectSeries]], meter: Meter, shared: SharedSeries
+    ) -> list[JsonObject]:
+        """Let the child detect in series, each with the name of its step, as `task_step` does; small ones share a step.
 
         Each of them leaves its finished work alone when it runs again: a crash costs what the last step had done
-        one short look each.
+        one short look each. A result may also say that the series is `taken` by another job: no unit then.
         """
         results: list[JsonObject] = []
         while len(results) < len(tasks):
             self.make_way()
-            results += self._portion(tasks[len(results) :], meter)
+            self._see_others(meter, shared)
+            results += self._portion(tasks[len(results) :], meter, shared)
         return results
 
-    def _portion(self, tasks: Sequence[tuple[str, Task]], meter: Meter) -> list[JsonObject]:
+    def _portion(
+        self, tasks: Sequence[tuple[str, DetectSeries]], meter: Meter, shared: SharedSeries
+    ) -> list[JsonObject]:
         """Do the first of some tasks, and more of them until `PORTION_SECONDS` are over, as one durable step."""
         counted = False
 
@@ -205,8 +221,8 @@ class Job:
             name, task = tasks[number]
             is_due = time.monotonic() - self._published >= PORTION_PUBLISH_SECONDS
             self.publish(meter.progress(name), now=is_due or number == 0)
-            result = self._do(name, task, meter)
-            _count(meter, result)
+            result = self._do(name, task, meter, lambda: self._see_others(meter, shared))
+            _count(meter, shared, task, result)
             return result
 
         def action() -> JsonObject:
@@ -216,15 +232,32 @@ class Job:
 
         recorded = self.step(tasks[0][0], action)
         results = results_of(recorded)
-        for result in () if counted else results:
-            _count(meter, {**result, "skipped": True})  # done before this worker came
+        for (_, task), result in () if counted else zip(tasks, results, strict=False):
+            _count(meter, shared, task, {**result, "skipped": True})  # done before this worker came
         return results
 
-    def _do(self, name: str, task: Task, meter: Meter) -> JsonObject:
+    def _do(self, name: str, task: Task, meter: Meter, look: Callable[[], None] = lambda: None) -> JsonObject:
+        """Let the child do a task, with a `look` at what else counts before each report of how far it is."""
+
+        def report(done: int, total: int) -> None:
+            look()
+            self.publish(meter.progress(name, _share(done, total)))
+
         if isinstance(task, _ON_DEVICE):
             self.take_device()
         meter.start_unit()
-        return self._child.run(task, lambda done, total: self.publish(meter.progress(name, _share(done, total))))
+        return self._child.run(task, report)
+
+    def _see_others(self, meter: Meter, shared: SharedSeries) -> None:
+        """Count what other jobs have done of this job's series; where that cannot be known now, what was known."""
+        try:
+            shared.look()
+            self._misses_others = False
+        except LensError as failure:
+            if not self._misses_others:
+                self.log(f"going on without knowing what other jobs have done: {failure}")
+            self._misses_others = True
+        meter.see_others(shared.ahead, shared.others_per_second)
 
     def publish(self, progress: JsonObject, *, now: bool = False) -> None:
         """Let everyone see how far the job is, at most twice a second unless `now`; inside a step only."""
@@ -344,9 +377,12 @@ def results_of(recorded: JsonObject) -> list[JsonObject]:
     return results
 
 
-def _count(meter: Meter, result: JsonObject) -> None:
+def _count(meter: Meter, shared: SharedSeries, task: DetectSeries, result: JsonObject) -> None:
     if not result.get("taken", False):
-        meter.finish_unit(worked=not result.get("skipped", False))
+        worked = not result.get("skipped", False)
+        meter.finish_unit(worked)
+        shared.come_to(task.series_id, detected=worked)
+        meter.see_others(shared.ahead, shared.others_per_second)
 
 
 def _share(done: int, total: int) -> float:

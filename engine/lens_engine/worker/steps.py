@@ -39,6 +39,7 @@ from lens_engine.worker.messages import (
     MinePatients,
     StoreCandidates,
 )
+from lens_engine.worker.shared_series import SharedSeries
 from lens_engine.worker.training_step import register_model, train_model
 
 PATIENTS_OF_A_STEP = 10
@@ -227,14 +228,17 @@ def _detect_all(
     job: Job, meter: Meter, series: Sequence[SeriesRecord], version: str, *, compiles: bool = False
 ) -> list[JsonObject]:
     """Detect in series; those that another job is at come last, by when they are done or it is waited for."""
+    shared = SharedSeries(Detections(job.database), version, [record.id for record in series])
     tasks = detection_tasks(series, version, compiles=compiles)
-    results = job.task_steps(tasks, meter)
-    return [
-        job.task_step(name, task.model_copy(update={"waits": True, "next_series_id": None}), meter)
-        if result.get("taken")
-        else result
+    results = job.detect_steps(tasks, meter, shared)
+    taken = [
+        (name, task.model_copy(update={"waits": True, "next_series_id": None}))
         for (name, task), result in zip(tasks, results, strict=True)
+        if result.get("taken")
     ]
+    later = iter(job.detect_steps(taken, meter, shared))
+    meter.see_others(ahead=0, per_second=0.0)  # what comes now is this job's alone
+    return [next(later) if result.get("taken") else result for result in results]
 
 
 def detection_tasks(

@@ -101,7 +101,8 @@ def detect(
         console.print(f"[yellow]{escape(version.notice)}[/]")
     ids = tuple(record.id for record in records)
     inputs = DetectInputs(series_ids=ids, model_version=version.version, compiles=compiled)
-    status = _submit(project, inputs, wait, workers)
+    first, *others = inputs.shared_by(workers)
+    status = _submit(project, first, wait, others)
     if status is not None:
         print_detections(DetectResult.model_validate(dict(status.result)))
 
@@ -200,6 +201,21 @@ def export(
     print_left_out(report.left_out, report.disputed)
 
 
+def follow(queue: JobQueue, job_ids: Sequence[str], wait: Callable[[], JobStatus]) -> JobStatus:
+    """Wait for a job; an interrupted wait cancels it and those sharing its work, as a person means by Ctrl-C.
+
+    Those that are over stay as they are.
+    """
+    try:
+        return wait()
+    except KeyboardInterrupt:
+        for job_id in job_ids:
+            if not queue.status(job_id).state.is_final:
+                queue.cancel(job_id)
+                console.print(f"Job {job_id} was asked to end; go on with: lens jobs --resume {job_id}")
+        raise
+
+
 def _in_precision(database: Database, version: ModelRecord, wanted: LookingPrecision) -> ModelRecord:
     """Return the version that looks in that precision, and say which it is where it is not the one that was named."""
     if wanted is LookingPrecision.AUTO:
@@ -234,15 +250,15 @@ def _model(database: Database, version: str | None) -> ModelRecord:
     return models.promoted() if version is None else models.get(version)
 
 
-def _submit(project: Project, inputs: JobInputs, wait: bool, sharing: int = 1) -> JobStatus | None:
-    """Queue a job, or as many as share its work, see that a worker is alive, and with `wait` follow it to its end."""
+def _submit(project: Project, inputs: JobInputs, wait: bool, sharing: Sequence[JobInputs] = ()) -> JobStatus | None:
+    """Queue a job and those sharing its work, see that a worker is alive, and with `wait` follow it to its end."""
     queue = open_queue(project)
     try:
-        job_ids = [queue.submit(inputs) for _ in range(sharing)]
+        job_ids = [queue.submit(each) for each in (inputs, *sharing)]
         job_id = job_ids[0]
         ensure_worker(project)
         if not wait:
-            queued = f"Job {job_id} is queued; see it" if sharing == 1 else f"{sharing} jobs are queued; see them"
+            queued = f"{len(job_ids)} jobs are queued; see them" if sharing else f"Job {job_id} is queued; see it"
             console.print(f"{queued} with: lens jobs")
             return None
         with progress_bar() as progress:
@@ -260,7 +276,7 @@ def _submit(project: Project, inputs: JobInputs, wait: bool, sharing: int = 1) -
 
             watch = WorkerWatch(project)
             try:
-                status = _follow(queue, job_ids, lambda: wait_for(queue, job_id, show, look_at=watch.look_at))
+                status = follow(queue, job_ids, lambda: wait_for(queue, job_id, show, look_at=watch.look_at))
             finally:
                 watch.close()
         if status.state is not JobState.DONE:
@@ -272,17 +288,6 @@ def _submit(project: Project, inputs: JobInputs, wait: bool, sharing: int = 1) -
         return status
     finally:
         queue.close()
-
-
-def _follow(queue: JobQueue, job_ids: Sequence[str], wait: Callable[[], JobStatus]) -> JobStatus:
-    """Wait for a job; an interrupted wait cancels it and those that share its work, as a person means by Ctrl-C."""
-    try:
-        return wait()
-    except KeyboardInterrupt:
-        for job_id in job_ids:
-            queue.cancel(job_id)
-            console.print(f"Job {job_id} was asked to end; go on with: lens jobs --resume {job_id}")
-        raise
 
 
 VERBS = {

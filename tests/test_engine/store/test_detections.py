@@ -87,6 +87,33 @@ def test_counts_are_of_all_series_of_one_model(database: Database, add_series: A
     assert len(store.series_ids("v1")) == 2
 
 
+def test_of_some_series_those_with_a_file_are_named(database: Database, add_series: AddSeries) -> None:
+    store = Detections(database)
+    kept, lost, without, other = (add_series(key) for key in "abcd")
+    for series in (kept, lost, other):
+        store.write(series.id, "v1", detections_of(1))
+    (database.project.detections_folder / "v1" / f"{lost.id}.parquet").unlink()
+    assert store.series_among([kept.id, lost.id, without.id], "v1") == {kept.id}
+    assert store.series_among([kept.id], "v2") == frozenset()
+
+
+def test_what_is_stored_from_now_on_is_found_by_its_row(database: Database, add_series: AddSeries) -> None:
+    store = Detections(database)
+    assert store.newest_row() == 0
+    first, later, again = (add_series(key).id for key in "abc")
+    store.write(first, "v1", detections_of(1))
+    store.write(first, "v2", detections_of(1))
+    row = store.newest_row()
+    store.write(later, "v1", detections_of(1))
+    store.write(later, "v2", detections_of(1))
+    found = store.series_since(row, "v1")
+    assert {found[number] for number in found if number > row} == {later}
+    assert first in found.values()  # rows of PostgreSQL come to light out of their order
+    for number in range(3, 123):
+        store.write(again, f"v{number}", detections_of(0))
+    assert store.series_since(store.newest_row(), "v1") == {}
+
+
 def test_writing_again_replaces(database: Database, add_series: AddSeries) -> None:
     series = add_series("a")
     Detections(database).write(series.id, "v1", detections_of(10))

@@ -57,3 +57,27 @@ def test_steps_before_a_resume_do_not_count_for_speed(clock):
     clock.now += 10
     meter.catch_up(60)
     assert meter.progress("stage")["eta_seconds"] == pytest.approx(40)
+
+
+def test_what_others_do_counts_as_done_and_brings_the_end_nearer(clock):
+    meter = Meter(10, clock)
+    finish(meter, clock, 4)
+    meter.see_others(ahead=3, per_second=0.5)
+    progress = meter.progress("stage")
+    assert progress["done"] == 4
+    assert progress["eta_seconds"] == pytest.approx(6 / (1 / 4 + 0.5))
+
+
+def test_others_alone_are_enough_for_an_expectation(clock):
+    meter = Meter(10, clock)
+    finish(meter, clock, 0.01, worked=False)
+    meter.see_others(ahead=1, per_second=2.0)
+    assert meter.progress("stage")["eta_seconds"] == pytest.approx(4)
+
+
+def test_a_unit_in_work_that_is_stored_already_leaves_nothing_to_wait_for(clock):
+    meter = Meter(1, clock)
+    meter.start_unit()
+    clock.now += 5
+    meter.see_others(ahead=1, per_second=0.0)
+    assert meter.progress("stage", partial=0.9)["eta_seconds"] == 0.0

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from support.processes.waiting import wait_for_end, wait_for_progress, wait_until
+from support.projects.store_samples import detections_of
 from support.projects.worker_project import add_patient
 
 from lens_engine.findings import Split
@@ -15,6 +16,8 @@ from lens_engine.jobs.queue import DbosJobQueue
 from lens_engine.jobs.status import JobState, Urgency
 from lens_engine.store.catalog import Catalog
 from lens_engine.store.database import Database
+from lens_engine.store.detections import Detections
+from lens_engine.tasks.claims import claim
 
 StartWorker = Callable[..., subprocess.Popen[bytes]]
 
@@ -40,6 +43,23 @@ def test_two_jobs_at_once_share_their_series_and_compute_none_twice(
     assert [(status.state, status.done, status.result["series"]) for status in ended] == [(JobState.DONE, 12, 12)] * 2
     assert ended[0].result["boxes"] == ended[1].result["boxes"]
     assert detections_in(jobs, one, other) == Counter(item.name for item in series)
+
+
+@pytest.mark.slow
+def test_what_another_job_stores_counts_before_this_one_comes_to_it(
+    database: Database, jobs: DbosJobQueue, start_worker: StartWorker
+) -> None:
+    first, *others = Catalog(database).all_series()
+    with claim(database, f"detect v1 {first.id}") as is_ours:  # as the job of another worker does
+        assert is_ours
+        job = jobs.submit(DetectInputs(series_ids=(first.id, *(one.id for one in others)), model_version="v1"))
+        start_worker()
+        assert wait_for_progress(jobs, job, len(others)).done == len(others)
+        Detections(database).write(first.id, "v1", detections_of(3))
+        wait_for_progress(jobs, job, 1 + len(others))
+    ended = wait_for_end(jobs, job)
+    assert (ended.state, ended.result["series"], ended.result["skipped"]) == (JobState.DONE, 6, 1)
+    assert detections_in(jobs, job) == Counter(one.name for one in others)
 
 
 @pytest.mark.slow
