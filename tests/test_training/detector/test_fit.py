@@ -275,8 +275,8 @@ def test_packed_scans_without_room_in_memory_are_kept_where_the_user_keeps_cache
 
 def test_packed_scans_are_kept_in_the_folder_that_is_given_or_in_that_of_the_recipe(scans: Path):
     own = FORGETFUL.model_copy(update={"slice_cache": scans / "own"})
-    for options in (("--cache", str(scans / "given")), ()):
-        done = invoke(arguments(scans, "out", *options, sampling=own))
+    for out, options in {"given-out": ("--cache", str(scans / "given")), "own-out": ()}.items():
+        done = invoke(arguments(scans, out, *options, sampling=own))
         assert done.exit_code == 0, done.output
     for folder in (scans / "given" / "training-slices", scans / "own"):
         assert len(list((folder / "slices").iterdir())) == 4

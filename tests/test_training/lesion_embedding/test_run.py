@@ -51,9 +51,12 @@ def test_the_card_says_what_was_measured_and_too_few_comparisons_give_no_limit(t
 def test_the_folder_of_another_recipe_is_refused_as_it_is(tmp_path: Path):
     (tmp_path / "recipe.yaml").write_text("name: L2-c\n")
     (tmp_path / LAST_CHECKPOINT).write_text("of a detector")
-    refused = CliRunner().invoke(app, ["recipe", "embed", "phantom-embedding", "--out", str(tmp_path)])
-    assert refused.exit_code == 1
-    assert "holds a run of recipe L2-c, and this one is phantom-embedding" in refused.stderr
+    command = ["recipe", "embed", "phantom-embedding", "--out", str(tmp_path)]
+    said = {"--anew": "holds a run of recipe L2-c, and this one is phantom-embedding", "": "of recipe L2-c already"}
+    for option, words in said.items():
+        refused = CliRunner().invoke(app, [*command, *option.split()])
+        assert refused.exit_code == 1
+        assert words in refused.stderr
     assert (tmp_path / "recipe.yaml").read_text() == "name: L2-c\n"
     assert (tmp_path / LAST_CHECKPOINT).read_text() == "of a detector"
 
