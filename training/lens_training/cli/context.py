@@ -88,15 +88,17 @@ def _check_beginning(folder: Path, *, resume: bool, anew: bool) -> None:
         )
     if resume or anew:
         return
-    for path in (place / name for name in _LEARNT for place in (folder, *folder.glob("*/"))):
-        if path.exists():
-            recipe = folder / RECIPE_FILE
-            whose = f" of recipe {read_fields(recipe).get('name')}" if recipe.is_file() else ""
-            raise ConfigError(
-                f"{folder} holds a run{whose} already, with {path.relative_to(folder)}",
-                "A new folder, or a word on what to do with what was learnt there",
-                "Choose another folder with --out; for the same run --resume goes on, --anew begins anew and loses it",
-            )
+    places = folder, *folder.glob("*/")
+    found = next((path for name in _LEARNT for place in places if (path := place / name).exists()), None)
+    if found is None:
+        return
+    recipe = folder / RECIPE_FILE
+    whose = f" of recipe {read_fields(recipe).get('name')}" if recipe.is_file() else ""
+    raise ConfigError(
+        f"{folder} holds a run{whose} already, with {found.relative_to(folder)}",
+        "A new folder, or a word on what to do with what was learnt there",
+        "Choose another folder with --out; for the same run --resume goes on, --anew begins anew and loses it",
+    )
 
 
 def _log_of(world: World, folder: Path, *, resume: bool) -> ProgressLog:

@@ -1,5 +1,6 @@
 """The first stage of a recipe: train its detector and write the checkpoint."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -115,9 +116,14 @@ def _start(run: RecipeRun, data: RecipeData) -> tuple[LensDetector, str]:
     return model, "random" if imagenet == RANDOM else trunk_digest(model)
 
 
-def epoch_folder(folder: Path, epoch: int | str) -> Path:
-    """Return where a run has the checkpoint after an epoch; for a pattern, that of all epochs."""
+def epoch_folder(folder: Path, epoch: int) -> Path:
+    """Return where a run has the checkpoint after an epoch."""
     return folder / f"epoch-{epoch}"
+
+
+def epoch_folders(folder: Path) -> Iterator[Path]:
+    """Yield where a run has the checkpoints after epochs that are there."""
+    return folder.glob("epoch-*")
 
 
 def _keep_epochs(model: LensDetector, card: CheckpointCard, run: Run) -> None:

@@ -27,7 +27,7 @@ from lens_training.recipes.listing import recipe_text
 from lens_training.recipes.mining import ROUND_NAMES
 from lens_training.recipes.recipe import MeasuredPart, Recipe
 from lens_training.reproduction.data import PHANTOM
-from lens_training.reproduction.detector_stage import RecipeRun, compute_device, epoch_folder
+from lens_training.reproduction.detector_stage import RecipeRun, compute_device, epoch_folders
 from lens_training.reproduction.measuring.part import Networks
 from lens_training.reproduction.measuring.predictions import PREDICTIONS_FOLDER
 from lens_training.reproduction.measuring.results import remove_results
@@ -98,7 +98,7 @@ def forget_earlier_run(folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
         for place in (folder, *(folder / part for part in MeasuredPart)):
             remove_results(place)
-        for stage in (*(folder / name for name in stages), *folder.glob(epoch_folder(folder, "*").name)):
+        for stage in (*(folder / name for name in stages), *epoch_folders(folder)):
             if stage.is_dir():
                 shutil.rmtree(stage)
     except OSError as error:
